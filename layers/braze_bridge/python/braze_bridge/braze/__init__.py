@@ -1,0 +1,1 @@
+"""A Braze REST client: no Lambda, no AWS, no environment variables."""

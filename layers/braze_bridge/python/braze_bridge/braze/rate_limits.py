@@ -1,0 +1,123 @@
+"""Braze's rate-limit headers, in every dialect, read without ever failing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
+
+_EPOCH_FROM: Final = 1e9
+_EPOCH_MILLISECONDS_FROM: Final = 1e11
+_LONGEST_WAIT: Final = 7 * 86_400.0
+"""Braze's windows end at the clock hour at the latest; a wait past a week is a misreading."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """The rate-limit headers of one answer.
+
+    Attributes:
+        limit: requests allowed in the window.
+        remaining: requests left in it; on MAU contracts approximate.
+        reset_at: when the window ends, epoch seconds.
+    """
+
+    limit: int | None
+    remaining: int | None
+    reset_at: float | None
+
+
+def parse_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
+    """Read `X-RateLimit-Limit`, `-Remaining` and `-Reset`, in any case.
+
+    Reset is an epoch on most endpoints (docs/api/api_limits) and seconds from now on
+    /users/track of MAU contracts (post_user_track): over 1e9 it is an epoch. On a 401 all three
+    are empty strings.
+
+    Args:
+        headers: of the answer.
+        now: epoch seconds.
+
+    Returns:
+        What could be read; None if nothing could. Never negative.
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    limit = _whole_number(found.get("x-ratelimit-limit"))
+    remaining = _whole_number(found.get("x-ratelimit-remaining"))
+    wait = _wait_until_reset(found.get("x-ratelimit-reset"), now)
+    if limit is None and remaining is None and wait is None:
+        return None
+    return RateLimit(limit, remaining, None if wait is None else max(0.0, now + wait))
+
+
+def parse_retry_after(
+    headers: Mapping[str, str], now: float, *, or_reset: bool = False
+) -> float | None:
+    """How long Braze asks to wait.
+
+    `X-Ratelimit-Retry-After` (seconds; MAU contracts, where it replaces the other three on a
+    429: post_user_track), then the standard `Retry-After` (seconds or a date; undocumented for
+    this API, but proxies in front of it send it), then, for a 429 only, the reset.
+
+    Args:
+        headers: of the answer, names in any case.
+        now: epoch seconds.
+        or_reset: fall back on `X-RateLimit-Reset`. Only right for a 429: on any other answer
+            the reset says nothing about the request.
+
+    Returns:
+        Seconds, never negative; None if nothing can be read, or only a time already past or over
+        a week away.
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    wait = _plausible(_decimal(found.get("x-ratelimit-retry-after")))
+    if wait is None:
+        wait = _plausible(_decimal(found.get("retry-after")))
+    if wait is None and found.get("retry-after"):
+        wait = _plausible(_wait_until_date(found["retry-after"], now))
+    if wait is None and or_reset:
+        wait = _plausible(_wait_until_reset(found.get("x-ratelimit-reset"), now))
+    return wait
+
+
+def _plausible(wait: float | None) -> float | None:
+    return wait if wait is not None and 0 < wait <= _LONGEST_WAIT else None
+
+
+def _decimal(text: str | None) -> float | None:
+    text = (text or "").strip()
+    return float(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _whole_number(text: str | None) -> int | None:
+    number = _decimal(text)
+    return None if number is None else int(number)
+
+
+def _wait_until_reset(text: str | None, now: float) -> float | None:
+    """Seconds until the reset; 0 if it is past; None if unreadable."""
+    reset = _decimal(text)
+    if reset is None:
+        return None
+    if reset > _EPOCH_MILLISECONDS_FROM:
+        reset /= 1000
+    wait = reset - now if reset > _EPOCH_FROM else reset
+    return max(0.0, wait) if wait <= _LONGEST_WAIT else None
+
+
+def _wait_until_date(text: str, now: float) -> float | None:
+    # Imported here: email.utils costs more to load than the rest of this module, and Braze's own
+    # headers are numbers.
+    from email.utils import parsedate_to_datetime
+
+    try:
+        date = parsedate_to_datetime(text.strip())
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,1 @@
+"""Fakes: each implements a port, none patches anything."""

@@ -1,0 +1,43 @@
+"""A ``Transport`` that answers by script and keeps what it was asked."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from braze_bridge.braze.errors import BrazeError
+from braze_bridge.braze.transport import HttpResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from braze_bridge.braze.transport import HttpRequest
+
+
+def answer(
+    status: int = 201, document: Any = None, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """An HTTP answer whose body is a JSON document, or bytes as they are."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return HttpResponse(status, headers or {}, body)
+
+
+class RecordingTransport:
+    """Gives its answers in order, one a request; an error is raised instead.
+
+    Attributes:
+        requests: Every request, in order.
+    """
+
+    def __init__(self, *script: HttpResponse | BrazeError) -> None:
+        self.requests: list[HttpRequest] = []
+        self._script = deque(script)
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """See :class:`braze_bridge.braze.transport.Transport`."""
+        self.requests.append(request)
+        step = self._script.popleft()
+        if isinstance(step, BrazeError):
+            raise step
+        return step

@@ -1,0 +1,93 @@
+"""When a failed call is tried again, and after how long."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from braze_bridge.braze.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BrazeError,
+    ConnectFailedError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    UnexpectedResponseError,
+    UnknownOutcomeError,
+    UnsupportedMediaTypeError,
+)
+from braze_bridge.braze.retry import CAP_SECONDS, GIVE_UP, RetryDecision, decide
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BadRequestError("", status=400),
+        AuthenticationError("", status=401, retry_after=5),
+        PermissionDeniedError("", status=403),
+        NotFoundError("", status=404),
+        PayloadTooLargeError("", status=413),
+        UnsupportedMediaTypeError("", status=415),
+        UnexpectedResponseError("", status=302),
+        UnexpectedResponseError("", status=409),
+    ],
+)
+def test_the_permanent_is_given_up(error: BrazeError) -> None:
+    """What would fail again is not tried again, whatever the headers say."""
+    assert decide(error, 1, lambda: 0.5) == GIVE_UP
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RateLimitedError("", status=429),
+        ServerError("", status=500),
+        ServerError("", status=408),
+        ConnectFailedError(""),
+        UnknownOutcomeError(""),
+    ],
+)
+@pytest.mark.parametrize(
+    ("attempt", "whole"), [(-3, 1), (1, 1), (2, 2), (3, 4), (10, 512), (11, 900), (10_000, 900)]
+)
+def test_backoff_doubles_up_to_the_cap(error: BrazeError, attempt: int, whole: float) -> None:
+    """Without a word from Braze the wait is a random share of a doubling time, at most 900 s."""
+    assert decide(error, attempt, lambda: 0.5) == RetryDecision(retry=True, delay=whole / 2)
+
+
+def test_no_wait_is_kept_too() -> None:
+    """A server that asks for no wait at all is taken at its word."""
+    assert decide(ServerError("", retry_after=0.0), 9, lambda: 0.5).delay == 0
+
+
+def test_jitter_is_full() -> None:
+    """The share of the wait is the random number itself: from nothing to nearly all."""
+    error = ServerError("", status=503)
+
+    assert decide(error, 4, lambda: 0.0).delay == 0
+    assert decide(error, 4, lambda: 0.75).delay == 6
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(
+    st.floats(0, 1e6),
+    st.integers(-10, 10_000),
+    st.floats(0, 1, exclude_max=True),
+    st.sampled_from([RateLimitedError, ServerError]),
+)
+def test_brazes_time_is_kept(
+    wait: float, attempt: int, random: float, kind: type[BrazeError]
+) -> None:
+    """A time that Braze asks for is neither shortened, nor jittered, nor capped."""
+    assert decide(kind("", retry_after=wait), attempt, lambda: random).delay == wait
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.integers(-10, 10_000), st.floats(0, 1, exclude_max=True))
+def test_a_wait_stays_in_its_bounds(attempt: int, random: float) -> None:
+    """Our own waits are never negative and never over the cap."""
+    assert 0 <= decide(UnknownOutcomeError(""), attempt, lambda: random).delay <= CAP_SECONDS
