@@ -1,0 +1,52 @@
+"""boto3 clients with bounded time: connect 2 s, read 5 s, two tries.
+
+A client is made on first use and kept for the life of the execution environment; nothing opens one
+at import. The read timeout stays far under the shortest function timeout, so that a slow AWS answer
+becomes an error with a home and not a killed Lambda.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_sqs import SQSClient
+
+
+def bounded_config(*, max_pool_connections: int = 10) -> Config:
+    """The botocore configuration every client of this project uses.
+
+    Args:
+        max_pool_connections: How many calls may run side by side on one client.
+    """
+    from botocore.config import Config
+
+    return Config(
+        connect_timeout=2,
+        read_timeout=5,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+        max_pool_connections=max_pool_connections,
+    )
+
+
+def _client(service: str) -> Any:  # noqa: ANN401 - narrowed by the typed functions below
+    import boto3
+
+    return boto3.client(service, config=bounded_config())  # type: ignore[call-overload]  # by name
+
+
+@cache
+def sqs() -> SQSClient:
+    """The process's SQS client."""
+    client: SQSClient = _client("sqs")
+    return client
+
+
+@cache
+def dynamodb() -> DynamoDBClient:
+    """The process's DynamoDB client."""
+    client: DynamoDBClient = _client("dynamodb")
+    return client

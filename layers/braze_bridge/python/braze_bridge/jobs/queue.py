@@ -1,0 +1,126 @@
+"""Handing jobs to delivery: the port, and its form on SQS."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Final, Protocol
+
+from braze_bridge.jobs.envelope import DeliveryJob, split_job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from types_boto3_sqs import SQSClient
+    from types_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        SendMessageBatchRequestEntryTypeDef,
+    )
+
+BATCH_ENTRIES: Final = 10
+"""SQS takes at most 10 messages a ``SendMessageBatch``."""
+
+BATCH_BYTES: Final = 1_000_000
+"""… and 1 MiB over all of them; the rest is margin for attributes."""
+
+
+class QueueUnavailableError(Exception):
+    """The queue did not take every job: the sender must send the response again."""
+
+
+class JobQueue(Protocol):
+    """Where an ingest function leaves its jobs."""
+
+    def send(self, job: DeliveryJob) -> None:
+        """Hand over a job, in parts where it is too long for one message.
+
+        Raises:
+            QueueUnavailableError: Not every part was taken; sending the same job again is harmless.
+        """
+        ...
+
+
+class SqsJobQueue:
+    """A :class:`JobQueue` on an SQS standard queue.
+
+    ``MessageGroupId`` is the partner: SQS fair queues then keep one noisy partner from delaying the
+    others (it does not order anything on a standard queue).
+    """
+
+    def __init__(self, client: SQSClient, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def send(self, job: DeliveryJob) -> None:
+        """See :meth:`JobQueue.send`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        bodies = [part.to_json() for part in split_job(job)]
+        try:
+            if len(bodies) == 1:
+                self._client.send_message(
+                    QueueUrl=self._queue_url, MessageBody=bodies[0], MessageGroupId=job.source
+                )
+                return
+            for batch in _batches(bodies, job.source):
+                answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=batch)
+                if answer.get("Failed"):
+                    raise QueueUnavailableError(f"{len(answer['Failed'])} part(s) not taken")
+        except (BotoCoreError, ClientError) as error:
+            raise QueueUnavailableError(type(error).__name__) from error
+
+
+def _batches(bodies: Sequence[str], group: str) -> list[list[SendMessageBatchRequestEntryTypeDef]]:
+    batches: list[list[SendMessageBatchRequestEntryTypeDef]] = []
+    used = BATCH_BYTES
+    for number, body in enumerate(bodies):
+        size = len(body.encode())
+        if used + size > BATCH_BYTES or len(batches[-1]) == BATCH_ENTRIES:
+            batches.append([])
+            used = 0
+        batches[-1].append({"Id": str(number), "MessageBody": body, "MessageGroupId": group})
+        used += size
+    return batches
+
+
+class MessageHider(Protocol):
+    """Sets when messages that go back are handed out again."""
+
+    def hide(self, delays: Mapping[str, float]) -> int:
+        """Hide messages.
+
+        Args:
+            delays: Receipt handle to seconds from now.
+
+        Returns:
+            How many were hidden as asked; the others come after the queue's visibility timeout,
+            later than asked but not lost.
+        """
+        ...
+
+
+class SqsMessageHider:
+    """A :class:`MessageHider` by ``ChangeMessageVisibilityBatch``."""
+
+    def __init__(self, client: SQSClient, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def hide(self, delays: Mapping[str, float]) -> int:
+        """See :meth:`MessageHider.hide`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        hidden = 0
+        waiting = list(delays.items())
+        for start in range(0, len(waiting), BATCH_ENTRIES):
+            entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
+                {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": ceil(seconds)}
+                for number, (handle, seconds) in enumerate(waiting[start : start + BATCH_ENTRIES])
+            ]
+            try:
+                answer = self._client.change_message_visibility_batch(
+                    QueueUrl=self._queue_url, Entries=entries
+                )
+            except (BotoCoreError, ClientError):
+                continue
+            hidden += len(answer.get("Successful", ()))
+        return hidden

@@ -1,0 +1,133 @@
+"""What can never succeed as it is, kept with its reasons until somebody looks: the rejected table.
+
+Rows, not messages: they can be listed, counted by reason, shown, replayed and forgotten.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from braze_bridge.clock import iso_millis
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+RETENTION: Final = timedelta(days=30)
+
+MAX_PAYLOAD_BYTES: Final = 350_000
+"""A DynamoDB item may have 400 KB, names and reasons included; a longer payload is parked in parts
+(:func:`braze_bridge.jobs.envelope.split_job`)."""
+
+
+class Reason(BaseModel):
+    """Why something was refused, never quoting the value that was.
+
+    Attributes:
+        code: A stable word to count by, such as ``missing`` or ``braze_refused``.
+        field: Where: a path in the body, or an attribute's or event's name.
+        detail: A sentence for people; Braze's own text where Braze refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+    field: str | None = None
+    detail: str | None = None
+
+
+class RejectedRecord(BaseModel):
+    """Version 1 of a parked body or job.
+
+    Attributes:
+        id: The job's id or the body's hash, so that a resend parks once.
+        kind: ``body`` (as received, with its ``route``) or ``objects`` (a DeliveryJob's JSON that
+            holds only what was refused).
+        payload: The body's text, or the job's JSON.
+        correlation_id: Of the sighting that was last.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    id: Annotated[str, Field(min_length=1, max_length=1024)]
+    kind: Literal["body", "objects"]
+    source: str
+    route: str | None = None
+    payload: str
+    reasons: Annotated[tuple[Reason, ...], Field(min_length=1)]
+    correlation_id: str
+    first_seen: AwareDatetime
+    last_seen: AwareDatetime
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the row may vanish: 30 days after it was last seen."""
+        return self.last_seen + RETENTION
+
+
+class RejectedStoreUnavailableError(Exception):
+    """The record was not kept: whoever holds the original must keep it."""
+
+
+class RejectedStore(Protocol):
+    """Where rejected things are parked."""
+
+    def park(self, record: RejectedRecord) -> None:
+        """Keep a record; one with the same id is replaced, but its first sighting stays.
+
+        Raises:
+            RejectedStoreUnavailableError: It was not kept.
+        """
+        ...
+
+
+_REASONS: Final[TypeAdapter[tuple[Reason, ...]]] = TypeAdapter(tuple[Reason, ...])
+
+
+class DynamoRejectedStore:
+    """A :class:`RejectedStore` on a DynamoDB table keyed by ``id``.
+
+    The index ``by_reason`` has the first reason's code as its key and ``last_seen`` as its order;
+    ``expires_at`` (epoch seconds) is the table's TTL attribute.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def park(self, record: RejectedRecord) -> None:
+        """See :meth:`RejectedStore.park`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        values: dict[str, AttributeValueTypeDef] = {
+            ":schema_version": {"N": str(record.schema_version)},
+            ":kind": {"S": record.kind},
+            ":source": {"S": record.source},
+            ":route": {"S": record.route} if record.route is not None else {"NULL": True},
+            ":payload": {"S": record.payload},
+            ":reason": {"S": record.reasons[0].code},
+            ":reasons": {"S": _REASONS.dump_json(record.reasons).decode()},
+            ":correlation_id": {"S": record.correlation_id},
+            ":first_seen": {"S": iso_millis(record.first_seen)},
+            ":last_seen": {"S": iso_millis(record.last_seen)},
+            ":expires_at": {"N": str(int(record.expires_at.timestamp()))},
+            ":one": {"N": "1"},
+        }
+        names = {f"#{name[1:]}": name[1:] for name in values if name != ":one"}
+        kept = [name for name in names if name != "#first_seen"]
+        assignments = [f"{name} = :{name[1:]}" for name in kept]
+        assignments.append("#first_seen = if_not_exists(#first_seen, :first_seen)")
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"id": {"S": record.id}},
+                UpdateExpression=f"SET {', '.join(assignments)} ADD sightings :one",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise RejectedStoreUnavailableError(type(error).__name__) from error

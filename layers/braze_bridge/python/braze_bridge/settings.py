@@ -1,0 +1,186 @@
+"""The only reader of the environment, and the way to secrets: by name, on first use, cached.
+
+A function's settings are a model; its fields are the environment variables in lower case, and a
+test holds them against ``template.yaml``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from braze_bridge.aws_clients import bounded_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
+SECRET_MAX_AGE_SECONDS: Final = 300
+SECRET_MIN_REFRESH_SECONDS: Final = 30
+"""A refused token or key makes us read the secret again, but not more often than this: a stranger
+who tries tokens must not turn into a stream of Secrets Manager calls."""
+
+
+class SettingsError(Exception):
+    """The environment of the function is not what the template gives it."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class IngestSettings(_Settings):
+    """What an ingest function needs to know.
+
+    Attributes:
+        partner_secret: Name of the secret with the partner's ``current`` and ``previous`` token.
+        partner_config_dir: Folder that holds ``<partner>.toml``.
+    """
+
+    delivery_queue_url: str
+    rejected_table: str
+    partner_secret: str
+    partner_config_dir: Path = Path("/opt/partner_config")
+
+
+class DeliverySettings(_Settings):
+    """What delivery needs to know.
+
+    Attributes:
+        braze_endpoint: Overrides the instance's REST endpoint where not empty.
+        allow_loopback_braze: Only the local stack sets it.
+        send_concurrency: Requests to Braze at once, of one Lambda.
+        on_unknown_outcome: What becomes of events whose request timed out: they may or may not be
+            at Braze already, and Braze does not de-duplicate them.
+        queue_retention_seconds: Of the delivery queue; a job older than three quarters is parked.
+    """
+
+    braze_instance: str
+    braze_endpoint: str = ""
+    allow_loopback_braze: bool = False
+    braze_secret: str
+    delivery_queue_url: str
+    rejected_table: str
+    send_concurrency: Annotated[int, Field(ge=1, le=256)] = 20
+    on_unknown_outcome: Literal["resend", "park"] = "resend"
+    queue_retention_seconds: Annotated[int, Field(ge=60, le=1_209_600)]
+
+
+SettingsT = TypeVar("SettingsT", bound=_Settings)
+
+
+def load_settings(model: type[SettingsT], environ: Mapping[str, str] | None = None) -> SettingsT:
+    """Read a function's settings.
+
+    Args:
+        model: Which function's.
+        environ: The variables; those of the process where left out.
+
+    Raises:
+        SettingsError: Names the variables that are missing or unreadable, without their values.
+    """
+    variables = os.environ if environ is None else environ
+    given = {
+        field: variables[field.upper()]
+        for field in model.model_fields
+        if field.upper() in variables
+    }
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        wrong = sorted({str(item["loc"][0]).upper() for item in error.errors()})
+        raise SettingsError(
+            f"environment variables missing or unreadable: {', '.join(wrong)}"
+        ) from None
+
+
+class SecretPair(BaseModel):
+    """A secret under rotation: both halves are valid.
+
+    An empty half is no secret at all: it never matches anything.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    current: str = Field(repr=False)
+    previous: str = Field(default="", repr=False)
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The halves that are set."""
+        return tuple(half for half in (self.current, self.previous) if half)
+
+
+class SecretUnavailableError(Exception):
+    """The secret could not be read: fail closed and have the caller come again."""
+
+
+class SecretSource(Protocol):
+    """One secret."""
+
+    def get(self) -> SecretPair:
+        """The secret, from the cache where it is fresh.
+
+        Raises:
+            SecretUnavailableError: It cannot be read, or is not in the expected form.
+        """
+        ...
+
+    def refresh(self) -> SecretPair:
+        """The secret read again, unless that was done in the last 30 s: then as :meth:`get`.
+
+        Raises:
+            SecretUnavailableError: As :meth:`get`.
+        """
+        ...
+
+    def drop(self) -> None:
+        """Have the next :meth:`get` read the secret again: what it held was refused."""
+        ...
+
+
+class SecretsManagerSource:
+    """A :class:`SecretSource` on AWS Secrets Manager, JSON ``{"current": …, "previous": …}``."""
+
+    def __init__(self, name: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._monotonic = monotonic
+        self._provider: SecretsProvider | None = None
+        self._read_at = float("-inf")
+        self._dropped = False
+
+    def get(self) -> SecretPair:
+        """See :meth:`SecretSource.get`."""
+        return self.refresh() if self._dropped else self._read(force=False)
+
+    def drop(self) -> None:
+        """See :meth:`SecretSource.drop`."""
+        self._dropped = True
+
+    def refresh(self) -> SecretPair:
+        """See :meth:`SecretSource.refresh`."""
+        return self._read(force=self._monotonic() - self._read_at >= SECRET_MIN_REFRESH_SECONDS)
+
+    def _read(self, *, force: bool) -> SecretPair:
+        # Imported here: the parameters utility costs more than the rest of an ingest's start.
+        from aws_lambda_powertools.utilities.parameters import SecretsProvider
+        from aws_lambda_powertools.utilities.parameters.exceptions import (
+            GetParameterError,
+        )
+
+        if self._provider is None:
+            self._provider = SecretsProvider(boto_config=bounded_config())
+        if force:
+            self._read_at = self._monotonic()
+            self._dropped = False
+        try:
+            text = self._provider.get(self._name, max_age=SECRET_MAX_AGE_SECONDS, force_fetch=force)
+            return SecretPair.model_validate_json(str(text))
+        except (GetParameterError, ValidationError):
+            # Neither the cause nor the text may travel: both can quote the secret.
+            raise SecretUnavailableError(self._name) from None

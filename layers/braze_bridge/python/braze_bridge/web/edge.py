@@ -1,0 +1,94 @@
+"""The outermost edge of a function behind the API: whatever happens inside, the caller is answered.
+
+The one place with a broad ``except``: an escaped exception would be API Gateway's own 502, without
+the ``Retry-After`` that brings the sender back.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from typing import TYPE_CHECKING
+
+from braze_bridge.observability import logger, metrics
+from braze_bridge.partner_config import ConfigError
+from braze_bridge.settings import SettingsError
+from braze_bridge.web.door import DoorError, correlation_id, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools import Logger
+
+    from braze_bridge.web.door import ProxyResponse
+
+    Answering = Callable[[object], ProxyResponse]
+    LambdaHandler = Callable[[object, object], ProxyResponse]
+
+
+def flush_metrics() -> None:
+    """Write this call's figures out, if there are any."""
+    collected = metrics()
+    if collected.metric_set:
+        collected.flush_metrics()
+
+
+def lambda_handler_of(
+    compose: Callable[[], Answering],
+    *,
+    log: Callable[[], Logger] = logger,
+    flush: Callable[[], None] = flush_metrics,
+) -> LambdaHandler:
+    """Make a Lambda handler.
+
+    Args:
+        compose: Builds what answers an event: reads settings and configuration, opens clients. It
+            runs on the first call and its result is kept; while it fails, every call is answered
+            503 and it is tried again.
+        log: Where refusals and faults go.
+        flush: Runs after each answer.
+
+    Returns:
+        A handler that never raises.
+    """
+    composed = functools.cache(compose)
+
+    def answered(event: object) -> ProxyResponse:
+        try:
+            return composed()(event)
+        except DoorError as refused:
+            log().info(
+                "refused",
+                status=refused.status.value,
+                codes=[reason.code for reason in refused.reasons],
+                correlation_id=correlation_id(event),
+            )
+            return refused.response()
+        except ConfigError as error:
+            log().critical(
+                "partner configuration refused",
+                problems=[str(problem) for problem in error.problems],
+            )
+        except SettingsError as error:
+            log().critical("settings refused", error=str(error))
+        return unavailable("unavailable", "not ready; send it again").response()
+
+    def handle(event: object, _context: object) -> ProxyResponse:
+        try:
+            response = answered(event)
+            flush()
+        except Exception as error:  # noqa: BLE001 - the edge: see the module's text
+            log().error(
+                "unexpected error",
+                # Neither message nor values: both can quote the body.
+                error=type(error).__name__,
+                where=[
+                    f"{frame.name}:{frame.lineno}"
+                    for frame in traceback.extract_tb(error.__traceback__)
+                ],
+                correlation_id=correlation_id(event),
+            )
+            return unavailable("unavailable", "something went wrong; send it again").response()
+        return response
+
+    return handle

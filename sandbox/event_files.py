@@ -1,0 +1,84 @@
+"""The sample bodies under ``events/``, ready to be posted (format: ``events/outgrow/README.md``).
+
+Used by the demo and by the tests.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+EVENTS: Final = Path(__file__).parents[1] / "events"
+
+
+@dataclass(frozen=True)
+class EventCase:
+    """One file.
+
+    Attributes:
+        name: The file's, without its ending.
+        description: What it shows, in a sentence.
+        path: What is posted to, without the stage.
+        body: What is posted: text, or bytes that may be no text.
+        token: Whether the right token, a wrong one or none is sent.
+        headers: The content type, and whatever else the file gives.
+        expect: As in the file.
+        is_for_the_function_only: It shows what the function makes of it; API Gateway, or the local
+            engine in its place, answers or alters such a request before the function sees it.
+    """
+
+    name: str
+    description: str
+    path: str
+    body: str | bytes
+    token: Literal["valid", "wrong", "none"]
+    headers: dict[str, str]
+    expect: dict[str, Any]
+    is_for_the_function_only: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it becomes a job."""
+        return bool(self.expect["status"] == 200)
+
+    def sent_headers(self, token: str) -> dict[str, str]:
+        """The headers to post it with, where ``token`` is the right one."""
+        sent = {"valid": f"Bearer {token}", "wrong": "Bearer a-wrong-token"}.get(self.token)
+        authorization = {} if sent is None else {"Authorization": sent}
+        return {"Content-Type": "application/json"} | authorization | self.headers
+
+    def sent_bytes(self) -> bytes:
+        """The body as it goes over the line."""
+        return self.body if isinstance(self.body, bytes) else self.body.encode()
+
+
+def event_cases(partner: str) -> list[EventCase]:
+    """Every case of a partner, by name."""
+    return [_case(path) for path in sorted((EVENTS / partner).glob("*.json"))]
+
+
+def _case(path: Path) -> EventCase:
+    case = json.loads(path.read_text(encoding="utf-8"))
+    return EventCase(
+        name=path.stem,
+        description=case["description"],
+        path=case["path"],
+        body=_body(case),
+        token=case.get("token", "valid"),
+        headers=case.get("headers", {}),
+        expect=case["expect"],
+        is_for_the_function_only=case.get("function_only", False),
+    )
+
+
+def _body(case: dict[str, Any]) -> str | bytes:
+    if "raw_body_base64" in case:
+        return base64.b64decode(case["raw_body_base64"])
+    if "raw_body_parts" in case:
+        return "".join(text * times for text, times in case["raw_body_parts"])
+    if "raw_body" in case:
+        return str(case["raw_body"])
+    return json.dumps(case["body"], ensure_ascii=False)

@@ -1,0 +1,68 @@
+"""The cases under ``events/``, ready to be posted (their format: ``events/outgrow/README.md``)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pathlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.fakes.api_event import TOKEN, proxy_event
+
+EVENTS: Final = pathlib.Path(__file__).parents[2] / "events"
+
+
+@dataclass(frozen=True)
+class EventCase:
+    """One file.
+
+    Attributes:
+        name: The file's, without its ending.
+        path: What is posted to.
+        body: What is posted: text, or bytes that may be no text.
+        token: ``None`` where none is sent.
+        expect: As in the file.
+    """
+
+    name: str
+    path: str
+    body: str | bytes
+    token: str | None
+    headers: dict[str, str]
+    expect: dict[str, Any]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it becomes a job."""
+        return bool(self.expect["status"] == 200)
+
+    def event(self) -> dict[str, Any]:
+        """The API Gateway event."""
+        return proxy_event(self.body, path=self.path, token=self.token, headers=self.headers)
+
+
+def event_cases(partner: str) -> list[EventCase]:
+    """Every case of a partner, by name."""
+    return [_case(path) for path in sorted((EVENTS / partner).glob("*.json"))]
+
+
+def _case(path: pathlib.Path) -> EventCase:
+    case = json.loads(path.read_text(encoding="utf-8"))
+    body: str | bytes
+    if "raw_body_base64" in case:
+        body = base64.b64decode(case["raw_body_base64"])
+    elif "raw_body_parts" in case:
+        body = "".join(text * times for text, times in case["raw_body_parts"])
+    elif "raw_body" in case:
+        body = case["raw_body"]
+    else:
+        body = json.dumps(case["body"], ensure_ascii=False)
+    return EventCase(
+        name=path.stem,
+        path=case["path"],
+        body=body,
+        token={"valid": TOKEN, "wrong": "a-wrong-token", "none": None}[case.get("token", "valid")],
+        headers=case.get("headers", {}),
+        expect=case["expect"],
+    )

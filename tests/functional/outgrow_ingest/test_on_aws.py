@@ -1,0 +1,175 @@
+"""The function as it is wired for Lambda, on moto's SQS, DynamoDB and Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from braze_bridge import aws_clients
+from braze_bridge.jobs.envelope import parse_job
+from braze_bridge.web.edge import lambda_handler_of
+from outgrow_ingest import app
+from tests.fakes.api_event import TOKEN, proxy_event
+from tests.fakes.log import RecordingLog
+from tests.fakes.outgrow import PARTNER_CONFIG, answered
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Iterator
+
+    from braze_bridge.web.edge import LambdaHandler
+
+TABLE = "stack-rejected"
+SECRET = "stack/partner/outgrow"
+
+
+class Cloud:
+    """What the template would have made, and the handler as Lambda would find it."""
+
+    def __init__(self, queue_url: str, log: RecordingLog) -> None:
+        self.queue_url = queue_url
+        self.log = log
+        self.handler: LambdaHandler = lambda_handler_of(app.compose, log=lambda: log.logger)
+
+    def jobs(self) -> list[str]:
+        answer = boto3.client("sqs").receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10
+        )
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return boto3.client("dynamodb").scan(TableName=TABLE)["Items"]
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    for name, value in {
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "POWERTOOLS_SERVICE_NAME": "outgrow-ingest",
+        "REJECTED_TABLE": TABLE,
+        "PARTNER_SECRET": SECRET,
+        "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
+    }.items():
+        monkeypatch.setenv(name, value)
+    aws_clients.sqs.cache_clear()
+    aws_clients.dynamodb.cache_clear()
+    with mock_aws():
+        queue = boto3.client("sqs").create_queue(QueueName="stack-delivery")
+        monkeypatch.setenv("DELIVERY_QUEUE_URL", queue["QueueUrl"])
+        boto3.client("dynamodb").create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        boto3.client("secretsmanager").create_secret(
+            Name=SECRET, SecretString=json.dumps({"current": TOKEN, "previous": ""})
+        )
+        yield Cloud(queue["QueueUrl"], RecordingLog())
+    aws_clients.sqs.cache_clear()
+    aws_clients.dynamodb.cache_clear()
+
+
+BODY = json.dumps({"response_id": "r-1", "email": "ada@example.com", "score": "87"})
+
+
+def test_response_becomes_a_message(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    """An accepted response is a DeliveryJob in the queue, and a metric in the function's output."""
+    status, answer = answered(cloud.handler(proxy_event(BODY), None))
+
+    assert status == 200
+    [message] = cloud.jobs()
+    job = parse_job(message)
+    assert (job.job_id, job.attributes) == (answer["job_id"], {"outgrow_quiz_score": 87})
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["JobsAccepted"] == [1.0]
+    assert figures["service"] == "outgrow-ingest"
+
+
+def test_unmappable_body_becomes_a_row(cloud: Cloud) -> None:
+    """A refused body is a row of the rejected table, whole and with its reason."""
+    assert cloud.handler(proxy_event('{"score": 1}', path="/outgrow/c"), None)["statusCode"] == 422
+
+    [row] = cloud.rows()
+    assert (row["kind"]["S"], row["route"]["S"], row["payload"]["S"], row["reason"]["S"]) == (
+        "body",
+        "/outgrow/c",
+        '{"score": 1}',
+        "no_identity",
+    )
+    assert cloud.jobs() == []
+
+
+def test_wrong_token_reaches_nothing(cloud: Cloud) -> None:
+    """A stranger's call leaves neither message nor row."""
+    assert cloud.handler(proxy_event(BODY, token="wrong"), None)["statusCode"] == 401
+
+    assert (cloud.jobs(), cloud.rows()) == ([], [])
+
+
+def test_token_rotated_in_secrets_manager_works_at_once(cloud: Cloud) -> None:
+    """After a rotation the new token is let in by a function that still has the old one cached."""
+    assert cloud.handler(proxy_event(BODY), None)["statusCode"] == 200
+
+    boto3.client("secretsmanager").put_secret_value(
+        SecretId=SECRET, SecretString=json.dumps({"current": "new", "previous": TOKEN})
+    )
+
+    assert cloud.handler(proxy_event(BODY, token="new"), None)["statusCode"] == 200
+    assert cloud.handler(proxy_event(BODY), None)["statusCode"] == 200
+
+
+def test_queue_that_is_gone_is_503(cloud: Cloud) -> None:
+    """An SQS error is never a success."""
+    boto3.client("sqs").delete_queue(QueueUrl=cloud.queue_url)
+
+    response = cloud.handler(proxy_event(BODY), None)
+
+    assert (response["statusCode"], response["headers"]["Retry-After"]) == (503, "30")
+    assert "ada" not in cloud.log.text
+
+
+def test_table_that_is_gone_is_503(cloud: Cloud) -> None:
+    """A body that could not be kept is not refused for good."""
+    boto3.client("dynamodb").delete_table(TableName=TABLE)
+
+    assert cloud.handler(proxy_event('{"score": 1}'), None)["statusCode"] == 503
+
+
+def test_secret_that_is_gone_is_503(cloud: Cloud) -> None:
+    """Without its secret the function lets nobody in, and blames nobody."""
+    boto3.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
+
+    assert cloud.handler(proxy_event(BODY), None)["statusCode"] == 503
+
+
+def test_missing_variable_is_503_and_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function deployed without a variable takes nothing in and names it."""
+    monkeypatch.delenv("PARTNER_SECRET")
+
+    assert cloud.handler(proxy_event(BODY), None)["statusCode"] == 503
+    assert "PARTNER_SECRET" in cloud.log.text
+
+
+def test_broken_partner_file_is_503_and_names_the_key(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """A configuration with a mistake is never used: the log names the key, the sender waits."""
+    text = (PARTNER_CONFIG / "outgrow.toml").read_text(encoding="utf-8")
+    (tmp_path / "outgrow.toml").write_text(text.replace('"number"', '"nummer"'), encoding="utf-8")
+    monkeypatch.setenv("PARTNER_CONFIG_DIR", str(tmp_path))
+
+    assert cloud.handler(proxy_event(BODY), None)["statusCode"] == 503
+    assert "default.attributes.outgrow_quiz_score.type" in cloud.log.text
+    assert cloud.jobs() == []
+
+
+def test_module_handler_answers(cloud: Cloud) -> None:
+    """``outgrow_ingest.app.lambda_handler`` itself, as the template names it, answers."""
+    assert app.lambda_handler(proxy_event(BODY), None)["statusCode"] == 200

@@ -1,0 +1,68 @@
+"""The last guard against personal data in logs, and the shape of metrics."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from aws_lambda_powertools import Logger, Metrics
+from hypothesis import given
+from hypothesis import strategies as st
+
+from braze_bridge.observability import EmfMeter, Metric, ScrubbingFormatter, scrub
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("mail ada.lovelace+quiz@example.co.uk now", "mail *** now"),
+        ("call +15555550100", "call ***"),
+        ("Authorization: Bearer abc.def-123", "Authorization: ***"),
+        ("bearer  abc", "***"),
+        ("job outgrow:quiz:1234567890123 took +5 tries at 12:30", None),
+        ("a@b", None),
+        ("2026-11-22T10:00:00+0100", None),
+    ],
+)
+def test_what_looks_personal_is_scrubbed(text: str, clean: str | None) -> None:
+    """Addresses, E.164 numbers and tokens go; ids, times and counts stay."""
+    assert scrub(text) == (text if clean is None else clean)
+
+
+@given(st.emails())
+def test_no_address_survives(address: str) -> None:
+    """Whatever RFC 5322 allows of an address, its domain is gone from the line with it."""
+    assert address not in scrub(f"to {address} from here")
+
+
+def test_a_log_line_is_scrubbed_wherever_the_address_stands() -> None:
+    """Message, key and nested value alike."""
+    stream = io.StringIO()
+    log = Logger(
+        service="scrubbed", stream=stream, level="INFO", logger_formatter=ScrubbingFormatter()
+    )
+
+    log.info("ada@example.com", extra={"people": {"first": ["ada@example.com"]}})
+
+    line = json.loads(stream.getvalue())
+    assert (line["message"], line["people"]) == ("***", {"first": ["***"]})
+
+
+def test_metrics_are_written_in_the_projects_namespace(capsys: pytest.CaptureFixture[str]) -> None:
+    """Embedded metric format: namespace, dimension ``service``, seconds for the wait."""
+    metrics = Metrics(namespace="BrazeBridge", service="braze-delivery")
+    meter = EmfMeter(metrics)
+
+    meter.add(Metric.JOBS_DELIVERED, 3)
+    meter.add(Metric.OLDEST_WAIT, 1.5)
+    metrics.flush_metrics()
+
+    line = json.loads(capsys.readouterr().out)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("BrazeBridge", [["service"]])
+    assert {each["Name"]: each["Unit"] for each in directive["Metrics"]} == {
+        "JobsDelivered": "Count",
+        "OldestWait": "Seconds",
+    }
+    assert (line["service"], line["JobsDelivered"]) == ("braze-delivery", [3.0])

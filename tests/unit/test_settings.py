@@ -1,0 +1,71 @@
+"""Settings from the environment, and secrets that are never shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from braze_bridge.settings import (
+    DeliverySettings,
+    IngestSettings,
+    SecretPair,
+    SettingsError,
+    load_settings,
+)
+
+DELIVERY = {
+    "BRAZE_INSTANCE": "US-01",
+    "BRAZE_SECRET": "stack/braze",
+    "DELIVERY_QUEUE_URL": "https://sqs.example/queue",
+    "REJECTED_TABLE": "rejected",
+    "QUEUE_RETENTION_SECONDS": "345600",
+}
+
+
+def test_settings_are_read_by_their_upper_case_names() -> None:
+    """What is missing has its default where there is one; what else is in the environment stays."""
+    settings = load_settings(DeliverySettings, DELIVERY | {"PATH": "x", "SEND_CONCURRENCY": "64"})
+
+    assert (settings.braze_instance, settings.send_concurrency) == ("US-01", 64)
+    assert (settings.on_unknown_outcome, settings.allow_loopback_braze) == ("resend", False)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"BRAZE_SECRET": None}, "BRAZE_SECRET"),
+        ({"SEND_CONCURRENCY": "many"}, "SEND_CONCURRENCY"),
+        ({"SEND_CONCURRENCY": "0"}, "SEND_CONCURRENCY"),
+        ({"ON_UNKNOWN_OUTCOME": "drop"}, "ON_UNKNOWN_OUTCOME"),
+        ({"QUEUE_RETENTION_SECONDS": "1"}, "QUEUE_RETENTION_SECONDS"),
+    ],
+)
+def test_a_wrong_variable_is_named_and_its_value_is_not(
+    change: dict[str, str | None], named: str
+) -> None:
+    """The error says which variable to look at."""
+    environ = {name: value for name, value in (DELIVERY | change).items() if value is not None}
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(DeliverySettings, environ)
+
+    assert str(caught.value) == f"environment variables missing or unreadable: {named}"
+
+
+def test_all_missing_variables_are_named_at_once() -> None:
+    """One look is enough to mend a deployment."""
+    with pytest.raises(SettingsError, match="DELIVERY_QUEUE_URL, PARTNER_SECRET, REJECTED_TABLE"):
+        load_settings(IngestSettings, {})
+
+
+def test_an_empty_half_of_a_secret_is_no_secret() -> None:
+    """A secret created empty must not accept an empty token."""
+    assert SecretPair(current="", previous="").accepted == ()
+    assert SecretPair(current="new", previous="old").accepted == ("new", "old")
+
+
+def test_a_secret_does_not_show_in_a_repr_or_an_error() -> None:
+    """Neither whole nor when it is malformed."""
+    assert "hush" not in repr(SecretPair(current="hush", previous="hush"))
+    with pytest.raises(ValueError, match="current") as caught:
+        SecretPair.model_validate_json('{"current": ["hush"]}')
+    assert "hush" not in str(caught.value)

@@ -1,0 +1,174 @@
+"""What becomes of an admitted body once it is mapped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from braze_bridge.jobs.envelope import DeliveryJob, JobUser
+from braze_bridge.jobs.rejected import Reason
+from braze_bridge.mapping.attributes import Skip
+from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
+from braze_bridge.observability import Metric
+from braze_bridge.web.door import Admitted, DoorError, Route
+from braze_bridge.web.intake import Intake
+from tests.fakes.clock import NOON
+from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
+from tests.fakes.log import RecordingLog
+from tests.fakes.meter import RecordingMeter
+
+TEXT = '{"email": "ada@example.com"}'
+JOB = DeliveryJob(
+    job_id="outgrow:c:1",
+    source="outgrow",
+    occurred_at=NOON,
+    received_at=NOON,
+    correlation_id="r-1",
+    user=JobUser(email="ada@example.com"),
+    attributes={"score": 1},
+)
+REFUSED = Unmappable(
+    (Reason(code="no_identity", field="person", detail="none"),), (Skip("score", "wrong_type"),)
+)
+
+
+def admitted(path: str = "c", correlation_id: str = "r-1", **changes: Any) -> Admitted:
+    return Admitted(
+        route=Route("POST", "/outgrow/{content_id}"),
+        path_parameters={"content_id": path},
+        body=json.loads(TEXT),
+        body_text=TEXT,
+        correlation_id=correlation_id,
+        received_at=NOON,
+    )._replace(**changes)
+
+
+class Room:
+    """An intake and what it touches."""
+
+    def __init__(self) -> None:
+        self.queue = InMemoryJobQueue()
+        self.rejected = InMemoryRejectedStore()
+        self.meter = RecordingMeter()
+        self.log = RecordingLog()
+        self.openings = 0
+        self.intake = Intake(
+            source="outgrow",
+            queue=self.queue,
+            rejected=self.open,
+            meter=self.meter,
+            log=self.log.logger,
+        )
+
+    def open(self) -> InMemoryRejectedStore:
+        self.openings += 1
+        return self.rejected
+
+    def refusal(self, outcome: Mapped | Unmappable) -> DoorError:
+        with pytest.raises(DoorError) as raised:
+            self.intake.settle(admitted(), outcome)
+        return raised.value
+
+
+def test_job_is_queued_then_answered_and_counted() -> None:
+    """A job is answered by its id once queued; skips are counted, used defaults only logged."""
+    room = Room()
+    skips = (Skip("a", "too_long"), Skip("b", "wrong_type", default_used=True))
+    note = Reason(code="invalid_email", field="email")
+
+    response = room.intake.settle(admitted(), Mapped(JOB, skips, (note,)))
+
+    assert json.loads(response["body"]) == {"status": "accepted", "job_id": "outgrow:c:1"}
+    assert room.queue.jobs == [JOB]
+    assert room.meter.totals == {Metric.JOBS_ACCEPTED: 1, Metric.ATTRIBUTES_SKIPPED: 1}
+    logged = [(line.get("attribute"), line.get("code")) for line in room.log.lines]
+    assert logged == [("a", "too_long"), ("b", "wrong_type"), (None, None)]
+    assert room.log.lines[-1]["unusable_identifiers"] == ["email: invalid_email"]
+    assert room.openings == 0
+
+
+def test_refusing_queue_is_503_and_counts_nothing() -> None:
+    """A job that nobody holds is not accepted: the sender must come again."""
+    room = Room()
+    room.queue.refusing = True
+
+    refusal = room.refusal(Mapped(JOB, (Skip("a", "too_long"),)))
+
+    assert refusal.status == HTTPStatus.SERVICE_UNAVAILABLE
+    assert "Retry-After" in refusal.headers
+    assert room.meter.figures == []
+
+
+def test_unmappable_body_is_parked_whole_then_answered_422() -> None:
+    """The body is kept as it came, with its route and reasons, before the sender hears of it."""
+    room = Room()
+
+    refusal = room.refusal(REFUSED)
+
+    assert (refusal.status, refusal.reasons) == (422, REFUSED.reasons)
+    [record] = room.rejected.records.values()
+    assert (record.kind, record.source, record.route) == ("body", "outgrow", "/outgrow/c")
+    assert (record.payload, record.reasons) == (TEXT, REFUSED.reasons)
+    assert (record.first_seen, record.last_seen) == (NOON, NOON)
+    assert room.meter.totals == {Metric.BODIES_PARKED: 1, Metric.ATTRIBUTES_SKIPPED: 1}
+    assert room.queue.jobs == []
+
+
+def test_resent_body_is_parked_once() -> None:
+    """The same body on the same route is one record; another route or body is another."""
+    room = Room()
+    calls = [
+        admitted(),
+        admitted(correlation_id="r-2"),
+        admitted("other"),
+        admitted(body_text=TEXT + " "),
+    ]
+
+    for call in calls:
+        with pytest.raises(DoorError):
+            room.intake.settle(call, REFUSED)
+
+    assert sorted(room.rejected.sightings.values()) == [1, 1, 2]
+    assert all(
+        identity.startswith("body:") and len(identity) == 69 for identity in room.rejected.records
+    )
+
+
+def test_body_that_cannot_be_parked_is_503() -> None:
+    """A 422 would make the sender forget what nobody has kept."""
+    room = Room()
+    room.rejected.refusing = True
+
+    refusal = room.refusal(REFUSED)
+
+    assert refusal.status == HTTPStatus.SERVICE_UNAVAILABLE
+    assert room.meter.figures == []
+
+
+def test_ignored_body_leaves_nothing_behind() -> None:
+    """Refused consent is answered politely; nothing is queued, parked or logged of the body."""
+    room = Room()
+
+    response = room.intake.settle(admitted(), Ignored("no_consent"))
+
+    assert (response["statusCode"], response["body"]) == (200, '{"status":"ignored"}')
+    assert room.meter.totals == {Metric.RESPONSES_IGNORED: 1}
+    assert (room.queue.jobs, room.rejected.records) == ([], {})
+
+
+@pytest.mark.parametrize("outcome", [Mapped(JOB), REFUSED, Ignored("no_consent")])
+@pytest.mark.parametrize("refusing", [False, True])
+def test_nothing_personal_is_logged(outcome: Mapped | Unmappable | Ignored, refusing: bool) -> None:
+    """Whatever happens, the log has ids and codes, and no address."""
+    room = Room()
+    room.queue.refusing = room.rejected.refusing = refusing
+
+    with contextlib.suppress(DoorError):
+        room.intake.settle(admitted(), outcome)
+
+    assert room.log.lines
+    assert "ada" not in room.log.text
