@@ -1,0 +1,195 @@
+"""The delivery function: SQS hands over a batch, Braze gets as few requests as it allows."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from braze_bridge import aws_clients
+from braze_bridge.braze.client import BrazeClient, partner_user_agent
+from braze_bridge.braze.errors import AuthenticationError
+from braze_bridge.braze.instances import rest_endpoint
+from braze_bridge.braze.transport import RequestsTransport
+from braze_bridge.clock import SystemClock
+from braze_bridge.gate import NoGate
+from braze_bridge.jobs.queue import SqsMessageHider
+from braze_bridge.jobs.rejected import DynamoRejectedStore
+from braze_bridge.ledger import NoLedger
+from braze_bridge.observability import EmfMeter, Meter, Metric, logger, metrics
+from braze_bridge.settings import (
+    DeliverySettings,
+    SecretsManagerSource,
+    SecretSource,
+    SecretUnavailableError,
+    load_settings,
+)
+from braze_delivery.delivery import (
+    CONNECT_TIMEOUT,
+    READ_TIMEOUT,
+    BatchResult,
+    Ports,
+    QueueMessage,
+    deliver,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aws_lambda_powertools import Logger
+
+    from braze_bridge.jobs.queue import MessageHider
+
+VERSION = "0.1.0"
+
+
+class LambdaContext(Protocol):
+    """What is used of Lambda's context object."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until this invocation is killed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What the handler needs, built once an execution environment."""
+
+    ports: Ports
+    hider: MessageHider
+    secret: SecretSource
+    meter: Meter
+    log: Logger
+
+
+def braze_key(secret: SecretSource) -> Callable[[], str]:
+    """A way to the key that fails as Braze would: without a key, nothing can be delivered."""
+
+    def key() -> str:
+        try:
+            current = secret.get().current
+        except SecretUnavailableError:
+            raise AuthenticationError("the Braze key could not be read") from None
+        if not current:
+            raise AuthenticationError("no Braze key is set")
+        return current
+
+    return key
+
+
+@cache
+def dependencies() -> Dependencies:
+    """The real ones, from the environment."""
+    settings = load_settings(DeliverySettings)
+    clock = SystemClock()
+    secret = SecretsManagerSource(settings.braze_secret)
+    endpoint = rest_endpoint(
+        settings.braze_instance,
+        settings.braze_endpoint or None,
+        allow_loopback=settings.allow_loopback_braze,
+    )
+    client = BrazeClient(
+        api_key=braze_key(secret),
+        transport=RequestsTransport(endpoint, pool_size=settings.send_concurrency),
+        user_agent=partner_user_agent("BrazePartnerBridge", "Delivery", VERSION),
+        now=lambda: clock.now().timestamp(),
+        timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+    )
+    ports = Ports(
+        track=client.track,
+        gate=NoGate(),
+        ledger=NoLedger(),
+        rejected=DynamoRejectedStore(aws_clients.dynamodb(), settings.rejected_table),
+        clock=clock,
+        executor=ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="braze"),
+        jitter=random.random,
+        concurrency=settings.send_concurrency,
+        retention=timedelta(seconds=settings.queue_retention_seconds),
+        on_unknown_outcome=settings.on_unknown_outcome,
+    )
+    hider = SqsMessageHider(aws_clients.sqs(), settings.delivery_queue_url)
+    return Dependencies(ports, hider, secret, EmfMeter(metrics()), logger())
+
+
+def handle(
+    event: Mapping[str, Any], context: LambdaContext, needs: Dependencies
+) -> dict[str, list[dict[str, str]]]:
+    """Deliver an SQS event's records and tell SQS which of them to keep.
+
+    Args:
+        event: ``{"Records": [{"messageId", "receiptHandle", "body", "attributes"}]}``.
+        context: Tells how long is left.
+        needs: The world.
+
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
+    """
+    records = event["Records"]
+    messages = [
+        QueueMessage(
+            record["messageId"],
+            record["body"],
+            int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
+        )
+        for record in records
+    ]
+    result = deliver(messages, needs.ports, lambda: context.get_remaining_time_in_millis() / 1000)
+    if result.key_refused:
+        needs.secret.drop()
+    handles = {record["messageId"]: record["receiptHandle"] for record in records}
+    hidden = needs.hider.hide({handles[mid]: delay for mid, delay in result.retry.items()})
+    report(result, needs.meter, needs.log, unhidden=len(result.retry) - hidden)
+    return {"batchItemFailures": [{"itemIdentifier": mid} for mid in result.retry]}
+
+
+def report(result: BatchResult, meter: Meter, log: Logger, *, unhidden: int) -> None:
+    """Write a batch's figures, and a line for each rejected job.
+
+    Args:
+        result: What became of the batch.
+        meter: Where the figures go.
+        log: Where the lines go.
+        unhidden: Messages whose time SQS did not take: they come after the queue's own.
+    """
+    meter.add(Metric.JOBS_RECEIVED, result.received)
+    meter.add(Metric.JOBS_DELIVERED, result.delivered)
+    meter.add(Metric.JOBS_DUPLICATE, result.duplicate)
+    meter.add(Metric.JOBS_REJECTED, result.rejected)
+    meter.add(Metric.JOBS_RETRIED, result.retried)
+    meter.add(Metric.OLDEST_WAIT, result.oldest_wait)
+    meter.add(Metric.BRAZE_REQUESTS, result.requests)
+    meter.add(Metric.BRAZE_RATE_LIMITED, result.rate_limited)
+    meter.add(Metric.BRAZE_KEY_REFUSED, result.key_refused)
+    for correlation_id, record_id, code in result.parked:
+        log.warning(
+            "job rejected",
+            extra={"job": record_id, "reason": code, "correlation_id": correlation_id},
+        )
+    level = log.warning if result.closings or result.unattributed_errors else log.info
+    level(
+        "batch",
+        extra={
+            "received": result.received,
+            "delivered": result.delivered,
+            "duplicate": result.duplicate,
+            "rejected": result.rejected,
+            "retried": result.retried,
+            "requests": result.requests,
+            "rate_limited": result.rate_limited,
+            "key_refused": result.key_refused,
+            "stale_attributes": result.stale_attributes,
+            "unattributed_errors": result.unattributed_errors,
+            "closings": result.closings,
+            "unhidden": unhidden,
+        },
+    )
+
+
+@logger().inject_lambda_context(clear_state=True)
+@metrics().log_metrics
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
+    """Lambda's entry point."""
+    return handle(event, context, dependencies())

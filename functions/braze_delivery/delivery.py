@@ -1,0 +1,597 @@
+"""One batch of queue messages: claim, merge, pack, send, settle, record.
+
+Every message leaves with exactly one outcome, so that at the end of a batch
+``received = delivered + duplicate + rejected + retried``. What is retried goes back to SQS with a
+time; nothing sleeps here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from braze_bridge.braze.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BrazeError,
+    RateLimitedError,
+)
+from braze_bridge.braze.limits import EndpointFamily
+from braze_bridge.braze.retry import decide
+from braze_bridge.jobs.envelope import UnreadableJobError, parse_job, split_job
+from braze_bridge.jobs.rejected import (
+    MAX_PAYLOAD_BYTES,
+    Reason,
+    RejectedRecord,
+    RejectedStoreUnavailableError,
+)
+from braze_bridge.ledger import (
+    NO_PROGRESS,
+    Claimant,
+    JobProgress,
+    LedgerUnavailableError,
+    PersonState,
+)
+from braze_delivery.packing import Merge, Pack, Slot, WorkObject, pack, take_apart
+from braze_delivery.settling import Closing, Settlement, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
+    from datetime import datetime
+
+    from braze_bridge.braze.models import TrackRequest, TrackResponse
+    from braze_bridge.clock import Clock
+    from braze_bridge.gate import Gate
+    from braze_bridge.jobs.envelope import DeliveryJob
+    from braze_bridge.jobs.rejected import RejectedStore
+    from braze_bridge.ledger import Ledger, PersonKey
+
+QUEUE_ROUTE: Final = "queue:delivery"
+"""The route of a parked message that could not be read as a job."""
+
+RETENTION_SHARE: Final = 0.75
+"""SQS deletes expired messages silently: a job older than this share of the retention is parked."""
+
+CONNECT_TIMEOUT: Final = 3.05
+READ_TIMEOUT: Final = 10.0
+"""Seconds: a healthy `/users/track` answers in well under one."""
+
+DEADLINE_MARGIN: Final = 3.0
+"""Seconds of the Lambda's time kept for parking, recording and visibility."""
+
+SHORTEST_READ: Final = 1.0
+"""A request is not started for less reading time than this."""
+
+SHORT_RETRY: Final = 5.0
+"""Seconds: for jobs that were merely not reached."""
+
+MAX_RETRY: Final = 36_000.0
+"""Seconds: a message may be hidden for 12 h in all, the time already in flight included:
+docs.aws.amazon.com/AWSSimpleQueueService, developer guide, sqs-visibility-timeout."""
+
+CLOSING_SECONDS: Final = 60.0
+"""For how long nothing is sent where Braze gave no time."""
+
+ALIKE_REFUSALS: Final = 8
+"""So many nameless refusals and not one success: from here on one request at a time, the smallest
+first. So many objects refused *alone*, in the same words, and still no success: it is us."""
+
+LONE_ATTEMPTS: Final = 3
+"""A batch of one object, refused with no name, proves nothing; after so many attempts it is
+parked."""
+
+ISOLATION_REQUESTS: Final = 60
+ISOLATION_SHARE: Final = 20
+"""Extra requests a batch may spend on cornering culprits: 60, or 20 for each of its requests (one
+culprit takes about 14). Who is not cornered by then goes back to the queue; each batch parks some,
+so it ends."""
+
+_UNKNOWN_OUTCOME: Final = Reason(
+    code="unknown_outcome", detail="the request timed out: Braze may have taken it"
+)
+
+_NOTHING_LEARNT: Final = PersonState()
+
+
+class Track(Protocol):
+    """``BrazeClient.track``."""
+
+    def __call__(
+        self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
+    ) -> TrackResponse:
+        """Send the request, or raise a ``BrazeError``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """A message of the delivery queue."""
+
+    message_id: str
+    body: str
+    receive_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What delivery needs of the world.
+
+    Attributes:
+        track: Posts a request.
+        executor: Runs requests side by side.
+        concurrency: How many at once.
+        jitter: Random numbers in [0, 1).
+        retention: Of the delivery queue.
+        on_unknown_outcome: ``resend`` or ``park`` the events of a request that timed out.
+    """
+
+    track: Track
+    gate: Gate
+    ledger: Ledger
+    rejected: RejectedStore
+    clock: Clock
+    executor: Executor
+    jitter: Callable[[], float]
+    concurrency: int
+    retention: timedelta
+    on_unknown_outcome: Literal["resend", "park"]
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch.
+
+    Attributes:
+        retry: Message id to the seconds after which SQS shall hand it out again.
+        parked: Correlation id, job or message id and reason code of each rejected job.
+        oldest_wait: Seconds since the oldest job of the batch was received at the door.
+        stale_attributes: Attributes dropped since newer ones had been sent.
+        unattributed_errors: Errors in successes that named no object we sent.
+        closings: Why the gate was closed, if it was.
+    """
+
+    received: int = 0
+    delivered: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    retry: dict[str, float] = field(default_factory=dict)
+    parked: list[tuple[str, str, str]] = field(default_factory=list)
+    requests: int = 0
+    rate_limited: int = 0
+    key_refused: int = 0
+    oldest_wait: float = 0.0
+    stale_attributes: int = 0
+    unattributed_errors: int = 0
+    closings: list[str] = field(default_factory=list)
+
+    @property
+    def retried(self) -> int:
+        """How many messages go back."""
+        return len(self.retry)
+
+
+def deliver(
+    messages: Sequence[QueueMessage], ports: Ports, remaining: Callable[[], float]
+) -> BatchResult:
+    """Deliver a batch.
+
+    Args:
+        messages: What SQS handed over.
+        ports: The world.
+        remaining: Seconds left to this invocation.
+
+    Returns:
+        What became of each message. Messages not in ``retry`` are done with.
+    """
+    return _Batch(messages, ports, remaining).run()
+
+
+class _Batch:
+    """The state of one call of :func:`deliver`."""
+
+    def __init__(
+        self, messages: Sequence[QueueMessage], ports: Ports, remaining: Callable[[], float]
+    ) -> None:
+        self._messages = messages
+        self._ports = ports
+        self._remaining = remaining
+        self._now = ports.clock.now()
+        self._result = BatchResult(received=len(messages))
+        self._states: Mapping[PersonKey, PersonState] = {}
+        self._pending: dict[int, WorkObject] = {}
+        self._delay: dict[int, float] = {}
+        self._tried: set[int] = set()
+        self._refused: dict[int, list[tuple[int | None, Reason]]] = {}
+        self._suspects: list[tuple[WorkObject, Reason]] = []
+        self._events_done: dict[int, set[int]] = {}
+        self._attributes_done: set[int] = set()
+        self._successes = 0
+        self._first_requests = 0
+        self._closed: Closing | None = None
+        self._closed_for = 0.0
+
+    def run(self) -> BatchResult:
+        closed_until = self._ports.gate.closed_until(EndpointFamily.TRACK)
+        if closed_until is not None and closed_until > self._now:
+            self._all_back(self._until(closed_until))
+            return self._result
+        slots = self._claimed(self._fresh(self._parsed()))
+        merge = Merge(slots, self._states)
+        self._send(pack(merge))
+        self._result.stale_attributes = merge.stale
+        for refusal in merge.refused:
+            self._refuse(refusal.slot, refusal.event, refusal.reason)
+        self._judge_suspects()
+        self._finish(slots)
+        return self._result
+
+    # -- before the send ---------------------------------------------------------------------
+
+    def _all_back(self, seconds: float) -> None:
+        for message in self._messages:
+            self._result.retry[message.message_id] = self._spread(seconds)
+
+    def _until(self, instant: datetime) -> float:
+        return max((instant - self._now).total_seconds(), 0.0)
+
+    def _spread(self, seconds: float) -> float:
+        """A little later than asked, never earlier: not everybody at the same instant."""
+        return min(seconds + self._ports.jitter() * min(SHORT_RETRY, 1 + seconds / 10), MAX_RETRY)
+
+    def _parsed(self) -> list[Slot]:
+        slots = []
+        for position, message in enumerate(self._messages):
+            try:
+                job = parse_job(message.body)
+                slots.append(Slot(position, job, job.user.key))
+            except UnreadableJobError as error:
+                reasons = tuple(
+                    Reason(code="unreadable_job", field=where, detail=what)
+                    for where, what in error.reasons
+                )
+                digest = hashlib.sha256(message.body.encode("utf-8", "replace")).hexdigest()
+                record = RejectedRecord(
+                    id=f"message:{digest}",
+                    kind="body",
+                    source="delivery",
+                    route=QUEUE_ROUTE,
+                    payload=message.body,
+                    reasons=reasons,
+                    correlation_id=message.message_id,
+                    first_seen=self._now,
+                    last_seen=self._now,
+                )
+                self._park(position, [record])
+        if slots:
+            oldest = min(slot.job.received_at for slot in slots)
+            self._result.oldest_wait = max((self._now - oldest).total_seconds(), 0.0)
+        return slots
+
+    def _fresh(self, slots: Iterable[Slot]) -> list[Slot]:
+        """Park what SQS would soon delete in silence."""
+        limit = self._now - self._ports.retention * RETENTION_SHARE
+        fresh = []
+        for slot in slots:
+            if slot.job.received_at < limit:
+                reason = Reason(code="expired", detail="waited for most of the queue's retention")
+                self._park(slot.position, _records(slot.job, (reason,), self._now))
+            else:
+                fresh.append(slot)
+        return fresh
+
+    def _claimed(self, slots: Sequence[Slot]) -> list[Slot]:
+        """Those whose people are ours now, without duplicates."""
+        claimants = [
+            Claimant(slot.job, self._messages[slot.position].receive_count) for slot in slots
+        ]
+        try:
+            claims = self._ports.ledger.claim(claimants)
+        except LedgerUnavailableError:
+            for slot in slots:
+                self._back(slot.position, SHORT_RETRY)
+            return []
+        self._states = claims.states
+        ours = []
+        seen: set[tuple[PersonKey, str]] = set()
+        for slot in slots:
+            key = slot.key
+            state = claims.states.get(key)
+            if state is None:
+                self._back(slot.position, claims.busy.get(key, SHORT_RETRY))
+            elif slot.job.job_id in state.delivered or (key, slot.job.job_id) in seen:
+                self._result.duplicate += 1
+            else:
+                seen.add((key, slot.job.job_id))
+                ours.append(slot)
+        return ours
+
+    def _back(self, position: int, seconds: float) -> None:
+        self._result.retry[self._messages[position].message_id] = self._spread(seconds)
+
+    # -- the send ----------------------------------------------------------------------------
+
+    def _send(self, packs: Iterator[Pack]) -> None:
+        """Post the packs as they come, and whatever Braze's answers make necessary.
+
+        What is not posted, since time or the gate forbids it, is left pending.
+        """
+        smaller: deque[Pack] = deque()
+        in_flight: dict[Future[TrackResponse], Pack] = {}
+        refusals = _Refusals()
+        while True:
+            at_once = 1 if refusals.doubtful and not self._successes else self._ports.concurrency
+            while len(in_flight) < at_once:
+                following = self._next(smaller, packs)
+                if following is None:
+                    break
+                sent, timeout = following
+                self._result.requests += 1
+                future = self._ports.executor.submit(
+                    self._ports.track, sent.request(), timeout=timeout
+                )
+                in_flight[future] = sent
+            if not in_flight:
+                return
+            done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+            for future in done:
+                sent = in_flight.pop(future)
+                outcome = _outcome(future)
+                settlement = settle(sent, outcome)
+                if isinstance(outcome, BrazeError):
+                    refusals.add(outcome, settlement)
+                    self._count_error(outcome)
+                else:
+                    self._successes += 1
+                self._apply(settlement, outcome)
+                if refusals.it_is_us and not self._successes:
+                    self._close(Closing("family", None, "requests_refused"))
+                # To the front: going deep into one pack soon tells a bad object from a bad us.
+                smaller.extendleft(settlement.again)
+                smaller.extendleft(Pack.of(self._apart(merged)) for merged in settlement.apart)
+
+    def _next(
+        self, smaller: deque[Pack], packs: Iterator[Pack]
+    ) -> tuple[Pack, tuple[float, float]] | None:
+        """The next pack to post and its timeout; ``None`` where there is none or none may start."""
+        timeout = self._timeout()
+        allowed = max(ISOLATION_REQUESTS, ISOLATION_SHARE * self._first_requests)
+        extra = self._result.requests - self._first_requests
+        if timeout is None or self._closed is not None:
+            smaller.clear()
+            for unsent in packs:
+                self._register(unsent)
+            return None
+        if smaller and extra < allowed:
+            return smaller.popleft(), timeout
+        first = next(packs, None)
+        if first is None:
+            return None
+        self._register(first)
+        self._first_requests += 1
+        return first, timeout
+
+    def _register(self, first: Pack) -> None:
+        for item in first.objects:
+            self._pending[id(item)] = item
+
+    def _timeout(self) -> tuple[float, float] | None:
+        """Connect and read seconds for a request that starts now, or ``None``: too late."""
+        left = self._remaining() - DEADLINE_MARGIN - CONNECT_TIMEOUT
+        return None if left < SHORTEST_READ else (CONNECT_TIMEOUT, min(READ_TIMEOUT, left))
+
+    def _apart(self, merged: WorkObject) -> list[WorkObject]:
+        self._pending.pop(id(merged), None)
+        parts = take_apart(merged, self._states)
+        for part in parts:
+            self._pending[id(part)] = part
+        return parts
+
+    def _count_error(self, error: BrazeError) -> None:
+        if isinstance(error, RateLimitedError):
+            self._result.rate_limited += 1
+        elif isinstance(error, AuthenticationError):
+            self._result.key_refused += 1
+
+    def _close(self, closing: Closing) -> None:
+        seconds = closing.seconds if closing.seconds is not None else CLOSING_SECONDS
+        until = self._now + timedelta(seconds=seconds)
+        self._ports.gate.close(
+            None if closing.scope == "all" else EndpointFamily.TRACK, until, closing.reason
+        )
+        self._closed = closing
+        self._closed_for = max(self._closed_for, seconds)
+        if closing.reason not in self._result.closings:
+            self._result.closings.append(closing.reason)
+
+    def _apply(self, settlement: Settlement, outcome: TrackResponse | BrazeError) -> None:
+        self._result.unattributed_errors += settlement.unattributed
+        if settlement.closing is not None:
+            self._close(settlement.closing)
+        for item in settlement.delivered:
+            self._delivered(item)
+        for item, reason in settlement.rejected:
+            self._reject(item, reason)
+        self._suspects += settlement.suspect
+        if isinstance(outcome, BrazeError):
+            for item in settlement.retry:
+                self._later(item, outcome, counts=settlement.closing is None)
+            for item in settlement.unknown:
+                if item.event is not None and self._ports.on_unknown_outcome == "park":
+                    self._reject(item, _UNKNOWN_OUTCOME)
+                else:
+                    self._later(item, outcome, counts=True)
+
+    def _delivered(self, item: WorkObject) -> None:
+        if self._pending.pop(id(item), None) is None:
+            return
+        if item.event is None:
+            for slot in item.slots:
+                self._attributes_done.add(slot.position)
+        else:
+            self._events_done.setdefault(item.slots[0].position, set()).add(item.event)
+
+    def _reject(self, item: WorkObject, reason: Reason) -> None:
+        if self._pending.pop(id(item), None) is not None:
+            self._refuse(item.slots[0], item.event, reason)
+
+    def _refuse(self, slot: Slot, event: int | None, reason: Reason) -> None:
+        where = "attributes" if event is None else f"events.{event}"
+        if reason.field is not None:
+            where = f"{where}.{reason.field}"
+        located = reason.model_copy(update={"field": where})
+        self._refused.setdefault(slot.position, []).append((event, located))
+
+    def _later(self, item: WorkObject, error: BrazeError, *, counts: bool) -> None:
+        """Leave the object pending, and note when to come again."""
+        for slot in item.slots:
+            decision = decide(error, self._progress(slot).attempts + 1, self._ports.jitter)
+            seconds = decision.delay if decision.retry else SHORT_RETRY
+            self._delay[slot.position] = max(self._delay.get(slot.position, 0.0), seconds)
+            if counts:
+                self._tried.add(slot.position)
+
+    def _progress(self, slot: Slot) -> JobProgress:
+        state = self._states.get(slot.key)
+        return NO_PROGRESS if state is None else state.progress.get(slot.job.job_id, NO_PROGRESS)
+
+    def _judge_suspects(self) -> None:
+        """Objects that were refused alone and namelessly: guilty unless it may be us."""
+        if self._successes:
+            guilty = self._suspects
+        else:
+            lone = len(self._suspects) == 1 and len(self._pending) == 1
+            guilty = [
+                (item, reason)
+                for item, reason in self._suspects
+                if lone and self._progress(item.slots[0]).attempts + 1 >= LONE_ATTEMPTS
+            ]
+            for item, _ in self._suspects:
+                self._tried.add(item.slots[0].position)
+                self._delay.setdefault(item.slots[0].position, CLOSING_SECONDS)
+        for item, reason in guilty:
+            self._reject(item, reason)
+
+    # -- after the send ----------------------------------------------------------------------
+
+    def _finish(self, slots: Sequence[Slot]) -> None:
+        unsettled = {slot.position for item in self._pending.values() for slot in item.slots}
+        # Every lease we hold ends here, also of people for whom there was nothing to send.
+        learnt: dict[PersonKey, PersonState] = dict.fromkeys(self._states, _NOTHING_LEARNT)
+        for slot in slots:
+            position = slot.position
+            if position in unsettled:
+                delay = self._delay.get(position, SHORT_RETRY)
+                self._back(position, max(delay, self._closed_for))
+            elif position in self._refused:
+                refused = self._refused[position]
+                reasons = tuple(reason for _, reason in refused)
+                self._park(position, _records(_only(slot.job, refused), reasons, self._now))
+            else:
+                self._result.delivered += 1
+            self._learn(slot, learnt, settled=position not in unsettled)
+        self._ports.ledger.record(learnt)
+
+    def _learn(self, slot: Slot, learnt: dict[PersonKey, PersonState], *, settled: bool) -> None:
+        """Add one job's outcome to what the ledger shall know of its person."""
+        job, position = slot.job, slot.position
+        known = learnt[slot.key]
+        newest: Mapping[str, datetime] = known.newest
+        if job.attributes and position in self._attributes_done:
+            sent = dict.fromkeys(job.attributes, job.occurred_at)
+            newest = sent if not newest else _later_of(newest, sent)
+        delivered, progress = known.delivered, known.progress
+        if settled and self._messages[position].message_id not in self._result.retry:
+            delivered |= {job.job_id}
+        else:
+            before = self._progress(slot)
+            done = before.settled_events | frozenset(self._events_done.get(position, ()))
+            attempts = before.attempts + (position in self._tried)
+            progress = {**progress, job.job_id: JobProgress(attempts, done)}
+        learnt[slot.key] = PersonState(delivered, newest, progress)
+
+    def _park(self, position: int, records: Sequence[RejectedRecord]) -> None:
+        """Park the records; where that fails, the message stays in the queue."""
+        try:
+            for record in records:
+                self._ports.rejected.park(record)
+        except RejectedStoreUnavailableError:
+            self._back(position, SHORT_RETRY)
+            return
+        self._result.rejected += 1
+        self._result.parked += [
+            (record.correlation_id, record.id, record.reasons[0].code) for record in records
+        ]
+
+
+def _later_of(
+    known: Mapping[str, datetime], sent: Mapping[str, datetime]
+) -> Mapping[str, datetime]:
+    return {**known} | {
+        name: at for name, at in sent.items() if name not in known or at > known[name]
+    }
+
+
+class _Refusals:
+    """Counts requests refused without a name, to tell bad objects from a bad us."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._alone = 0
+        self._texts: set[str] = set()
+
+    def add(self, error: BrazeError, settlement: Settlement) -> None:
+        if isinstance(error, BadRequestError) and not (settlement.rejected or error.errors):
+            self._count += 1
+            self._alone += len(settlement.suspect)
+            self._texts.add(error.message)
+
+    @property
+    def doubtful(self) -> bool:
+        return self._count >= ALIKE_REFUSALS
+
+    @property
+    def it_is_us(self) -> bool:
+        return self._alone >= ALIKE_REFUSALS and len(self._texts) == 1
+
+
+def _outcome(future: Future[TrackResponse]) -> TrackResponse | BrazeError:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, BrazeError):
+        return error
+    raise error
+
+
+def _only(job: DeliveryJob, refused: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:
+    """The job with nothing but what was refused of it; all of it, where the person was."""
+    events = {event for event, _ in refused if event is not None}
+    if not events and not job.attributes:
+        return job
+    return job.model_copy(
+        update={
+            "attributes": job.attributes if any(event is None for event, _ in refused) else {},
+            "events": tuple(job.events[index] for index in sorted(events)),
+        }
+    )
+
+
+def _records(job: DeliveryJob, reasons: tuple[Reason, ...], now: datetime) -> list[RejectedRecord]:
+    return [
+        RejectedRecord(
+            id=part.job_id,
+            kind="objects",
+            source=job.source,
+            payload=part.to_json(),
+            reasons=reasons,
+            correlation_id=job.correlation_id,
+            first_seen=now,
+            last_seen=now,
+        )
+        for part in split_job(job, MAX_PAYLOAD_BYTES)
+    ]

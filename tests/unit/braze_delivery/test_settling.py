@@ -1,0 +1,191 @@
+"""What each of Braze's answers means for the objects of a request."""
+
+from __future__ import annotations
+
+import pytest
+
+from braze_bridge.braze.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BrazeError,
+    ConnectFailedError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    UnexpectedResponseError,
+    UnknownOutcomeError,
+    UnsupportedMediaTypeError,
+)
+from braze_bridge.braze.models import ObjectError, TrackResponse
+from braze_delivery.packing import Pack, Slot, WorkObject
+from braze_delivery.settling import Settlement, settle
+from tests.fakes.delivery_jobs import job
+
+
+def work(array: str, *names: str) -> WorkObject:
+    carried = tuple(Slot(number, job(name), (name,)) for number, name in enumerate(names))
+    event = 0 if array == "events" else None
+    return WorkObject(array, b"{}", carried, event, None)  # type: ignore[arg-type]  # of two
+
+
+A, B = work("attributes", "a"), work("attributes", "b")
+MERGED = work("attributes", "m", "n")
+E1, E2 = work("events", "e"), work("events", "f")
+PACK = Pack.of([A, MERGED, B, E1, E2])
+
+
+def response(*errors: ObjectError, status: int = 201) -> TrackResponse:
+    return TrackResponse(status, "success", 3, 2, errors, None)
+
+
+def everything(settlement: Settlement) -> list[int]:
+    """The id of every object with a verdict."""
+    return sorted(
+        id(item)
+        for group in (
+            settlement.delivered,
+            [item for item, _ in settlement.rejected],
+            [item for item, _ in settlement.suspect],
+            settlement.apart,
+            [item for smaller in settlement.again for item in smaller.objects],
+            settlement.retry,
+            settlement.unknown,
+        )
+        for item in group
+    )
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_a_success_without_errors_delivers_everything(status: int) -> None:
+    """202 is Braze's answer during maintenance: queued is taken."""
+    assert PACK.objects == settle(PACK, response(status=status)).delivered
+
+
+def test_errors_in_a_success_cost_only_the_objects_they_name() -> None:
+    """One culprit in each array; the others are delivered, and a merged one is taken apart."""
+    settlement = settle(
+        PACK,
+        response(
+            ObjectError("attributes", 0, "not a valid email"),
+            ObjectError("attributes", 1, "not a valid email"),
+            ObjectError("events", 1, "name is required"),
+        ),
+    )
+
+    assert [item for item, _ in settlement.rejected] == [A, E2]
+    assert [reason.detail for _, reason in settlement.rejected] == [
+        "not a valid email",
+        "name is required",
+    ]
+    assert settlement.apart == [MERGED]
+    assert settlement.delivered == [B, E1]
+
+
+def test_an_error_that_names_nobody_blames_nobody() -> None:
+    """What cannot be attributed is counted, not spread over every object."""
+    settlement = settle(
+        PACK, response(ObjectError(None, None, "odd"), ObjectError("events", 9, "odd"))
+    )
+
+    assert list(PACK.objects) == settlement.delivered
+    assert settlement.unattributed == 2
+
+
+def test_a_bad_request_that_names_objects_resends_the_others() -> None:
+    """A 400 processed nothing, so what it does not name is sent again without the culprits."""
+    error = BadRequestError("no", errors=(ObjectError("events", 0, "time is required"),))
+
+    settlement = settle(PACK, error)
+
+    assert [item for item, _ in settlement.rejected] == [E1]
+    assert [smaller.objects for smaller in settlement.again] == [(A, MERGED, B, E2)]
+
+
+def test_a_bad_request_that_names_nobody_is_halved() -> None:
+    """The two halves hold what the whole held."""
+    settlement = settle(PACK, BadRequestError("no"))
+
+    assert len(settlement.again) == 2
+    assert sorted(map(id, PACK.objects)) == everything(settlement)
+
+
+def test_an_object_refused_alone_is_suspect_and_a_merged_one_is_taken_apart() -> None:
+    """Alone is the end of halving, but a merged object still hides several jobs."""
+    assert [item for item, _ in settle(Pack.of([A]), BadRequestError("no")).suspect] == [A]
+    assert settle(Pack.of([MERGED]), BadRequestError("no")).apart == [MERGED]
+
+
+def test_too_large_is_halved_and_alone_is_guilty() -> None:
+    """A 413 can only mean the size."""
+    assert len(settle(PACK, PayloadTooLargeError("", status=413)).again) == 2
+    ((item, reason),) = settle(Pack.of([A]), PayloadTooLargeError("", status=413)).rejected
+    assert (item, reason.code) == (A, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("error", "scope", "seconds", "reason"),
+    [
+        (RateLimitedError("", status=429, retry_after=20), "family", 20, "rate_limited"),
+        (RateLimitedError("", status=429), "family", None, "rate_limited"),
+        (AuthenticationError("", status=401), "all", 60, "key_refused"),
+        (PermissionDeniedError("", status=403), "family", 60, "permission_missing"),
+        (NotFoundError("", status=404), "family", 60, "requests_refused"),
+        (UnsupportedMediaTypeError("", status=415), "family", 60, "requests_refused"),
+        (UnexpectedResponseError("", status=302), "family", 60, "requests_refused"),
+    ],
+)
+def test_what_is_no_persons_fault_keeps_everything_and_closes_the_gate(
+    error: BrazeError, scope: str, seconds: float | None, reason: str
+) -> None:
+    """The limit, the key, the permission, the address: jobs wait, none is blamed."""
+    settlement = settle(PACK, error)
+
+    assert PACK.objects == settlement.retry
+    assert settlement.closing is not None
+    assert (scope, seconds, reason) == (
+        settlement.closing.scope,
+        settlement.closing.seconds,
+        settlement.closing.reason,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "known"),
+    [
+        (ConnectFailedError("refused"), True),
+        (ServerError("", status=502), True),
+        (ServerError("", status=503), True),
+        (ServerError("", status=500), False),
+        (ServerError("", status=504), False),
+        (UnknownOutcomeError("read timeout"), False),
+    ],
+)
+def test_a_failure_on_the_way_is_told_from_a_failure_after_it(
+    error: BrazeError, *, known: bool
+) -> None:
+    """Only where Braze may have acted is the outcome unknown."""
+    settlement = settle(PACK, error)
+
+    assert PACK.objects == (settlement.retry if known else settlement.unknown)
+    assert settlement.closing is None
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        response(),
+        response(ObjectError("attributes", 1, "x"), ObjectError("attributes", 1, "y")),
+        BadRequestError("no"),
+        BadRequestError("no", errors=(ObjectError("attributes", 2, "x"),)),
+        PayloadTooLargeError(""),
+        RateLimitedError(""),
+        UnknownOutcomeError(""),
+        ServerError("", status=500),
+        AuthenticationError(""),
+    ],
+)
+def test_every_object_has_exactly_one_verdict(outcome: TrackResponse | BrazeError) -> None:
+    """Nothing is lost between the lists, nothing is in two of them."""
+    assert sorted(map(id, PACK.objects)) == everything(settle(PACK, outcome))
