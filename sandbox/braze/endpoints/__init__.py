@@ -1,0 +1,1 @@
+"""What each Braze endpoint does with a body that came this far."""

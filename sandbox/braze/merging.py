@@ -1,0 +1,98 @@
+"""Choosing among profiles that share an address, and merging two into one (reference §4)."""
+
+from collections.abc import Collection, Sequence
+
+from pydantic import JsonValue
+
+from sandbox.braze.profiles import Profile, ProfileStore, Tally
+
+PRIORITIES = frozenset(
+    {"identified", "unidentified", "most_recently_updated", "least_recently_updated"},
+)
+
+
+def read_prioritization(value: JsonValue) -> frozenset[str] | None:
+    """Reads a `prioritization` array.
+
+    Returns:
+        The priorities, or None when it is no such array: another value in it, or `identified` and
+        `unidentified` together, which exclude each other.
+    """
+    if not isinstance(value, list):
+        return None
+    chosen = frozenset(item for item in value if isinstance(item, str))
+    if len(chosen) != len(value) or not chosen <= PRIORITIES:
+        return None
+    return None if {"identified", "unidentified"} <= chosen else chosen
+
+
+def choose(profiles: Sequence[Profile], priorities: Collection[str]) -> Profile | None:
+    """Chooses the profile that an e-mail or phone means under a prioritization.
+
+    Args:
+        profiles: Who shares the address.
+        priorities: As read; without a word on time, the most recently updated one wins.
+
+    Returns:
+        The profile, or None when nobody fits.
+    """
+    fitting = [
+        profile
+        for profile in profiles
+        if not ("identified" in priorities and profile.external_id is None)
+        and not ("unidentified" in priorities and profile.external_id is not None)
+    ]
+    if "least_recently_updated" in priorities:
+        return min(fitting, key=lambda profile: profile.updated, default=None)
+    return max(fitting, key=lambda profile: profile.updated, default=None)
+
+
+def _absorb(kept: dict[str, Tally], gone: dict[str, Tally]) -> None:
+    for name, tally in gone.items():
+        if name in kept:
+            kept[name].absorb(tally)
+        else:
+            kept[name] = tally
+
+
+def merge_profiles(store: ProfileStore, keep: Profile, gone: Profile, now: float) -> None:
+    """Merges one profile into another and deletes it.
+
+    The documentation pages at hand say that the profiles are combined, not which value wins: what
+    the kept profile has, it keeps; only what it lacks comes over. Events and purchases add up.
+
+    Args:
+        store: Where both are.
+        keep: The profile that stays.
+        gone: The profile that goes.
+        now: Epoch seconds.
+    """
+    standard, email, phone = dict(gone.standard), gone.email, gone.phone
+    aliases, external_id = dict(gone.aliases), gone.external_id
+    store.remove(gone)
+    if external_id is not None and keep.external_id is None:
+        store.set_external_id(keep, external_id)
+    for label, name in aliases.items():
+        if label not in keep.aliases:
+            store.add_alias(keep, label, name)
+    if email is not None and keep.email is None:
+        store.set_address(keep, "email", email)
+    if phone is not None and keep.phone is None:
+        store.set_address(keep, "phone", phone)
+    keep.standard.update(
+        {
+            name: value
+            for name, value in standard.items()
+            if name not in keep.standard and name not in {"email", "phone"}
+        },
+    )
+    keep.custom.update({k: v for k, v in gone.custom.items() if k not in keep.custom})
+    keep.memberships.update(
+        {k: v for k, v in gone.memberships.items() if k not in keep.memberships},
+    )
+    keep.events.extend(gone.events)
+    keep.dropped.extend(gone.dropped)
+    keep.total_revenue += gone.total_revenue
+    _absorb(keep.tallies, gone.tallies)
+    _absorb(keep.purchases, gone.purchases)
+    store.touch(keep, now)

@@ -1,0 +1,293 @@
+"""The stand-in's OpenAPI document, at `/_sandbox/openapi.json`: what may be sent, what may come."""
+
+from typing import TYPE_CHECKING
+
+from sandbox.braze.api import ENDPOINTS
+from sandbox.braze.endpoints.export import FIELDS, MAX_IDS
+from sandbox.braze.endpoints.kpi import MAX_DAYS
+from sandbox.braze.endpoints.subscription_status import MAX_PAGE, MAX_USERS
+from sandbox.braze.endpoints.track import MAX_OBJECTS
+from sandbox.braze.endpoints.users import MAX_ENTRIES
+from sandbox.braze.exchange import JsonObject
+from sandbox.braze.identity import MAX_ALIAS_BYTES, MAX_EXTERNAL_ID_BYTES
+from sandbox.braze.merging import PRIORITIES
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+_TEXT: JsonObject = {"type": "string"}
+_ADDRESSES: JsonObject = {
+    "oneOf": [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_USERS}],
+}
+
+
+def _ref(name: str) -> JsonObject:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: JsonObject, *required: str) -> JsonObject:
+    schema: JsonObject = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = list(required)
+    return schema
+
+
+def _array(items: JsonObject, longest: int) -> JsonObject:
+    return {"type": "array", "items": items, "maxItems": longest}
+
+
+_IDENTIFIERS: JsonObject = {
+    "external_id": {"type": "string", "minLength": 1, "maxLength": MAX_EXTERNAL_ID_BYTES},
+    "user_alias": _ref("UserAlias"),
+    "braze_id": _TEXT,
+    "email": {"type": ["string", "null"], "format": "email"},
+    "phone": {"type": ["string", "null"]},
+    "_update_existing_only": {"type": "boolean"},
+}
+_PRIORITIZATION: JsonObject = {
+    "type": "array",
+    "items": {"type": "string", "enum": [*sorted(PRIORITIES)]},
+}
+_GROUP_STATE: JsonObject = {"type": "string", "enum": ["subscribed", "unsubscribed"]}
+
+_SCHEMAS: JsonObject = {
+    "UserAlias": _object(
+        {
+            "alias_name": {"type": "string", "minLength": 1, "maxLength": MAX_ALIAS_BYTES},
+            "alias_label": {"type": "string", "minLength": 1, "maxLength": MAX_ALIAS_BYTES},
+        },
+        "alias_name",
+        "alias_label",
+    ),
+    "Attributes": {
+        **_object(
+            {
+                **_IDENTIFIERS,
+                "_merge_objects": {"type": "boolean"},
+                "country": {"type": ["string", "null"]},
+                "current_location": {"type": ["object", "null"]},
+                "dob": {"type": ["string", "null"]},
+                "email_subscribe": _TEXT,
+                "first_name": {"type": ["string", "null"]},
+                "push_tokens": {"type": "array"},
+                "subscription_groups": {"type": "array", "items": {"type": "object"}},
+                "time_zone": {"type": ["string", "null"]},
+            },
+        ),
+        "additionalProperties": True,
+    },
+    "Event": _object(
+        {
+            **_IDENTIFIERS,
+            "name": _TEXT,
+            "time": {"type": "string", "format": "date-time"},
+            "app_id": _TEXT,
+            "properties": {"type": "object"},
+        },
+        "name",
+        "time",
+    ),
+    "Purchase": _object(
+        {
+            **_IDENTIFIERS,
+            "product_id": _TEXT,
+            "currency": _TEXT,
+            "price": {"type": "number"},
+            "quantity": {"type": "integer", "minimum": 1, "maximum": 100},
+            "time": {"type": "string", "format": "date-time"},
+            "properties": {"type": "object"},
+        },
+        "product_id",
+        "currency",
+        "price",
+        "time",
+    ),
+    "AddressWithPriority": _object(
+        {"email": _TEXT, "phone": _TEXT, "prioritization": _PRIORITIZATION},
+    ),
+    "MergeIdentifier": _object(
+        {
+            "external_id": _TEXT,
+            "user_alias": _ref("UserAlias"),
+            "braze_id": _TEXT,
+            "email": _TEXT,
+            "phone": _TEXT,
+            "prioritization": _PRIORITIZATION,
+        },
+    ),
+    "SubscriptionChange": _object(
+        {
+            "subscription_group_id": _TEXT,
+            "subscription_state": _GROUP_STATE,
+            "external_ids": _array(_TEXT, MAX_USERS),
+            "emails": _array(_TEXT, MAX_USERS),
+            "phones": _array(_TEXT, MAX_USERS),
+            "use_double_opt_in_logic": {"type": "boolean"},
+        },
+        "subscription_group_id",
+        "subscription_state",
+    ),
+}
+
+_BODIES: dict[str, JsonObject] = {
+    "/users/track": _object(
+        {
+            "attributes": _array(_ref("Attributes"), MAX_OBJECTS),
+            "events": _array(_ref("Event"), MAX_OBJECTS),
+            "purchases": _array(_ref("Purchase"), MAX_OBJECTS),
+        },
+    ),
+    "/users/export/ids": _object(
+        {
+            "external_ids": _array(_TEXT, MAX_IDS),
+            "user_aliases": _array(_ref("UserAlias"), MAX_IDS),
+            "device_id": _TEXT,
+            "braze_id": _TEXT,
+            "email_address": _TEXT,
+            "phone": _TEXT,
+            "fields_to_export": {
+                "type": "array",
+                "items": {"type": "string", "enum": [*sorted(FIELDS)]},
+                "minItems": 1,
+            },
+        },
+        "fields_to_export",
+    ),
+    "/users/alias/new": _object(
+        {
+            "user_aliases": _array(
+                {"allOf": [_ref("UserAlias"), _object({"external_id": _TEXT})]},
+                MAX_ENTRIES,
+            ),
+        },
+        "user_aliases",
+    ),
+    "/users/identify": _object(
+        {
+            "aliases_to_identify": _array(
+                _object({"external_id": _TEXT, "user_alias": _ref("UserAlias")}),
+                MAX_ENTRIES,
+            ),
+            "emails_to_identify": _array(
+                {"allOf": [_ref("AddressWithPriority"), _object({"external_id": _TEXT})]},
+                MAX_ENTRIES,
+            ),
+            "phone_numbers_to_identify": _array(
+                {"allOf": [_ref("AddressWithPriority"), _object({"external_id": _TEXT})]},
+                MAX_ENTRIES,
+            ),
+        },
+    ),
+    "/users/merge": _object(
+        {
+            "merge_updates": _array(
+                _object(
+                    {
+                        "identifier_to_merge": _ref("MergeIdentifier"),
+                        "identifier_to_keep": _ref("MergeIdentifier"),
+                    },
+                    "identifier_to_merge",
+                    "identifier_to_keep",
+                ),
+                MAX_ENTRIES,
+            ),
+        },
+        "merge_updates",
+    ),
+    "/users/delete": _object(
+        {
+            "external_ids": _array(_TEXT, MAX_ENTRIES),
+            "user_aliases": _array(_ref("UserAlias"), MAX_ENTRIES),
+            "braze_ids": _array(_TEXT, MAX_ENTRIES),
+            "email_addresses": _array(_ref("AddressWithPriority"), MAX_ENTRIES),
+            "phone_numbers": _array(_ref("AddressWithPriority"), MAX_ENTRIES),
+        },
+    ),
+    "/subscription/status/set": _object(
+        {
+            "subscription_group_id": _TEXT,
+            "subscription_state": _GROUP_STATE,
+            "external_id": _ADDRESSES,
+            "email": _ADDRESSES,
+            "phone": _ADDRESSES,
+            "use_double_opt_in_logic": {"type": "boolean"},
+        },
+        "subscription_group_id",
+        "subscription_state",
+    ),
+    "/v2/subscription/status/set": _object(
+        {"subscription_groups": _array(_ref("SubscriptionChange"), MAX_USERS)},
+        "subscription_groups",
+    ),
+}
+_QUERIES: dict[str, list[tuple[str, JsonObject, bool]]] = {
+    "/subscription/status/get": [
+        ("subscription_group_id", _TEXT, True),
+        ("external_id", _TEXT, False),
+        ("email", _TEXT, False),
+        ("phone", _TEXT, False),
+    ],
+    "/subscription/user/status": [
+        ("external_id", _TEXT, False),
+        ("email", _TEXT, False),
+        ("phone", _TEXT, False),
+        ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE}, False),
+        ("offset", {"type": "integer", "minimum": 0}, False),
+    ],
+    "/kpi/mau/data_series": [
+        ("length", {"type": "integer", "minimum": 1, "maximum": MAX_DAYS}, True),
+        ("ending_at", {"type": "string", "format": "date-time"}, False),
+        ("app_id", _TEXT, False),
+    ],
+}
+_SUCCESS = {"GET": "200", "POST": "201"}
+_MERGE = "/users/merge"
+
+
+def _operation(path: str) -> JsonObject:
+    endpoint = ENDPOINTS[path]
+    success = "202" if path == _MERGE else _SUCCESS[endpoint.method]
+    answers: dict[str, str] = {
+        success: "Accepted; never a promise that anything was applied.",
+        "400": "Nothing valid, or not JSON.",
+        "401": "The key does not exist.",
+        "403": f"The key lacks the permission `{endpoint.permission}`.",
+        "429": "Over a rate limit.",
+    }
+    operation: JsonObject = {
+        "operationId": path.strip("/").replace("/", "_"),
+        "security": [{"key": []}],
+    }
+    if path in _BODIES:
+        answers |= {"413": "The body is over 4 MB.", "415": "The body is not `application/json`."}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _BODIES[path]}},
+        }
+    if path in _QUERIES:
+        operation["parameters"] = [
+            {"name": name, "in": "query", "schema": schema, "required": is_required}
+            for name, schema, is_required in _QUERIES[path]
+        ]
+    operation["responses"] = {status: {"description": text} for status, text in answers.items()}
+    return operation
+
+
+def document() -> JsonObject:
+    """Builds the OpenAPI document of the stand-in's Braze endpoints.
+
+    Returns:
+        OpenAPI 3.1; the control routes and the stand-in for Quikly are not in it.
+    """
+    paths: dict[str, JsonValue] = {
+        path: {endpoint.method.lower(): _operation(path)} for path, endpoint in ENDPOINTS.items()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "The stand-in Braze", "version": "1"},
+        "paths": paths,
+        "components": {
+            "schemas": _SCHEMAS,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }

@@ -1,0 +1,235 @@
+"""`sam build` and `sam deploy` of the unchanged template into the local engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tomllib
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+import requests
+
+from sandbox.stack.environments import ROOT, layer_installer, python_of
+from sandbox.stack.servers import REGION
+from sandbox.stack.stack_file import ACCESS_KEY, StackFile, client_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+CONFIG_ENV: Final = "local"
+"""The table of `samconfig.toml` with the stack's name and the parameters that never change."""
+
+BUILD_SECONDS: Final = 300
+DEPLOY_SECONDS: Final = 180
+PROBE_SECONDS: Final = 60
+
+_NO_PROXIES: Final = {"http": ""}
+"""A proxy set in the environment cannot reach this machine's loopback."""
+
+
+class DeploymentError(Exception):
+    """SAM failed, or what it deployed lacks an output."""
+
+
+def build(folder: Path, log: Path) -> None:
+    """`sam build`, with the layer built for the interpreter at hand.
+
+    Args:
+        folder: Where to.
+        log: SAM's output.
+
+    Raises:
+        DeploymentError: It failed or took too long.
+    """
+    arguments = ["build", "--template", str(ROOT / "template.yaml"), "--build-dir", str(folder)]
+    variables = {"LAYER_TARGET": "here", **layer_installer()}
+    _sam(arguments, _parameters({}), variables, log, BUILD_SECONDS)
+
+
+def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> None:
+    """`sam deploy`.
+
+    Args:
+        folder: Of the build.
+        log: SAM's output.
+        endpoint_url: The local engine.
+        braze_url: What stands in for Braze.
+
+    Raises:
+        DeploymentError: It failed or took too long.
+    """
+    parameters = {
+        "BrazeEndpoint": braze_url,
+        # The engine keeps layers in folders of their own and has no /opt: the built layer serves.
+        "PartnerConfigDir": str(folder / "PartnerConfigLayer" / "partner_config"),
+    }
+    variables = {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "SAM_CLI_POLL_DELAY": "0.1",  # asking this machine often costs nothing
+    }
+    arguments = ["deploy", "--template-file", str(folder / "template.yaml"), "--no-progressbar"]
+    _sam(arguments, _parameters(parameters), variables, log, DEPLOY_SECONDS)
+
+
+def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Path) -> StackFile:
+    """Put the stand-in's key into the stack, and gather what a user of it needs.
+
+    Raises:
+        DeploymentError: An output is missing.
+    """
+    name = stack_name()
+    session = boto3.Session(
+        aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=REGION
+    )
+    options = client_options(endpoint_url)
+    stacks = session.client("cloudformation", **options).describe_stacks(StackName=name)["Stacks"]
+    found = {item["OutputKey"]: item["OutputValue"] for item in stacks[0].get("Outputs", [])}
+    try:
+        keeper = session.client("secretsmanager", **options)
+        keeper.put_secret_value(
+            SecretId=found["BrazeSecretName"],
+            SecretString=json.dumps({"current": braze_api_key, "previous": ""}),
+        )
+        token = keeper.get_secret_value(SecretId=found["OutgrowSecretName"])["SecretString"]
+        return StackFile(
+            api_url=f"{endpoint_url}/_aws/execute-api/{found['BridgeApiId']}/live",
+            braze_url=braze_url,
+            braze_api_key=braze_api_key,
+            console_url=f"{braze_url}/",
+            tokens={"outgrow": json.loads(token)["current"]},
+            queues={
+                "delivery": found["DeliveryQueueUrl"],
+                "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
+            },
+            tables={"rejected": found["RejectedTableName"]},
+            secrets={"braze": found["BrazeSecretName"], "outgrow": found["OutgrowSecretName"]},
+            functions={
+                "outgrow_ingest": found["OutgrowIngestFunctionName"],
+                "braze_delivery": found["BrazeDeliveryFunctionName"],
+            },
+            log_groups={
+                "door": f"/{name}/door",
+                "outgrow_ingest": f"/{name}/outgrow-ingest",
+                "braze_delivery": f"/{name}/braze-delivery",
+            },
+            aws_endpoint_url=endpoint_url,
+            region=REGION,
+            stack_name=name,
+            logs=str(logs),
+        )
+    except KeyError as missing:
+        raise DeploymentError(f"the deployed stack has no output {missing}") from missing
+
+
+def probe(stack: StackFile) -> None:
+    """Call each function once, so that one that cannot even start is told of now.
+
+    Raises:
+        DeploymentError: One did not answer as it should.
+    """
+    posted = requests.post(f"{stack.api_url}/outgrow", timeout=PROBE_SECONDS, proxies=_NO_PROXIES)
+    if posted.status_code != HTTPStatus.UNAUTHORIZED:
+        raise DeploymentError(f"outgrow_ingest answered {posted.status_code}: {posted.text[:500]}")
+    invoked = (
+        stack.session()
+        .client("lambda", **stack.client_options())
+        .invoke(
+            FunctionName=stack.functions["braze_delivery"],
+            Qualifier="live",
+            Payload=b'{"Records": []}',
+        )
+    )
+    if "FunctionError" in invoked:
+        answer = invoked["Payload"].read().decode()
+        raise DeploymentError(f"braze_delivery failed: {answer[:500]}")
+
+
+def stack_name() -> str:
+    """The CloudFormation stack's name, from `samconfig.toml`."""
+    name: str = _config()["deploy"]["parameters"]["stack_name"]
+    return name
+
+
+def _parameters(changing: Mapping[str, str]) -> list[str]:
+    """Those of `samconfig.toml` (SAM would forget them), those of this machine, and more."""
+    constant = dict(
+        pair.split("=", 1) for pair in _config()["deploy"]["parameters"]["parameter_overrides"]
+    )
+    machine = {
+        "PythonRuntime": f"python{sys.version_info.major}.{sys.version_info.minor}",
+        "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
+    }
+    return [f'{key}="{value}"' for key, value in {**constant, **machine, **changing}.items()]
+
+
+def _config() -> dict[str, Any]:
+    with (ROOT / "samconfig.toml").open("rb") as file:
+        table: dict[str, Any] = tomllib.load(file)[CONFIG_ENV]
+    return table
+
+
+def _sam(
+    arguments: Sequence[str],
+    parameters: Sequence[str],
+    variables: Mapping[str, str],
+    log: Path,
+    seconds: float,
+) -> None:
+    command = [str(python_of("sam")), "-m", "samcli", *arguments, "--config-env", CONFIG_ENV]
+    command += ["--config-file", str(ROOT / "samconfig.toml"), "--parameter-overrides", *parameters]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(  # noqa: S603 - our own tool
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**_environment(), **variables},
+            cwd=ROOT,
+            start_new_session=True,  # a group of its own, so that make and pip end with it
+        ) as process,
+    ):
+        try:
+            code = process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise DeploymentError(f"not done within {seconds} s") from None
+        except BaseException:
+            _end(process)
+            raise
+    if code:
+        raise DeploymentError(f"sam {arguments[0]} ended with code {code}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _environment() -> dict[str, str]:
+    """The caller's, less what leads to a real AWS account or into another Python environment."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "SAM_", "PYTHON")) and name != "VIRTUAL_ENV"
+    }
+    return {
+        **kept,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SAM_CLI_TELEMETRY": "0",  # or it waits for a network
+        "NO_PROXY": f"127.0.0.1,localhost,{os.environ.get('NO_PROXY', '')}",
+        "COLUMNS": "200",
+    }

@@ -1,0 +1,284 @@
+"""Up, down, status: the order of steps, and that nothing is left behind whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import secrets
+import shutil
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import TypeAdapter
+
+from sandbox.stack import deployment, environments, processes, servers
+from sandbox.stack.stack_file import FILE_NAME, StackFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from types import FrameType
+
+    from sandbox.stack.processes import ProcessRecord
+
+DEFAULT_FOLDER: Final = environments.ROOT / ".local"
+
+_RECORDS: Final = TypeAdapter(list[processes.ProcessRecord])
+
+_STARTS: Final = 3
+"""A free port may be taken by somebody else before our server binds it: then we ask for another."""
+
+
+class StackError(Exception):
+    """A step failed; the text names the step, and the log where there is one."""
+
+
+def up(folder: Path, say: Callable[[str], None]) -> tuple[StackFile, bool]:
+    """Start a stack, unless it runs already.
+
+    Args:
+        folder: Holds everything that belongs to this stack; two stacks have two folders.
+        say: Told about the progress, in pieces of a line.
+
+    Returns:
+        The stack, and whether it was started now.
+
+    Raises:
+        StackError: A step failed. Nothing runs then.
+    """
+    folder = folder.resolve()
+    with _locked(folder):
+        if _is_up(folder):
+            return StackFile.read(folder), False
+        _stop_all(folder)
+        try:
+            return _start(folder, say), True
+        except BaseException:
+            with _undisturbed():
+                _stop_all(folder)
+            raise
+
+
+def down(folder: Path) -> bool:
+    """Stop a stack.
+
+    Returns:
+        Whether anything ran.
+
+    Raises:
+        StackError: Something could not be ended.
+    """
+    folder = folder.resolve()
+    with _locked(folder), _undisturbed():
+        return _stop_all(folder)
+
+
+def status(folder: Path) -> list[tuple[str, int, bool]]:
+    """Name, pid and whether it runs, of every server that the folder knows of."""
+    return [(record.name, record.pid, processes.is_running(record)) for record in _records(folder)]
+
+
+@contextlib.contextmanager
+def local_stack(folder: Path, say: Callable[[str], None] | None = None) -> Iterator[StackFile]:
+    """A stack for the time of a `with`.
+
+    A SIGTERM or SIGHUP meanwhile is treated as Ctrl-C, so that the servers end in that case, too.
+
+    Args:
+        folder: As for :func:`up`. A stack that runs there already is used, and left as it is.
+        say: As for :func:`up`; silent where left out.
+
+    Raises:
+        StackError: A step failed.
+    """
+    with terminated_like_interrupted():
+        stack, is_ours = up(folder, say or _silently)
+        try:
+            yield stack
+        finally:
+            if is_ours:
+                down(folder)
+
+
+def _start(folder: Path, say: Callable[[str], None]) -> StackFile:
+    logs = folder / "logs"
+    scratch = folder / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    for needed in (logs, scratch):
+        needed.mkdir(parents=True, exist_ok=True)
+    with _step("environments", say, None):
+        environments.ensure(("sam", "ministack"))
+
+    braze_key = secrets.token_hex(16)
+    engine = servers.Engine(scratch=scratch, log=logs / "engine.log")
+    braze = servers.StandInBraze(key=braze_key, log=logs / "braze.log")
+    # Both start in the background while the build, which needs neither, takes its time.
+    for server in (engine, braze):
+        _launch(server, folder)
+    with _step("build", say, logs / "build.log"):
+        deployment.build(folder / "build", logs / "build.log")
+    for server in (engine, braze):
+        with _step(server.name, say, server.log):
+            _wait_until_it_answers(server, folder)
+    with _step("deploy", say, logs / "deploy.log"):
+        deployment.deploy(
+            folder / "build",
+            logs / "deploy.log",
+            endpoint_url=engine.url,
+            braze_url=braze.url,
+        )
+    with _step("secrets", say, logs / "deploy.log"):
+        stack = deployment.describe(
+            endpoint_url=engine.url, braze_url=braze.url, braze_api_key=braze_key, logs=logs
+        )
+    with _step("functions", say, engine.log):
+        deployment.probe(stack)
+    stack.write(folder)
+    return stack
+
+
+def _launch(server: servers.Server, folder: Path) -> None:
+    with _undisturbed():
+        record = processes.start(
+            server.name,
+            server.command(),
+            environment=server.environment(),
+            folder=environments.ROOT,
+            log=server.log,
+        )
+        others = [known for known in _records(folder) if known.name != server.name]
+        (folder / "processes.json").write_bytes(_RECORDS.dump_json([*others, record], indent=2))
+
+
+def _wait_until_it_answers(server: servers.Server, folder: Path) -> None:
+    for _ in range(_STARTS):
+        record = next(known for known in _records(folder) if known.name == server.name)
+        deadline = time.monotonic() + servers.START_SECONDS
+        while processes.is_running(record):
+            if server.answers():
+                return
+            if time.monotonic() > deadline:
+                raise StackError(f"no answer within {servers.START_SECONDS} s")
+            time.sleep(0.1)
+        if "address already in use" not in server.log.read_text(errors="replace").lower():
+            break
+        server.take_another_port()
+        _launch(server, folder)
+    raise StackError("it ended at once")
+
+
+@contextlib.contextmanager
+def _step(name: str, say: Callable[[str], None], log: Path | None) -> Iterator[None]:
+    """One line of progress; a failure is told with the step's name and its log."""
+    began = time.monotonic()
+    say(f"  {name:<12} ... ")
+    try:
+        yield
+    except (
+        StackError,
+        OSError,
+        BotoCoreError,
+        ClientError,
+        deployment.DeploymentError,
+        environments.EnvironmentUnavailableError,
+    ) as error:
+        say("failed\n")
+        where = f"\nlog: {log}{_tail(log)}" if log else ""
+        raise StackError(f"step {name} failed: {error}{where}") from error
+    say(f"{time.monotonic() - began:.1f} s\n")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
+    return "".join(f"\n  | {line}" for line in lines)
+
+
+def _is_up(folder: Path) -> bool:
+    if not (folder / FILE_NAME).exists():
+        return False
+    known = status(folder)
+    return bool(known) and all(runs for _, _, runs in known)
+
+
+def _stop_all(folder: Path) -> bool:
+    (folder / FILE_NAME).unlink(missing_ok=True)
+    ran, stuck = False, []
+    for record in _records(folder):
+        ran = ran or bool(processes.members(record, str(folder)))
+        try:
+            processes.stop(record, str(folder))
+        except processes.StillRunningError as error:
+            stuck.append(str(error))
+    if stuck:
+        raise StackError("; ".join(stuck))
+    (folder / "processes.json").unlink(missing_ok=True)
+    shutil.rmtree(folder / "tmp", ignore_errors=True)
+    return ran
+
+
+def _records(folder: Path) -> list[ProcessRecord]:
+    file = folder / "processes.json"
+    return _RECORDS.validate_json(file.read_bytes()) if file.exists() else []
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One command at a time for a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "stack.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A Ctrl-C is overheard: between a server's start and its record, and while servers are ended.
+
+    By a handler of our own, since what is ignored stays ignored in the servers that we start.
+    """
+    with _handlers({signal.SIGINT: _overhear, signal.SIGTERM: _overhear}):
+        yield
+
+
+@contextlib.contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that servers are ended."""
+    ours = {
+        number: _interrupt
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    }
+    with _handlers(ours):
+        yield
+
+
+def _overhear(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing about a signal."""
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def _handlers(
+    wanted: Mapping[signal.Signals, Callable[[int, FrameType | None], None]],
+) -> Iterator[None]:
+    """Signal handlers for a while; only the main thread may set any."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _silently(_piece: str) -> None:
+    """Take progress and say nothing."""

@@ -1,0 +1,168 @@
+"""The two servers of a local stack: the AWS engine (MiniStack) and the stand-in Braze.
+
+Both listen on loopback only, on ports that were free a moment ago.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Final, Protocol
+
+from sandbox.stack.environments import ROOT, python_of
+from sandbox.stack.stack_file import ACCESS_KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST: Final = "127.0.0.1"
+REGION: Final = "us-east-1"
+
+START_SECONDS: Final = 60
+"""Ready in about 2 s; a machine under load, or the very first import, takes longer."""
+
+_ANSWER_SECONDS: Final = 2
+
+
+class Server(Protocol):
+    """Something that is started, answers on a port, and is stopped by its process group."""
+
+    name: str
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Where it answers, without a trailing slash."""
+        ...
+
+    def command(self) -> list[str]:
+        """What to run."""
+        ...
+
+    def environment(self) -> dict[str, str]:
+        """All of its environment."""
+        ...
+
+    def answers(self) -> bool:
+        """Whether it is ready."""
+        ...
+
+    def take_another_port(self) -> None:
+        """The port was taken before it could bind it."""
+        ...
+
+
+class _LoopbackServer:
+    name: str
+    log: Path
+    _health: str
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def answers(self) -> bool:
+        # http.client heeds no proxy variables, which are useless for loopback.
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=_ANSWER_SECONDS)
+        try:
+            connection.request("GET", self._health)
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def take_another_port(self) -> None:
+        self.port = free_port()
+
+
+class Engine(_LoopbackServer):
+    """MiniStack, in an environment of its own (it pins botocore).
+
+    Args:
+        scratch: Where it unpacks functions and layers; deleted with the stack.
+        log: Its output, functions' output included.
+    """
+
+    name = "engine"
+    _health = "/_ministack/health"
+
+    def __init__(self, scratch: Path, log: Path) -> None:
+        super().__init__(log)
+        self._scratch = scratch
+
+    def command(self) -> list[str]:
+        """See :meth:`Server.command`."""
+        return [str(python_of("ministack")), "-m", "ministack"]
+
+    def environment(self) -> dict[str, str]:
+        """See :meth:`Server.environment`. Functions inherit it: so nothing of the caller's own."""
+        scratch = str(self._scratch)
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": scratch,
+            "LANG": "C.UTF-8",
+            "TMPDIR": scratch,
+            "PYTHONUNBUFFERED": "1",
+            "GATEWAY_PORT": str(self.port),
+            "BIND_HOST": HOST,
+            "MINISTACK_HOST": HOST,
+            "MINISTACK_REGION": REGION,
+            "AUTH": "true",  # evaluate each function's role
+            "IOT_MTLS_ENABLED": "0",  # or it opens 8883, where two stacks collide
+            "SFTP_ENABLED": "0",
+            "S3_DATA_DIR": f"{scratch}/s3",
+            "STATE_DIR": f"{scratch}/state",
+            # It looks for Docker to clear away its containers; this machine's are none of ours.
+            "DOCKER_HOST": f"unix://{scratch}/no-docker.sock",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "*",
+        }
+
+
+class StandInBraze(_LoopbackServer):
+    """The stand-in Braze, under the interpreter at hand.
+
+    Args:
+        key: The API key that it takes.
+        log: Its output.
+    """
+
+    name = "braze"
+    _health = "/_sandbox/health"
+
+    def __init__(self, key: str, log: Path) -> None:
+        super().__init__(log)
+        self._key = key
+
+    def command(self) -> list[str]:
+        """See :meth:`Server.command`."""
+        module = ["-m", "sandbox.braze"]
+        return [sys.executable, *module, "--port", str(self.port), "--key", self._key]
+
+    def environment(self) -> dict[str, str]:
+        """See :meth:`Server.environment`."""
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+def free_port() -> int:
+    """A port that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

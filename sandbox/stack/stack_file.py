@@ -1,0 +1,94 @@
+"""What a running local stack tells about itself: `stack.json` in its folder."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE_NAME: Final = "stack.json"
+
+ACCESS_KEY: Final = "test"
+"""The local engine's root credentials, both halves. They open nothing else."""
+
+
+class StackFile(BaseModel):
+    """Addresses and names of a local stack.
+
+    Attributes:
+        api_url: Routes follow it: `{api_url}/outgrow`.
+        braze_url: The stand-in Braze.
+        braze_api_key: The key that the stand-in takes and the stack holds.
+        console_url: The stand-in's page for people.
+        tokens: What each partner must send, by partner.
+        queues: URLs by name: `delivery`, `delivery_dead_letter`.
+        tables: Names of tables by name: `rejected`.
+        secrets: Names of secrets by name: `braze`, `outgrow`.
+        functions: Names of functions by package: `outgrow_ingest`, `braze_delivery`.
+        log_groups: Names of log groups by package, and `door`.
+        aws_endpoint_url: The local AWS engine.
+        region: The AWS region that it plays.
+        stack_name: The CloudFormation stack.
+        logs: Folder with the logs of the engine, the stand-in, the build and the deployment.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    api_url: str
+    braze_url: str
+    braze_api_key: str = Field(repr=False)
+    console_url: str
+    tokens: dict[str, str] = Field(repr=False)
+    queues: dict[str, str]
+    tables: dict[str, str]
+    secrets: dict[str, str]
+    functions: dict[str, str]
+    log_groups: dict[str, str]
+    aws_endpoint_url: str
+    region: str
+    stack_name: str
+    logs: str
+
+    def write(self, folder: Path) -> None:
+        """Write the file, readable by its owner only: it holds tokens."""
+        part = folder / f"{FILE_NAME}.part"
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as output:
+            output.write(self.model_dump_json(indent=2) + "\n")
+        part.replace(folder / FILE_NAME)
+
+    @classmethod
+    def read(cls, folder: Path) -> StackFile:
+        """Read the file.
+
+        Raises:
+            FileNotFoundError: No stack is up in this folder.
+        """
+        return cls.model_validate_json((folder / FILE_NAME).read_text())
+
+    def session(self) -> boto3.Session:
+        """A session with the local engine's root credentials, whatever the environment holds."""
+        return boto3.Session(
+            aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=self.region
+        )
+
+    def client_options(self) -> dict[str, Any]:
+        """Arguments for `session().client(name, …)`: the engine's address and bounded time."""
+        return client_options(self.aws_endpoint_url)
+
+
+def client_options(endpoint_url: str) -> dict[str, Any]:
+    """As :meth:`StackFile.client_options`, before there is a file."""
+    config = Config(
+        connect_timeout=2,
+        read_timeout=30,
+        retries={"total_max_attempts": 1},
+        proxies={},  # a proxy set in the environment cannot reach this machine's loopback
+    )
+    return {"endpoint_url": endpoint_url, "config": config}

@@ -1,0 +1,72 @@
+"""`python -m sandbox.braze`."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).parents[3]
+TIMEOUT = (2, 10)
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    with subprocess.Popen(  # noqa: S603 -- our own module and literal arguments
+        [sys.executable, "-m", "sandbox.braze", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_on_a_free_port_until_told_to_stop(number: signal.Signals) -> None:
+    """Port 0 prints a loopback URL that answers at once; a signal ends it with 0, quietly."""
+    with started("--port", "0", "--key", "k", "--quikly-key", "q") as (process, url):
+        health = requests.get(f"{url}/_sandbox/health", timeout=TIMEOUT)
+        tracked = requests.post(
+            f"{url}/users/track",
+            json={"attributes": [{"external_id": "u"}]},
+            headers={"Authorization": "Bearer k"},
+            timeout=TIMEOUT,
+        )
+        quikly = requests.get(f"{url}/_sandbox/quikly", timeout=TIMEOUT).json()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=10)
+
+    assert url.startswith("http://127.0.0.1:")
+    assert health.json()["status"] == "ok"
+    assert (tracked.status_code, quikly["key"]) == (201, "q")
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])  # noqa: S104 -- refused
+def test_binds_loopback_only(host: str) -> None:
+    """Any other address than loopback is refused."""
+    with started("--port", "0", "--host", host) as (process, url):
+        _, errors = process.communicate(timeout=10)
+
+    assert (process.returncode, url) == (2, "")
+    assert "not a loopback address" in errors
+
+
+def test_taken_port_is_told() -> None:
+    """A port in use ends with 2 and a reason."""
+    with started("--port", "0") as (_, url):
+        port = url.rsplit(":", 1)[1]
+        with started("--port", port) as (process, printed):
+            _, errors = process.communicate(timeout=10)
+
+    assert (process.returncode, printed) == (2, "")
+    assert errors.startswith("cannot serve: ")

@@ -1,0 +1,61 @@
+"""`/kpi/mau/data_series` (reference §5)."""
+
+import pytest
+
+from tests.functional.sandbox.caller import Caller, people
+
+DAY = 86_400
+
+
+def test_one_entry_a_day(braze: Caller) -> None:
+    """As many days as asked for come back, oldest first, with the users of 30 days each."""
+    braze.attributes(*people(2))
+    braze.clock.advance(DAY)
+    braze.attributes({"external_id": "third"})
+
+    answer = braze.get("/kpi/mau/data_series", length=3)
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "message": "success",
+        "data": [
+            {"time": "2026-11-21", "mau": 0},
+            {"time": "2026-11-22", "mau": 2},
+            {"time": "2026-11-23", "mau": 3},
+        ],
+    }
+
+
+def test_users_count_for_30_days(braze: Caller) -> None:
+    """A user counts on the thirtieth day and no more after."""
+    braze.attributes({"external_id": "u"})
+    braze.clock.advance(30 * DAY)
+
+    answer = braze.get("/kpi/mau/data_series", length=2)
+
+    assert [entry["mau"] for entry in answer.json()["data"]] == [1, 0]
+
+
+def test_ending_at(braze: Caller) -> None:
+    """The series ends at the given time."""
+    answer = braze.get("/kpi/mau/data_series", length=1, ending_at="2018-06-28T23:59:59-05:00")
+
+    assert answer.json()["data"] == [{"time": "2018-06-29", "mau": 0}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"length": 0},
+        {"length": 101},
+        {"length": "x"},
+        {"length": "1" * 5_000},
+        {"length": 1, "ending_at": "soon"},
+        {"length": 100, "ending_at": "0001-01-02"},
+    ],
+    ids=lambda query: str(query)[:40],
+)
+def test_bad_queries_are_400(braze: Caller, query: dict[str, str]) -> None:
+    """A length that is missing or not from 1 to 100, and a bad end, are 400."""
+    assert braze.get("/kpi/mau/data_series", **query).status_code == 400
