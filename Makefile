@@ -1,0 +1,91 @@
+# Everything that people and CI run. Needs python3 (3.11 or later), make and the package registry.
+# Another interpreter: make demo PYTHON=python3.13
+
+SHELL := /bin/bash
+PYTHON ?= python3
+DIR ?= .local
+ENV ?= dev
+
+export PYTHONUTF8 := 1
+# Tools cut names to 80 columns where they see no terminal. (make sets MAKE_TERMOUT where it sees one.)
+ifndef MAKE_TERMOUT
+export COLUMNS := 200
+endif
+
+RUN := .venv/bin/python
+UV := .local/venvs/uv/bin/uv
+SHIPPED := functions layers/braze_bridge/python
+CHECKED := $(SHIPPED) ops sandbox bench tests
+TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all up down status bench deploy lint types imports unit e2e check-config \
+	lock format environments python clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+demo: environments ## the sample events through a local stack, and the profiles that come of it
+	@$(RUN) -m sandbox.demo --dir "$(DIR)/demo"
+
+test: lint types imports ## lint, types, import rules, then the tests from unit to e2e
+	$(RUN) -m pytest $(TESTS)
+
+test-all: lint types imports ## that, and what takes long
+	$(RUN) -m pytest $(TESTS) tests/campaign
+
+up: environments ## start the local stack, and leave it running
+	@$(RUN) -m sandbox.stack up --dir "$(DIR)"
+
+down: environments ## stop it
+	@$(RUN) -m sandbox.stack down --dir "$(DIR)"
+
+status: environments ## is it running, and where
+	@$(RUN) -m sandbox.stack status --dir "$(DIR)"
+
+bench: environments ## the benchmarks
+	@$(RUN) -m bench
+
+deploy: environments check-config ## to AWS: make deploy ENV=dev (asks the first time)
+	@$(RUN) -m ops.deploy --env "$(ENV)" --sam-python "$(CURDIR)/.local/venvs/sam/bin/python"
+
+check-config: environments ## the partners' TOML files
+	@$(RUN) -m ops.bridge check-config
+
+lint: environments ## style and likely mistakes
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+
+types: environments ## strict mypy
+	$(RUN) -m mypy $(CHECKED)
+
+imports: environments ## which room may import which
+	.venv/bin/lint-imports
+
+unit: environments ## the tests that open no sockets
+	$(RUN) -m pytest tests/unit tests/contract tests/functional tests/infra
+
+e2e: environments ## the tests on a local stack of their own
+	$(RUN) -m pytest tests/e2e
+
+format: environments ## rewrite the code as lint wants it
+	$(RUN) -m ruff check --fix
+	$(RUN) -m ruff format
+
+# UPGRADE=--upgrade takes newer releases; without it only what the .in files changed moves.
+LOCK = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(UPGRADE)
+lock: environments ## make the hashed requirement files from the .in files
+	$(LOCK) requirements/uv.in -o requirements/uv.txt
+	$(LOCK) requirements/layer.in -o layers/braze_bridge/requirements.txt
+	$(LOCK) requirements/sam.in -o requirements/sam.txt
+	$(LOCK) requirements/ministack.in -o requirements/ministack.txt
+	$(LOCK) requirements/dev.in -o requirements/dev.txt
+
+environments: python ## (the others call it) the Python environments, made when a lock changed
+	@$(PYTHON) sandbox/stack/environments.py dev sam ministack
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d; this needs 3.11 or later: make PYTHON=python3.13 ..." % sys.version_info[:2])'
+
+clean: down ## stop the local stack and remove everything that was made
+	rm -rf .venv .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

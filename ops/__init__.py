@@ -1,0 +1,1 @@
+"""The ``bridge`` command, for the people who run the bridge. Never packaged."""

@@ -1,0 +1,79 @@
+"""``bridge``: what people do with a deployed stack and with the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import boto3
+import typer
+
+from braze_bridge.aws_clients import bounded_config
+from braze_bridge.partner_config import check_partner_config
+from ops.secrets import SecretAccessError, SecretName, current, secret_id, set_current
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager import SecretsManagerClient
+
+CONFIG_DIRECTORY = Path(__file__).parent.parent / "layers" / "partner_config"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+secrets = typer.Typer(no_args_is_help=True, help="The stack's keys and tokens.")
+app.add_typer(secrets, name="secrets")
+
+Stack = Annotated[str, typer.Option(help="The CloudFormation stack.")]
+Region = Annotated[str | None, typer.Option(help="Its region, if not your default one.")]
+
+
+@app.callback()
+def bridge() -> None:
+    """What people do with a deployed stack and with the configuration."""
+
+
+@app.command("check-config")
+def check_config(
+    directory: Annotated[
+        Path, typer.Option(help="The folder with the partners' TOML files.")
+    ] = CONFIG_DIRECTORY,
+) -> None:
+    """Check every partner's TOML file, naming each mistake by its key; exit 1 if there is one."""
+    problems = check_partner_config(directory)
+    for problem in problems:
+        typer.echo(str(problem), err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{directory.name}: no mistakes")
+
+
+@secrets.command("set")
+def set_secret(name: SecretName, stack: Stack, region: Region = None) -> None:
+    """Set a key. It is asked for, never taken from the command line, where others could read it."""
+    value = typer.prompt(f"New value of {secret_id(stack, name)}", hide_input=True).strip()
+    if not value:
+        typer.echo("A blank value was not stored.", err=True)
+        raise typer.Exit(1)
+    try:
+        set_current(_client(region), stack, name, value)
+    except SecretAccessError as error:
+        typer.echo(f"{secret_id(stack, name)} was not set: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{secret_id(stack, name)} is set.")
+
+
+@secrets.command("show")
+def show_secret(name: SecretName, stack: Stack, region: Region = None) -> None:
+    """Print a token, to be pasted at the partner."""
+    try:
+        value = current(_client(region), stack, name)
+    except SecretAccessError as error:
+        typer.echo(f"{secret_id(stack, name)} cannot be read: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(value)
+
+
+def _client(region: str | None) -> SecretsManagerClient:
+    return boto3.client("secretsmanager", region_name=region, config=bounded_config())
+
+
+if __name__ == "__main__":
+    app()

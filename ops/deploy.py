@@ -1,0 +1,146 @@
+"""`make deploy`: build for what the deployment's parameters say, deploy, and check that they agree.
+
+The layer holds compiled packages, so it must be built for the runtime and the instruction set that
+the stack gets. Both are template parameters, kept in `samconfig.toml`; a guided deployment asks for
+them after the build. Hence: build, deploy, and once more where the answers were others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT: Final = Path(__file__).parent.parent
+CONFIG: Final = ROOT / "samconfig.toml"
+
+REQUIRED: Final = "BrazeInstance"
+"""The parameter without a default: where the table lacks it, SAM must ask."""
+
+BUILD_SECONDS: Final = 900
+DEPLOY_SECONDS: Final = 3600
+
+
+class Target(NamedTuple):
+    """What the layer is built for."""
+
+    runtime: str = "python3.13"
+    architecture: str = "arm64"
+
+
+class UnknownEnvironmentError(Exception):
+    """`samconfig.toml` has no such table."""
+
+
+def parameters_of(config: Mapping[str, Any], environment: str) -> dict[str, str]:
+    """The template parameters that a table of `samconfig.toml` holds.
+
+    Args:
+        config: The file, parsed.
+        environment: The table: `dev`, `prod`, …
+
+    Returns:
+        Values by name; SAM writes them as one string, people rather as a list.
+
+    Raises:
+        UnknownEnvironmentError: There is no such table.
+    """
+    try:
+        table = config[environment]["deploy"]["parameters"]
+    except KeyError:
+        raise UnknownEnvironmentError(
+            f"samconfig.toml has no [{environment}.deploy.parameters]"
+        ) from None
+    overrides = table.get("parameter_overrides", [])
+    pairs = shlex.split(overrides) if isinstance(overrides, str) else overrides
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def target_of(parameters: Mapping[str, str]) -> Target:
+    """What to build for, the template's defaults filling in."""
+    default = Target()
+    return Target(
+        parameters.get("PythonRuntime", default.runtime),
+        parameters.get("Architecture", default.architecture),
+    )
+
+
+def deploy(environment: str, sam: list[str]) -> int:
+    """Build and deploy.
+
+    Args:
+        environment: The table of `samconfig.toml`.
+        sam: The command that runs SAM.
+
+    Returns:
+        SAM's exit code.
+
+    Raises:
+        UnknownEnvironmentError: There is no such table.
+    """
+    before = _parameters(environment)
+    built = target_of(before)
+    guided = [] if REQUIRED in before else ["--guided"]
+    code = _build(sam, environment, built) or _deploy(sam, environment, guided)
+    wanted = target_of(_parameters(environment))
+    if code == 0 and wanted != built:
+        _say(f"Deployed for {wanted.runtime} on {wanted.architecture}: building for those.")
+        code = _build(sam, environment, wanted) or _deploy(sam, environment, [])
+    return code
+
+
+def _parameters(environment: str) -> dict[str, str]:
+    with CONFIG.open("rb") as file:
+        return parameters_of(tomllib.load(file), environment)
+
+
+def _build(sam: list[str], environment: str, target: Target) -> int:
+    variables = {"PYTHON_RUNTIME": target.runtime, "ARCHITECTURE": target.architecture}
+    return _run([*sam, "build", "--config-env", environment], variables, BUILD_SECONDS)
+
+
+def _deploy(sam: list[str], environment: str, more: list[str]) -> int:
+    return _run([*sam, "deploy", "--config-env", environment, *more], {}, DEPLOY_SECONDS)
+
+
+def _run(command: list[str], variables: Mapping[str, str], seconds: float) -> int:
+    # SAM folds its tables at 80 columns where it sees no terminal.
+    columns = str(shutil.get_terminal_size((200, 50)).columns)
+    done = subprocess.run(  # noqa: S603 - SAM, with our own arguments
+        command,
+        cwd=ROOT,
+        env={"COLUMNS": columns, **os.environ, **variables},
+        timeout=seconds,
+        check=False,
+    )
+    return done.returncode
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def main() -> int:
+    """Run SAM, found by its own interpreter's path on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m ops.deploy", description=__doc__)
+    parser.add_argument("--env", required=True, help="table of samconfig.toml")
+    parser.add_argument("--sam-python", required=True, help="interpreter that has aws-sam-cli")
+    given = parser.parse_args()
+    try:
+        return deploy(given.env, [given.sam_python, "-m", "samcli"])
+    except UnknownEnvironmentError as error:
+        _say(str(error))
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""The stack's secrets as people handle them: set from a prompt, shown on demand, never logged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from braze_bridge.settings import SecretPair
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager import SecretsManagerClient
+
+SecretName = Literal["braze", "outgrow"]
+
+PATHS: Final[dict[SecretName, str]] = {"braze": "braze", "outgrow": "partner/outgrow"}
+"""Where each secret lies below the stack's name."""
+
+
+class SecretAccessError(Exception):
+    """The secret could not be read or written. The text says why, without the secret."""
+
+
+def secret_id(stack: str, name: SecretName) -> str:
+    """The secret's name in Secrets Manager, such as ``bridge-dev/partner/outgrow``."""
+    return f"{stack}/{PATHS[name]}"
+
+
+def set_current(client: SecretsManagerClient, stack: str, name: SecretName, value: str) -> None:
+    """Make a value the current one.
+
+    The Braze key keeps no ``previous``: only one key is ever sent. Functions read the new value
+    within five minutes, or at once where Braze refuses the old one.
+
+    Args:
+        client: Of the stack's account and region.
+        stack: The CloudFormation stack.
+        name: Which secret.
+        value: The new key, already stripped; not blank.
+
+    Raises:
+        SecretAccessError: There is no such secret, or it may not be written.
+    """
+    text = SecretPair(current=value, previous="").model_dump_json()
+    try:
+        client.put_secret_value(SecretId=secret_id(stack, name), SecretString=text)
+    except (BotoCoreError, ClientError) as error:
+        raise SecretAccessError(_cause(error)) from None
+
+
+def current(client: SecretsManagerClient, stack: str, name: SecretName) -> str:
+    """The secret's current value.
+
+    Raises:
+        SecretAccessError: There is no such secret, or it may not be read.
+    """
+    try:
+        answer = client.get_secret_value(SecretId=secret_id(stack, name))
+    except (BotoCoreError, ClientError) as error:
+        raise SecretAccessError(_cause(error)) from None
+    return SecretPair.model_validate_json(answer["SecretString"]).current
+
+
+def _cause(error: BotoCoreError | ClientError) -> str:
+    if isinstance(error, ClientError):
+        return str(
+            cast("dict[str, dict[str, str]]", error.response)["Error"].get("Code", "refused")
+        )
+    return type(error).__name__

@@ -1,0 +1,1 @@
+"""What the template becomes: plain CloudFormation, checked without an account."""

@@ -1,0 +1,111 @@
+"""The template as CloudFormation gets it, and values out of it."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT: Final = Path(__file__).parents[2]
+REGION: Final = "eu-west-1"
+STACK: Final = "bridge"
+
+Resource = dict[str, Any]
+
+
+class Template:
+    """One deployment's template.
+
+    Args:
+        parameters: What differs from the template's defaults.
+    """
+
+    def __init__(self, **parameters: str) -> None:
+        source = yaml_parse((ROOT / "template.yaml").read_text())
+        self.source: dict[str, Any] = source
+        self.parameters: dict[str, Any] = {
+            name: rule["Default"]
+            for name, rule in source["Parameters"].items()
+            if "Default" in rule
+        } | {"BrazeInstance": "US-01", **parameters}
+        packaged = copy.deepcopy(source)
+        for resource in packaged["Resources"].values():
+            for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+                # As `sam deploy` would have uploaded it: the transform takes no local folder.
+                resource["Properties"][key] = "s3://bucket/key"
+        translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
+        self.plain: dict[str, Any] = translator.translate(packaged, dict(self.parameters))
+
+    def of_type(self, kind: str) -> dict[str, Resource]:
+        """The plain resources of a type, by logical id, that the conditions let exist."""
+        return {
+            name: resource
+            for name, resource in self.plain["Resources"].items()
+            if resource["Type"] == kind and self._exists(resource)
+        }
+
+    def properties(self, name: str) -> dict[str, Any]:
+        """A plain resource's properties, resolved."""
+        resolved: dict[str, Any] = self.resolve(self.plain["Resources"][name]["Properties"])
+        return resolved
+
+    def resolve(self, value: Any) -> Any:  # noqa: PLR0911 - one way out for each function
+        """Work out what depends on parameters only; references to resources stay as they are."""
+        if isinstance(value, list):
+            return [item for item in map(self.resolve, value) if item is not None]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            function, argument = next(iter(value.items()))
+            match function:
+                case "Ref" if argument == "AWS::NoValue":
+                    return None
+                case "Ref" if argument == "AWS::StackName":
+                    return STACK
+                case "Ref" if argument in self.parameters:
+                    return self.parameters[argument]
+                case "Fn::FindInMap":
+                    mapping, first, second = self.resolve(argument)
+                    return self.plain["Mappings"][mapping][str(first)][second]
+                case "Fn::If":
+                    condition, yes, no = argument
+                    return self.resolve(yes if self.holds(condition) else no)
+                case "Fn::Sub" if isinstance(argument, str):
+                    return argument.replace("${AWS::StackName}", STACK)
+        resolved = {key: self.resolve(item) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item is not None}
+
+    def holds(self, condition: str) -> bool:
+        """Whether a condition of the template is true."""
+        return self._is_true(self.plain["Conditions"][condition])
+
+    def _is_true(self, expression: dict[str, Any]) -> bool:
+        function, argument = next(iter(expression.items()))
+        match function:
+            case "Fn::Equals":
+                first, second = self.resolve(argument)
+                return bool(first == second)
+            case "Fn::Not":
+                return not self._is_true(argument[0])
+            case "Fn::And":
+                return all(map(self._is_true, argument))
+            case "Fn::Or":
+                return any(map(self._is_true, argument))
+            case "Condition":
+                return self.holds(argument)
+        raise AssertionError(f"the template uses {function}, which this reader does not know")
+
+    def _exists(self, resource: Resource) -> bool:
+        return "Condition" not in resource or self.holds(resource["Condition"])
+
+
+@cache
+def default_template() -> Template:
+    """The template with its defaults."""
+    return Template()

@@ -1,0 +1,156 @@
+"""An alarm on a metric that nobody emits never rings; one without instructions helps nobody."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING, Any
+
+import grimp
+import pytest
+
+from braze_bridge.observability import NAMESPACE, Metric
+from tests.infra.template import ROOT, Template, default_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ALARMS = sorted(default_template().of_type("AWS::CloudWatch::Alarm"))
+PACKAGES = {"outgrow-ingest": "outgrow_ingest", "braze-delivery": "braze_delivery"}
+SHIPPED = (ROOT / "functions", ROOT / "layers" / "braze_bridge" / "python")
+
+
+@pytest.fixture(scope="module")
+def emitted() -> dict[str, set[str]]:
+    """The metrics that the code reachable from each service's handler names."""
+    graph = grimp.build_graph("braze_bridge", *PACKAGES.values(), cache_dir=None)
+    return {
+        service: {
+            metric
+            for module in {f"{package}.app", *graph.find_upstream_modules(f"{package}.app")}
+            for metric in metrics_named_in(path_of(module))
+        }
+        for service, package in PACKAGES.items()
+    }
+
+
+def path_of(module: str) -> Path:
+    for root in SHIPPED:
+        stem = root.joinpath(*module.split("."))
+        for path in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if path.is_file():
+                return path
+    raise AssertionError(f"no file for {module}")
+
+
+def metrics_named_in(path: Path) -> Iterator[str]:
+    if path.name == "observability.py":  # where they are defined, and nothing is emitted
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Metric":
+            yield Metric[node.attr].value
+
+
+def dimensions(template: Template, alarm: str) -> dict[str, Any]:
+    return {item["Name"]: item["Value"] for item in template.properties(alarm)["Dimensions"]}
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_something_emits_what_an_alarm_watches(
+    template: Template, emitted: dict[str, set[str]], alarm: str
+) -> None:
+    """The metric, under these very dimensions, is one that our code or the AWS service emits."""
+    properties = template.properties(alarm)
+    found, metric = dimensions(template, alarm), properties["MetricName"]
+
+    match properties["Namespace"]:
+        case "BrazeBridge":
+            assert found.keys() == {"service"}
+            assert metric in emitted[found["service"]]
+        case "AWS/SQS":
+            assert metric == "ApproximateNumberOfMessagesVisible"
+            queue, attribute = found.pop("QueueName")["Fn::GetAtt"]
+            assert attribute == "QueueName"
+            assert queue in template.of_type("AWS::SQS::Queue")
+            assert found == {}
+        case "AWS/Lambda":
+            assert metric in {"Errors", "Throttles"}
+            assert found.pop("FunctionName")["Ref"] in template.of_type("AWS::Lambda::Function")
+            assert found == {}
+        case "AWS/ApiGateway":
+            # The names that a REST API emits; an HTTP API's are others.
+            assert metric in {"4XXError", "5XXError"}
+            assert found == {
+                "ApiName": template.properties("BridgeApi")["Name"],
+                "Stage": template.properties("BridgeApiliveStage")["StageName"],
+            }
+        case other:
+            raise AssertionError(f"who emits {other}?")
+
+
+def test_the_services_are_called_as_the_functions_say(template: Template) -> None:
+    """The dimension `service` is what each function's Powertools writes."""
+    names = {
+        template.properties(name)["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+        for name in template.of_type("AWS::Lambda::Function")
+    }
+
+    assert names == PACKAGES.keys()
+    assert NAMESPACE == "BrazeBridge"
+
+
+def test_every_metric_is_emitted_by_somebody(emitted: dict[str, set[str]]) -> None:
+    """A name in the list that no code uses is a figure that people wait for in vain."""
+    assert set().union(*emitted.values()) == {metric.value for metric in Metric}
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_is_quiet_where_nothing_happens_and_tells_where_to_read(
+    template: Template, alarm: str
+) -> None:
+    """No figures are no alarm, and the message leads to the instructions."""
+    properties = template.properties(alarm)
+
+    assert properties["TreatMissingData"] == "notBreaching"
+    assert "docs/operations.md" in properties["AlarmDescription"]
+
+
+def test_every_alarm_has_instructions_and_every_instruction_an_alarm() -> None:
+    """The sections of docs/operations.md are the alarms."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    sections = dict(re.findall(r"^## (\w+Alarm)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+
+    assert sorted(sections) == ALARMS
+    for section in sections.values():
+        assert "**Means:**" in section
+        assert "**Do:**" in section
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told", "makes_topic"),
+    [
+        ({}, None, False),
+        ({"AlarmEmail": "ops@example.com"}, [{"Ref": "AlarmTopic"}], True),
+        ({"AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:ops"}, ["TOPIC"], False),
+        (
+            {
+                "AlarmEmail": "ops@example.com",
+                "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:ops",
+            },
+            ["TOPIC"],
+            False,
+        ),
+    ],
+    ids=["nobody", "an address", "a topic", "both"],
+)
+def test_alarms_tell_whom_they_are_told_to(
+    parameters: dict[str, str], told: list[Any] | None, makes_topic: bool
+) -> None:
+    """A topic that exists comes before an address; without both, an alarm only shows."""
+    template = Template(**parameters)
+    expected = [parameters.get("AlarmTopicArn")] if told == ["TOPIC"] else told
+
+    for alarm in ALARMS:
+        assert template.properties(alarm).get("AlarmActions") == expected
+    assert bool(template.of_type("AWS::SNS::Topic")) is makes_topic

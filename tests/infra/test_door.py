@@ -1,0 +1,126 @@
+"""The API: its routes, their limits, and what it answers and logs by itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from outgrow_ingest.app import ROUTES
+from tests.infra.template import Template
+
+RESPONSES = "x-amazon-apigateway-gateway-responses"
+
+
+def responses(template: Template) -> dict[str, Any]:
+    found: dict[str, Any] = template.properties("BridgeApi")["Body"][RESPONSES]
+    return found
+
+
+def test_the_routes_are_those_the_function_answers(template: Template) -> None:
+    """A route that the function does not know would answer 404; one the API lacks is dead."""
+    paths = template.properties("BridgeApi")["Body"]["paths"]
+    routed = {(method.upper(), path) for path, item in paths.items() for method in item}
+
+    assert routed == {(route.method, route.resource) for route in ROUTES}
+
+
+def test_every_route_has_an_allowance_of_its_own(template: Template) -> None:
+    """One noisy content must not spend what the others may."""
+    settings = template.properties("BridgeApiliveStage")["MethodSettings"]
+    limited = {(item["HttpMethod"], item["ResourcePath"]) for item in settings}
+
+    # API Gateway writes "/" as "~1" inside a method setting's path.
+    assert limited == {(route.method, "/" + route.resource.replace("/", "~1")) for route in ROUTES}
+    for item in settings:
+        assert item["ThrottlingRateLimit"] >= 1
+        assert item["ThrottlingBurstLimit"] >= item["ThrottlingRateLimit"]
+
+
+@pytest.mark.parametrize(
+    ("response", "status", "waits"),
+    [
+        ("THROTTLED", "429", True),
+        ("QUOTA_EXCEEDED", "429", True),
+        ("REQUEST_TOO_LARGE", "413", False),
+        ("MISSING_AUTHENTICATION_TOKEN", "404", False),
+        ("DEFAULT_4XX", None, False),
+        ("DEFAULT_5XX", None, True),
+    ],
+)
+def test_the_api_s_own_answers_look_like_ours(
+    template: Template, response: str, status: str | None, waits: bool
+) -> None:
+    """The same JSON, `Retry-After` where coming again helps, and no detail of the call."""
+    given = responses(template)[response]
+    bodies = given["responseTemplates"]
+    headers = given.get("responseParameters", {})
+
+    assert bodies.keys() == {"application/json"}
+    body = json.loads(bodies["application/json"])
+    assert body["status"] == "error"
+    assert [reason.keys() for reason in body["reasons"]] == [{"code"}]
+    assert "$" not in bodies["application/json"]
+    assert given.get("statusCode") == status
+    assert ("gatewayresponse.header.Retry-After" in headers) is waits
+
+
+def test_the_api_answers_nothing_else_by_itself(template: Template) -> None:
+    """Every answer of its own is in the table above."""
+    assert responses(template).keys() == {
+        "THROTTLED",
+        "QUOTA_EXCEEDED",
+        "REQUEST_TOO_LARGE",
+        "MISSING_AUTHENTICATION_TOKEN",
+        "DEFAULT_4XX",
+        "DEFAULT_5XX",
+    }
+
+
+def test_access_logs_are_json_without_queries_bodies_or_callers(template: Template) -> None:
+    """A query may hold a token; an address or an agent says who called."""
+    logging = template.properties("BridgeApiliveStage")["AccessLogSetting"]
+    fields = json.loads(logging["Format"])
+    variables = set(re.findall(r"\$context\.([\w.]+)", logging["Format"]))
+
+    assert logging["DestinationArn"] == {"Fn::GetAtt": ["ApiAccessLogGroup", "Arn"]}
+    assert "request_id" in fields
+    assert variables == {
+        "requestId",
+        "requestTimeEpoch",
+        "httpMethod",
+        "resourcePath",
+        "status",
+        "responseLength",
+        "responseLatency",
+        "integration.status",
+        "integration.latency",
+        "xrayTraceId",
+    }
+
+
+def test_nothing_else_of_a_call_is_logged(template: Template) -> None:
+    """API Gateway's execution logs hold whole bodies: they stay off."""
+    for item in template.properties("BridgeApiliveStage")["MethodSettings"]:
+        assert "DataTraceEnabled" not in item
+        assert "LoggingLevel" not in item
+
+
+def test_there_is_one_stage_and_its_urls_are_outputs(template: Template) -> None:
+    """SAM would add a stage "Stage"; and a person pastes the URL at Outgrow."""
+    stages = template.of_type("AWS::ApiGateway::Stage")
+    url = template.plain["Outputs"]["OutgrowUrl"]["Value"]["Fn::Sub"]
+
+    assert [stage["Properties"]["StageName"] for stage in stages.values()] == ["live"]
+    assert url.startswith("https://${BridgeApi}.execute-api.")
+    assert url.endswith("/live/outgrow")
+
+
+def test_the_logging_role_stays_out_where_the_account_has_one() -> None:
+    """It is one per account and region: somebody else's must not be replaced unasked."""
+    template = Template(ManageApiLoggingRole="false")
+
+    assert template.of_type("AWS::ApiGateway::Account") == {}
+    assert "ApiLoggingRole" not in template.of_type("AWS::IAM::Role")

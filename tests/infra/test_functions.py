@@ -1,0 +1,168 @@
+"""Each function can be started: its handler, its zip, its settings and its log."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from braze_bridge.observability import NAMESPACE
+from braze_bridge.settings import DeliverySettings, IngestSettings, load_settings
+from tests.infra.template import ROOT
+
+if TYPE_CHECKING:
+    from tests.infra.template import Template
+
+SETTINGS: dict[str, type[IngestSettings | DeliverySettings]] = {
+    "OutgrowIngestFunction": IngestSettings,
+    "BrazeDeliveryFunction": DeliverySettings,
+}
+OF_POWERTOOLS = {
+    "POWERTOOLS_SERVICE_NAME",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "POWERTOOLS_LOG_LEVEL",
+}
+API_GATEWAY_SECONDS = 29
+
+
+def variables(template: Template, function: str) -> dict[str, Any]:
+    found: dict[str, Any] = template.properties(function)["Environment"]["Variables"]
+    return found
+
+
+def test_every_function_is_checked_here(template: Template) -> None:
+    """A function that is added gets its settings checked, too."""
+    assert template.of_type("AWS::Lambda::Function").keys() == SETTINGS.keys()
+
+
+@pytest.mark.parametrize("function", sorted(SETTINGS))
+def test_a_handler_exists(template: Template, function: str) -> None:
+    """What Lambda will call can be imported and called."""
+    module, _, name = template.properties(function)["Handler"].rpartition(".")
+
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("function", sorted(SETTINGS))
+def test_a_function_s_variables_are_its_settings(template: Template, function: str) -> None:
+    """Neither does the model miss a variable, nor does the template give one that nobody reads."""
+    fields = {field.upper() for field in SETTINGS[function].model_fields}
+
+    assert variables(template, function).keys() == fields | OF_POWERTOOLS
+
+
+@pytest.mark.parametrize("function", sorted(SETTINGS))
+def test_a_function_takes_the_template_s_defaults(template: Template, function: str) -> None:
+    """A deployment that only names its Braze instance starts."""
+    given = {
+        name: value if isinstance(value, str) else "of-a-resource"
+        for name, value in variables(template, function).items()
+    }
+
+    assert load_settings(SETTINGS[function], given).rejected_table == "of-a-resource"
+
+
+@pytest.mark.parametrize("function", sorted(SETTINGS))
+def test_variables_are_texts(template: Template, function: str) -> None:
+    """The local engine starts no function that has a number among its variables."""
+    values = variables(template, function).values()
+
+    assert [value for value in values if not isinstance(value, str | dict)] == []
+
+
+def test_metrics_go_to_our_namespace(template: Template) -> None:
+    """The alarms look there."""
+    for function in SETTINGS:
+        assert variables(template, function)["POWERTOOLS_METRICS_NAMESPACE"] == NAMESPACE
+
+
+def test_makefile_targets_are_the_functions_and_their_packages_exist(template: Template) -> None:
+    """`sam build` finds a target for each logical id, and each zip holds the handler's package."""
+    makefile = (ROOT / "functions" / "Makefile").read_text()
+    targets = dict(re.findall(r"^build-(\w+): package = (\w+)$", makefile, re.MULTILINE))
+    handlers = {
+        name: template.properties(name)["Handler"].partition(".")[0]
+        for name in template.of_type("AWS::Lambda::Function")
+    }
+
+    assert targets == handlers
+    for package in targets.values():
+        assert (ROOT / "functions" / package / "__init__.py").is_file()
+
+
+def test_layers_have_makefile_targets_of_their_names(template: Template) -> None:
+    """The same for layers."""
+    layers = {
+        name: resource["Properties"]["ContentUri"]
+        for name, resource in template.source["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::LayerVersion"
+    }
+
+    assert layers.keys() == {"BrazeBridgeLayer", "PartnerConfigLayer"}
+    for name, folder in layers.items():
+        makefile = (ROOT / folder / "Makefile").read_text()
+        assert re.search(rf"^build-{name}:", makefile, re.MULTILINE)
+
+
+def test_everything_is_built_by_makefile(template: Template) -> None:
+    """The other ways build a layer that fails only in the cloud, or need one exact Python."""
+    kinds = ("AWS::Serverless::Function", "AWS::Serverless::LayerVersion")
+    methods = {
+        name: resource["Metadata"]["BuildMethod"]
+        for name, resource in template.source["Resources"].items()
+        if resource["Type"] in kinds
+    }
+
+    assert set(methods.values()) == {"makefile"}
+
+
+def test_a_change_of_a_layer_alone_reaches_the_alias(template: Template) -> None:
+    """Layer and function must both ask for it."""
+    for resource in template.source["Resources"].values():
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::Serverless::LayerVersion":
+            assert properties["PublishLambdaVersion"] is True
+        if resource["Type"] == "AWS::Serverless::Function":
+            assert properties["AutoPublishAliasAllProperties"] is True
+    aliases = template.of_type("AWS::Lambda::Alias")
+    assert [alias["Properties"]["Name"] for alias in aliases.values()] == ["live"] * len(SETTINGS)
+
+
+def test_functions_are_traced(template: Template) -> None:
+    """Active tracing, without a tracer in the code."""
+    for function in SETTINGS:
+        assert template.properties(function)["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_a_function_behind_the_api_answers_before_the_api_gives_up(template: Template) -> None:
+    """Otherwise a partner gets 504 for a body that was taken."""
+    assert template.properties("OutgrowIngestFunction")["Timeout"] < API_GATEWAY_SECONDS
+
+
+def test_every_function_writes_to_a_log_group_of_its_own_that_forgets(template: Template) -> None:
+    """A log group that Lambda makes by itself keeps for ever."""
+    groups = template.of_type("AWS::Logs::LogGroup")
+    used = [
+        template.properties(function)["LoggingConfig"]["LogGroup"]["Ref"] for function in SETTINGS
+    ]
+
+    assert len(set(used)) == len(used)
+    assert set(used) < groups.keys()
+    for name in groups:
+        assert template.properties(name)["RetentionInDays"] == 30
+
+
+def test_both_layers_reach_the_functions_that_read_them(template: Template) -> None:
+    """The partner configuration goes to ingest only: delivery knows no partner."""
+    source = template.source["Resources"]
+    layers = {
+        function: [layer["Ref"] for layer in source[function]["Properties"]["Layers"]]
+        for function in SETTINGS
+    }
+
+    assert layers == {
+        "OutgrowIngestFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
+        "BrazeDeliveryFunction": ["BrazeBridgeLayer"],
+    }

@@ -1,0 +1,138 @@
+"""What a deployment may be told: refused early where it is wrong."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+
+from braze_bridge.braze.instances import INSTANCES, UNLISTED_ENDPOINTS
+from ops.deploy import Target, parameters_of
+from tests.infra.template import ROOT, default_template
+
+PARAMETERS: dict[str, dict[str, Any]] = default_template().source["Parameters"]
+
+
+def takes(name: str, value: str) -> bool:
+    """CloudFormation's own checks of a parameter."""
+    rule = PARAMETERS[name]
+    if "AllowedValues" in rule and value not in map(str, rule["AllowedValues"]):
+        return False
+    if "AllowedPattern" in rule and not re.search(rule["AllowedPattern"], value):
+        return False
+    if rule["Type"] == "Number":
+        low, high = rule.get("MinValue", float("-inf")), rule.get("MaxValue", float("inf"))
+        return bool(low <= float(value) <= high)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        ("BrazeInstance", "EU-02", True),
+        ("BrazeInstance", "US-09", False),
+        ("BrazeInstance", "us-01", False),
+        ("BrazeEndpoint", "", True),
+        ("BrazeEndpoint", "https://rest.fra-03.braze.eu", True),
+        ("BrazeEndpoint", "http://127.0.0.1:8080", True),
+        ("BrazeEndpoint", "http://localhost:8080", True),
+        ("BrazeEndpoint", "http://rest.iad-01.braze.com", False),
+        ("BrazeEndpoint", "https://sdk.iad-01.braze.com", False),
+        ("BrazeEndpoint", "https://rest.iad-01.braze.com/users/track", False),
+        ("BrazeEndpoint", "https://rest.iad-01.braze.com.example.org", False),
+        ("BrazeEndpoint", "https://rest.example-braze.com", False),
+        ("BrazeEndpoint", "https://example.org/?https://rest.iad-01.braze.com", False),
+        ("AllowLoopbackBraze", "yes", False),
+        ("OnUnknownOutcome", "park", True),
+        ("OnUnknownOutcome", "drop", False),
+        ("AlarmEmail", "", True),
+        ("AlarmEmail", "ops@example.com", True),
+        ("AlarmEmail", "ops", False),
+        ("AlarmEmail", "a@example.com b@example.com", False),
+        ("AlarmTopicArn", "", True),
+        ("AlarmTopicArn", "arn:aws:sns:eu-west-1:123456789012:alarms", True),
+        ("AlarmTopicArn", "arn:aws-cn:sns:cn-north-1:123456789012:alarms", True),
+        ("AlarmTopicArn", "arn:aws:sqs:eu-west-1:123456789012:alarms", False),
+        ("LogLevel", "TRACE", False),
+        ("LogRetentionDays", "30", True),
+        ("LogRetentionDays", "31", False),
+        ("ThrottleRate", "0", False),
+        ("DeliveryBatchSize", "1050", True),
+        ("DeliveryBatchSize", "1000", False),
+        ("DeliveryBatchSize", "10050", False),
+        ("DeliveryBatchWindow", "0", False),
+        ("DeliveryMaximumConcurrency", "0", False),
+        ("DeliveryMaximumConcurrency", "1", False),
+        ("DeliveryMaximumConcurrency", "2", True),
+        ("DeliveryMaximumConcurrency", "99", True),
+        ("DeliveryMaximumConcurrency", "1000", True),
+        ("DeliveryMaximumConcurrency", "1001", False),
+        ("DeliveryTimeout", "45", False),
+        ("SendConcurrency", "0", False),
+        ("PythonRuntime", "python3.13", True),
+        ("PythonRuntime", "python3.9", False),
+        ("PythonRuntime", "nodejs22.x", False),
+        ("Architecture", "x86", False),
+        ("PartnerConfigDir", "/opt/partner_config", True),
+        ("PartnerConfigDir", "partner_config", False),
+        ("Canary", "True", False),
+    ],
+)
+def test_a_parameter_takes_what_makes_sense(name: str, value: str, taken: bool) -> None:
+    """A value that would fail later, or send data to the wrong place, is refused at once."""
+    assert takes(name, value) is taken
+
+
+def test_every_default_is_taken() -> None:
+    """The defaults pass their own rules."""
+    defaults = {
+        name: str(rule["Default"]) for name, rule in PARAMETERS.items() if "Default" in rule
+    }
+
+    assert [name for name, value in defaults.items() if not takes(name, value)] == []
+
+
+def test_only_the_instance_must_be_given() -> None:
+    """Data must not go to somebody else's cluster by oversight; all else has a default."""
+    assert [name for name, rule in PARAMETERS.items() if "Default" not in rule] == ["BrazeInstance"]
+
+
+def test_every_parameter_says_what_it_is_and_has_a_place_in_the_console() -> None:
+    """A guided deployment shows the descriptions; the console groups by the interface."""
+    interface = default_template().source["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+
+    assert all(rule.get("Description") for rule in PARAMETERS.values())
+    assert sorted(grouped) == sorted(PARAMETERS)
+
+
+def test_the_instances_are_those_the_client_knows() -> None:
+    """One table of Braze's clusters."""
+    assert PARAMETERS["BrazeInstance"]["AllowedValues"] == list(INSTANCES)
+
+
+@pytest.mark.parametrize("endpoint", sorted({*INSTANCES.values(), *UNLISTED_ENDPOINTS}))
+def test_every_endpoint_the_client_takes_may_be_an_override(endpoint: str) -> None:
+    """The template refuses nothing that the client would take."""
+    assert takes("BrazeEndpoint", endpoint)
+
+
+def test_the_layer_is_built_for_the_template_s_defaults() -> None:
+    """`make deploy` and the layer's Makefile assume what the template says."""
+    makefile = (ROOT / "layers" / "braze_bridge" / "Makefile").read_text()
+    template = Target(PARAMETERS["PythonRuntime"]["Default"], PARAMETERS["Architecture"]["Default"])
+    assumed = dict(re.findall(r"^(PYTHON_RUNTIME|ARCHITECTURE) \?= (\S+)$", makefile, re.MULTILINE))
+
+    assert template == Target()
+    assert assumed == {"PYTHON_RUNTIME": template.runtime, "ARCHITECTURE": template.architecture}
+
+
+@pytest.mark.parametrize("environment", ["local", "dev", "prod"])
+def test_what_samconfig_gives_the_template_takes(environment: str) -> None:
+    """No name is misspelt, no value refused."""
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+
+    for name, value in parameters_of(config, environment).items():
+        assert takes(name, value)

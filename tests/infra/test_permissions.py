@@ -1,0 +1,117 @@
+"""Each function may do what it needs and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.infra.template import Template
+
+WITHOUT_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+"""Actions that IAM knows only for every resource."""
+
+SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:bridge/"
+
+ALLOWED: dict[str, dict[str, Any]] = {
+    "OutgrowIngestRole": {
+        "sqs:SendMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
+        "dynamodb:UpdateItem": {"Fn::GetAtt": ["RejectedTable", "Arn"]},
+        "secretsmanager:GetSecretValue": f"{SECRET}partner/outgrow-??????",
+        "logs:CreateLogStream": {"Fn::GetAtt": ["OutgrowIngestLogGroup", "Arn"]},
+        "logs:PutLogEvents": {"Fn::GetAtt": ["OutgrowIngestLogGroup", "Arn"]},
+        "xray:PutTraceSegments": "*",
+        "xray:PutTelemetryRecords": "*",
+    },
+    "BrazeDeliveryRole": {
+        "sqs:ReceiveMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
+        "sqs:DeleteMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
+        "sqs:ChangeMessageVisibility": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
+        "sqs:GetQueueAttributes": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
+        "dynamodb:UpdateItem": {"Fn::GetAtt": ["RejectedTable", "Arn"]},
+        "secretsmanager:GetSecretValue": f"{SECRET}braze-??????",
+        "logs:CreateLogStream": {"Fn::GetAtt": ["BrazeDeliveryLogGroup", "Arn"]},
+        "logs:PutLogEvents": {"Fn::GetAtt": ["BrazeDeliveryLogGroup", "Arn"]},
+        "xray:PutTraceSegments": "*",
+        "xray:PutTelemetryRecords": "*",
+    },
+}
+
+
+def statements(template: Template, role: str) -> list[dict[str, Any]]:
+    properties = template.properties(role)
+    return [
+        statement
+        for policy in properties.get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("role", sorted(ALLOWED))
+def test_a_role_allows_exactly_what_is_listed_here(template: Template, role: str) -> None:
+    """Whoever widens a role has to say so in this table, too."""
+    granted = {
+        action: statement["Resource"]
+        for statement in statements(template, role)
+        for action in as_list(statement["Action"])
+    }
+
+    assert granted == ALLOWED[role]
+
+
+def test_only_the_local_engine_gets_more_and_only_names_that_iam_does_not_know() -> None:
+    """In AWS the plain action covers the batch call; the local engine asks for each by its name."""
+    local = Template(AllowLoopbackBraze="true")
+    more = {
+        action
+        for role, allowed in ALLOWED.items()
+        for statement in statements(local, role)
+        for action in as_list(statement["Action"])
+        if action not in allowed
+    }
+
+    assert more == {"sqs:SendMessageBatch", "sqs:ChangeMessageVisibilityBatch"}
+
+
+def test_every_function_has_a_role_of_the_table(template: Template) -> None:
+    """No function runs under a role that SAM makes up, with its grants on everything."""
+    roles = {
+        name: function["Properties"]["Role"]["Fn::GetAtt"][0]
+        for name, function in template.of_type("AWS::Lambda::Function").items()
+    }
+
+    assert sorted(roles.values()) == sorted(ALLOWED)
+    assert len(set(roles.values())) == len(roles)
+
+
+def test_no_statement_is_wider_than_it_has_to_be(template: Template) -> None:
+    """No wildcard action anywhere, and every resource only where IAM knows no narrower one."""
+    for role in template.of_type("AWS::IAM::Role"):
+        for statement in statements(template, role):
+            actions = as_list(statement["Action"])
+            assert statement["Effect"] == "Allow"
+            assert not [action for action in actions if "*" in action]
+            if "*" in as_list(statement["Resource"]):
+                assert set(actions) <= WITHOUT_RESOURCE
+
+
+def test_managed_policies_are_only_api_gateway_s(template: Template) -> None:
+    """A function's rights are all in this template, where a review sees them."""
+    managed = {
+        role: resource["Properties"]["ManagedPolicyArns"]
+        for role, resource in template.of_type("AWS::IAM::Role").items()
+        if resource["Properties"].get("ManagedPolicyArns")
+    }
+
+    assert managed.keys() == {"ApiLoggingRole"}
+
+
+def test_only_lambda_may_assume_a_function_s_role(template: Template) -> None:
+    """Nobody borrows a function's rights."""
+    for role in ALLOWED:
+        trust = template.properties(role)["AssumeRolePolicyDocument"]["Statement"]
+        assert [item["Principal"] for item in trust] == [{"Service": "lambda.amazonaws.com"}]

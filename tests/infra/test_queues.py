@@ -1,0 +1,97 @@
+"""No message is tried twice at once, deleted unseen, or kept shorter than it may be needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.infra.template import Template, default_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TIMEOUTS = default_template().source["Parameters"]["DeliveryTimeout"]["AllowedValues"]
+BRAZE_OBJECTS = 75
+"""Braze: objects in one /users/track request."""
+
+
+def mappings(template: Template) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """Each event source mapping on a queue: it, the queue, and the function's properties."""
+    for mapping in template.of_type("AWS::Lambda::EventSourceMapping").values():
+        queue = mapping["Properties"]["EventSourceArn"]["Fn::GetAtt"][0]
+        alias = mapping["Properties"]["FunctionName"]["Ref"]
+        function = template.plain["Resources"][alias]["Properties"]["FunctionName"]["Ref"]
+        yield template.resolve(mapping["Properties"]), queue, template.properties(function)
+
+
+@pytest.mark.parametrize("timeout", TIMEOUTS)
+def test_a_message_stays_hidden_while_its_batch_is_being_tried(timeout: str) -> None:
+    """Visibility is at least six timeouts and the longest window, whatever timeout is chosen."""
+    template = Template(DeliveryTimeout=timeout)
+    longest_window = template.source["Parameters"]["DeliveryBatchWindow"]["MaxValue"]
+
+    checked = 0
+    for _, queue, function in mappings(template):
+        visibility = int(template.properties(queue)["VisibilityTimeout"])
+        assert int(function["Timeout"]) == int(timeout)
+        assert visibility >= 6 * int(timeout) + longest_window
+        checked += 1
+    assert checked == 1
+
+
+def test_every_queue_that_is_read_has_a_dead_letter_queue_that_keeps_longer(
+    template: Template,
+) -> None:
+    """A message keeps its age when it moves, so the second queue must outlast the first."""
+    for _, queue, _ in mappings(template):
+        properties = template.properties(queue)
+        dead = properties["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        kept = int(template.properties(dead)["MessageRetentionPeriod"])
+
+        assert kept == 14 * 24 * 3600
+        assert int(properties["MessageRetentionPeriod"]) <= kept / 2
+        # A closed gate costs receives; 1000 is the most SQS takes.
+        assert 100 <= properties["RedrivePolicy"]["maxReceiveCount"] <= 1000
+
+
+def test_what_a_function_gives_back_is_not_deleted(template: Template) -> None:
+    """Without ReportBatchItemFailures Lambda deletes the failed ones with the others."""
+    for mapping, _, _ in mappings(template):
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_batches_fill_braze_s_requests(template: Template) -> None:
+    """Every batch size on offer is a multiple of 75, and Lambda takes it."""
+    parameters = template.source["Parameters"]
+    sizes = parameters["DeliveryBatchSize"]["AllowedValues"]
+
+    assert sizes == list(range(BRAZE_OBJECTS, 9_975 + 1, BRAZE_OBJECTS))
+    assert parameters["DeliveryBatchSize"]["Default"] in sizes
+    # Lambda wants a window with more than ten messages.
+    assert parameters["DeliveryBatchWindow"]["MinValue"] >= 1
+
+
+def test_the_concurrency_of_delivery_is_limited(template: Template) -> None:
+    """Ten by default; the local engine gets a literal, since it cannot count with a parameter."""
+    [(mapping, _, _)] = mappings(template)
+    [(local, _, _)] = mappings(Template(AllowLoopbackBraze="true"))
+
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 10}
+    assert local["ScalingConfig"] == {"MaximumConcurrency": 2}
+
+
+def test_queues_are_encrypted(template: Template) -> None:
+    """Jobs hold what people answered."""
+    queues = template.of_type("AWS::SQS::Queue")
+
+    assert len(queues) == 2
+    assert all(queue["Properties"]["SqsManagedSseEnabled"] is True for queue in queues.values())
+
+
+def test_delivery_knows_how_long_its_queue_keeps(template: Template) -> None:
+    """It parks jobs that near the end, so the figure must be the queue's own."""
+    variables = template.properties("BrazeDeliveryFunction")["Environment"]["Variables"]
+    queue = template.properties("DeliveryQueue")
+
+    assert variables["QUEUE_RETENTION_SECONDS"] == queue["MessageRetentionPeriod"]

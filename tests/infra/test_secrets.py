@@ -1,0 +1,56 @@
+"""Keys and tokens are in Secrets Manager, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from typing import TYPE_CHECKING
+
+from braze_bridge.settings import SecretPair
+from ops.secrets import secret_id
+from tests.infra.template import STACK
+
+if TYPE_CHECKING:
+    from tests.infra.template import Template
+
+
+def test_the_braze_key_is_created_empty(template: Template) -> None:
+    """A person sets it once; until then nothing is accepted in its place."""
+    secret = template.properties("BrazeSecret")
+
+    assert secret["Name"] == secret_id(STACK, "braze")
+    assert SecretPair.model_validate_json(secret["SecretString"]).accepted == ()
+
+
+def test_a_partner_s_token_is_generated(template: Template) -> None:
+    """It is long, it needs no escaping in a header or a URL, and nobody ever chose it."""
+    secret = template.properties("OutgrowSecret")
+    rule = secret["GenerateSecretString"]
+    made = {**json.loads(rule["SecretStringTemplate"]), rule["GenerateStringKey"]: "generated"}
+
+    assert secret["Name"] == secret_id(STACK, "outgrow")
+    assert "SecretString" not in secret
+    assert SecretPair.model_validate(made).accepted == ("generated",)
+    assert rule["PasswordLength"] >= 40
+    assert set(rule["ExcludeCharacters"]) == set(string.punctuation)
+
+
+def test_functions_are_given_names_and_no_secret(template: Template) -> None:
+    """Whoever may describe a function must not read a key by it."""
+    for function in template.of_type("AWS::Lambda::Function"):
+        variables = template.properties(function)["Environment"]["Variables"]
+        assert not re.search(r"resolve:|SecretString", json.dumps(variables))
+    delivery = template.properties("BrazeDeliveryFunction")["Environment"]["Variables"]
+    ingest = template.properties("OutgrowIngestFunction")["Environment"]["Variables"]
+    assert delivery["BRAZE_SECRET"] == secret_id(STACK, "braze")
+    assert ingest["PARTNER_SECRET"] == secret_id(STACK, "outgrow")
+
+
+def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
+    """Outputs are readable by anybody who may look at the stack."""
+    outputs = template.resolve(template.plain["Outputs"])
+
+    assert "resolve:" not in json.dumps(outputs)
+    assert outputs["BrazeSecretName"]["Value"] == secret_id(STACK, "braze")
+    assert outputs["OutgrowSecretName"]["Value"] == secret_id(STACK, "outgrow")
