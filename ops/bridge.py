@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated
 
 import boto3
@@ -10,16 +10,18 @@ import typer
 
 from braze_bridge.aws_clients import bounded_config
 from braze_bridge.partner_config import check_partner_config
+from ops import dead_letter_commands, rejected_commands
+from ops.body_mappings import CONFIG_DIRECTORY
 from ops.secrets import SecretAccessError, SecretName, current, secret_id, set_current
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
-CONFIG_DIRECTORY = Path(__file__).parent.parent / "layers" / "partner_config"
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 secrets = typer.Typer(no_args_is_help=True, help="The stack's keys and tokens.")
 app.add_typer(secrets, name="secrets")
+app.add_typer(rejected_commands.app, name="rejected")
+app.add_typer(dead_letter_commands.app, name="dlq")
 
 Stack = Annotated[str, typer.Option(help="The CloudFormation stack.")]
 Region = Annotated[str | None, typer.Option(help="Its region, if not your default one.")]

@@ -74,12 +74,13 @@ def target_of(parameters: Mapping[str, str]) -> Target:
     )
 
 
-def deploy(environment: str, sam: list[str]) -> int:
+def deploy(environment: str, sam: list[str], config: Path = CONFIG) -> int:
     """Build and deploy.
 
     Args:
         environment: The table of `samconfig.toml`.
         sam: The command that runs SAM.
+        config: The `samconfig.toml`.
 
     Returns:
         SAM's exit code.
@@ -87,19 +88,19 @@ def deploy(environment: str, sam: list[str]) -> int:
     Raises:
         UnknownEnvironmentError: There is no such table.
     """
-    before = _parameters(environment)
+    before = _parameters(config, environment)
     built = target_of(before)
     guided = [] if REQUIRED in before else ["--guided"]
     code = _build(sam, environment, built) or _deploy(sam, environment, guided)
-    wanted = target_of(_parameters(environment))
+    wanted = target_of(_parameters(config, environment))
     if code == 0 and wanted != built:
         _say(f"Deployed for {wanted.runtime} on {wanted.architecture}: building for those.")
         code = _build(sam, environment, wanted) or _deploy(sam, environment, [])
     return code
 
 
-def _parameters(environment: str) -> dict[str, str]:
-    with CONFIG.open("rb") as file:
+def _parameters(config: Path, environment: str) -> dict[str, str]:
+    with config.open("rb") as file:
         return parameters_of(tomllib.load(file), environment)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from braze_bridge.settings import SecretPair
+from ops.aws_errors import cause_of
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
@@ -45,7 +46,7 @@ def set_current(client: SecretsManagerClient, stack: str, name: SecretName, valu
     try:
         client.put_secret_value(SecretId=secret_id(stack, name), SecretString=text)
     except (BotoCoreError, ClientError) as error:
-        raise SecretAccessError(_cause(error)) from None
+        raise SecretAccessError(cause_of(error)) from None
 
 
 def current(client: SecretsManagerClient, stack: str, name: SecretName) -> str:
@@ -57,13 +58,5 @@ def current(client: SecretsManagerClient, stack: str, name: SecretName) -> str:
     try:
         answer = client.get_secret_value(SecretId=secret_id(stack, name))
     except (BotoCoreError, ClientError) as error:
-        raise SecretAccessError(_cause(error)) from None
+        raise SecretAccessError(cause_of(error)) from None
     return SecretPair.model_validate_json(answer["SecretString"]).current
-
-
-def _cause(error: BotoCoreError | ClientError) -> str:
-    if isinstance(error, ClientError):
-        return str(
-            cast("dict[str, dict[str, str]]", error.response)["Error"].get("Code", "refused")
-        )
-    return type(error).__name__

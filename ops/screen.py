@@ -1,0 +1,71 @@
+"""What commands print: tables that are never cut, JSON, and texts of strangers made harmless."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from braze_bridge.clock import iso_millis
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_AGE: Final = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class UnreadableAgeError(ValueError):
+    """A text that is no age."""
+
+
+def read_age(text: str) -> timedelta:
+    """Read an age such as ``90s``, ``15m``, ``6h`` or ``2d``.
+
+    Raises:
+        UnreadableAgeError: It is none.
+    """
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise UnreadableAgeError("an age is a number and s, m, h or d, such as 15m or 2d")
+    return timedelta(**{_UNITS[match["unit"]]: int(match["number"])})
+
+
+def harmless(text: str) -> str:
+    """A text that may be printed: what would steer a terminal is spelled out."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else f"\\u{ord(character):04x}"
+        for character in text
+    )
+
+
+def columns(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lines of a table, as wide as it needs to be, so that names can be copied."""
+    cells = [[harmless(_shown(cell)).replace("\n", " ") for cell in row] for row in rows]
+    table = [list(headings), *cells]
+    widths = [max(len(row[index]) for row in table) for index in range(len(headings))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def as_json(value: object) -> str:
+    """A value as JSON on lines of its own; times as ISO 8601, ASCII only."""
+    return json.dumps(value, indent=2, default=_plain)
+
+
+def _shown(cell: object) -> str:
+    if cell is None:
+        return "-"
+    return iso_millis(cell) if isinstance(cell, datetime) else str(cell)
+
+
+def _plain(value: Any) -> object:  # noqa: ANN401 - whatever json does not know
+    if isinstance(value, datetime):
+        return iso_millis(value)
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,65 @@
+"""Options and endings that the commands on a stack share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+
+from ops.stack_access import StackAccess, Stacks, StackUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NOT_DONE: Final = 1
+"""Exit code: something that was asked for is not there, or is not done."""
+
+UNAVAILABLE: Final = 3
+"""Exit code: the stack or AWS did not answer. (2 is Typer's own: asked in a wrong way.)"""
+
+LOCAL_FOLDER: Final = Path(__file__).parent.parent / ".local"
+
+Stack = Annotated[
+    str | None, typer.Option(help="The CloudFormation stack in AWS. Left out: the local stack.")
+]
+Region = Annotated[str | None, typer.Option(help="Its region, if not your default one.")]
+Folder = Annotated[Path, typer.Option("--dir", help="Folder of the local stack.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+
+def access(
+    context: typer.Context, stack: str | None, region: str | None, folder: Path
+) -> StackAccess:
+    """The stack, or the end of the program.
+
+    Args:
+        context: Of the command; a :class:`Stacks` in it is asked instead of AWS.
+        stack: As for :meth:`Stacks.open`, like the rest.
+        region: Of the stack.
+        folder: Of the local stack.
+    """
+    stacks = context.find_object(Stacks) or Stacks()
+    try:
+        return stacks.open(stack, region, folder)
+    except StackUnavailableError as error:
+        unavailable(str(error))
+
+
+def unavailable(text: str) -> NoReturn:
+    """End: something did not answer."""
+    typer.echo(text, err=True)
+    raise typer.Exit(UNAVAILABLE)
+
+
+def not_done(*lines: str) -> NoReturn:
+    """End: something is not there, or not done."""
+    for line in lines:
+        typer.echo(line, err=True)
+    raise typer.Exit(NOT_DONE)
+
+
+def echo(lines: Sequence[str]) -> None:
+    """Print lines."""
+    for line in lines:
+        typer.echo(line)

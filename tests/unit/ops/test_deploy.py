@@ -1,0 +1,127 @@
+"""What is deployed was built for where it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ops.deploy import Target, UnknownEnvironmentError, deploy, parameters_of, target_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAM = """
+import json, os, pathlib, sys
+folder = pathlib.Path({folder!r})
+call = {{"arguments": sys.argv[1:], "runtime": os.environ.get("PYTHON_RUNTIME"),
+        "architecture": os.environ.get("ARCHITECTURE")}}
+with (folder / "calls").open("a") as calls:
+    calls.write(json.dumps(call) + chr(10))
+if "--guided" in sys.argv:
+    (folder / "samconfig.toml").write_text({answers!r})
+sys.exit({code})
+"""
+
+
+class Sam:
+    """A `sam` that writes down its calls, and answers a guided deployment's questions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "samconfig.toml"
+
+    def command(self, *, answers: str = "", code: int = 0) -> list[str]:
+        script = self.folder / "sam.py"
+        script.write_text(SAM.format(folder=str(self.folder), answers=answers, code=code))
+        return [sys.executable, str(script)]
+
+    def calls(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "calls").read_text().splitlines()]
+
+
+@pytest.fixture
+def sam(tmp_path: Path) -> Sam:
+    return Sam(tmp_path)
+
+
+def table(overrides: str) -> str:
+    return f"[dev.deploy.parameters]\nparameter_overrides = {overrides}\n"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["BrazeInstance=EU-01", "AlarmEmail="],
+        'BrazeInstance="EU-01" AlarmEmail=""',
+        "BrazeInstance=EU-01 AlarmEmail=''",
+    ],
+    ids=["as people write it", "as SAM writes it", "in single quotes"],
+)
+def test_parameters_are_read_as_people_and_as_sam_write_them(overrides: object) -> None:
+    """Both spellings of a table say the same."""
+    config = {"dev": {"deploy": {"parameters": {"parameter_overrides": overrides}}}}
+
+    assert parameters_of(config, "dev") == {"BrazeInstance": "EU-01", "AlarmEmail": ""}
+
+
+def test_a_table_may_say_nothing() -> None:
+    """The first deployment of an environment."""
+    assert parameters_of({"dev": {"deploy": {"parameters": {}}}}, "dev") == {}
+    assert target_of({}) == Target("python3.13", "arm64")
+
+
+def test_an_unknown_environment_is_named() -> None:
+    """A misspelt ENV deploys nothing."""
+    with pytest.raises(UnknownEnvironmentError, match="staging"):
+        parameters_of({}, "staging")
+
+
+def test_a_known_environment_is_deployed_without_questions(sam: Sam) -> None:
+    """Built for what its table says."""
+    sam.config.write_text(table('["BrazeInstance=EU-01", "Architecture=x86_64"]'))
+
+    assert deploy("dev", sam.command(), sam.config) == 0
+
+    build, deployment = sam.calls()
+    assert build == {
+        "arguments": ["build", "--config-env", "dev"],
+        "runtime": "python3.13",
+        "architecture": "x86_64",
+    }
+    assert deployment["arguments"] == ["deploy", "--config-env", "dev"]
+
+
+def test_the_first_deployment_asks_and_builds_again_for_other_answers(sam: Sam) -> None:
+    """The answers come after the build: a layer for the wrong machine would fail in the cloud."""
+    sam.config.write_text(table("[]"))
+    answers = table("""'BrazeInstance="EU-01" PythonRuntime="python3.12"'""")
+
+    assert deploy("dev", sam.command(answers=answers), sam.config) == 0
+
+    calls = sam.calls()
+    assert [call["arguments"][0] for call in calls] == ["build", "deploy", "build", "deploy"]
+    assert "--guided" in calls[1]["arguments"]
+    assert [calls[0]["runtime"], calls[2]["runtime"]] == ["python3.13", "python3.12"]
+    assert "--guided" not in calls[3]["arguments"]
+
+
+def test_the_first_deployment_builds_once_for_the_usual_answers(sam: Sam) -> None:
+    """Nothing is done twice for nothing."""
+    sam.config.write_text(table("[]"))
+    answers = table("""'BrazeInstance="EU-01" PythonRuntime="python3.13" Architecture="arm64"'""")
+
+    assert deploy("dev", sam.command(answers=answers), sam.config) == 0
+
+    assert [call["arguments"][0] for call in sam.calls()] == ["build", "deploy"]
+
+
+def test_a_failed_build_is_not_deployed(sam: Sam) -> None:
+    """SAM's code is ours."""
+    sam.config.write_text(table('["BrazeInstance=EU-01"]'))
+
+    assert deploy("dev", sam.command(code=3), sam.config) == 3
+
+    assert [call["arguments"][0] for call in sam.calls()] == ["build"]

@@ -1,0 +1,611 @@
+"""What a replay decides, and that it neither loses nor doubles anything."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from braze_bridge.gate import NoGate
+from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
+from braze_bridge.jobs.rejected import Reason, RejectedRecord
+from braze_bridge.ledger import NO_PROGRESS, Claims, PersonState
+from braze_delivery.delivery import Ports, QueueMessage, deliver
+from ops.body_mappings import LOADERS, BodyMappings
+from ops.rejected_rows import Filter
+from ops.replay import (
+    Forget,
+    Keep,
+    Replayer,
+    Result,
+    Send,
+    judge,
+    replayed_id,
+    select,
+)
+from tests.fakes.braze import FakeTrack, InlineExecutor
+from tests.fakes.clock import NOON, FixedClock
+from tests.fakes.delivery_jobs import event, job
+from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
+from tests.fakes.outgrow import PARTNER_CONFIG, OutgrowBench
+from tests.fakes.rejected_rows import InMemoryRejectedRows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from braze_bridge.ledger import Claimant, PersonKey
+
+DAY = 86_400.0
+ODD_BODY = {"id": "17", "contact": {"mail": "ada@example.com"}, "score": 5}
+"""Unmappable as shipped: nobody looks for an address there."""
+
+
+@pytest.fixture
+def config(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder with the partners' files as shipped, to be corrected."""
+    for file in PARTNER_CONFIG.glob("*.toml"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def correct(config: pathlib.Path, old: str, new: str) -> None:
+    file = config / "outgrow.toml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def look_for_contact_mail(config: pathlib.Path) -> None:
+    correct(config, 'email = ["email",', 'email = ["contact.mail", "email",')
+
+
+class RememberingLedger:
+    """A ledger of one process: what the port promises, without leases."""
+
+    def __init__(self) -> None:
+        self.known: dict[PersonKey, PersonState] = {}
+        self.full: frozenset[PersonKey] = frozenset()
+
+    def claim(self, claimants: Sequence[Claimant]) -> Claims:
+        keys = frozenset(claimant.job.user.key for claimant in claimants)
+        states = {key: self.known.get(key, PersonState()) for key in keys - self.full}
+        return Claims(states=states, busy={}, full=keys & self.full)
+
+    def record(
+        self, claims: Claims, learnt: Mapping[PersonKey, PersonState]
+    ) -> frozenset[PersonKey]:
+        for key, new in learnt.items():
+            old = self.known.get(key, PersonState())
+            newest = dict(old.newest)
+            for name, at in new.newest.items():
+                newest[name] = max(at, newest.get(name, at))
+            self.known[key] = PersonState(
+                old.delivered | new.delivered, newest, {**old.progress, **new.progress}
+            )
+        return frozenset()
+
+
+class World:
+    """Delivery, the rejected table and a replay, on fakes."""
+
+    def __init__(self, config: pathlib.Path = PARTNER_CONFIG) -> None:
+        self.clock = FixedClock()
+        self.braze = FakeTrack()
+        self.store = InMemoryRejectedStore()
+        self.rows = InMemoryRejectedRows(self.store, self.clock)
+        self.queue = InMemoryJobQueue()
+        self.config = config
+        self.ledger = RememberingLedger()
+        self.ports = Ports(
+            track=self.braze,
+            gate=NoGate(),
+            ledger=self.ledger,
+            rejected=self.store,
+            clock=self.clock,
+            executor=InlineExecutor(),
+            jitter=lambda: 0.5,
+            concurrency=20,
+            retention=timedelta(days=4),
+            on_unknown_outcome="resend",
+        )
+
+    def deliver(self, *jobs: DeliveryJob | str) -> tuple[int, int, int, int]:
+        """Delivered, duplicate, rejected, retried."""
+        bodies = [each if isinstance(each, str) else each.to_json() for each in jobs]
+        messages = [QueueMessage(f"m{n}", body) for n, body in enumerate(bodies)]
+        result = deliver(messages, self.ports, lambda: 60.0)
+        return result.delivered, result.duplicate, result.rejected, result.retried
+
+    def deliver_queued(self) -> tuple[int, int, int, int]:
+        jobs, self.queue.jobs = self.queue.jobs, []
+        return self.deliver(*jobs)
+
+    def replay(self, *ids: str, **options: Any) -> list[Result]:
+        chosen = ids or tuple(select(self.rows, Filter(), 100)[0])
+        return [done.result for done in self.replayer(**options).run(chosen)]
+
+    def replayer(self, **options: Any) -> Replayer:
+        return Replayer(
+            rows=self.rows,
+            queue=self.queue,
+            bodies=BodyMappings(self.config),
+            clock=self.clock,
+            **options,
+        )
+
+    def answers(self, name: str) -> list[dict[str, Any]]:
+        return [sent for sent in self.braze.events if sent["name"] == name]
+
+
+def parked_body(body: object, path: str = "/outgrow") -> RejectedRecord:
+    """What Outgrow's door parks of a body."""
+    bench = OutgrowBench()
+    assert bench.post(body, path)["statusCode"] == 422
+    (record,) = bench.rejected.records.values()
+    return record
+
+
+def parked_message(body: str) -> RejectedRecord:
+    """What delivery parks of a message that it cannot read."""
+    world = World()
+    assert world.deliver(body) == (0, 0, 1, 0)
+    (record,) = world.store.records.values()
+    return record
+
+
+def parked_event(world: World) -> DeliveryJob:
+    """A job of two events, of which Braze took the first and refused the second."""
+    whole = job("1", events=[event("taken", NOON), event("refused", NOON)])
+    world.braze.named = lambda item: item.get("name") == "refused"
+    assert world.deliver(whole) == (0, 0, 1, 0)
+    world.braze.named = lambda _: False
+    return whole
+
+
+# -- bodies ----------------------------------------------------------------------------------
+
+
+def test_a_body_goes_through_its_mapping_as_it_is_now(config: pathlib.Path) -> None:
+    """Corrected, the file makes a job of what could be none; it is the job that a resend makes."""
+    record = parked_body(ODD_BODY, "/outgrow/quiz")
+    look_for_contact_mail(config)
+
+    verdict = judge(record, BodyMappings(config), NOON, resend_unknown=False)
+
+    assert isinstance(verdict, Send)
+    assert verdict.job.job_id == "outgrow:quiz:17"
+    assert verdict.job.user == JobUser(email="ada@example.com")
+    assert verdict.job.attributes == {"outgrow_quiz_score": 5}
+    assert verdict.job.correlation_id == record.correlation_id
+
+
+def test_a_body_is_mapped_by_the_rule_of_the_content_that_it_came_for(
+    config: pathlib.Path,
+) -> None:
+    """The content's id is the end of its route."""
+    record = parked_body(ODD_BODY, "/outgrow/quiz")
+    with (config / "outgrow.toml").open("a") as file:
+        file.write('[content."quiz".person]\nemail = ["contact.mail"]\n')
+
+    assert isinstance(judge(record, BodyMappings(config), NOON, resend_unknown=False), Send)
+    other = parked_body(ODD_BODY, "/outgrow/other")
+    assert isinstance(judge(other, BodyMappings(config), NOON, resend_unknown=False), Keep)
+
+
+def test_a_response_without_a_time_is_as_old_as_its_first_sighting(config: pathlib.Path) -> None:
+    """Received now, so that it is not parked as expired; but a newer answer still wins."""
+    world = World(config)
+    world.store.park(parked_body(ODD_BODY))
+    look_for_contact_mail(config)
+    newer = job(
+        "18", JobUser(email="ada@example.com"), attributes={"outgrow_quiz_score": 9}, age=-5
+    )
+    assert world.deliver(newer) == (1, 0, 0, 0)
+    world.clock.advance(10 * DAY)
+
+    assert world.replay() == [Result.SENT]
+
+    (replayed,) = world.queue.jobs
+    assert (replayed.received_at, replayed.occurred_at) == (world.clock.now(), NOON)
+    assert world.deliver_queued() == (1, 0, 0, 0)
+    assert [item["outgrow_quiz_score"] for _, item in world.braze.taken] == [9]
+
+
+def test_a_body_that_still_fits_nothing_stays_with_the_reasons_of_today(
+    config: pathlib.Path,
+) -> None:
+    """Found now, but its score is refused: the row tells that, and expires when it would have."""
+    world = World(config)
+    world.store.park(parked_body({**ODD_BODY, "score": "many"}))
+    look_for_contact_mail(config)
+    correct(
+        config,
+        'outgrow_quiz_score = { from = ["score", "quiz_score", "result.score"], type = "number" }',
+        'outgrow_quiz_score = { from = ["score"], type = "number", on_mismatch = "reject" }',
+    )
+    (before,) = world.store.records.values()
+    world.clock.advance(DAY)
+
+    assert world.replay() == [Result.STILL_REJECTED]
+
+    (after,) = world.store.records.values()
+    assert before.reasons[0].code == "no_identity"
+    assert [reason.field for reason in after.reasons] == ["outgrow_quiz_score"]
+    assert after.expires_at == before.expires_at
+    assert world.queue.jobs == []
+
+
+def test_a_body_that_now_lacks_consent_is_forgotten(config: pathlib.Path) -> None:
+    """As at the door: ignored, and nothing of it kept."""
+    world = World(config)
+    world.store.park(parked_body(ODD_BODY))
+    correct(config, "[default.person]", 'consent = ["gdpr"]\n[default.person]')
+
+    verdict = judge(
+        next(iter(world.store.records.values())), BodyMappings(config), NOON, resend_unknown=False
+    )
+
+    assert verdict == Forget("no_consent")
+    assert world.replay(dry_run=True) == [Result.IGNORED]
+    assert len(world.store.records) == 1
+    assert world.replay() == [Result.IGNORED]
+    assert world.store.records == {}
+
+
+@pytest.mark.parametrize(
+    ("payload", "source", "code"),
+    [
+        ("{", "outgrow", "not_json"),
+        ("[NaN]", "outgrow", "not_json"),
+        ("{}", "nobody", "unknown_route"),
+    ],
+)
+def test_a_body_that_has_no_mapping_stays(payload: str, source: str, code: str) -> None:
+    """Broken text, or a partner that is no more."""
+    record = parked_body(ODD_BODY).model_copy(update={"payload": payload, "source": source})
+
+    verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
+
+    assert isinstance(verdict, Keep)
+    assert verdict.reasons is not None
+    assert verdict.reasons[0].code == code
+
+
+def test_every_partner_whose_door_parks_bodies_can_be_replayed() -> None:
+    """A new ingest function needs an entry, or its bodies could never leave the table."""
+    functions = pathlib.Path(__file__).parents[3] / "functions"
+    parking = {
+        line.split('"')[1]
+        for module in functions.glob("*/mapping.py")
+        for line in module.read_text().splitlines()
+        if line.startswith("SOURCE: Final = ")
+    }
+
+    assert parking == set(LOADERS)
+
+
+# -- unreadable messages -----------------------------------------------------------------------
+
+
+def test_a_message_that_can_be_read_now_is_sent_under_its_own_id() -> None:
+    """Newer code reads what older code could not; the ledger never saw the job."""
+    record = parked_message("{").model_copy(update={"payload": job("1", age=5 * DAY).to_json()})
+
+    verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
+
+    assert isinstance(verdict, Send)
+    assert verdict.job == job("1", age=5 * DAY).model_copy(update={"received_at": NOON})
+
+
+def test_a_message_that_still_cannot_be_read_stays() -> None:
+    """With what is wrong today, and no value."""
+    record = parked_message('{"schema_version": 9, "email": "ada@example.com"}')
+
+    verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
+
+    assert isinstance(verdict, Keep)
+    assert verdict.reasons is not None
+    assert {reason.code for reason in verdict.reasons} == {"unreadable_job"}
+    assert "ada@" not in repr(verdict)
+
+
+# -- objects -----------------------------------------------------------------------------------
+
+
+def test_replaying_a_rejected_event_sends_that_event_and_no_other() -> None:
+    """Through the ledger, which holds the job as settled; what had arrived is not sent again."""
+    world = World()
+    parked_event(world)
+
+    assert world.replay() == [Result.SENT]
+    assert world.deliver_queued() == (1, 0, 0, 0)
+
+    assert (len(world.answers("taken")), len(world.answers("refused"))) == (1, 1)
+    assert world.store.records == {}
+
+
+def test_under_the_job_s_own_id_the_event_would_never_arrive() -> None:
+    """Negative control: the ledger knows that job, and its events by their place in the whole."""
+    world = World()
+    parked_event(world)
+    (record,) = world.store.records.values()
+
+    world.deliver(record.payload)
+
+    assert world.answers("refused") == []
+
+
+def test_a_tool_that_dies_between_send_and_removal_loses_and_doubles_nothing() -> None:
+    """The row is still there, the replay is repeated, and the event is on the profile once."""
+    world = World()
+    parked_event(world)
+    world.rows.keeping = True
+
+    assert world.replay() == [Result.SENT_AND_KEPT]
+    assert world.deliver_queued() == (1, 0, 0, 0)
+    assert len(world.store.records) == 1
+    world.rows.keeping = False
+    assert world.replay() == [Result.SENT]
+    assert world.deliver_queued() == (0, 1, 0, 0)
+
+    assert (len(world.answers("taken")), len(world.answers("refused"))) == (1, 1)
+    assert world.store.records == {}
+
+
+def test_replaying_what_is_replayed_changes_nothing() -> None:
+    """The row is gone: nothing is sent."""
+    world = World()
+    parked_event(world)
+    (record_id,) = world.store.records
+
+    assert world.replay(record_id) == [Result.SENT]
+    world.queue.jobs.clear()
+    assert world.replay(record_id) == [Result.GONE]
+    assert world.queue.jobs == []
+
+
+def test_a_replay_that_braze_refuses_again_can_be_replayed_again() -> None:
+    """Parked under the replay's id; the next one has another, so the ledger lets it pass."""
+    world = World()
+    parked_event(world)
+    world.replay()
+    world.braze.named = lambda item: item.get("name") == "refused"
+    assert world.deliver_queued() == (0, 0, 1, 0)
+    world.braze.named = lambda _: False
+    (again,) = world.store.records
+
+    assert world.replay() == [Result.SENT]
+    (second,) = world.queue.jobs
+    assert "~r1-" in again
+    assert "~r2-" in second.job_id
+    assert world.deliver_queued() == (1, 0, 0, 0)
+    assert (len(world.answers("taken")), len(world.answers("refused"))) == (1, 1)
+
+
+@pytest.mark.parametrize("resent_first", [False, True])
+def test_a_resend_by_the_partner_and_a_replay_together_send_each_event_once(
+    resent_first: bool,
+) -> None:
+    """In either order: a rejected job is settled, what is parked of it is the only copy."""
+    world = World()
+    whole = parked_event(world)
+    if resent_first:
+        world.deliver(whole)
+    world.replay()
+    world.deliver_queued()
+    world.deliver(whole)
+
+    assert (len(world.answers("taken")), len(world.answers("refused"))) == (1, 1)
+
+
+def test_an_expired_job_goes_on_where_it_stopped() -> None:
+    """Parked before it was claimed: under its own id the ledger knows which events had arrived."""
+    world = World()
+    whole = job("1", events=[event("taken", NOON), event("waited", NOON)], age=2 * DAY)
+    world.ledger.known[whole.user.key] = PersonState(
+        progress={whole.job_id: replace(NO_PROGRESS, attempts=1, settled_events=frozenset({0}))}
+    )
+    world.clock.advance(2 * DAY)
+    assert world.deliver(whole) == (0, 0, 1, 0)
+    assert next(iter(world.store.records.values())).reasons[0].code == "expired"
+
+    assert world.replay() == [Result.SENT]
+    assert world.deliver_queued() == (1, 0, 0, 0)
+
+    assert (len(world.answers("taken")), len(world.answers("waited"))) == (0, 1)
+
+
+def test_a_job_of_a_person_whom_the_ledger_could_not_hold_keeps_its_id() -> None:
+    """Parked untried, too."""
+    world = World()
+    whole = job("1", events=[event("waited", NOON)])
+    world.ledger.full = frozenset({whole.user.key})
+    assert world.deliver(whole) == (0, 0, 1, 0)
+    world.ledger.full = frozenset()
+
+    assert world.replay() == [Result.SENT]
+    assert [queued.job_id for queued in world.queue.jobs] == [whole.job_id]
+    assert world.deliver_queued() == (1, 0, 0, 0)
+
+
+def test_a_replayed_job_is_not_parked_as_expired_and_stays_as_old_as_it_is() -> None:
+    """After 20 days its attribute is stale if a newer one was sent, and arrives if none was."""
+    world = World()
+    world.braze.named = lambda item: "score" in item or "plan" in item
+    assert world.deliver(job("1", attributes={"score": 1, "plan": "a"})) == (0, 0, 1, 0)
+    world.braze.named = lambda _: False
+    assert world.deliver(job("2", attributes={"score": 2}, age=30)) == (1, 0, 0, 0)
+    world.clock.advance(20 * DAY)
+
+    assert world.replay() == [Result.SENT]
+    assert world.deliver_queued() == (1, 0, 0, 0)
+
+    profile = world.braze.profile("ada")
+    assert (profile["score"], profile["plan"]) == (2, "a")
+
+
+def test_events_that_may_have_arrived_are_sent_only_when_told_to() -> None:
+    """Braze does not de-duplicate events: somebody has to decide."""
+    world = World()
+    parked_event(world)
+    (record,) = world.store.records.values()
+    unknown = (*record.reasons, Reason(code="unknown_outcome", field="events.0"))
+    world.store.records[record.id] = record.model_copy(update={"reasons": unknown})
+
+    assert world.replay() == [Result.OUTCOME_UNKNOWN]
+    assert world.queue.jobs == []
+    assert world.replay(resend_unknown=True) == [Result.SENT]
+
+
+def test_objects_that_cannot_be_read_stay() -> None:
+    """A row of a version that is no more."""
+    world = World()
+    parked_event(world)
+    (record,) = world.store.records.values()
+    world.store.records[record.id] = record.model_copy(update={"payload": "{}"})
+
+    assert world.replay() == [Result.STILL_REJECTED]
+    assert next(iter(world.store.records.values())).reasons[0].code == "unreadable_job"
+
+
+# -- ids ---------------------------------------------------------------------------------------
+
+
+@given(
+    job_id=st.text(
+        st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=256
+    ),
+    generations=st.integers(1, 5),
+)
+def test_the_ids_of_replays_fit_are_told_apart_and_are_the_same_for_the_same(
+    job_id: str, generations: int
+) -> None:
+    """Each generation has its own id, whatever the first one was, with room for parts."""
+    seen = [job_id]
+    for _ in range(generations):
+        parked = job(job_id=seen[-1])
+        assert replayed_id(parked) == replayed_id(parse_job(parked.to_json()))
+        later = parked.received_at + timedelta(days=1)
+        resent = parked.model_copy(update={"received_at": later, "correlation_id": "another"})
+        assert replayed_id(parked) == replayed_id(resent)
+        seen.append(replayed_id(parked))
+
+    assert len(set(seen)) == len(seen)
+    assert max(map(len, seen[1:])) <= 240
+
+
+def test_other_objects_of_the_same_job_have_another_id() -> None:
+    """Parked anew with other content, it is no duplicate."""
+    first, second = job("1", attributes={"score": 1}), job("1", attributes={"score": 2})
+
+    assert replayed_id(first) != replayed_id(second)
+
+
+# -- the order of steps ------------------------------------------------------------------------
+
+
+def test_a_queue_that_refuses_keeps_every_row_and_ends_the_run() -> None:
+    """Three in a row are enough; nothing was sent, nothing removed."""
+    world = World()
+    world.braze.named = lambda _: True
+    world.deliver(*(job(str(n), f"user-{n}") for n in range(10)))
+    world.queue.refusing = True
+
+    assert world.replay() == [Result.NOT_TAKEN] * 3
+    assert len(world.store.records) == 10
+    world.queue.refusing = False
+    assert world.replay() == [Result.SENT] * 10
+
+
+class RemovesFirst(Replayer):
+    """Flawed on purpose: the row goes before its job is sent."""
+
+    def _send(self, parked: Any, job: DeliveryJob) -> Any:
+        self._rows.remove(parked)
+        return super()._send(parked, job)
+
+
+@pytest.mark.parametrize(("replayer", "kept"), [(Replayer, 1), (RemovesFirst, 0)])
+def test_a_failing_send_keeps_the_record(replayer: type[Replayer], kept: int) -> None:
+    """And a replay that removes first is seen to lose it."""
+    world = World()
+    parked_event(world)
+    (record_id,) = world.store.records
+    world.queue.refusing = True
+    flawed = replayer(
+        rows=world.rows, queue=world.queue, bodies=BodyMappings(world.config), clock=world.clock
+    )
+
+    assert flawed.replay(record_id).result is Result.NOT_TAKEN
+    assert len(world.store.records) == kept
+
+
+def test_a_row_that_was_parked_again_meanwhile_stays() -> None:
+    """Between reading and removing it changed: nobody has looked at what it is now."""
+    world = World()
+    parked_event(world)
+    (record,) = world.store.records.values()
+
+    class ParksMeanwhile(InMemoryJobQueue):
+        def send(self, job: DeliveryJob) -> None:
+            super().send(job)
+            world.store.park(record)
+
+    world.queue = ParksMeanwhile()
+
+    assert world.replay() == [Result.CHANGED]
+    assert len(world.store.records) == 1
+
+
+def test_an_expired_row_is_not_replayed_although_it_is_still_there() -> None:
+    """DynamoDB deletes late."""
+    world = World()
+    parked_event(world)
+    (record_id,) = world.store.records
+    world.clock.advance(30 * DAY)
+
+    assert world.replay(record_id) == [Result.GONE]
+    assert select(world.rows, Filter(), 100) == ([], False)
+
+
+def test_a_dry_run_tells_and_changes_nothing() -> None:
+    """The same result, no job, the row as it was."""
+    world = World()
+    parked_event(world)
+    before = dict(world.store.records)
+
+    assert world.replay(dry_run=True) == [Result.SENT]
+    assert world.queue.jobs == []
+    assert world.store.records == before
+
+
+def test_a_selection_is_bounded_and_says_so() -> None:
+    """Called again it would find the rest."""
+    world = World()
+    world.braze.named = lambda _: True
+    world.deliver(*(job(str(n), f"user-{n}") for n in range(250)))
+
+    ids, more = select(world.rows, Filter(), 240)
+
+    assert (len(set(ids)), more) == (240, True)
+    assert select(world.rows, Filter(reason="braze_refused"), 250)[1] is False
+    assert select(world.rows, Filter(reason="other"), 250) == ([], False)
+
+
+def test_nothing_that_a_replay_says_holds_an_answer(config: pathlib.Path) -> None:
+    """Results hold ids and codes; parked rows do not print their payload."""
+    world = World(config)
+    world.store.park(parked_body({**ODD_BODY, "name": "Ada Lovelace"}))
+    parked_event(world)
+    ids = list(world.store.records)
+    said = [repr(done) for done in world.replayer(dry_run=True).run(ids)]
+    said += [repr(world.rows.find(record_id)) for record_id in ids]
+
+    assert "Ada" not in json.dumps(said)
+    assert "ada@" not in json.dumps(said)
