@@ -109,18 +109,12 @@ def decide(response: OutgrowResponse, *, received_at: datetime, correlation_id: 
             Reason(code="no_identity", field="person", detail="no usable identifier was found")
         )
         reasons.extend(response.person.reasons)
-    reasons.extend(
-        Reason(code=reject.code, field=reject.name, detail="the value does not fit")
-        for reject in rejects
-    )
+    reasons.extend(reject.reason() for reject in rejects)
     if not attributes and response.event_name is None and not rejects:
         reasons.append(
             Reason(code="nothing_to_send", detail="none of the configured answers was found")
         )
-        reasons.extend(
-            Reason(code=skip.code, field=skip.name, detail="the value does not fit")
-            for skip in skips
-        )
+        reasons.extend(skip.reason() for skip in skips)
     if reasons or user is None:
         return Unmappable(tuple(reasons), skips)
     occurred_at = earliest(response.occurred_at, received_at)

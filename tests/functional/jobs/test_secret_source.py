@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import boto3
 import pytest
@@ -27,6 +28,12 @@ class Seconds:
         return self.now
 
 
+def source_of(name: str, clock: Seconds | None = None) -> SecretsManagerSource:
+    return SecretsManagerSource(
+        name, lambda: boto3.client("secretsmanager"), clock or time.monotonic
+    )
+
+
 def store(**halves: str) -> None:
     client = boto3.client("secretsmanager")
     text = json.dumps(halves)
@@ -39,7 +46,7 @@ def store(**halves: str) -> None:
 def test_secret_is_read_once_and_kept() -> None:
     """A rotation is not seen until somebody asks for it: each read costs a call."""
     store(current="one")
-    source = SecretsManagerSource(NAME)
+    source = source_of(NAME)
 
     first = source.get()
     store(current="two")
@@ -51,7 +58,7 @@ def test_refresh_reads_again_but_not_too_often() -> None:
     """A refresh sees the rotation; the next within 30 s does not ask again."""
     store(current="one")
     clock = Seconds()
-    source = SecretsManagerSource(NAME, clock)
+    source = source_of(NAME, clock)
     assert source.get().accepted == ("one",)
 
     store(current="two", previous="one")
@@ -67,7 +74,7 @@ def test_empty_half_is_no_secret() -> None:
     """The Braze secret is created empty: nothing may match it."""
     store(current="", previous="")
 
-    assert SecretsManagerSource(NAME).get().accepted == ()
+    assert source_of(NAME).get().accepted == ()
 
 
 @pytest.mark.parametrize("text", ["hush-hush", "[]", '{"previous": "hush-hush"}', '{"current": 7}'])
@@ -76,7 +83,7 @@ def test_malformed_secret_is_unavailable_and_not_quoted(text: str) -> None:
     boto3.client("secretsmanager").create_secret(Name=NAME, SecretString=text)
 
     with pytest.raises(SecretUnavailableError) as raised:
-        SecretsManagerSource(NAME).get()
+        source_of(NAME).get()
 
     assert raised.value.__cause__ is None
     assert "hush" not in repr(raised.value)
@@ -85,7 +92,7 @@ def test_malformed_secret_is_unavailable_and_not_quoted(text: str) -> None:
 def test_missing_secret_is_unavailable() -> None:
     """A secret that is not there cannot be read."""
     with pytest.raises(SecretUnavailableError):
-        SecretsManagerSource(NAME).get()
+        source_of(NAME).get()
 
 
 def test_repr_of_a_pair_has_no_secret() -> None:

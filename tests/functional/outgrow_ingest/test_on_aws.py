@@ -11,6 +11,7 @@ from moto import mock_aws
 
 from braze_bridge import aws_clients
 from braze_bridge.jobs.envelope import parse_job
+from braze_bridge.observability import logger, metrics
 from braze_bridge.web.edge import lambda_handler_of
 from outgrow_ingest import app
 from tests.fakes.api_event import TOKEN, proxy_event
@@ -45,6 +46,13 @@ class Cloud:
         return boto3.client("dynamodb").scan(TableName=TABLE)["Items"]
 
 
+def forget() -> None:
+    """Drop what a process keeps: each test is a cold start."""
+    clients = (aws_clients.sqs, aws_clients.dynamodb, aws_clients.secretsmanager)
+    for kept in (*clients, metrics, logger):
+        kept.cache_clear()
+
+
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     for name, value in {
@@ -57,8 +65,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
     }.items():
         monkeypatch.setenv(name, value)
-    aws_clients.sqs.cache_clear()
-    aws_clients.dynamodb.cache_clear()
+    forget()
     with mock_aws():
         queue = boto3.client("sqs").create_queue(QueueName="stack-delivery")
         monkeypatch.setenv("DELIVERY_QUEUE_URL", queue["QueueUrl"])
@@ -72,8 +79,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             Name=SECRET, SecretString=json.dumps({"current": TOKEN, "previous": ""})
         )
         yield Cloud(queue["QueueUrl"], RecordingLog())
-    aws_clients.sqs.cache_clear()
-    aws_clients.dynamodb.cache_clear()
+    forget()
 
 
 BODY = json.dumps({"response_id": "r-1", "email": "ada@example.com", "score": "87"})

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from braze_bridge.mapping.attributes import Skip, ValueRule, collect, collect_properties
+from braze_bridge.mapping.attributes import (
+    IDENTIFIER_CONFLICT,
+    Skip,
+    ValueRule,
+    collect,
+    collect_properties,
+)
 from braze_bridge.mapping.paths import compile_path
 from braze_bridge.mapping.profile_fields import (
     STANDARD_FIELDS,
@@ -176,3 +182,13 @@ def test_properties_stay_within_what_braze_takes_together() -> None:
     assert list(collected.values) == ["p0", "p1"]
     assert collected.skips == [Skip("p2", "too_long")]
     assert len(compact_json(collected.values)) <= 100_000
+
+
+def test_every_code_has_words() -> None:
+    """Whatever the code of a skip, its reason says in words what it means."""
+    codes = [*Misfit, IDENTIFIER_CONFLICT]
+
+    reasons = [Skip("score", code).reason() for code in codes]
+
+    assert [(reason.field, reason.code) for reason in reasons] == [("score", c) for c in codes]
+    assert all(reason.detail for reason in reasons)

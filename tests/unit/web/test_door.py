@@ -216,6 +216,8 @@ def test_unreadable_secret_is_503() -> None:
         ({"Token": TOKEN}, {}, True, HTTPStatus.UNAUTHORIZED),
         ({}, {}, True, HTTPStatus.UNAUTHORIZED),
         ({"token": TOKEN}, {"Authorization": "Bearer wrong"}, True, HTTPStatus.UNAUTHORIZED),
+        ({"token": TOKEN}, {"Authorization": "Basic abc"}, True, HTTPStatus.UNAUTHORIZED),
+        ({"token": TOKEN}, {"Authorization": ""}, True, HTTPStatus.UNAUTHORIZED),
         ({"token": "wrong"}, {"Authorization": f"Bearer {TOKEN}"}, True, None),
     ],
 )

@@ -136,6 +136,7 @@ def test_figures_are_written_once_and_only_if_there_are_any(
 ) -> None:
     """Flushing without figures writes nothing and warns of nothing."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+    metrics.cache_clear()
     flush_metrics()
     assert capsys.readouterr().out == ""
 
@@ -144,3 +145,4 @@ def test_figures_are_written_once_and_only_if_there_are_any(
     flush_metrics()
 
     assert capsys.readouterr().out.count("JobsAccepted") == 2  # its definition and its figure
+    metrics.cache_clear()

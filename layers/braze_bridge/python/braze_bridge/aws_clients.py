@@ -1,8 +1,9 @@
-"""boto3 clients with bounded time: connect 2 s, read 5 s, two tries.
+"""AWS clients with bounded time: connect 2 s, read 5 s, two tries.
 
-A client is made on first use and kept for the life of the execution environment; nothing opens one
-at import. The read timeout stays far under the shortest function timeout, so that a slow AWS answer
-becomes an error with a home and not a killed Lambda.
+They are made by botocore, which boto3 only wraps: boto3 also loads what uploads files to S3, and an
+ingest function's start would pay for it. A client is made on first use and kept for the life of the
+execution environment; nothing opens one at import. The read timeout stays far under the shortest
+function timeout, so that a slow AWS answer becomes an error with a home and not a killed Lambda.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from botocore.config import Config
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
 
@@ -33,9 +35,9 @@ def bounded_config(*, max_pool_connections: int = 10) -> Config:
 
 
 def _client(service: str) -> Any:  # noqa: ANN401 - narrowed by the typed functions below
-    import boto3
+    from botocore.session import get_session
 
-    return boto3.client(service, config=bounded_config())  # type: ignore[call-overload]  # by name
+    return get_session().create_client(service, config=bounded_config())
 
 
 @cache
@@ -49,4 +51,11 @@ def sqs() -> SQSClient:
 def dynamodb() -> DynamoDBClient:
     """The process's DynamoDB client."""
     client: DynamoDBClient = _client("dynamodb")
+    return client
+
+
+@cache
+def secretsmanager() -> SecretsManagerClient:
+    """The process's Secrets Manager client."""
+    client: SecretsManagerClient = _client("secretsmanager")
     return client

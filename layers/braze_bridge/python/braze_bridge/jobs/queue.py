@@ -65,7 +65,9 @@ class SqsJobQueue:
                 answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=batch)
                 if answer.get("Failed"):
                     raise QueueUnavailableError(f"{len(answer['Failed'])} part(s) not taken")
-        except (BotoCoreError, ClientError) as error:
+        except ClientError as error:
+            raise QueueUnavailableError(error.response["Error"].get("Code", "refused")) from error
+        except BotoCoreError as error:
             raise QueueUnavailableError(type(error).__name__) from error
 
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from braze_bridge.braze.limits import MAX_PROPERTIES_BYTES
+from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.paths import Path, first_hit
 from braze_bridge.mapping.values import Fitted, Misfit, Shape, compact_json, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from braze_bridge.mapping.profile_fields import StandardField
 
 IDENTIFIER_CONFLICT = "identifier_conflict"
 """An e-mail or phone attribute that would change whom the update is about."""
+
+
+DETAILS: Final[Mapping[str, str]] = {
+    Misfit.WRONG_TYPE: "the value is not of the configured type",
+    Misfit.OUT_OF_RANGE: "the number or date is outside of what can be stored",
+    Misfit.TOO_LONG: "longer than Braze takes",
+    Misfit.TOO_MANY: "more elements than Braze takes",
+    Misfit.LOOKS_LIKE_DATE: "Braze would turn this text into a date",
+    Misfit.BLANK: "an element is blank",
+    Misfit.NOT_ALLOWED: "not a value that this field of Braze takes",
+    IDENTIFIER_CONFLICT: "it would change whom the update is about",
+}
+"""What the codes mean, for people."""
 
 
 class ValueRule(NamedTuple):
@@ -56,6 +70,10 @@ class Skip(NamedTuple):
     name: str
     code: str
     default_used: bool = False
+
+    def reason(self) -> Reason:
+        """The same as a reason for refusing a whole body."""
+        return Reason(code=self.code, field=self.name, detail=DETAILS[self.code])
 
 
 class Collected(NamedTuple):

@@ -263,18 +263,25 @@ def _array(value: object, shape: Shape) -> list[bool | int | float | str] | Misf
         elements = [value]
     if not elements:
         return Misfit.BLANK
-    # Braze makes dates of single strings only, never of those in an array.
-    element_shape = Shape(shape.items, max_chars=shape.max_chars, dates_are_text=True)
     fitted: dict[bool | int | float | str, None] = {}
     for element in elements:
-        one = fit(element, element_shape)
+        one = _item(element, shape)
         if isinstance(one, Misfit):
             return one
-        if isinstance(one, list):
-            return Misfit.WRONG_TYPE
         fitted[one] = None
-    if len(fitted) > MAX_ARRAY_ELEMENTS:
-        return Misfit.TOO_MANY
+        if len(fitted) > MAX_ARRAY_ELEMENTS:
+            return Misfit.TOO_MANY
     if len(compact_json(list(fitted))) > MAX_ARRAY_BYTES:
         return Misfit.TOO_LONG
     return list(fitted)
+
+
+def _item(element: object, shape: Shape) -> float | str | Misfit:
+    match shape.items:
+        case ValueType.INTEGER:
+            return _integer(element)
+        case ValueType.NUMBER:
+            return _number(element)
+        case ValueType.STRING:
+            # Braze makes dates of single strings only, never of those in an array.
+            return _string(element, shape._replace(dates_are_text=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import traceback
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from braze_bridge.observability import logger, metrics
@@ -57,7 +58,10 @@ def lambda_handler_of(
         try:
             return composed()(event)
         except DoorError as refused:
-            log().info(
+            written = (
+                log().warning if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR else log().info
+            )
+            written(
                 "refused",
                 status=refused.status.value,
                 codes=[reason.code for reason in refused.reasons],
