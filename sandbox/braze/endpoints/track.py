@@ -194,7 +194,7 @@ def _apply_attributes(
     merge = thing.item.get("_merge_objects") is True
     custom, blocklist = workspace.custom_attributes, workspace.settings.blocklisted_attributes
     for key, value in thing.item.items():
-        if key in _SKIPPED or key == thing.identifier.kind:
+        if key in _SKIPPED:
             continue
         try:
             if key in STANDARD_FIELDS:

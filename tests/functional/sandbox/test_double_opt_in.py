@@ -104,6 +104,15 @@ def test_one_prompt_in_24_hours(user: Caller) -> None:
     assert [prompt["phone"] for prompt in user.control("double_opt_in")] == [PHONE, PHONE]
 
 
+def test_unsubscribing_does_not_allow_another_prompt(user: Caller) -> None:
+    """The 24 hours hold across a direct change of the state."""
+    ask(user)
+    ask(user, subscription_state="unsubscribed")
+    ask(user)
+
+    assert len(user.control("double_opt_in")) == 1
+
+
 def test_without_the_flag_the_state_is_set(user: Caller) -> None:
     """Without `use_double_opt_in_logic` a group with double opt-in is subscribed at once."""
     ask(user, use_double_opt_in_logic=False)

@@ -387,9 +387,11 @@ def test_forced_types_coerce_or_ignore(braze: Caller, kind: str, sent: Any, kept
     """Under a forced type a value is coerced, and ignored where it cannot be."""
     braze.settings(attribute_types={"value": kind})
 
-    braze.attributes({**U, "value": sent})
+    for external_id in ("u", "second"):
+        braze.attributes({"external_id": external_id, "value": sent})
 
-    assert braze.custom("u") == ({} if kept is None else {"value": kept})
+    expected = {} if kept is None else {"value": kept}
+    assert (braze.custom("u"), braze.custom("second")) == (expected, expected)
 
 
 def test_blocklisted_attributes_are_not_collected(braze: Caller) -> None:
@@ -434,12 +436,14 @@ def test_add_makes_an_array(braze: Caller) -> None:
 
 def test_arrays_keep_the_newest_500(braze: Caller) -> None:
     """An array holds 500 values; at overflow the oldest go."""
-    braze.attributes({**U, "set": list(range(501))})
+    texts = [str(number) for number in range(501)]
+    braze.attributes({**U, "set": list(range(501)), "texts": texts})
     braze.attributes({**U, "added": list(range(500))})
     braze.attributes({**U, "added": {"add": [500, 501]}})
 
     custom = braze.custom("u")
     assert custom["set"] == list(range(1, 501))
+    assert custom["texts"] == texts[1:]
     assert custom["added"] == list(range(2, 502))
 
 

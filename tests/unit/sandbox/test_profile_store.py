@@ -66,6 +66,19 @@ def test_merging_leaves_no_trace_of_the_gone() -> None:
     assert keep.email == "a@example.com"
 
 
+def test_merging_keeps_the_alias_of_a_label() -> None:
+    """Where both have an alias of one label the kept one's stays, and the other finds nobody."""
+    store = ProfileStore(Random(1))
+    keep, gone = person(store, "a@example.com", "keep"), person(store, "b@example.com")
+    store.add_alias(keep, "label", "kept")
+    store.add_alias(gone, "label", "lost")
+
+    merge_profiles(store, keep, gone, 0)
+
+    assert keep.aliases == {"label": "kept"}
+    assert store.find(Identifier("user_alias", "lost", "label")) is None
+
+
 def test_same_seed_same_ids() -> None:
     """Ids come from the randomness that was given."""
     first, second = (ProfileStore(Random(7)).create(1_000).braze_id for _ in range(2))
