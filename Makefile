@@ -13,7 +13,7 @@ export COLUMNS := 200
 endif
 
 RUN := .venv/bin/python
-UV := .local/venvs/uv/bin/uv
+INSTALLERS := .local/venvs/installers/bin
 SHIPPED := functions layers/braze_bridge/python
 CHECKED := $(SHIPPED) ops sandbox bench tests
 TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e
@@ -47,7 +47,8 @@ bench: environments ## the benchmarks
 	@$(RUN) -m bench
 
 deploy: environments check-config ## to AWS: make deploy ENV=dev (asks the first time)
-	@$(RUN) -m ops.deploy --env "$(ENV)" --sam-python "$(CURDIR)/.local/venvs/sam/bin/python"
+	@LAYER_PIP='"$(CURDIR)/$(INSTALLERS)/python" -m pip' \
+		$(RUN) -m ops.deploy --env "$(ENV)" --sam-python "$(CURDIR)/.local/venvs/sam/bin/python"
 
 check-config: environments ## the partners' TOML files
 	@$(RUN) -m ops.bridge check-config
@@ -73,9 +74,9 @@ format: environments ## rewrite the code as lint wants it
 	$(RUN) -m ruff format
 
 # UPGRADE=--upgrade takes newer releases; without it only what the .in files changed moves.
-LOCK = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(UPGRADE)
+LOCK = $(INSTALLERS)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(UPGRADE)
 lock: environments ## make the hashed requirement files from the .in files
-	$(LOCK) requirements/uv.in -o requirements/uv.txt
+	$(LOCK) requirements/installers.in -o requirements/installers.txt
 	$(LOCK) requirements/layer.in -o layers/braze_bridge/requirements.txt
 	$(LOCK) requirements/sam.in -o requirements/sam.txt
 	$(LOCK) requirements/ministack.in -o requirements/ministack.txt

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
@@ -32,6 +32,7 @@ from braze_bridge.jobs.rejected import (
 from braze_bridge.ledger import (
     NO_PROGRESS,
     Claimant,
+    Claims,
     JobProgress,
     LedgerUnavailableError,
     PersonState,
@@ -95,6 +96,10 @@ _UNKNOWN_OUTCOME: Final = Reason(
     code="unknown_outcome", detail="the request timed out: Braze may have taken it"
 )
 
+_PERSON_FULL: Final = Reason(
+    code="person_full", detail="more is remembered of this person than the ledger holds for one"
+)
+
 _NOTHING_LEARNT: Final = PersonState()
 
 
@@ -153,6 +158,9 @@ class BatchResult:
         stale_attributes: Attributes dropped since newer ones had been sent.
         unattributed_errors: Errors in successes that named no object we sent.
         closings: Why the gate was closed, if it was.
+        unrecorded: People for whom the ledger did not take what was learnt.
+        held_up: Why nothing was sent for jobs or people, and for how many: the gate's reason, the
+            ledger's errors, people leased to others.
     """
 
     received: int = 0
@@ -168,6 +176,8 @@ class BatchResult:
     stale_attributes: int = 0
     unattributed_errors: int = 0
     closings: list[str] = field(default_factory=list)
+    unrecorded: int = 0
+    held_up: dict[str, int] = field(default_factory=dict)
 
     @property
     def retried(self) -> int:
@@ -202,13 +212,15 @@ class _Batch:
         self._remaining = remaining
         self._now = ports.clock.now()
         self._result = BatchResult(received=len(messages))
-        self._states: Mapping[PersonKey, PersonState] = {}
+        self._claims = Claims(states={}, busy={})
+        self._states: dict[PersonKey, PersonState] = {}
         self._pending: dict[int, WorkObject] = {}
         self._delay: dict[int, float] = {}
         self._tried: set[int] = set()
         self._refused: dict[int, list[tuple[int | None, Reason]]] = {}
         self._suspects: list[tuple[WorkObject, Reason]] = []
         self._events_done: dict[int, set[int]] = {}
+        self._unknown_events: dict[int, set[int]] = {}
         self._attributes_done: set[int] = set()
         self._successes = 0
         self._first_requests = 0
@@ -216,11 +228,15 @@ class _Batch:
         self._closed_for = 0.0
 
     def run(self) -> BatchResult:
-        closed_until = self._ports.gate.closed_until(EndpointFamily.TRACK)
-        if closed_until is not None and closed_until > self._now:
-            self._all_back(self._until(closed_until))
+        admission = self._ports.gate.admit(EndpointFamily.TRACK)
+        # Also while the gate is closed, what grows too old for the queue must be parked.
+        slots = self._fresh(self._parsed())
+        if admission.closed_until is not None:
+            for slot in slots:
+                self._back(slot.position, self._until(admission.closed_until))
+            self._result.held_up[admission.reason] = len(slots)
             return self._result
-        slots = self._claimed(self._fresh(self._parsed()))
+        slots = self._claimed(slots)
         merge = Merge(slots, self._states)
         self._send(pack(merge))
         self._result.stale_attributes = merge.stale
@@ -231,10 +247,6 @@ class _Batch:
         return self._result
 
     # -- before the send ---------------------------------------------------------------------
-
-    def _all_back(self, seconds: float) -> None:
-        for message in self._messages:
-            self._result.retry[message.message_id] = self._spread(seconds)
 
     def _until(self, instant: datetime) -> float:
         return max((instant - self._now).total_seconds(), 0.0)
@@ -291,24 +303,45 @@ class _Batch:
         ]
         try:
             claims = self._ports.ledger.claim(claimants)
-        except LedgerUnavailableError:
+        except LedgerUnavailableError as error:
             for slot in slots:
                 self._back(slot.position, SHORT_RETRY)
+            self._result.held_up[f"ledger: {error}"] = len(slots)
             return []
-        self._states = claims.states
+        self._result.held_up |= {f"ledger: {code}": n for code, n in claims.troubles.items()}
+        if claims.busy:
+            self._result.held_up["busy"] = len(claims.busy)
+        self._claims = claims
+        self._states = dict(claims.states)
         ours = []
         seen: set[tuple[PersonKey, str]] = set()
         for slot in slots:
             key = slot.key
             state = claims.states.get(key)
-            if state is None:
+            if key in claims.full:
+                self._park(slot.position, _records(slot.job, (_PERSON_FULL,), self._now))
+            elif state is None:
                 self._back(slot.position, claims.busy.get(key, SHORT_RETRY))
             elif slot.job.job_id in state.delivered or (key, slot.job.job_id) in seen:
                 self._result.duplicate += 1
             else:
                 seen.add((key, slot.job.job_id))
                 ours.append(slot)
+                if slot.job.job_id in state.interrupted:
+                    self._hold_back_events(slot)
         return ours
+
+    def _hold_back_events(self, slot: Slot) -> None:
+        """Somebody died with this job: whether its events arrived is unknown."""
+        if self._ports.on_unknown_outcome == "park" and slot.job.events:
+            progress = self._progress(slot)
+            unknown = set(range(len(slot.job.events))) - progress.settled_events
+            self._unknown_events.setdefault(slot.position, set()).update(unknown)
+            state = self._states[slot.key]
+            held = replace(progress, settled_events=frozenset(range(len(slot.job.events))))
+            self._states[slot.key] = replace(
+                state, progress={**state.progress, slot.job.job_id: held}
+            )
 
     def _back(self, position: int, seconds: float) -> None:
         self._result.retry[self._messages[position].message_id] = self._spread(seconds)
@@ -326,6 +359,8 @@ class _Batch:
         while True:
             at_once = 1 if refusals.doubtful and not self._successes else self._ports.concurrency
             while len(in_flight) < at_once:
+                if not self._may_start(len(in_flight)):
+                    break
                 following = self._next(smaller, packs)
                 if following is None:
                     break
@@ -336,6 +371,7 @@ class _Batch:
                 )
                 in_flight[future] = sent
             if not in_flight:
+                self._leave(smaller, packs)
                 return
             done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
             for future in done:
@@ -347,6 +383,7 @@ class _Batch:
                     self._count_error(outcome)
                 else:
                     self._successes += 1
+                    self._ports.gate.answered(EndpointFamily.TRACK, outcome.rate_limit)
                 self._apply(settlement, outcome)
                 if refusals.it_is_us and not self._successes:
                     self._close(Closing("family", None, "requests_refused"))
@@ -359,13 +396,10 @@ class _Batch:
     ) -> tuple[Pack, tuple[float, float]] | None:
         """The next pack to post and its timeout; ``None`` where there is none or none may start."""
         timeout = self._timeout()
+        if timeout is None or self._closed is not None:
+            return None
         allowed = max(ISOLATION_REQUESTS, ISOLATION_SHARE * self._first_requests)
         extra = self._result.requests - self._first_requests
-        if timeout is None or self._closed is not None:
-            smaller.clear()
-            for unsent in packs:
-                self._register(unsent)
-            return None
         if smaller and extra < allowed:
             return smaller.popleft(), timeout
         first = next(packs, None)
@@ -374,6 +408,25 @@ class _Batch:
         self._register(first)
         self._first_requests += 1
         return first, timeout
+
+    def _may_start(self, in_flight: int) -> bool:
+        """Whether the gate, which others may close or pace meanwhile, lets one more request out."""
+        gate = self._ports.gate
+        if gate.may_start(EndpointFamily.TRACK, in_flight):
+            return True
+        if in_flight == 0 and self._closed is None:
+            until = gate.closed_until(EndpointFamily.TRACK)
+            now = self._ports.clock.now()
+            seconds = SHORT_RETRY if until is None else (until - now).total_seconds()
+            self._closed = Closing("family", seconds, "closed_meanwhile")
+            self._closed_for = max(self._closed_for, seconds)
+        return False
+
+    def _leave(self, smaller: deque[Pack], packs: Iterator[Pack]) -> None:
+        """Nothing more is sent: what was never packed is as unsettled as what failed."""
+        smaller.clear()
+        for unsent in packs:
+            self._register(unsent)
 
     def _register(self, first: Pack) -> None:
         for item in first.objects:
@@ -399,7 +452,8 @@ class _Batch:
 
     def _close(self, closing: Closing) -> None:
         seconds = closing.seconds if closing.seconds is not None else CLOSING_SECONDS
-        until = self._now + timedelta(seconds=seconds)
+        # Counted from the answer: the batch may have begun long before.
+        until = self._ports.clock.now() + timedelta(seconds=seconds)
         self._ports.gate.close(
             None if closing.scope == "all" else EndpointFamily.TRACK, until, closing.reason
         )
@@ -422,7 +476,9 @@ class _Batch:
                 self._later(item, outcome, counts=settlement.closing is None)
             for item in settlement.unknown:
                 if item.event is not None and self._ports.on_unknown_outcome == "park":
-                    self._reject(item, _UNKNOWN_OUTCOME)
+                    if self._pending.pop(id(item), None) is not None:
+                        unknown = self._unknown_events.setdefault(item.slots[0].position, set())
+                        unknown.add(item.event)
                 else:
                     self._later(item, outcome, counts=True)
 
@@ -483,20 +539,51 @@ class _Batch:
         # Every lease we hold ends here, also of people for whom there was nothing to send.
         learnt: dict[PersonKey, PersonState] = dict.fromkeys(self._states, _NOTHING_LEARNT)
         for slot in slots:
-            position = slot.position
-            if position in unsettled:
-                delay = self._delay.get(position, SHORT_RETRY)
-                self._back(position, max(delay, self._closed_for))
-            elif position in self._refused:
-                refused = self._refused[position]
-                reasons = tuple(reason for _, reason in refused)
-                self._park(position, _records(_only(slot.job, refused), reasons, self._now))
-            else:
-                self._result.delivered += 1
-            self._learn(slot, learnt, settled=position not in unsettled)
-        self._ports.ledger.record(learnt)
+            outcome = self._outcome_of(slot, is_unsettled=slot.position in unsettled)
+            self._learn(slot, learnt, is_settled=outcome != "retried")
+        self._result.unrecorded = len(self._ports.ledger.record(self._claims, learnt))
 
-    def _learn(self, slot: Slot, learnt: dict[PersonKey, PersonState], *, settled: bool) -> None:
+    def _outcome_of(
+        self, slot: Slot, *, is_unsettled: bool
+    ) -> Literal["delivered", "rejected", "retried"]:
+        """Count the job, and park what must be parked of it."""
+        position = slot.position
+        unknown = self._unknown_events.get(position)
+        if unknown:
+            # Parked at once even if the rest of the job is retried: they must not be sent again.
+            if not self._park_unknown(slot, unknown):
+                return "retried"
+            self._events_done.setdefault(position, set()).update(unknown)
+        if is_unsettled:
+            delay = self._delay.get(position, SHORT_RETRY)
+            self._back(position, max(delay, self._closed_for))
+            return "retried"
+        refused = self._refused.get(position)
+        if refused:
+            reasons = tuple(reason for _, reason in refused)
+            records = _records(_only(slot.job, refused), reasons, self._now)
+            return "rejected" if self._park(position, records) else "retried"
+        if unknown:
+            self._result.rejected += 1
+            return "rejected"
+        self._result.delivered += 1
+        return "delivered"
+
+    def _park_unknown(self, slot: Slot, events: set[int]) -> bool:
+        parked = slot.job.model_copy(
+            update={
+                "job_id": f"{slot.job.job_id}~unknown",
+                "attributes": {},
+                "events": tuple(slot.job.events[index] for index in sorted(events)),
+            }
+        )
+        reasons = tuple(
+            _UNKNOWN_OUTCOME.model_copy(update={"field": f"events.{index}"})
+            for index in sorted(events)
+        )
+        return self._kept(slot.position, _records(parked, reasons, self._now))
+
+    def _learn(self, slot: Slot, learnt: dict[PersonKey, PersonState], *, is_settled: bool) -> None:
         """Add one job's outcome to what the ledger shall know of its person."""
         job, position = slot.job, slot.position
         known = learnt[slot.key]
@@ -505,7 +592,8 @@ class _Batch:
             sent = dict.fromkeys(job.attributes, job.occurred_at)
             newest = sent if not newest else _later_of(newest, sent)
         delivered, progress = known.delivered, known.progress
-        if settled and self._messages[position].message_id not in self._result.retry:
+        if is_settled:
+            # Also a rejected job: its row is the only copy, a resend by the vendor a duplicate.
             delivered |= {job.job_id}
         else:
             before = self._progress(slot)
@@ -514,18 +602,24 @@ class _Batch:
             progress = {**progress, job.job_id: JobProgress(attempts, done)}
         learnt[slot.key] = PersonState(delivered, newest, progress)
 
-    def _park(self, position: int, records: Sequence[RejectedRecord]) -> None:
-        """Park the records; where that fails, the message stays in the queue."""
+    def _park(self, position: int, records: Sequence[RejectedRecord]) -> bool:
+        """Park a rejected job; where that fails, the message stays in the queue."""
+        if not self._kept(position, records):
+            return False
+        self._result.rejected += 1
+        return True
+
+    def _kept(self, position: int, records: Sequence[RejectedRecord]) -> bool:
         try:
             for record in records:
                 self._ports.rejected.park(record)
         except RejectedStoreUnavailableError:
             self._back(position, SHORT_RETRY)
-            return
-        self._result.rejected += 1
+            return False
         self._result.parked += [
             (record.correlation_id, record.id, record.reasons[0].code) for record in records
         ]
+        return True
 
 
 def _later_of(
@@ -569,14 +663,12 @@ def _outcome(future: Future[TrackResponse]) -> TrackResponse | BrazeError:
 
 
 def _only(job: DeliveryJob, refused: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:
-    """The job with nothing but what was refused of it; all of it, where the person was."""
-    events = {event for event, _ in refused if event is not None}
-    if not events and not job.attributes:
-        return job
+    """The job with nothing but what was refused of it."""
+    events = sorted({event for event, _ in refused if event is not None})
     return job.model_copy(
         update={
             "attributes": job.attributes if any(event is None for event, _ in refused) else {},
-            "events": tuple(job.events[index] for index in sorted(events)),
+            "events": tuple(job.events[index] for index in events),
         }
     )
 

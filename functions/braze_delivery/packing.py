@@ -165,7 +165,11 @@ class Merge:
         try:
             identifier = identifier_of(user)
         except InvalidInputError as error:
-            self.refused += [Refusal(slot, None, _limit_broken(error)) for slot in work]
+            reason = _limit_broken(error)
+            for slot in work:
+                if slot.job.attributes:
+                    self.refused.append(Refusal(slot, None, reason))
+                self.refused += [Refusal(slot, n, reason) for n in range(len(slot.job.events))]
             return []
         state = self._states.get(key, _UNKNOWN_STATE)
         existing_only = _update_existing_only(user)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from sandbox.stack import lifecycle
+from sandbox.stack import interrupts, lifecycle
 from sandbox.stack.stack_file import StackFile
 
 _BODY: Final = (
@@ -29,7 +29,7 @@ def main() -> int:
     given = parser.parse_args()
     commands = {"up": _up, "down": _down, "status": _status}
     try:
-        with lifecycle.terminated_like_interrupted():
+        with interrupts.termination_as_exit():
             return commands[given.command](given.dir)
     except lifecycle.StackError as error:
         _say(f"{error}\n")

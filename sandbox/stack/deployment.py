@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 import requests
 
+from sandbox.stack import interrupts
 from sandbox.stack.environments import ROOT, layer_installer, python_of
 from sandbox.stack.servers import REGION
 from sandbox.stack.stack_file import ACCESS_KEY, StackFile, client_options
@@ -109,7 +110,7 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
                 "delivery": found["DeliveryQueueUrl"],
                 "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
             },
-            tables={"rejected": found["RejectedTableName"]},
+            tables={"rejected": found["RejectedTableName"], "ledger": found["LedgerTableName"]},
             secrets={"braze": found["BrazeSecretName"], "outgrow": found["OutgrowSecretName"]},
             functions={
                 "outgrow_ingest": found["OutgrowIngestFunctionName"],
@@ -185,33 +186,34 @@ def _sam(
 ) -> None:
     command = [str(python_of("sam")), "-m", "samcli", *arguments, "--config-env", CONFIG_ENV]
     command += ["--config-file", str(ROOT / "samconfig.toml"), "--parameter-overrides", *parameters]
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(  # noqa: S603 - our own tool
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**_environment(), **variables},
-            cwd=ROOT,
-            start_new_session=True,  # a group of its own, so that make and pip end with it
-        ) as process,
-    ):
-        try:
-            code = process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with log.open("wb") as output, interrupts.postponed():
+            process = subprocess.Popen(  # noqa: S603 - our own tool
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**_environment(), **variables},
+                cwd=ROOT,
+                start_new_session=True,  # a group of its own, so that make and pip end with it
+            )
+        code = process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise DeploymentError(f"not done within {seconds} s") from None
+    finally:
+        if process is not None:
             _end(process)
-            raise DeploymentError(f"not done within {seconds} s") from None
-        except BaseException:
-            _end(process)
-            raise
     if code:
         raise DeploymentError(f"sam {arguments[0]} ended with code {code}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """End the whole group; one that is done already is left alone."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _environment() -> dict[str, str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 VENVS: Final = ROOT / ".local" / "venvs"
-INSTALLER: Final = "uv"
+INSTALLERS: Final = "installers"
 INSTALL_SECONDS: Final = 900
 """A slow line and a cold cache: some 100 MB an environment."""
 
@@ -37,7 +37,7 @@ _LOCKS: Final = {
     "dev": "requirements/dev.txt",
     "sam": "requirements/sam.txt",
     "ministack": "requirements/ministack.txt",
-    INSTALLER: "requirements/uv.txt",
+    INSTALLERS: "requirements/installers.txt",
 }
 
 
@@ -46,7 +46,7 @@ class EnvironmentUnavailableError(Exception):
 
 
 def python_of(name: str) -> Path:
-    """The interpreter of an environment: `dev`, `sam`, `ministack` or `uv`."""
+    """The interpreter of an environment: `dev`, `sam`, `ministack` or `installers`."""
     return folder_of(name) / "bin" / "python"
 
 
@@ -64,18 +64,19 @@ def ensure(names: Sequence[str]) -> None:
     Raises:
         EnvironmentUnavailableError: One could not be made.
     """
-    if all(_is_fresh(name) for name in names):
+    wanted = (INSTALLERS, *names)
+    if all(_is_fresh(name) for name in wanted):
         return
     VENVS.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time():
-        for name in (INSTALLER, *names):
+        for name in wanted:
             if not _is_fresh(name):
                 _make(name)
 
 
 def layer_installer() -> dict[str, str]:
     """Variables for the layer's Makefile: the command that installs its packages."""
-    python = str(python_of(INSTALLER))
+    python = str(python_of(INSTALLERS))
     if not _uv_is_usable():
         return {"LAYER_PIP": f'"{python}" -m pip'}
     return {"LAYER_PIP": f'"{_uv()}" pip', "UV_PYTHON": python, **_registry_for_uv()}
@@ -93,11 +94,11 @@ def _fingerprint(name: str) -> str:
 
 def _make(name: str) -> None:
     began = time.monotonic()
-    _say(f"  environment {name:<9} ... ")
+    _say(f"  environment {name:<10} ... ")
     log = VENVS / f"{name}.log"
     with log.open("w") as output:
         try:
-            if name == INSTALLER:
+            if name == INSTALLERS:
                 _make_installer(output.fileno())
             else:
                 _install(name, output.fileno())
@@ -114,16 +115,16 @@ def _make(name: str) -> None:
 
 def _make_installer(output: int) -> None:
     """An environment with pip and uv. Debian splits pip off: then the system's own pip helps."""
-    folder = folder_of(INSTALLER)
+    folder = folder_of(INSTALLERS)
     shutil.rmtree(folder, ignore_errors=True)
-    requirements = ["--require-hashes", "--no-deps", "-r", str(ROOT / _LOCKS[INSTALLER])]
+    requirements = ["--require-hashes", "--no-deps", "-r", str(ROOT / _LOCKS[INSTALLERS])]
     try:
         _run([sys.executable, "-m", "venv", str(folder)], output)
-        pip = [str(python_of(INSTALLER)), "-m", "pip"]
+        pip = [str(python_of(INSTALLERS)), "-m", "pip"]
     except subprocess.CalledProcessError:
         shutil.rmtree(folder, ignore_errors=True)
         _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], output)
-        pip = [sys.executable, "-m", "pip", "--python", str(python_of(INSTALLER))]
+        pip = [sys.executable, "-m", "pip", "--python", str(python_of(INSTALLERS))]
         if subprocess.run(  # noqa: S603 - fixed arguments
             [*pip, "--version"], capture_output=True, timeout=60, check=False
         ).returncode:
@@ -147,7 +148,7 @@ def _install(name: str, output: int) -> None:
             return
         _say("uv could not; pip ... ")
         _uv_is_unusable_mark().touch()
-    pip = [str(python_of(INSTALLER)), "-m", "pip", *target, "install"]
+    pip = [str(python_of(INSTALLERS)), "-m", "pip", *target, "install"]
     _run([*pip, "--disable-pip-version-check", "--require-hashes", "--no-deps", "-r", lock], output)
 
 
@@ -171,11 +172,11 @@ def _same_interpreter(folder: Path) -> bool:
 
 
 def _uv() -> Path:
-    return folder_of(INSTALLER) / "bin" / "uv"
+    return folder_of(INSTALLERS) / "bin" / "uv"
 
 
 def _uv_is_unusable_mark() -> Path:
-    return folder_of(INSTALLER) / ".uv-is-unusable"
+    return folder_of(INSTALLERS) / ".uv-is-unusable"
 
 
 def _uv_is_usable() -> bool:
@@ -198,7 +199,7 @@ def _registry_for_uv() -> dict[str, str]:
     index = os.environ.get("PIP_INDEX_URL", "")
     if not index:
         asked = subprocess.run(  # noqa: S603 - fixed arguments
-            [str(python_of(INSTALLER)), "-m", "pip", "config", "get", "global.index-url"],
+            [str(python_of(INSTALLERS)), "-m", "pip", "config", "get", "global.index-url"],
             capture_output=True,
             text=True,
             timeout=60,
@@ -243,7 +244,7 @@ def _say(text: str) -> None:
 def main() -> int:
     """Make the environments named on the command line."""
     names = sys.argv[1:]
-    unknown = sorted(set(names) - (_LOCKS.keys() - {INSTALLER}))
+    unknown = sorted(set(names) - (_LOCKS.keys() - {INSTALLERS}))
     if unknown or not names:
         _say(f"usage: {sys.argv[0]} [dev] [sam] [ministack]\n")
         return 2

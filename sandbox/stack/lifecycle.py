@@ -6,22 +6,18 @@ import contextlib
 import fcntl
 import secrets
 import shutil
-import signal
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter
 
-from sandbox.stack import deployment, environments, processes, servers
+from sandbox.stack import deployment, environments, interrupts, processes, servers
 from sandbox.stack.stack_file import FILE_NAME, StackFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import FrameType
 
     from sandbox.stack.processes import ProcessRecord
 
@@ -58,7 +54,7 @@ def up(folder: Path, say: Callable[[str], None]) -> tuple[StackFile, bool]:
         try:
             return _start(folder, say), True
         except BaseException:
-            with _undisturbed():
+            with interrupts.postponed():
                 _stop_all(folder)
             raise
 
@@ -73,7 +69,7 @@ def down(folder: Path) -> bool:
         StackError: Something could not be ended.
     """
     folder = folder.resolve()
-    with _locked(folder), _undisturbed():
+    with _locked(folder), interrupts.postponed():
         return _stop_all(folder)
 
 
@@ -95,7 +91,7 @@ def local_stack(folder: Path, say: Callable[[str], None] | None = None) -> Itera
     Raises:
         StackError: A step failed.
     """
-    with terminated_like_interrupted():
+    with interrupts.termination_as_exit():
         stack, is_ours = up(folder, say or _silently)
         try:
             yield stack
@@ -142,7 +138,7 @@ def _start(folder: Path, say: Callable[[str], None]) -> StackFile:
 
 
 def _launch(server: servers.Server, folder: Path) -> None:
-    with _undisturbed():
+    with interrupts.postponed():
         record = processes.start(
             server.name,
             server.command(),
@@ -232,52 +228,6 @@ def _locked(folder: Path) -> Iterator[None]:
     with (folder / "stack.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A Ctrl-C is overheard: between a server's start and its record, and while servers are ended.
-
-    By a handler of our own, since what is ignored stays ignored in the servers that we start.
-    """
-    with _handlers({signal.SIGINT: _overhear, signal.SIGTERM: _overhear}):
-        yield
-
-
-@contextlib.contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that servers are ended."""
-    ours = {
-        number: _interrupt
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is signal.SIG_DFL
-    }
-    with _handlers(ours):
-        yield
-
-
-def _overhear(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing about a signal."""
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
-@contextlib.contextmanager
-def _handlers(
-    wanted: Mapping[signal.Signals, Callable[[int, FrameType | None], None]],
-) -> Iterator[None]:
-    """Signal handlers for a while; only the main thread may set any."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _silently(_piece: str) -> None:

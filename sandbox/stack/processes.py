@@ -106,22 +106,24 @@ def members(record: ProcessRecord, marker: str) -> list[RunningProcess]:
     return [process for process in group if marker in process.command]
 
 
-def stop(record: ProcessRecord, marker: str) -> None:
+def stop(record: ProcessRecord, marker: str, seconds: float = STOP_SECONDS) -> None:
     """End a server and everything that it started; nothing happens where nothing runs.
 
     Args:
         record: The server.
         marker: As for :func:`members`.
+        seconds: How long it has to end by itself.
 
     Raises:
         StillRunningError: Something runs even after a kill.
     """
-    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, _KILL_SECONDS)):
         left = members(record, marker)
         for process in left:
             # One by one: the list has been checked to be ours, the group's number has not.
             _send(process.pid, number)
-        if _ends_within(record, marker, seconds):
+        if _ends_within(record, marker, patience):
+            _reap(record.pid)
             return
     pids = ", ".join(str(process.pid) for process in members(record, marker))
     raise StillRunningError(f"{record.name} does not end (pids {pids})")

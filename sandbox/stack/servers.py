@@ -99,7 +99,7 @@ class Engine(_LoopbackServer):
 
     def command(self) -> list[str]:
         """See :meth:`Server.command`."""
-        return [str(python_of("ministack")), "-m", "ministack"]
+        return [str(python_of("ministack")), str(ROOT / "sandbox" / "stack" / "engine.py")]
 
     def environment(self) -> dict[str, str]:
         """See :meth:`Server.environment`. Functions inherit it: so nothing of the caller's own."""

@@ -28,7 +28,7 @@ class StackFile(BaseModel):
         console_url: The stand-in's page for people.
         tokens: What each partner must send, by partner.
         queues: URLs by name: `delivery`, `delivery_dead_letter`.
-        tables: Names of tables by name: `rejected`.
+        tables: Names of tables by name: `rejected`, `ledger`.
         secrets: Names of secrets by name: `braze`, `outgrow`.
         functions: Names of functions by package: `outgrow_ingest`, `braze_delivery`.
         log_groups: Names of log groups by package, and `door`.

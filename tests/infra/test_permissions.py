@@ -29,7 +29,11 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "sqs:ChangeMessageVisibility": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
         "sqs:GetQueueAttributes": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
         "dynamodb:UpdateItem": {"Fn::GetAtt": ["RejectedTable", "Arn"]},
-        "secretsmanager:GetSecretValue": f"{SECRET}braze-??????",
+        "dynamodb:BatchGetItem": {"Fn::GetAtt": ["LedgerTable", "Arn"]},
+        "dynamodb:PartiQLInsert": {"Fn::GetAtt": ["LedgerTable", "Arn"]},
+        "dynamodb:PartiQLUpdate": {"Fn::GetAtt": ["LedgerTable", "Arn"]},
+        "dynamodb:PutItem": {"Fn::GetAtt": ["LedgerTable", "Arn"]},
+        "secretsmanager:GetSecretValue": [f"{SECRET}braze-??????", f"{SECRET}ledger-??????"],
         "logs:CreateLogStream": {"Fn::GetAtt": ["BrazeDeliveryLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["BrazeDeliveryLogGroup", "Arn"]},
         "xray:PutTraceSegments": "*",
@@ -74,7 +78,11 @@ def test_only_the_local_engine_gets_more_and_only_names_that_iam_does_not_know()
         if action not in allowed
     }
 
-    assert more == {"sqs:SendMessageBatch", "sqs:ChangeMessageVisibilityBatch"}
+    assert more == {
+        "sqs:SendMessageBatch",
+        "sqs:ChangeMessageVisibilityBatch",
+        "dynamodb:BatchExecuteStatement",
+    }
 
 
 def test_every_function_has_a_role_of_the_table(template: Template) -> None:

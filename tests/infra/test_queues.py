@@ -77,7 +77,7 @@ def test_the_concurrency_of_delivery_is_limited(template: Template) -> None:
     [(mapping, _, _)] = mappings(template)
     [(local, _, _)] = mappings(Template(AllowLoopbackBraze="true"))
 
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 10}
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": "10"}
     assert local["ScalingConfig"] == {"MaximumConcurrency": 2}
 
 

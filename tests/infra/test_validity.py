@@ -55,6 +55,7 @@ def test_sections_stand_in_the_order_the_template_announces() -> None:
         "layers",
         "queues",
         "rejected table",
+        "ledger",
         "secrets",
         "log groups",
         "alarms",

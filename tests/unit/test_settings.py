@@ -18,6 +18,10 @@ DELIVERY = {
     "DELIVERY_QUEUE_URL": "https://sqs.example/queue",
     "REJECTED_TABLE": "rejected",
     "QUEUE_RETENTION_SECONDS": "345600",
+    "QUEUE_VISIBILITY_SECONDS": "420",
+    "FUNCTION_TIMEOUT_SECONDS": "60",
+    "LEDGER_TABLE": "ledger",
+    "LEDGER_SECRET": "stack/ledger",
 }
 
 

@@ -139,10 +139,14 @@ def test_what_breaks_a_limit_is_refused_and_the_rest_is_sent() -> None:
 
 
 def test_an_identifier_braze_cannot_take_refuses_the_job() -> None:
-    """An external_id over 987 bytes is known to be refused before it is sent."""
-    merged = merge(slots(job(user="x" * 988)), {})
+    """An external_id over 987 bytes is known to be refused before it is sent: all of the job."""
+    merged = merge(slots(job(user="x" * 988, attributes={"score": 1}, events=2)), {})
 
-    assert [refusal.reason.code for refusal in merged.refused] == ["limit_broken"]
+    assert [(refusal.event, refusal.reason.code) for refusal in merged.refused] == [
+        (None, "limit_broken"),
+        (0, "limit_broken"),
+        (1, "limit_broken"),
+    ]
     assert merged.objects == []
 
 

@@ -1,0 +1,91 @@
+"""The gate all Lambdas share, in memory: the real rules over a dict."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from braze_bridge.shared_gate import GateStoreUnavailableError, SharedGate, StoredGate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from braze_bridge.clock import Clock
+    from braze_bridge.gate import GateState
+
+
+class InMemoryGateStore:
+    """A :class:`braze_bridge.shared_gate.GateStore`, for any number of threads.
+
+    Attributes:
+        items: What is kept, by name.
+        reads: How often it was read.
+        writes: How often something was written.
+        refusing: While true, it neither reads nor writes.
+        before: Called with ``read`` or ``write`` before each call: the place to let others act.
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[str, StoredGate] = {}
+        self.reads = 0
+        self.writes = 0
+        self.refusing = False
+        self.before: Callable[[str], None] = lambda _: None
+        self._lock = Lock()
+
+    def read(self, names: Sequence[str]) -> Mapping[str, StoredGate]:
+        """See :meth:`braze_bridge.shared_gate.GateStore.read`."""
+        self.before("read")
+        with self._lock:
+            if self.refusing:
+                raise GateStoreUnavailableError("refusing")
+            self.reads += 1
+            return {name: self.items[name] for name in names if name in self.items}
+
+    def write(self, name: str, state: GateState, expected: bytes | None, revision: bytes) -> bool:
+        """See :meth:`braze_bridge.shared_gate.GateStore.write`."""
+        self.before("write")
+        with self._lock:
+            if self.refusing:
+                raise GateStoreUnavailableError("refusing")
+            if not self.may_replace(name, expected):
+                return False
+            self.writes += 1
+            self.items[name] = StoredGate(state, revision)
+            return True
+
+    def may_replace(self, name: str, expected: bytes | None) -> bool:
+        """The condition."""
+        stored = self.items.get(name)
+        return (None if stored is None else stored.revision) == expected
+
+
+class CarelessGateStore(InMemoryGateStore):
+    """The negative control: it heeds no condition."""
+
+    def may_replace(self, name: str, expected: bytes | None) -> bool:
+        return True
+
+
+class InMemoryGate(SharedGate):
+    """A gate of one simulated Lambda; those with the same store share it.
+
+    Args:
+        clock: The Lambda's.
+        store: Shared; a new one where left out.
+        lambdas: How many share the limits.
+
+    Attributes:
+        store: What is kept, and where faults are set.
+    """
+
+    def __init__(
+        self, clock: Clock, store: InMemoryGateStore | None = None, lambdas: int = 1
+    ) -> None:
+        self.store = InMemoryGateStore() if store is None else store
+        self._many = lambdas
+        super().__init__(self.store, clock, lambdas)
+
+    def seen_by(self, clock: Clock) -> InMemoryGate:
+        """The same gate, as another Lambda uses it."""
+        return InMemoryGate(clock, self.store, self._many)

@@ -1,0 +1,108 @@
+"""The ledger all Lambdas share, in memory: the real rules over a dict."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from braze_bridge.shared_ledger import CONFLICT, Reading, SharedLedger, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from braze_bridge.clock import Clock
+    from braze_bridge.shared_ledger import Write
+
+LEASE_SECONDS = 65.0
+
+
+class InMemoryMemoryStore:
+    """A :class:`braze_bridge.shared_ledger.MemoryStore`, for any number of threads.
+
+    Attributes:
+        items: What is kept, by id.
+        calls: ``read`` or ``write`` of each call, with how many items.
+        before: Called with ``read`` or ``write`` before each call: the place to let others act.
+        fails: Says with which code an item of a call fails, if it does; then nothing is done.
+        loses: The same for a write that is done, but whose answer is lost.
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[str, Stored] = {}
+        self.calls: list[tuple[str, int]] = []
+        self.before: Callable[[str], None] = lambda _: None
+        self.fails: Callable[[str, str], str | None] = lambda *_: None
+        self.loses: Callable[[str], str | None] = lambda _: None
+        self._lock = Lock()
+
+    def read(self, ids: Sequence[str]) -> Reading:
+        """See :meth:`braze_bridge.shared_ledger.MemoryStore.read`."""
+        self.before("read")
+        with self._lock:
+            self.calls.append(("read", len(ids)))
+            failed = {id_: code for id_ in ids if (code := self.fails("read", id_))}
+            found = {id_: self.items[id_] for id_ in ids if id_ in self.items and id_ not in failed}
+        return Reading(found, failed)
+
+    def write(self, writes: Sequence[Write]) -> Mapping[str, str]:
+        """See :meth:`braze_bridge.shared_ledger.MemoryStore.write`."""
+        self.before("write")
+        refused: dict[str, str] = {}
+        with self._lock:
+            self.calls.append(("write", len(writes)))
+            for write in writes:
+                code = self.fails("write", write.id)
+                if code is None and not self.may_replace(write):
+                    code = CONFLICT
+                if code is None:
+                    self.items[write.id] = Stored(write.revision, write.data, write.expires_at)
+                    code = self.loses(write.id)
+                if code is not None:
+                    refused[write.id] = code
+        return refused
+
+    def may_replace(self, write: Write) -> bool:
+        """The condition."""
+        stored = self.items.get(write.id)
+        return (None if stored is None else stored.revision) == write.expected
+
+
+class CarelessMemoryStore(InMemoryMemoryStore):
+    """The negative control: it heeds no condition."""
+
+    def may_replace(self, write: Write) -> bool:
+        return True
+
+
+class InMemoryLedger(SharedLedger):
+    """A ledger of one simulated Lambda; those with the same store share what they know.
+
+    Args:
+        clock: The Lambda's.
+        store: Shared; a new one where left out.
+        lease_seconds: Of its leases.
+
+    Attributes:
+        store: What is kept, and where faults are set.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        store: InMemoryMemoryStore | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self.store = InMemoryMemoryStore() if store is None else store
+        super().__init__(
+            self.store,
+            clock,
+            lambda: b"the key of tests",
+            lease_seconds,
+            pause=lambda _: None,
+            jitter=lambda: 0.5,
+        )
+        self._seconds = lease_seconds
+
+    def seen_by(self, clock: Clock) -> InMemoryLedger:
+        """The same ledger, as a Lambda with another clock uses it."""
+        return InMemoryLedger(clock, self.store, self._seconds)
