@@ -10,7 +10,7 @@ import typer
 
 from braze_bridge.aws_clients import bounded_config
 from braze_bridge.partner_config import check_partner_config
-from ops import dead_letter_commands, rejected_commands
+from ops import dead_letter_commands, gate_commands, rejected_commands
 from ops.body_mappings import CONFIG_DIRECTORY
 from ops.secrets import SecretAccessError, SecretName, current, secret_id, set_current
 
@@ -22,6 +22,7 @@ secrets = typer.Typer(no_args_is_help=True, help="The stack's keys and tokens.")
 app.add_typer(secrets, name="secrets")
 app.add_typer(rejected_commands.app, name="rejected")
 app.add_typer(dead_letter_commands.app, name="dlq")
+app.add_typer(gate_commands.app, name="gate")
 
 Stack = Annotated[str, typer.Option(help="The CloudFormation stack.")]
 Region = Annotated[str | None, typer.Option(help="Its region, if not your default one.")]

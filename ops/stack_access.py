@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DELIVERY_QUEUE: Final = "DeliveryQueueUrl"
 DEAD_LETTER_QUEUE: Final = "DeliveryDeadLetterQueueUrl"
 REJECTED_TABLE: Final = "RejectedTableName"
+LEDGER_TABLE: Final = "LedgerTableName"
 """Outputs of ``template.yaml``."""
 
 
@@ -37,12 +38,14 @@ class StackAccess(NamedTuple):
         delivery_queue: Its URL.
         dead_letter_queue: Its URL.
         rejected_table: Its name.
+        ledger_table: Its name; it holds the gate, too.
     """
 
     name: str
     delivery_queue: str
     dead_letter_queue: str
     rejected_table: str
+    ledger_table: str
     sqs: SQSClient
     dynamodb: DynamoDBClient
 
@@ -84,6 +87,7 @@ def open_local(folder: Path) -> StackAccess:
         delivery_queue=found.queues["delivery"],
         dead_letter_queue=found.queues["delivery_dead_letter"],
         rejected_table=found.tables["rejected"],
+        ledger_table=found.tables["ledger"],
         sqs=session.client("sqs", **options),
         dynamodb=session.client("dynamodb", **options),
     )
@@ -104,6 +108,7 @@ def open_deployed(stack: str, region: str | None) -> StackAccess:
             delivery_queue=outputs[DELIVERY_QUEUE],
             dead_letter_queue=outputs[DEAD_LETTER_QUEUE],
             rejected_table=outputs[REJECTED_TABLE],
+            ledger_table=outputs[LEDGER_TABLE],
             sqs=boto3.client("sqs", region_name=region, config=config),
             dynamodb=boto3.client("dynamodb", region_name=region, config=config),
         )

@@ -18,6 +18,7 @@ from braze_bridge.braze.errors import (
     AuthenticationError,
     BadRequestError,
     BrazeError,
+    PermissionDeniedError,
     RateLimitedError,
 )
 from braze_bridge.braze.limits import EndpointFamily
@@ -447,7 +448,7 @@ class _Batch:
     def _count_error(self, error: BrazeError) -> None:
         if isinstance(error, RateLimitedError):
             self._result.rate_limited += 1
-        elif isinstance(error, AuthenticationError):
+        elif isinstance(error, AuthenticationError | PermissionDeniedError):
             self._result.key_refused += 1
 
     def _close(self, closing: Closing) -> None:

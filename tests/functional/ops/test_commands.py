@@ -62,6 +62,7 @@ class Deployed:
             delivery_queue=self.sqs.create_queue(QueueName="delivery")["QueueUrl"],
             dead_letter_queue=self.sqs.create_queue(QueueName="dead")["QueueUrl"],
             rejected_table="rejected",
+            ledger_table="ledger",
             sqs=self.sqs,
             dynamodb=self.dynamodb,
         )

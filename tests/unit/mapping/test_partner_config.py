@@ -91,8 +91,8 @@ def test_shipped_examples_are_true(tmp_path: pathlib.Path) -> None:
         "outgrow_budget",
         "outgrow_topics",
     ]
-    [content] = config.content.values()
-    assert content.attributes[-1].default == 0
+    assert set(config.content) == {"demo", "6512bd43d9caa6e02c990b0a"}
+    assert config.content["6512bd43d9caa6e02c990b0a"].attributes[-1].default == 0
 
 
 def test_content_inherits_key_by_key(tmp_path: pathlib.Path) -> None:

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from braze_bridge.ledger import Claimant, PersonKey
 
 TRIES: Final = 6
+"""How often a store in trouble is asked."""
+
+RACES: Final = 30
+"""How often one call may find that others wrote first: more than there can be Lambdas at once for
+the same people."""
+
 CLAIM_SECONDS: Final = 5.0
 RECORD_SECONDS: Final = 5.0
 """No further try starts after these. Recording is worth as much patience as there is: what is not
@@ -362,21 +368,25 @@ class _Tries:
         self._monotonic = monotonic
         self._pause = pause
         self._jitter = jitter
-        self._made = 0
+        self._begun = False
+        self._failures = 0
+        self._races = 0
 
     def more(self, troubles: Iterable[str]) -> bool:
         """Whether another try may start; waits before it, unless somebody was merely faster."""
-        if self._made == 0:
-            self._made = 1
+        troubled = [code for code in troubles if code != CONFLICT]
+        if not self._begun:
+            self._begun = True
             return True
-        if self._made == TRIES:
+        if not troubled:
+            # Each lost race is somebody else's write that went in: that cannot go on for long.
+            self._races += 1
+            return self._races < RACES and self._monotonic() < self._until
+        self._failures += 1
+        pause = PAUSE * 2 ** (self._failures - 1) * (0.5 + self._jitter() / 2)
+        if self._failures == TRIES or self._monotonic() + pause >= self._until:
             return False
-        if any(code != CONFLICT for code in troubles):
-            pause = PAUSE * 2 ** (self._made - 1) * (0.5 + self._jitter() / 2)
-            if self._monotonic() + pause >= self._until:
-                return False
-            self._pause(pause)
-        self._made += 1
+        self._pause(pause)
         return self._monotonic() < self._until
 
 

@@ -1,0 +1,226 @@
+"""Ledger and gate on a DynamoDB that others use at the same time: the local engine's."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from botocore.config import Config
+
+from braze_bridge.braze.limits import EndpointFamily
+from braze_bridge.dynamo_gate import DynamoGateStore, dynamo_gate
+from braze_bridge.dynamo_ledger import DynamoMemoryStore, dynamo_ledger
+from braze_bridge.gate import OPEN
+from braze_bridge.ledger import Claimant, PersonState
+from braze_bridge.shared_ledger import CONFLICT, SharedLedger, Stored, Write
+from tests.fakes.clock import NOON, FixedClock
+from tests.fakes.delivery_jobs import job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from types_boto3_dynamodb import DynamoDBClient
+
+    from sandbox.stack.stack_file import StackFile
+
+LAMBDAS = 8
+PEOPLE = 60
+TRACK = EndpointFamily.TRACK
+
+
+@pytest.fixture(scope="module")
+def client(stack: StackFile) -> DynamoDBClient:
+    return stack.session().client(
+        "dynamodb",
+        endpoint_url=stack.aws_endpoint_url,
+        config=Config(
+            max_pool_connections=LAMBDAS,
+            retries={"total_max_attempts": 1},
+            parameter_validation=False,
+            connect_timeout=5,
+            read_timeout=30,
+        ),
+    )
+
+
+@pytest.fixture
+def table(client: DynamoDBClient) -> Iterator[str]:
+    """A table of its own, keyed as the template's."""
+    name = f"shared-{uuid4().hex}"
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    yield name
+    client.delete_table(TableName=name)
+
+
+class CarelessMemoryStore(DynamoMemoryStore):
+    """The negative control: it replaces whatever stands there."""
+
+    def write(self, writes: object) -> Mapping[str, str]:
+        assert isinstance(writes, list)
+        for write in writes:
+            self._client.put_item(
+                TableName=self._table,
+                Item={
+                    "id": {"S": write.id},
+                    "rev": {"B": write.revision},
+                    "memory": {"B": write.data},
+                    "expires_at": {"N": str(write.expires_at)},
+                },
+            )
+        return {}
+
+
+def crowd(lambda_number: int) -> list[Claimant]:
+    return [
+        Claimant(job(f"{lambda_number}-{n}", f"user-{n}", attributes={"score": n}), 1)
+        for n in range(PEOPLE)
+    ]
+
+
+def ledger_on(store: DynamoMemoryStore, clock: FixedClock) -> SharedLedger:
+    return SharedLedger(store, clock, lambda: b"the key of tests", 65)
+
+
+def winners_a_person(
+    client: DynamoDBClient, table: str, kind: type[DynamoMemoryStore]
+) -> list[int]:
+    """How many of eight Lambdas, claiming the same people at once, got each of them."""
+    start = threading.Barrier(LAMBDAS)
+
+    def claim(number: int) -> list[tuple[str, ...]]:
+        ledger = ledger_on(kind(client, table), FixedClock())
+        start.wait()
+        return list(ledger.claim(crowd(number)).leases)
+
+    with ThreadPoolExecutor(LAMBDAS) as executor:
+        won = list(executor.map(claim, range(LAMBDAS)))
+    return [sum(("external_id", f"user-{n}") in each for each in won) for n in range(PEOPLE)]
+
+
+def test_of_eight_lambdas_exactly_one_gets_each_person(client: DynamoDBClient, table: str) -> None:
+    """All of them claim all of the people in the same instant."""
+    assert winners_a_person(client, table, DynamoMemoryStore) == [1] * PEOPLE
+
+
+def test_without_the_condition_several_would(client: DynamoDBClient, table: str) -> None:
+    """The control."""
+    assert max(winners_a_person(client, table, CarelessMemoryStore)) > 1
+
+
+def test_nothing_is_lost_when_eight_record_at_once(client: DynamoDBClient, table: str) -> None:
+    """Each lost its lease to the next; all records stand, and the newest time."""
+    clock = FixedClock()
+    ledger = ledger_on(DynamoMemoryStore(client, table), clock)
+    held = []
+    for number in range(LAMBDAS):
+        held.append(ledger.claim(crowd(number)))
+        clock.advance(65)
+    start = threading.Barrier(LAMBDAS)
+
+    def record(number: int) -> frozenset[tuple[str, ...]]:
+        learnt = {
+            each.job.user.key: PersonState(
+                frozenset({each.job.job_id}), {"score": NOON + timedelta(seconds=number)}
+            )
+            for each in crowd(number)
+        }
+        start.wait()
+        return ledger.record(held[number], learnt)
+
+    with ThreadPoolExecutor(LAMBDAS) as executor:
+        unrecorded = list(executor.map(record, range(LAMBDAS)))
+
+    assert unrecorded == [frozenset()] * LAMBDAS
+    newest = NOON + timedelta(seconds=LAMBDAS - 1)
+    for number in range(LAMBDAS):
+        claims = ledger.claim(crowd(number))
+        assert len(claims.states) == PEOPLE
+        for each in crowd(number):
+            state = claims.states[each.job.user.key]
+            assert each.job.job_id in state.delivered
+            assert state.newest == {"score": newest}
+
+
+def test_the_engine_answers_as_the_fake_does(client: DynamoDBClient, table: str) -> None:
+    """Inserts, replacements, both conflicts, binary values and absent items."""
+    store = DynamoMemoryStore(client, table)
+    data = bytes(range(256))
+    first = Write("a", None, b"one", data, 5)
+    assert store.write([first, Write("b", None, b"one", b"", 5)]) == {}
+    assert store.write(
+        [
+            Write("a", None, b"two", data, 6),
+            Write("b", b"another", b"two", data, 6),
+            Write("c", b"one", b"two", data, 6),
+            Write("d", None, b"two", data, 6),
+        ]
+    ) == {"a": CONFLICT, "b": CONFLICT, "c": CONFLICT}
+    assert store.write([Write("a", b"one", b"three", data[:9], 7)]) == {}
+
+    reading = store.read(["a", "b", "c", "d"])
+    assert reading.failed == {}
+    assert reading.found == {
+        "a": Stored(b"three", data[:9], 7),
+        "b": Stored(b"one", b"", 5),
+        "d": Stored(b"two", data, 6),
+    }
+
+
+def test_one_of_eight_lambdas_probes(client: DynamoDBClient, table: str) -> None:
+    """When a refused key's minute is over, all look at once."""
+    clock = FixedClock()
+
+    first = dynamo_gate(client, table, clock=clock, lambdas=LAMBDAS)
+    first.close(None, NOON + timedelta(seconds=60), "key_refused")
+    clock.advance(60)
+    start = threading.Barrier(LAMBDAS)
+
+    def admitted(_: int) -> bool:
+        ours = dynamo_gate(client, table, clock=clock, lambdas=LAMBDAS)
+        start.wait()
+        return ours.admit(TRACK).is_probe
+
+    with ThreadPoolExecutor(LAMBDAS) as executor:
+        assert sum(executor.map(admitted, range(LAMBDAS))) == 1
+
+
+def test_of_eight_closings_the_longest_stands(client: DynamoDBClient, table: str) -> None:
+    """All of them written at once."""
+    clock = FixedClock()
+    start = threading.Barrier(LAMBDAS)
+
+    def close(number: int) -> None:
+        ours = dynamo_gate(client, table, clock=clock, lambdas=LAMBDAS)
+        start.wait()
+        ours.close(TRACK, NOON + timedelta(seconds=20 + number), "rate_limited")
+
+    with ThreadPoolExecutor(LAMBDAS) as executor:
+        list(executor.map(close, range(LAMBDAS)))
+
+    gate = dynamo_gate(client, table, clock=clock, lambdas=LAMBDAS)
+    assert gate.admit(TRACK).closed_until == NOON + timedelta(seconds=20 + LAMBDAS - 1)
+    gate.open(TRACK)
+    assert DynamoGateStore(client, table).read(["users.track"])["users.track"].state == OPEN
+
+
+def test_the_deployed_table_takes_both(client: DynamoDBClient, stack: StackFile) -> None:
+    """The template's key and names are what the code writes."""
+    clock = FixedClock()
+    ledger = dynamo_ledger(
+        client, stack.tables["ledger"], clock=clock, key=lambda: uuid4().bytes, lease_seconds=65
+    )
+    claims = ledger.claim(crowd(0))
+    assert len(claims.leases) == PEOPLE
+    assert ledger.record(claims, dict.fromkeys(claims.states, PersonState())) == frozenset()
+    gate = dynamo_gate(client, stack.tables["ledger"], clock=clock, lambdas=1)
+    gate.open(EndpointFamily.SHARED_DEFAULT)
+    assert gate.show([EndpointFamily.SHARED_DEFAULT])["default"] == OPEN

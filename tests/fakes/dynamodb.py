@@ -1,0 +1,136 @@
+"""DynamoDB as far as the ledger and the gate use it, behind a real botocore client.
+
+moto 5.2 takes no parameters in a batched PartiQL insert. What this answers is held against the
+local engine by ``tests/e2e/test_shared_table.py``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+from braze_bridge.dynamo_ledger import ledger_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from types_boto3_dynamodb import DynamoDBClient
+
+TABLE = "ledger-table"
+
+INSERT = "INSERT INTO \"ledger-table\" VALUE {'id': ?, 'rev': ?, 'memory': ?, 'expires_at': ?}"
+UPDATE = (
+    'UPDATE "ledger-table" SET rev = ? SET memory = ? SET expires_at = ? WHERE id = ? AND rev = ?'
+)
+
+Item = dict[str, Any]
+
+
+class FakeDynamo:
+    """One table, and the client to it.
+
+    Attributes:
+        items: As they are on the wire, by id.
+        calls: Operation and number of items or statements of each call.
+        unprocessed: Ids that a read leaves out, each as often as it stands here.
+        refused: Id to the error codes of its next statements.
+        failing: Called with operation and request before each call: may give an error's code and
+            HTTP status, or raise what botocore's HTTP layer would.
+        losing: The same, after the call was carried out.
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.calls: list[tuple[str, int]] = []
+        self.unprocessed: list[str] = []
+        self.refused: dict[str, list[str]] = {}
+        self.failing: Callable[[str, Any], tuple[str, int] | None] = lambda *_: None
+        self.losing: Callable[[str, Any], tuple[str, int] | None] = lambda *_: None
+        self._lock = Lock()
+
+    def client(self) -> DynamoDBClient:
+        """A client of the ledger's own kind; no request leaves the process."""
+        client = ledger_client(4)
+        hook: Callable[..., Any] = self._answer  # stubs do not know that a hook may answer
+        client.meta.events.register_first("before-send.dynamodb", hook)
+        return client
+
+    def _answer(self, request: Any, **_: Any) -> AWSResponse:
+        operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
+        asked = json.loads(request.body)
+        with self._lock:
+            status, body = 500, {}
+            error = self.failing(operation, asked)
+            if error is None:
+                status, body = getattr(self, f"_{operation}")(asked)
+                error = self.losing(operation, asked)
+            if error is not None:
+                code, status = error
+                body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code}
+        headers = HTTPHeaders()
+        headers["content-type"] = "application/x-amz-json-1.0"
+        return AWSResponse(request.url, status, headers, _Raw(json.dumps(body).encode()))
+
+    def _BatchGetItem(self, asked: Any) -> tuple[int, Any]:  # noqa: N802 - the operation's name
+        ((table, wanted),) = asked["RequestItems"].items()
+        assert (table, wanted["ConsistentRead"]) == (TABLE, True)
+        ids = [key["id"]["S"] for key in wanted["Keys"]]
+        assert len(ids) == len(set(ids)) <= 100
+        self.calls.append(("BatchGetItem", len(ids)))
+        left = [id_ for id_ in ids if id_ in self.unprocessed]
+        for id_ in left:
+            self.unprocessed.remove(id_)
+        found = [self.items[id_] for id_ in ids if id_ in self.items and id_ not in left]
+        keys = {TABLE: {"Keys": [{"id": {"S": id_}} for id_ in left], "ConsistentRead": True}}
+        return 200, {"Responses": {TABLE: found}, "UnprocessedKeys": keys if left else {}}
+
+    def _BatchExecuteStatement(self, asked: Any) -> tuple[int, Any]:  # noqa: N802
+        statements = asked["Statements"]
+        assert 1 <= len(statements) <= 25
+        self.calls.append(("BatchExecuteStatement", len(statements)))
+        answers = [self._statement(each["Statement"], each["Parameters"]) for each in statements]
+        return 200, {"Responses": [{"TableName": TABLE, **each} for each in answers]}
+
+    def _statement(self, text: str, parameters: list[Any]) -> Item:
+        assert text in {INSERT, UPDATE}
+        id_ = parameters[0 if text == INSERT else 3]["S"]
+        if self.refused.get(id_):
+            return {"Error": {"Code": self.refused[id_].pop(0), "Message": "refused"}}
+        known = self.items.get(id_)
+        if text == INSERT:
+            if known is not None:
+                return {"Error": {"Code": "DuplicateItem", "Message": "Duplicate primary key"}}
+            names = ("id", "rev", "memory", "expires_at")
+            self.items[id_] = dict(zip(names, parameters, strict=True))
+            return {}
+        *values, _, expected = parameters
+        if known is None or known["rev"] != expected:
+            return {"Error": {"Code": "ConditionalCheckFailed", "Message": "condition"}}
+        self.items[id_] = known | dict(zip(("rev", "memory", "expires_at"), values, strict=True))
+        return {}
+
+    def _PutItem(self, asked: Any) -> tuple[int, Any]:  # noqa: N802
+        self.calls.append(("PutItem", 1))
+        item = asked["Item"]
+        known = self.items.get(item["id"]["S"])
+        if asked["ConditionExpression"] == "attribute_not_exists(id)":
+            holds = known is None
+        else:
+            assert asked["ConditionExpression"] == "rev = :expected"
+            expected = asked["ExpressionAttributeValues"][":expected"]
+            holds = known is not None and known["rev"] == expected
+        if not holds:
+            code = "ConditionalCheckFailedException"
+            return 400, {"__type": f"com.amazonaws.dynamodb.v20120810#{code}"}
+        self.items[item["id"]["S"]] = item
+        return 200, {}
+
+
+class _Raw(io.BytesIO):
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()

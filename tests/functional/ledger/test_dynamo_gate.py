@@ -1,0 +1,102 @@
+"""The gate on DynamoDB's wire format."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from braze_bridge.braze.limits import EndpointFamily
+from braze_bridge.dynamo_gate import DynamoGateStore, dynamo_gate
+from braze_bridge.gate import ADMITTED, OPEN, UNREADABLE, GateState
+from braze_bridge.shared_gate import GateStoreUnavailableError, SharedGate, StoredGate
+from tests.fakes.clock import NOON, FixedClock
+from tests.fakes.dynamodb import TABLE, FakeDynamo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRACK = EndpointFamily.TRACK
+
+
+def gate(dynamo: FakeDynamo, clock: FixedClock) -> SharedGate:
+    return dynamo_gate(dynamo.client(), TABLE, clock=clock, lambdas=10)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        OPEN,
+        GateState(NOON, "rate_limited", NOON),
+        GateState(NOON + timedelta(seconds=90), "key_refused", NOON, 60.5, is_probing=True),
+    ],
+)
+def test_a_state_reads_back_as_it_was_written(dynamo: FakeDynamo, state: GateState) -> None:
+    """Under the revision it was written with."""
+    store = DynamoGateStore(dynamo.client(), TABLE)
+    assert store.write("all", state, None, b"one")
+    assert store.read(["all", "users.track"]) == {"all": StoredGate(state, b"one")}
+
+
+def test_a_closing_is_rounded_upwards(dynamo: FakeDynamo) -> None:
+    """It is kept in milliseconds."""
+    store = DynamoGateStore(dynamo.client(), TABLE)
+    store.write("all", GateState(NOON + timedelta(microseconds=1)), None, b"one")
+    read = store.read(["all"])["all"].state.closed_until
+    assert read == NOON + timedelta(milliseconds=1)
+
+
+def test_only_the_expected_revision_is_replaced(dynamo: FakeDynamo) -> None:
+    """Neither an item that is new to us, nor one that changed, nor one that went."""
+    store = DynamoGateStore(dynamo.client(), TABLE)
+    assert not store.write("all", OPEN, b"zero", b"one")
+    assert store.write("all", OPEN, None, b"one")
+    assert not store.write("all", OPEN, None, b"two")
+    assert not store.write("all", OPEN, b"zero", b"two")
+    assert store.write("all", OPEN, b"one", b"two")
+
+
+def test_lambdas_see_each_others_closings(dynamo: FakeDynamo) -> None:
+    """One call a batch; two to close."""
+    clock = FixedClock()
+    gate(dynamo, clock).close(TRACK, NOON + timedelta(seconds=20), "rate_limited")
+    dynamo.calls.clear()
+
+    other = gate(dynamo, clock)
+    assert other.admit(TRACK).closed_until == NOON + timedelta(seconds=20)
+    assert dynamo.calls == [("BatchGetItem", 2)]
+    assert other.admit(EndpointFamily.EXPORT_IDS) == ADMITTED
+
+
+def read_timeout(*_: Any) -> None:
+    raise ReadTimeoutError(endpoint_url="dynamodb")
+
+
+@pytest.mark.parametrize("failing", [read_timeout, lambda *_: ("ThrottlingException", 400)])
+def test_a_table_that_does_not_answer_closes_the_gate(
+    dynamo: FakeDynamo, failing: Callable[..., Any]
+) -> None:
+    """Asking, closing and reporting do not raise; a person who opens is told."""
+    dynamo.failing = failing
+    ours = gate(dynamo, FixedClock())
+
+    assert ours.admit(TRACK).reason == UNREADABLE
+    ours.close(TRACK, NOON + timedelta(seconds=20), "rate_limited")
+    ours.answered(TRACK, None)
+    with pytest.raises(GateStoreUnavailableError):
+        ours.open(TRACK)
+    with pytest.raises(GateStoreUnavailableError):
+        ours.show([TRACK])
+
+
+def test_keys_left_unprocessed_are_asked_for_once_more(dynamo: FakeDynamo) -> None:
+    """Then it counts as unreadable: half a gate is none."""
+    store = DynamoGateStore(dynamo.client(), TABLE)
+    store.write("all", OPEN, None, b"one")
+    dynamo.unprocessed = ["gate:all"]
+    assert store.read(["all"]) == {"all": StoredGate(OPEN, b"one")}
+    dynamo.unprocessed = ["gate:all", "gate:all"]
+    with pytest.raises(GateStoreUnavailableError):
+        store.read(["all"])

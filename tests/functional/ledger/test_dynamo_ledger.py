@@ -1,0 +1,227 @@
+"""The ledger on DynamoDB's wire format: batches, and each way in which a call can go wrong."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+from braze_bridge.dynamo_ledger import (
+    DynamoMemoryStore,
+    dynamo_ledger,
+    fingerprint_key,
+    ledger_client,
+)
+from braze_bridge.ledger import Claimant, LedgerUnavailableError, PersonState
+from braze_bridge.shared_ledger import SharedLedger, Write
+from tests.fakes.clock import NOON, FixedClock
+from tests.fakes.delivery_jobs import job
+from tests.fakes.dynamodb import TABLE, FakeDynamo
+from tests.fakes.secret import FixedSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from braze_bridge.shared_ledger import MemoryStore
+
+KEY = b"the key of tests"
+
+
+def crowd(count: int) -> list[Claimant]:
+    return [Claimant(job(str(n), f"user-{n}", attributes={"score": n}), 1) for n in range(count)]
+
+
+def all_done(claimants: list[Claimant]) -> dict[tuple[str, ...], PersonState]:
+    return {
+        each.job.user.key: PersonState(frozenset({each.job.job_id}), {"score": NOON})
+        for each in claimants
+    }
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def ledger(dynamo: FakeDynamo, clock: FixedClock) -> SharedLedger:
+    store: MemoryStore = DynamoMemoryStore(dynamo.client(), TABLE)
+    return SharedLedger(store, clock, lambda: KEY, 65, pause=lambda _: None, jitter=lambda: 0.5)
+
+
+@pytest.mark.parametrize("people", ["new", "returning"])
+def test_1000_jobs_take_90_calls(dynamo: FakeDynamo, ledger: SharedLedger, people: str) -> None:
+    """At most 150 are allowed, for new people and for those who are known."""
+    claimants = crowd(1_000)
+    if people == "returning":
+        earlier = [Claimant(job(f"earlier-{n}", f"user-{n}"), 1) for n in range(1_000)]
+        assert ledger.record(ledger.claim(earlier), all_done(earlier)) == frozenset()
+        dynamo.calls.clear()
+
+    claims = ledger.claim(claimants)
+    assert len(claims.leases) == 1_000
+    assert ledger.record(claims, all_done(claimants)) == frozenset()
+
+    assert sum(count for operation, count in dynamo.calls if operation == "BatchGetItem") == 1_000
+    assert len(dynamo.calls) == 90
+    states = ledger.claim(claimants).states.values()
+    assert all(state.delivered and state.newest == {"score": NOON} for state in states)
+
+
+def test_calls_run_side_by_side_on_an_executor(dynamo: FakeDynamo, clock: FixedClock) -> None:
+    """And come to the same."""
+    with ThreadPoolExecutor(4) as executor:
+        ledger = dynamo_ledger(
+            dynamo.client(),
+            TABLE,
+            clock=clock,
+            key=lambda: KEY,
+            lease_seconds=65,
+            executor=executor,
+        )
+        claims = ledger.claim(crowd(301))
+        assert len(claims.leases) == 301
+        assert ledger.record(claims, all_done(crowd(301))) == frozenset()
+        assert all(state.delivered for state in ledger.claim(crowd(301)).states.values())
+
+
+def test_an_item_is_what_the_table_is_declared_for(
+    dynamo: FakeDynamo, ledger: SharedLedger
+) -> None:
+    """A string key, and a TTL in epoch seconds 30 days ahead."""
+    ledger.claim(crowd(1))
+    ((id_, item),) = dynamo.items.items()
+    assert item.keys() == {"id", "rev", "memory", "expires_at"}
+    assert item["id"] == {"S": id_}
+    assert int(item["expires_at"]["N"]) == int(NOON.timestamp()) + 30 * 86_400
+    assert len(id_) == 32
+
+
+def test_keys_left_unprocessed_are_asked_for_again(
+    dynamo: FakeDynamo, ledger: SharedLedger
+) -> None:
+    """DynamoDB answers at most 16 MB a read."""
+    ledger.record(ledger.claim(crowd(5)), all_done(crowd(5)))
+    dynamo.unprocessed = [*list(dynamo.items)[:3], *list(dynamo.items)[:2]]
+
+    assert all(state.delivered for state in ledger.claim(crowd(5)).states.values())
+    assert dynamo.unprocessed == []
+
+
+@pytest.mark.parametrize(
+    "code", ["ProvisionedThroughputExceeded", "ThrottlingError", "InternalServerError"]
+)
+def test_single_statements_refused_are_tried_again(
+    dynamo: FakeDynamo, ledger: SharedLedger, code: str
+) -> None:
+    """One throttled item of a batch is neither lost nor taken for leased."""
+    ledger.claim(crowd(1))
+    (victim,) = dynamo.items
+    dynamo.items.clear()
+    dynamo.refused = {victim: [code, code]}
+    claims = ledger.claim(crowd(30))
+    assert len(claims.leases) == 30
+
+    dynamo.refused = {victim: [code, code]}
+    assert ledger.record(claims, all_done(crowd(30))) == frozenset()
+    assert all(state.delivered for state in ledger.claim(crowd(30)).states.values())
+
+
+def test_a_statement_refused_for_good_leaves_its_person_busy(
+    dynamo: FakeDynamo, ledger: SharedLedger
+) -> None:
+    """The 29 others go on; delivery is told the code."""
+    ledger.claim(crowd(1))
+    (victim,) = dynamo.items
+    dynamo.items.clear()
+    dynamo.refused = {victim: ["ThrottlingError"] * 99}
+
+    claims = ledger.claim(crowd(30))
+
+    assert len(claims.leases) == 29
+    assert claims.busy.keys() == {("external_id", "user-0")}
+    assert claims.troubles == {"ThrottlingError": 1}
+
+
+def read_timeout(*_: Any) -> None:
+    raise ReadTimeoutError(endpoint_url="dynamodb")
+
+
+def connect_timeout(*_: Any) -> None:
+    raise ConnectTimeoutError(endpoint_url="dynamodb")
+
+
+@pytest.mark.parametrize(
+    ("failing", "code"),
+    [
+        (lambda *_: ("ThrottlingException", 400), "ThrottlingException"),
+        (lambda *_: ("InternalServerError", 500), "InternalServerError"),
+        (lambda *_: ("AccessDeniedException", 400), "AccessDeniedException"),
+        (read_timeout, "ReadTimeoutError"),
+        (connect_timeout, "ConnectTimeoutError"),
+    ],
+)
+def test_nothing_is_claimed_where_dynamodb_fails(
+    dynamo: FakeDynamo, ledger: SharedLedger, failing: Callable[..., Any], code: str
+) -> None:
+    """And nothing is recorded in silence."""
+    claims = ledger.claim(crowd(3))
+    dynamo.failing = failing
+
+    assert ledger.record(claims, all_done(crowd(3))) == set(claims.states)
+    with pytest.raises(LedgerUnavailableError, match=code):
+        ledger.claim(crowd(3))
+
+
+@pytest.mark.parametrize("how", [read_timeout, lambda *_: ("InternalServerError", 500)])
+def test_lost_answers_of_writes_are_cleared_up_by_reading(
+    dynamo: FakeDynamo, ledger: SharedLedger, how: Callable[..., Any]
+) -> None:
+    """The lease was taken, the record made; both are recognised, none is made twice."""
+    losses = ["claim", "record"]
+
+    def lose(operation: str, _: Any) -> tuple[str, int] | None:
+        if operation == "BatchExecuteStatement" and losses:
+            losses.pop(0)
+            lost: tuple[str, int] | None = how()
+            return lost
+        return None
+
+    dynamo.losing = lose
+    claims = ledger.claim(crowd(3))
+    assert len(claims.leases) == 3
+    losses[:] = ["record"]
+    assert ledger.record(claims, all_done(crowd(3))) == frozenset()
+    assert [count for operation, count in dynamo.calls if operation == "BatchExecuteStatement"] == [
+        3,
+        3,
+    ]
+
+
+def test_large_memories_are_written_in_smaller_batches(dynamo: FakeDynamo) -> None:
+    """Some hundred kilobytes each would make a call too long."""
+    store = DynamoMemoryStore(dynamo.client(), TABLE)
+    writes = [Write(f"{n:032}", None, b"r" * 12, bytes(300_000), 5) for n in range(20)]
+
+    assert store.write(writes) == {}
+
+    assert [count for _, count in dynamo.calls] == [6, 6, 6, 2]
+    reading = store.read([write.id for write in writes])
+    assert {stored.data for stored in reading.found.values()} == {bytes(300_000)}
+
+
+def test_the_key_comes_out_of_its_secret() -> None:
+    """A secret that is empty or away is no key: everybody would look new."""
+    assert fingerprint_key(FixedSecret("x" * 48))() == b"x" * 48
+    for secret in (FixedSecret(""), FixedSecret("short")):
+        with pytest.raises(LedgerUnavailableError):
+            fingerprint_key(secret)()
+
+
+def test_the_client_gives_up_soon_and_does_not_try_again_by_itself() -> None:
+    """The ledger tries again item by item; botocore would repeat whole batches."""
+    config: Any = ledger_client(7).meta.config  # its options are attributes stubs do not know
+    assert (config.connect_timeout, config.read_timeout, config.max_pool_connections) == (1, 2, 7)
+    assert config.retries["total_max_attempts"] == 1

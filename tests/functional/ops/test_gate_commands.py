@@ -1,0 +1,90 @@
+"""`bridge gate` on a table in process."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from typer.testing import CliRunner
+
+from braze_bridge.braze.limits import EndpointFamily
+from braze_bridge.clock import SystemClock
+from braze_bridge.dynamo_gate import dynamo_gate
+from ops.bridge import app
+from ops.stack_access import StackAccess, Stacks
+from tests.functional.ops.conftest import REGION
+
+if TYPE_CHECKING:
+    from typer.testing import Result
+
+    from braze_bridge.shared_gate import SharedGate
+
+TABLE = "ledger"
+
+
+class OneStack(Stacks):
+    """Finds this one, whatever is asked for."""
+
+    def open(self, *_: object) -> StackAccess:
+        return StackAccess(
+            name="bridge",
+            delivery_queue="",
+            dead_letter_queue="",
+            rejected_table="",
+            ledger_table=TABLE,
+            sqs=boto3.client("sqs", region_name=REGION),
+            dynamodb=boto3.client("dynamodb", region_name=REGION),
+        )
+
+
+@pytest.fixture
+def gate(aws: None) -> SharedGate:
+    client = boto3.client("dynamodb", region_name=REGION)
+    client.create_table(
+        TableName=TABLE,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return dynamo_gate(client, TABLE, clock=SystemClock(), lambdas=1)
+
+
+def bridge(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["gate", *arguments], obj=OneStack())
+
+
+@pytest.mark.usefixtures("gate")
+def test_gates_nobody_closed_are_open() -> None:
+    """Each is named, also before anything was written."""
+    shown = bridge("show")
+
+    assert shown.exit_code == 0
+    assert shown.stdout.count(" open") == 1 + len(EndpointFamily)
+
+
+def test_a_closed_gate_says_until_when_and_why_and_can_be_opened(gate: SharedGate) -> None:
+    """What on-call looks for, and does once the key is right."""
+    until = SystemClock().now() + timedelta(minutes=10)
+    gate.close(None, until, "key_refused")
+
+    shown = bridge("show", "--json")
+    state = json.loads(shown.stdout)["all"]
+    assert (state["state"], state["reason"]) == (
+        "closed",
+        "key_refused",
+    )
+
+    assert bridge("open", "all").exit_code == 0
+    assert json.loads(bridge("show", "--json").stdout)["all"]["state"] == "open"
+
+
+@pytest.mark.usefixtures("gate")
+def test_a_gate_that_does_not_exist_is_refused_with_the_names_that_do() -> None:
+    """A typo opens nothing."""
+    result = bridge("open", "users.trak")
+
+    assert result.exit_code == 2
+    assert "users.track" in result.stderr
