@@ -32,7 +32,7 @@ test: lint types imports ## lint, types, import rules, then the tests from unit 
 	$(RUN) -m pytest $(TESTS)
 
 test-all: lint types imports ## that, and what takes long
-	$(RUN) -m pytest $(TESTS) tests/campaign
+	$(RUN) -m pytest $(TESTS) $(wildcard tests/campaign)
 
 up: environments ## start the local stack, and leave it running
 	@$(RUN) -m sandbox.stack up --dir "$(DIR)"

@@ -29,7 +29,7 @@ def main() -> int:
     given = parser.parse_args()
     commands = {"up": _up, "down": _down, "status": _status}
     try:
-        with interrupts.termination_as_exit():
+        with interrupts.terminated_like_interrupted():
             return commands[given.command](given.dir)
     except lifecycle.StackError as error:
         _say(f"{error}\n")

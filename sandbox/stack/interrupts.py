@@ -34,7 +34,7 @@ def postponed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def termination_as_exit() -> Iterator[None]:
+def terminated_like_interrupted() -> Iterator[None]:
     """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that servers are ended."""
     ours: dict[signal.Signals, Handler] = {
         number: _leave

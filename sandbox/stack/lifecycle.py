@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter
 
 from sandbox.stack import deployment, environments, interrupts, processes, servers
+from sandbox.stack.interrupts import terminated_like_interrupted
 from sandbox.stack.stack_file import FILE_NAME, StackFile
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.stack.processes import ProcessRecord
+
+__all__ = [
+    "DEFAULT_FOLDER",
+    "StackError",
+    "down",
+    "local_stack",
+    "status",
+    "terminated_like_interrupted",
+    "up",
+]
 
 DEFAULT_FOLDER: Final = environments.ROOT / ".local"
 
@@ -91,7 +102,7 @@ def local_stack(folder: Path, say: Callable[[str], None] | None = None) -> Itera
     Raises:
         StackError: A step failed.
     """
-    with interrupts.termination_as_exit():
+    with terminated_like_interrupted():
         stack, is_ours = up(folder, say or _silently)
         try:
             yield stack
