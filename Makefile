@@ -29,7 +29,7 @@ demo: environments ## the sample events through a local stack, and the profiles 
 	@$(RUN) -m sandbox.demo --dir "$(DIR)/demo"
 
 test: lint types imports ## lint, types, import rules, then the tests from unit to e2e
-	$(RUN) -m pytest $(TESTS)
+	$(RUN) -m pytest -m 'not campaign' $(TESTS)
 
 test-all: lint types imports ## that, and what takes long
 	$(RUN) -m pytest $(TESTS) $(wildcard tests/campaign)

@@ -1,8 +1,8 @@
 """Objects a second through the whole delivery handler, against posting ready-made bodies.
 
 Both use the same transport, pool and server, alternately, in one run, batch by batch of 1,050 jobs
-as Lambda hands them over; what counts is the ratio (design: at least 0.45 / 0.85 / 0.95 at 0, 50 and
-200 ms of Braze latency).
+as Lambda hands them over; what counts is the ratio (design: at least 0.45 / 0.85 / 0.95 at 0, 50
+and 200 ms of Braze latency).
 """
 
 from __future__ import annotations
