@@ -63,8 +63,8 @@ CONNECT_TIMEOUT: Final = 3.05
 READ_TIMEOUT: Final = 10.0
 """Seconds: a healthy `/users/track` answers in well under one."""
 
-DEADLINE_MARGIN: Final = 3.0
-"""Seconds of the Lambda's time kept for parking, recording and visibility."""
+DEADLINE_MARGIN: Final = 6.0
+"""Seconds of the Lambda's time for parking, recording (up to 5 s in trouble) and visibility."""
 
 SHORTEST_READ: Final = 1.0
 """A request is not started for less reading time than this."""

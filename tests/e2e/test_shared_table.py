@@ -222,5 +222,8 @@ def test_the_deployed_table_takes_both(client: DynamoDBClient, stack: StackFile)
     assert len(claims.leases) == PEOPLE
     assert ledger.record(claims, dict.fromkeys(claims.states, PersonState())) == frozenset()
     gate = dynamo_gate(client, stack.tables["ledger"], clock=clock, lambdas=1)
-    gate.open(EndpointFamily.SHARED_DEFAULT)
-    assert gate.show([EndpointFamily.SHARED_DEFAULT])["default"] == OPEN
+    family = EndpointFamily.SHARED_DEFAULT
+    gate.close(family, NOON + timedelta(seconds=1), "rate_limited")
+    assert gate.show([family])["default"].reason == "rate_limited"
+    gate.open(family)
+    assert gate.show([family])["default"] == OPEN

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from braze_bridge.ledger import JobProgress, PersonState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger import PersonKey
@@ -174,8 +174,8 @@ class Asked(NamedTuple):
     """
 
     person: PersonKey
-    jobs: Sequence[DeliveryJob]
-    short: Mapping[str, int]
+    jobs: list[DeliveryJob]
+    short: dict[str, int]
 
 
 class Moment(NamedTuple):

@@ -400,11 +400,8 @@ def _asked(claimants: Sequence[Claimant], fingerprints: Fingerprints) -> dict[st
         if asked is None:
             by_person[person] = Asked(person, [job], {job.job_id: fingerprints.job(job.job_id)})
         elif job.job_id not in asked.short:
-            by_person[person] = Asked(
-                person,
-                [*asked.jobs, job],
-                {**asked.short, job.job_id: fingerprints.job(job.job_id)},
-            )
+            asked.jobs.append(job)
+            asked.short[job.job_id] = fingerprints.job(job.job_id)
     return {fingerprints.person(person): asked for person, asked in by_person.items()}
 
 
