@@ -63,7 +63,7 @@ types: environments ## strict mypy
 imports: environments ## which room may import which
 	.venv/bin/lint-imports
 
-unit: environments ## the tests that open no sockets
+unit: environments ## the tests that need no local stack
 	$(RUN) -m pytest tests/unit tests/contract tests/functional tests/infra
 
 e2e: environments ## the tests on a local stack of their own

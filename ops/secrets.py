@@ -31,7 +31,7 @@ def set_current(client: SecretsManagerClient, stack: str, name: SecretName, valu
     """Make a value the current one.
 
     The Braze key keeps no ``previous``: only one key is ever sent. Functions read the new value
-    within five minutes, or at once where Braze refuses the old one.
+    within five minutes; where Braze refused the old one, at their next try, in at most 15 minutes.
 
     Args:
         client: Of the stack's account and region.

@@ -120,6 +120,26 @@ def arrived(stack: StackFile, cases: Sequence[EventCase], seconds: float) -> lis
         time.sleep(0.2)
 
 
+def strays(cases: Iterable[EventCase], found: Sequence[Profile]) -> list[str]:
+    """What is at Braze and should not be: more profiles, attributes or events than were posted."""
+    wrong = []
+    people = [case for case in cases if "user" in case.expect]
+    if len(found) != len(people):
+        wrong.append(f"{len(found)} profiles, not {len(people)}")
+    for case in people:
+        profile = _find(found, case.expect["user"])
+        more = set(profile.get("custom_attributes", {})) - set(case.expect["attributes"])
+        if more:
+            wrong.append(f"{case.name}: {len(more)} attribute(s) that nobody sent")
+        events = [
+            {"name": event["name"], "properties": event["properties"]}
+            for event in profile.get("events", ())
+        ]
+        if events != case.expect.get("events", []):
+            wrong.append(f"{case.name}: {len(events)} event(s), or not as expected")
+    return wrong
+
+
 def show(table: Sequence[Row], console: Console) -> None:
     """Print what is on the profiles, a line an attribute."""
     drawn = Table(title="Braze profiles", title_justify="left")
@@ -169,6 +189,7 @@ def demonstrate(stack: StackFile, console: Console, seconds: float = ARRIVAL_SEC
     table = arrived(stack, good, seconds)
     show(table, console)
     wrong += [f"{row.person}: {row.name} is not as expected" for row in table if not row.is_right]
+    wrong += strays(good, profiles(stack))
     for complaint in wrong:
         console.print(complaint)
     if not wrong:

@@ -1,1 +1,1 @@
-"""The suites: fakes shared by all, then unit, contract, functional, infra, e2e, campaign, cloud."""
+"""The suites: fakes shared by all, then unit, contract, functional, infra, e2e."""

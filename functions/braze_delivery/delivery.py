@@ -79,6 +79,9 @@ docs.aws.amazon.com/AWSSimpleQueueService, developer guide, sqs-visibility-timeo
 CLOSING_SECONDS: Final = 60.0
 """For how long nothing is sent where Braze gave no time."""
 
+KEY_REASONS: Final = frozenset({"key_refused", "permission_missing"})
+"""Closings that only a person with access to Braze can mend."""
+
 ALIKE_REFUSALS: Final = 8
 """So many nameless refusals and not one success: from here on one request at a time, the smallest
 first. So many objects refused *alone*, in the same words, and still no success: it is us."""
@@ -155,7 +158,8 @@ class BatchResult:
     Attributes:
         retry: Message id to the seconds after which SQS shall hand it out again.
         parked: Correlation id, job or message id and reason code of each rejected job.
-        oldest_wait: Seconds since the oldest job of the batch was received at the door.
+        oldest_wait: Seconds since the oldest job of the batch was received at the door; behind a
+            closed gate, until it may be sent.
         stale_attributes: Attributes dropped since newer ones had been sent.
         unattributed_errors: Errors in successes that named no object we sent.
         closings: Why the gate was closed, if it was.
@@ -236,6 +240,9 @@ class _Batch:
             for slot in slots:
                 self._back(slot.position, self._until(admission.closed_until))
             self._result.held_up[admission.reason] = len(slots)
+            # The alarms must not fall silent while everything waits behind the gate.
+            self._result.oldest_wait += self._until(admission.closed_until)
+            self._result.key_refused = int(admission.reason in KEY_REASONS)
             return self._result
         slots = self._claimed(slots)
         merge = Merge(slots, self._states)
@@ -267,19 +274,7 @@ class _Batch:
                     Reason(code="unreadable_job", field=where, detail=what)
                     for where, what in error.reasons
                 )
-                digest = hashlib.sha256(message.body.encode("utf-8", "replace")).hexdigest()
-                record = RejectedRecord(
-                    id=f"message:{digest}",
-                    kind="body",
-                    source="delivery",
-                    route=QUEUE_ROUTE,
-                    payload=message.body,
-                    reasons=reasons,
-                    correlation_id=message.message_id,
-                    first_seen=self._now,
-                    last_seen=self._now,
-                )
-                self._park(position, [record])
+                self._park(position, _unreadable(message, reasons, self._now))
         if slots:
             oldest = min(slot.job.received_at for slot in slots)
             self._result.oldest_wait = max((self._now - oldest).total_seconds(), 0.0)
@@ -614,8 +609,10 @@ class _Batch:
         try:
             for record in records:
                 self._ports.rejected.park(record)
-        except RejectedStoreUnavailableError:
+        except RejectedStoreUnavailableError as error:
             self._back(position, SHORT_RETRY)
+            held_up = self._result.held_up
+            held_up[f"parking: {error}"] = held_up.get(f"parking: {error}", 0) + 1
             return False
         self._result.parked += [
             (record.correlation_id, record.id, record.reasons[0].code) for record in records
@@ -661,6 +658,34 @@ def _outcome(future: Future[TrackResponse]) -> TrackResponse | BrazeError:
     if isinstance(error, BrazeError):
         return error
     raise error
+
+
+def _unreadable(
+    message: QueueMessage, reasons: tuple[Reason, ...], now: datetime
+) -> list[RejectedRecord]:
+    """The message as it is, cut into pieces where a row would be too long for the table."""
+    body = message.body
+    name = f"message:{hashlib.sha256(body.encode('utf-8', 'replace')).hexdigest()}"
+    room = MAX_PAYLOAD_BYTES // 4  # no character has more bytes
+    if len(body.encode("utf-8", "replace")) <= MAX_PAYLOAD_BYTES:
+        pieces = {name: body}
+    else:
+        starts = range(0, len(body), room)
+        pieces = {f"{name}/{n}": body[at : at + room] for n, at in enumerate(starts, start=1)}
+    return [
+        RejectedRecord(
+            id=id_,
+            kind="body",
+            source="delivery",
+            route=QUEUE_ROUTE,
+            payload=piece,
+            reasons=reasons,
+            correlation_id=message.message_id,
+            first_seen=now,
+            last_seen=now,
+        )
+        for id_, piece in pieces.items()
+    ]
 
 
 def _only(job: DeliveryJob, refused: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:

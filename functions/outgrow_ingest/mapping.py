@@ -36,6 +36,7 @@ SOURCE: Final = "outgrow"
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HASH_CHARS: Final = 32
+_SHORT_HASH_CHARS: Final = 8
 _LONGEST_NUMBER: Final = 10**300
 _CONSENT: Final = Shape(ValueType.BOOLEAN, trim=True)
 
@@ -150,9 +151,10 @@ def _identity(body: object, rule: OutgrowRule, occurred_at: datetime | None) -> 
         return _loggable(plain)
     lead = _first_text(rule.response_id_with_time, body)
     if lead is not None and occurred_at is not None:
-        # The vendor's time as it is, not the job's: a resend must find the same one.
+        # The vendor's time as it is, not the job's: a resend must find the same one. And a hash of
+        # the answers, since the time may be the lead's rather than the response's.
         stamp = re.sub(r"[-:]", "", iso_millis(occurred_at))
-        return _loggable(f"{lead}.{stamp}")
+        return _loggable(f"{lead}.{stamp}.{canonical_hash(body)[:_SHORT_HASH_CHARS]}")
     return f"b-{canonical_hash(body)[:_HASH_CHARS]}"
 
 

@@ -104,7 +104,7 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
             api_url=f"{endpoint_url}/_aws/execute-api/{found['BridgeApiId']}/live",
             braze_url=braze_url,
             braze_api_key=braze_api_key,
-            console_url=f"{braze_url}/",
+            console_url=f"{braze_url}/_sandbox/profiles",
             tokens={"outgrow": json.loads(token)["current"]},
             queues={
                 "delivery": found["DeliveryQueueUrl"],

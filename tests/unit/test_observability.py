@@ -43,10 +43,10 @@ def test_a_log_line_is_scrubbed_wherever_the_address_stands() -> None:
         service="scrubbed", stream=stream, level="INFO", logger_formatter=ScrubbingFormatter()
     )
 
-    log.info("ada@example.com", extra={"people": {"first": ["ada@example.com"]}})
+    log.info("two\nada@example.com", extra={"people": {"first": ["ada@example.com"]}})
 
     line = json.loads(stream.getvalue())
-    assert (line["message"], line["people"]) == ("***", {"first": ["***"]})
+    assert (line["message"], line["people"]) == ("two\n***", {"first": ["***"]})
 
 
 def test_metrics_are_written_in_the_projects_namespace(capsys: pytest.CaptureFixture[str]) -> None:

@@ -208,6 +208,18 @@ def test_an_unreadable_message_is_parked_and_never_loops(world: World, body: str
     ) == ("body", "queue:delivery", "unreadable_job")
 
 
+def test_an_unreadable_message_too_long_for_a_row_is_parked_in_pieces(world: World) -> None:
+    """A job of a newer version may be 900 KB; the pieces together are the message."""
+    body = '{"schema_version": 9, "text": "' + "é" * 400_000 + '"}'
+
+    assert world.deliver(body).rejected == 1
+
+    records = world.rejected.records
+    pieces = [records[key] for key in sorted(records, key=lambda key: int(key.split("/")[1]))]
+    assert "".join(each.payload for each in pieces) == body
+    assert all(len(each.payload.encode()) <= 350_000 for each in pieces)
+
+
 def test_what_cannot_be_parked_stays_in_the_queue(world: World) -> None:
     """With the table away, neither poison nor a refused job is let go."""
     world.rejected.refusing = True
@@ -216,6 +228,7 @@ def test_what_cannot_be_parked_stays_in_the_queue(world: World) -> None:
     result = world.deliver("poison", *crowd(3))
 
     assert (result.delivered, result.retried, result.rejected) == (2, 2, 0)
+    assert result.held_up == {"parking: refusing": 2}
 
 
 def test_a_job_older_than_three_quarters_of_the_retention_is_parked(world: World) -> None:

@@ -256,6 +256,19 @@ def test_what_grows_too_old_is_parked_even_while_the_gate_is_closed(world: World
     assert (result.rejected, result.retried) == (1, 1)
 
 
+@pytest.mark.parametrize(("reason", "alarms"), [("key_refused", 1), ("rate_limited", 0)])
+def test_the_alarms_do_not_fall_silent_behind_a_closed_gate(
+    world: World, reason: str, alarms: int
+) -> None:
+    """A refused key is reported by every batch; a wait counts until its end."""
+    world.gate.close(None, world.clock.now() + timedelta(hours=5), reason)
+
+    result = world.deliver(job(age=60))
+
+    assert result.key_refused == alarms
+    assert result.oldest_wait >= 5 * 3_600
+
+
 def test_a_rejected_job_that_is_resent_is_a_duplicate(world: World) -> None:
     """Its row is the only copy: delivered parts would otherwise arrive twice."""
     world.braze.named = lambda item: item.get("name") == "answered-1"

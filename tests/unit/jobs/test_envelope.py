@@ -199,6 +199,21 @@ def test_the_parts_of_a_job_hold_all_of_it_and_fit(names: int, events: int, max_
     assert all(len(part.to_json().encode()) <= max_bytes for part in parts)
 
 
+def test_a_resend_is_cut_at_the_same_places() -> None:
+    """When it arrived and under which correlation id moves no attribute into another part."""
+    first = job(attributes={f"name-{n}": n for n in range(500)})
+    later = first.model_copy(
+        update={
+            "received_at": NOON + timedelta(seconds=61, microseconds=123),
+            "correlation_id": "a-much-longer-correlation-id",
+        }
+    )
+
+    assert [part.attributes for part in split_job(first, 3_000)] == [
+        part.attributes for part in split_job(later, 3_000)
+    ]
+
+
 def test_a_hash_ignores_spelling_and_sees_content() -> None:
     """Key order does not matter; types and values do."""
     assert canonical_hash({"a": 1, "b": [2]}) == canonical_hash({"b": [2], "a": 1})

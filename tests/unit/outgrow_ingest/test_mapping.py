@@ -72,8 +72,8 @@ def codes(outcome: Outcome) -> list[tuple[str | None, str]]:
         ({"response_id": 10**4000, "id": float("inf"), "submission_id": "s-1"}, "s-1"),
         ({"response_id": "ada@example.com"}, "h-"),
         ({"response_id": "x" * 64}, "x" * 64),
-        ({"response_id": None, "lead_id": "L-7"}, "L-7.20261120T081530.000Z"),
-        ({"response_id": None, "lead": {"id": 7}}, "7.20261120T081530.000Z"),
+        ({"response_id": None, "lead_id": "L-7"}, "L-7.20261120T081530.000Z."),
+        ({"response_id": None, "lead": {"id": 7}}, "7.20261120T081530.000Z."),
     ],
 )
 def test_response_identity(changes: dict[str, Any], identity: str) -> None:
@@ -83,8 +83,23 @@ def test_response_identity(changes: dict[str, Any], identity: str) -> None:
     if identity.startswith("h-"):
         assert job_id.startswith("outgrow:c:h-")
         assert len(job_id) == len("outgrow:c:h-") + 32
+    elif identity.endswith("."):
+        assert job_id.startswith(f"outgrow:c:{identity}")
+        assert len(job_id) == len(f"outgrow:c:{identity}") + 8
     else:
         assert job_id == f"outgrow:c:{identity}"
+
+
+def test_a_lead_that_answers_again_is_another_response() -> None:
+    """Where only the lead has a time, that of its making, the answers tell responses apart."""
+    lead = {"lead": {"id": "L-1", "created_at": "2026-01-01", "email": "ada@example.com"}}
+
+    first, again, other = (
+        job_of(mapped({**lead, "score": score})).job_id for score in (10, 10, 90)
+    )
+
+    assert first == again
+    assert first != other
 
 
 @pytest.mark.parametrize(
@@ -123,7 +138,7 @@ def test_lead_is_no_response_without_a_time() -> None:
 
     assert ids[0].startswith("outgrow:c:b-")
     assert ids[1].startswith("outgrow:c:b-")
-    assert ids[2] == "outgrow:c:L-7.20261120T000000.000Z"
+    assert ids[2].startswith("outgrow:c:L-7.20261120T000000.000Z.")
 
 
 def test_lead_in_the_future_stays_the_same_response() -> None:

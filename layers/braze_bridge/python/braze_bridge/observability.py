@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -80,7 +80,20 @@ class ScrubbingFormatter(LambdaPowertoolsFormatter):
 
     def serialize(self, log: LogRecord) -> str:
         """One line of JSON without anything that looks personal."""
-        return scrub(super().serialize(log))
+        # Before it becomes JSON: in the text, an escape would be taken for part of a name.
+        return super().serialize(cast("LogRecord", _scrubbed(log)))
+
+
+def _scrubbed(value: object) -> object:
+    match value:
+        case str():
+            return scrub(value)
+        case dict():
+            return {_scrubbed(name): _scrubbed(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_scrubbed(each) for each in value]
+        case _:
+            return value
 
 
 @cache

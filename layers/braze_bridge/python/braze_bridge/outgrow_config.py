@@ -158,6 +158,9 @@ def _read(root: Table) -> OutgrowConfig:
 
 def _read_patch(table: Table) -> _Patch:
     consent = () if table.value("consent") is False else table.paths("consent")
+    if consent == () and table.value("consent") is not False:
+        # An emptied list must not quietly let everybody through.
+        table.problem("consent", "must name at least one path, or be false")
     patch = _Patch(
         response_id=table.paths("response_id"),
         response_id_with_time=table.paths("response_id_with_time"),

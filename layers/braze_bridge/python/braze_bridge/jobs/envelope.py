@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -25,9 +26,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 MAX_JOB_BYTES: Final = 900_000
 """A job's JSON may be this long before it is split: since 2025 SQS takes 1 MiB (1,048,576 bytes) a
@@ -51,6 +49,8 @@ CONTROL_NAMES: Final = frozenset(
 (https://www.braze.com/docs/api/objects_filters/user_attributes_object)."""
 
 _RESERVED: Final = IDENTIFIER_NAMES | CONTROL_NAMES | {""}
+
+_LONGEST_TIME: Final = datetime(2000, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
 
 _SQS_FORBIDDEN: Final = {"\ufffe": "\\ufffe", "\uffff": "\\uffff"}
 
@@ -234,8 +234,17 @@ def split_job(job: DeliveryJob, max_bytes: int = MAX_JOB_BYTES) -> list[Delivery
     """
     if len(job.to_json().encode()) <= max_bytes:
         return [job]
-    bare = job.model_copy(update={"attributes": {}, "events": ()})
-    room = max_bytes - len(bare.to_json().encode()) - len(job.job_id.encode()) - 16
+    # What differs from resend to resend must not move the cuts: a part is known by its number.
+    bare = job.model_copy(
+        update={
+            "attributes": {},
+            "events": (),
+            "correlation_id": "x" * 128,
+            "occurred_at": _LONGEST_TIME,
+            "received_at": _LONGEST_TIME,
+        }
+    )
+    room = max_bytes - len(bare.to_json().encode()) - 16
     parts: list[tuple[dict[str, AttributeValue], tuple[JobEvent, ...]]] = []
     attributes: dict[str, AttributeValue] = {}
     events: list[JobEvent] = []
