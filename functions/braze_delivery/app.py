@@ -147,7 +147,8 @@ def handle(
     Returns:
         ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
     """
-    records = event["Records"]
+    # SQS may hand a message out twice in one batch; it has one outcome.
+    records = list({record["messageId"]: record for record in event["Records"]}.values())
     messages = [
         QueueMessage(
             record["messageId"],

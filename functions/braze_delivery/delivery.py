@@ -20,9 +20,11 @@ from braze_bridge.braze.errors import (
     BrazeError,
     PermissionDeniedError,
     RateLimitedError,
+    UnknownOutcomeError,
 )
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.braze.retry import decide
+from braze_bridge.gate import UNREADABLE
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job, split_job
 from braze_bridge.jobs.rejected import (
     MAX_PAYLOAD_BYTES,
@@ -76,6 +78,15 @@ MAX_RETRY: Final = 36_000.0
 """Seconds: a message may be hidden for 12 h in all, the time already in flight included:
 docs.aws.amazon.com/AWSSimpleQueueService, developer guide, sqs-visibility-timeout."""
 
+PATIENT_RECEIVES: Final = 6
+"""So often a message comes back after seconds; then less and less often."""
+
+LONGEST_BASE_ID: Final = 200
+"""Characters of a job's id kept in an id made from it; ids have at most 256."""
+
+MAX_REASONS: Final = 50
+"""Of one row: a message may break in thousands of places, and a row must fit the table."""
+
 CLOSING_SECONDS: Final = 60.0
 """For how long nothing is sent where Braze gave no time."""
 
@@ -99,6 +110,8 @@ so it ends."""
 _UNKNOWN_OUTCOME: Final = Reason(
     code="unknown_outcome", detail="the request timed out: Braze may have taken it"
 )
+
+_LATE: Final = UnknownOutcomeError("no answer within this invocation")
 
 _PERSON_FULL: Final = Reason(
     code="person_full", detail="more is remembered of this person than the ledger holds for one"
@@ -218,15 +231,19 @@ class _Batch:
         self._now = ports.clock.now()
         self._result = BatchResult(received=len(messages))
         self._claims = Claims(states={}, busy={})
-        self._states: dict[PersonKey, PersonState] = {}
         self._pending: dict[int, WorkObject] = {}
         self._delay: dict[int, float] = {}
         self._tried: set[int] = set()
         self._refused: dict[int, list[tuple[int | None, Reason]]] = {}
-        self._suspects: list[tuple[WorkObject, Reason]] = []
+        self._suspects: dict[int, tuple[WorkObject, Reason]] = {}
+        self._guilty: dict[int, tuple[WorkObject, Reason]] = {}
+        self._merge_states: dict[PersonKey, PersonState] = {}
+        self._unlearnt: set[PersonKey] = set()
+        self._parking_fails = False
         self._events_done: dict[int, set[int]] = {}
         self._unknown_events: dict[int, set[int]] = {}
         self._attributes_done: set[int] = set()
+        self._refusals = _Refusals()
         self._successes = 0
         self._first_requests = 0
         self._closed: Closing | None = None
@@ -238,14 +255,17 @@ class _Batch:
         slots = self._fresh(self._parsed())
         if admission.closed_until is not None:
             for slot in slots:
-                self._back(slot.position, self._until(admission.closed_until))
+                until = self._until(admission.closed_until)
+                if admission.reason == UNREADABLE:
+                    until = self._patience(slot.position, until)
+                self._back(slot.position, until)
             self._result.held_up[admission.reason] = len(slots)
             # The alarms must not fall silent while everything waits behind the gate.
             self._result.oldest_wait += self._until(admission.closed_until)
             self._result.key_refused = int(admission.reason in KEY_REASONS)
             return self._result
         slots = self._claimed(slots)
-        merge = Merge(slots, self._states)
+        merge = Merge(slots, self._merge_states)
         self._send(pack(merge))
         self._result.stale_attributes = merge.stale
         for refusal in merge.refused:
@@ -287,7 +307,7 @@ class _Batch:
         for slot in slots:
             if slot.job.received_at < limit:
                 reason = Reason(code="expired", detail="waited for most of the queue's retention")
-                self._park(slot.position, _records(slot.job, (reason,), self._now))
+                self._park(slot.position, _records(slot.job, (reason,), self._now, "~expired"))
             else:
                 fresh.append(slot)
         return fresh
@@ -301,23 +321,25 @@ class _Batch:
             claims = self._ports.ledger.claim(claimants)
         except LedgerUnavailableError as error:
             for slot in slots:
-                self._back(slot.position, SHORT_RETRY)
+                self._back(slot.position, self._patience(slot.position, SHORT_RETRY))
             self._result.held_up[f"ledger: {error}"] = len(slots)
             return []
         self._result.held_up |= {f"ledger: {code}": n for code, n in claims.troubles.items()}
         if claims.busy:
             self._result.held_up["busy"] = len(claims.busy)
         self._claims = claims
-        self._states = dict(claims.states)
+        self._merge_states = dict(claims.states)
         ours = []
         seen: set[tuple[PersonKey, str]] = set()
         for slot in slots:
             key = slot.key
             state = claims.states.get(key)
             if key in claims.full:
-                self._park(slot.position, _records(slot.job, (_PERSON_FULL,), self._now))
+                # Under a row of its own: another of the job's may hold what Braze refused.
+                self._park(slot.position, _records(slot.job, (_PERSON_FULL,), self._now, "~full"))
             elif state is None:
-                self._back(slot.position, claims.busy.get(key, SHORT_RETRY))
+                seconds = claims.busy.get(key, SHORT_RETRY)
+                self._back(slot.position, self._patience(slot.position, seconds))
             elif slot.job.job_id in state.delivered or (key, slot.job.job_id) in seen:
                 self._result.duplicate += 1
             else:
@@ -331,13 +353,24 @@ class _Batch:
         """Somebody died with this job: whether its events arrived is unknown."""
         if self._ports.on_unknown_outcome == "park" and slot.job.events:
             progress = self._progress(slot)
-            unknown = set(range(len(slot.job.events))) - progress.settled_events
+            everything = frozenset(range(len(slot.job.events)))
+            unknown = everything - progress.settled_events
             self._unknown_events.setdefault(slot.position, set()).update(unknown)
-            state = self._states[slot.key]
-            held = replace(progress, settled_events=frozenset(range(len(slot.job.events))))
-            self._states[slot.key] = replace(
+            # Only for merging: what is recorded counts from what the ledger knows.
+            state = self._merge_states[slot.key]
+            held = replace(progress, settled_events=everything)
+            self._merge_states[slot.key] = replace(
                 state, progress={**state.progress, slot.job.job_id: held}
             )
+
+    def _patience(self, position: int, seconds: float) -> float:
+        """At least so long, and longer for a message that comes again and again.
+
+        Where the ledger cannot be read no attempts are known, and 1,000 receives must outlast its
+        longest outage: 5 s a few times, then doubling to 15 minutes.
+        """
+        doublings = min(max(self._messages[position].receive_count - PATIENT_RECEIVES, 0), 8)
+        return max(seconds, min(SHORT_RETRY * 2.0**doublings, 900.0) if doublings else 0.0)
 
     def _back(self, position: int, seconds: float) -> None:
         self._result.retry[self._messages[position].message_id] = self._spread(seconds)
@@ -351,9 +384,8 @@ class _Batch:
         """
         smaller: deque[Pack] = deque()
         in_flight: dict[Future[TrackResponse], Pack] = {}
-        refusals = _Refusals()
         while True:
-            at_once = 1 if refusals.doubtful and not self._successes else self._ports.concurrency
+            at_once = 1 if self._refusals.doubtful else self._ports.concurrency
             while len(in_flight) < at_once:
                 if not self._may_start(len(in_flight)):
                     break
@@ -361,31 +393,77 @@ class _Batch:
                 if following is None:
                     break
                 sent, timeout = following
-                self._result.requests += 1
-                future = self._ports.executor.submit(
-                    self._ports.track, sent.request(), timeout=timeout
-                )
+                future = self._submitted(sent, timeout)
+                if future is None:
+                    break
                 in_flight[future] = sent
             if not in_flight:
                 self._leave(smaller, packs)
                 return
-            done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+            patience = max(self._remaining() - DEADLINE_MARGIN, SHORTEST_READ)
+            done, late = wait(in_flight, timeout=patience, return_when=FIRST_COMPLETED)
+            if not done:
+                # A timeout is per silence: a dripping answer can outlast it. Record what we know.
+                for future in late:
+                    self._apply(Settlement(unknown=in_flight.pop(future).objects), _LATE)
+                continue
             for future in done:
-                sent = in_flight.pop(future)
-                outcome = _outcome(future)
-                settlement = settle(sent, outcome)
-                if isinstance(outcome, BrazeError):
-                    refusals.add(outcome, settlement)
-                    self._count_error(outcome)
-                else:
-                    self._successes += 1
-                    self._ports.gate.answered(EndpointFamily.TRACK, outcome.rate_limit)
-                self._apply(settlement, outcome)
-                if refusals.it_is_us and not self._successes:
-                    self._close(Closing("family", None, "requests_refused"))
                 # To the front: going deep into one pack soon tells a bad object from a bad us.
-                smaller.extendleft(settlement.again)
-                smaller.extendleft(Pack.of(self._apart(merged)) for merged in settlement.apart)
+                smaller.extendleft(self._answered(in_flight.pop(future), self._outcome(future)))
+
+    def _submitted(self, sent: Pack, timeout: tuple[float, float]) -> Future[TrackResponse] | None:
+        """Start a request; ``None`` where the machine has no thread left for it."""
+        try:
+            future = self._ports.executor.submit(self._ports.track, sent.request(), timeout=timeout)
+        except RuntimeError:  # "can't start new thread": unsent, and so is the rest
+            self._result.held_up["no thread"] = 1
+            self._closed = Closing("family", SHORT_RETRY, "no_thread")
+            return None
+        self._result.requests += 1
+        return future
+
+    def _answered(self, sent: Pack, outcome: TrackResponse | BrazeError) -> list[Pack]:
+        """Take in an answer; returns what must be sent because of it."""
+        settlement = settle(sent, outcome)
+        if isinstance(outcome, BrazeError):
+            self._refusals.add(outcome, settlement)
+            self._count_error(outcome)
+        else:
+            self._successes += 1
+            self._refusals = _Refusals()
+            self._guilty |= self._suspects
+            self._suspects = {}
+            self._ports.gate.answered(EndpointFamily.TRACK, outcome.rate_limit)
+        self._apply(settlement, outcome)
+        if self._refusals.it_is_us:
+            self._close(Closing("family", None, "requests_refused"))
+        return self._follow_ups(sent, settlement)
+
+    def _outcome(self, future: Future[TrackResponse]) -> TrackResponse | BrazeError:
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if isinstance(error, BrazeError):
+            return error
+        if not isinstance(error, Exception):
+            raise error
+        # A fault of ours. The rest of the batch must be recorded all the same, or it counts twice.
+        name = f"failed: {type(error).__name__}"
+        self._result.held_up[name] = self._result.held_up.get(name, 0) + 1
+        return UnknownOutcomeError(name)
+
+    def _follow_ups(self, sent: Pack, settlement: Settlement) -> list[Pack]:
+        """What must be sent because of an answer: halves, parts, and what waited for this pack."""
+        again = [each for pack in settlement.again for each in (replace(pack, then=()), *pack.then)]
+        chains = [self._apart(merged) for merged in settlement.apart]
+        if sent.then or (again and any(item.bond is not None for item in settlement.apart)):
+            line = [*again, *(part for parts in chains for part in parts)]
+            if line:
+                return [Pack.chain(line, sent.then)]
+            is_open = bool(settlement.retry or settlement.unknown)
+            following = None if is_open else sent.following()
+            return [] if following is None else [following]
+        return [*settlement.again, *(Pack.chain(parts) for parts in chains if parts)]
 
     def _next(
         self, smaller: deque[Pack], packs: Iterator[Pack]
@@ -425,20 +503,23 @@ class _Batch:
             self._register(unsent)
 
     def _register(self, first: Pack) -> None:
-        for item in first.objects:
-            self._pending[id(item)] = item
+        for each in (first, *first.then):
+            for item in each.objects:
+                self._pending[id(item)] = item
 
     def _timeout(self) -> tuple[float, float] | None:
         """Connect and read seconds for a request that starts now, or ``None``: too late."""
         left = self._remaining() - DEADLINE_MARGIN - CONNECT_TIMEOUT
         return None if left < SHORTEST_READ else (CONNECT_TIMEOUT, min(READ_TIMEOUT, left))
 
-    def _apart(self, merged: WorkObject) -> list[WorkObject]:
+    def _apart(self, merged: WorkObject) -> list[Pack]:
         self._pending.pop(id(merged), None)
-        parts = take_apart(merged, self._states)
+        parts, refused = take_apart(merged, self._merge_states)
         for part in parts:
             self._pending[id(part)] = part
-        return parts
+        for refusal in refused:
+            self._refuse(refusal.slot, refusal.event, refusal.reason)
+        return [Pack.of([part]) for part in parts]
 
     def _count_error(self, error: BrazeError) -> None:
         if isinstance(error, RateLimitedError):
@@ -466,7 +547,7 @@ class _Batch:
             self._delivered(item)
         for item, reason in settlement.rejected:
             self._reject(item, reason)
-        self._suspects += settlement.suspect
+        self._suspects |= {id(item): (item, reason) for item, reason in settlement.suspect}
         if isinstance(outcome, BrazeError):
             for item in settlement.retry:
                 self._later(item, outcome, counts=settlement.closing is None)
@@ -488,7 +569,8 @@ class _Batch:
             self._events_done.setdefault(item.slots[0].position, set()).add(item.event)
 
     def _reject(self, item: WorkObject, reason: Reason) -> None:
-        if self._pending.pop(id(item), None) is not None:
+        # An object that only creates stands for no job: what it was for is refused itself.
+        if self._pending.pop(id(item), None) is not None and item.slots:
             self._refuse(item.slots[0], item.event, reason)
 
     def _refuse(self, slot: Slot, event: int | None, reason: Reason) -> None:
@@ -508,36 +590,57 @@ class _Batch:
                 self._tried.add(slot.position)
 
     def _progress(self, slot: Slot) -> JobProgress:
-        state = self._states.get(slot.key)
+        state = self._claims.states.get(slot.key)
         return NO_PROGRESS if state is None else state.progress.get(slot.job.job_id, NO_PROGRESS)
 
     def _judge_suspects(self) -> None:
-        """Objects that were refused alone and namelessly: guilty unless it may be us."""
-        if self._successes:
-            guilty = self._suspects
-        else:
-            lone = len(self._suspects) == 1 and len(self._pending) == 1
-            guilty = [
-                (item, reason)
-                for item, reason in self._suspects
-                if lone and self._progress(item.slots[0]).attempts + 1 >= LONE_ATTEMPTS
-            ]
-            for item, _ in self._suspects:
-                self._tried.add(item.slots[0].position)
-                self._delay.setdefault(item.slots[0].position, CLOSING_SECONDS)
-        for item, reason in guilty:
+        """Objects that were refused alone and namelessly: guilty unless it may be us.
+
+        A success since vindicates us, and convicts them. Without any, a batch that is one job
+        proves nothing at first, but does not go round for ever.
+        """
+        us = "requests_refused" in self._result.closings
+        slots = {slot.position: slot for item in self._pending.values() for slot in item.slots}
+        is_old = len(slots) == 1 and all(
+            self._progress(slot).attempts + 1 >= LONE_ATTEMPTS for slot in slots.values()
+        )
+        if (self._successes and not us) or (not self._successes and is_old):
+            self._guilty |= self._suspects
+            self._suspects = {}
+        for item, _ in self._suspects.values():
+            for slot in item.slots:
+                self._tried.add(slot.position)
+                self._delay.setdefault(slot.position, CLOSING_SECONDS)
+        for item, reason in self._guilty.values():
             self._reject(item, reason)
 
     # -- after the send ----------------------------------------------------------------------
 
     def _finish(self, slots: Sequence[Slot]) -> None:
+        """Record first what needs no parking: a table that hangs must not cost everybody's."""
         unsettled = {slot.position for item in self._pending.values() for slot in item.slots}
+        troubled = {
+            slot.key
+            for slot in slots
+            if slot.position in self._refused or slot.position in self._unknown_events
+        }
         # Every lease we hold ends here, also of people for whom there was nothing to send.
-        learnt: dict[PersonKey, PersonState] = dict.fromkeys(self._states, _NOTHING_LEARNT)
+        calm = [slot for slot in slots if slot.key not in troubled]
+        self._settle_people(self._claims.states.keys() - troubled, calm, unsettled)
+        if troubled:
+            rest = [slot for slot in slots if slot.key in troubled]
+            self._settle_people(troubled, rest, unsettled)
+
+    def _settle_people(
+        self, people: Iterable[PersonKey], slots: Sequence[Slot], unsettled: set[int]
+    ) -> None:
+        learnt: dict[PersonKey, PersonState] = dict.fromkeys(people, _NOTHING_LEARNT)
         for slot in slots:
             outcome = self._outcome_of(slot, is_unsettled=slot.position in unsettled)
             self._learn(slot, learnt, is_settled=outcome != "retried")
-        self._result.unrecorded = len(self._ports.ledger.record(self._claims, learnt))
+        for key in self._unlearnt:
+            learnt.pop(key, None)
+        self._result.unrecorded += len(self._ports.ledger.record(self._claims, learnt))
 
     def _outcome_of(
         self, slot: Slot, *, is_unsettled: bool
@@ -548,6 +651,9 @@ class _Batch:
         if unknown:
             # Parked at once even if the rest of the job is retried: they must not be sent again.
             if not self._park_unknown(slot, unknown):
+                # Nothing is recorded of the person: the lease runs out, and the job comes back as
+                # one whose outcome is unknown, as it is.
+                self._unlearnt.add(slot.key)
                 return "retried"
             self._events_done.setdefault(position, set()).update(unknown)
         if is_unsettled:
@@ -566,16 +672,18 @@ class _Batch:
         return "delivered"
 
     def _park_unknown(self, slot: Slot, events: set[int]) -> bool:
+        positions = sorted(events)
+        # Of its own for each set of events: another set, parked later, must not replace this one.
+        digest = hashlib.sha256(f"{slot.job.job_id} {positions}".encode()).hexdigest()[:12]
         parked = slot.job.model_copy(
             update={
-                "job_id": f"{slot.job.job_id}~unknown",
+                "job_id": f"{slot.job.job_id[:LONGEST_BASE_ID]}~unknown-{digest}",
                 "attributes": {},
-                "events": tuple(slot.job.events[index] for index in sorted(events)),
+                "events": tuple(slot.job.events[index] for index in positions),
             }
         )
         reasons = tuple(
-            _UNKNOWN_OUTCOME.model_copy(update={"field": f"events.{index}"})
-            for index in sorted(events)
+            _UNKNOWN_OUTCOME.model_copy(update={"field": f"events.{index}"}) for index in positions
         )
         return self._kept(slot.position, _records(parked, reasons, self._now))
 
@@ -605,12 +713,20 @@ class _Batch:
         self._result.rejected += 1
         return True
 
+    def _try_to_park(self, record: RejectedRecord, *, may_try: bool) -> None:
+        if not may_try:
+            raise RejectedStoreUnavailableError("not tried")
+        self._ports.rejected.park(record)
+
     def _kept(self, position: int, records: Sequence[RejectedRecord]) -> bool:
         try:
+            # After one failure no more time is spent on a table that may hang.
+            may_try = not self._parking_fails and self._remaining() >= SHORTEST_READ
             for record in records:
-                self._ports.rejected.park(record)
+                self._try_to_park(record, may_try=may_try)
         except RejectedStoreUnavailableError as error:
-            self._back(position, SHORT_RETRY)
+            self._parking_fails = True
+            self._back(position, self._patience(position, SHORT_RETRY))
             held_up = self._result.held_up
             held_up[f"parking: {error}"] = held_up.get(f"parking: {error}", 0) + 1
             return False
@@ -629,7 +745,7 @@ def _later_of(
 
 
 class _Refusals:
-    """Counts requests refused without a name, to tell bad objects from a bad us."""
+    """Counts requests refused without a name since the last success: bad objects, or a bad us?"""
 
     def __init__(self) -> None:
         self._count = 0
@@ -651,15 +767,6 @@ class _Refusals:
         return self._alone >= ALIKE_REFUSALS and len(self._texts) == 1
 
 
-def _outcome(future: Future[TrackResponse]) -> TrackResponse | BrazeError:
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if isinstance(error, BrazeError):
-        return error
-    raise error
-
-
 def _unreadable(
     message: QueueMessage, reasons: tuple[Reason, ...], now: datetime
 ) -> list[RejectedRecord]:
@@ -679,7 +786,7 @@ def _unreadable(
             source="delivery",
             route=QUEUE_ROUTE,
             payload=piece,
-            reasons=reasons,
+            reasons=reasons[:MAX_REASONS],
             correlation_id=message.message_id,
             first_seen=now,
             last_seen=now,
@@ -699,14 +806,17 @@ def _only(job: DeliveryJob, refused: Sequence[tuple[int | None, Reason]]) -> Del
     )
 
 
-def _records(job: DeliveryJob, reasons: tuple[Reason, ...], now: datetime) -> list[RejectedRecord]:
+def _records(
+    job: DeliveryJob, reasons: tuple[Reason, ...], now: datetime, suffix: str = ""
+) -> list[RejectedRecord]:
+    """Rows for a job, in parts where it is too long for one; the payload keeps the job's own id."""
     return [
         RejectedRecord(
-            id=part.job_id,
+            id=f"{part.job_id}{suffix}",
             kind="objects",
             source=job.source,
             payload=part.to_json(),
-            reasons=reasons,
+            reasons=reasons[:MAX_REASONS],
             correlation_id=job.correlation_id,
             first_seen=now,
             last_seen=now,

@@ -6,7 +6,7 @@ Pure: nothing here knows SQS, DynamoDB or HTTP.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -72,10 +72,18 @@ class WorkObject:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """The objects of one request, findable by array and index as Braze's errors name them."""
+    """The objects of one request, findable by array and index as Braze's errors name them.
+
+    Attributes:
+        attributes: In the order they are sent, like the rest.
+        events: The same.
+        then: What may only be sent when this is settled: the same person's, in order. Side by side,
+            an older value could arrive last, and two requests could each create the person.
+    """
 
     attributes: tuple[WorkObject, ...]
     events: tuple[WorkObject, ...]
+    then: tuple[Pack, ...] = ()
 
     @property
     def objects(self) -> tuple[WorkObject, ...]:
@@ -97,13 +105,23 @@ class Pack:
         return array[index] if index < len(array) else None
 
     @staticmethod
-    def of(objects: Iterable[WorkObject]) -> Pack:
+    def of(objects: Iterable[WorkObject], then: tuple[Pack, ...] = ()) -> Pack:
         """A pack of these objects, in their order."""
         attributes: list[WorkObject] = []
         events: list[WorkObject] = []
         for item in objects:
             (events if item.array == "events" else attributes).append(item)
-        return Pack(tuple(attributes), tuple(events))
+        return Pack(tuple(attributes), tuple(events), then)
+
+    @staticmethod
+    def chain(packs: Sequence[Pack], then: tuple[Pack, ...] = ()) -> Pack:
+        """One after the other: the first, with the others behind it."""
+        first, *others = packs
+        return replace(first, then=(*others, *then))
+
+    def following(self) -> Pack | None:
+        """What to send when this is settled, with what comes after it."""
+        return Pack.chain(self.then) if self.then else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,25 +159,43 @@ class Merge:
         self.refused: list[Refusal] = []
         self.stale = 0
         self._states = states
-        self._people: dict[tuple[PersonKey, bool], list[Slot]] = {}
+        self._people: dict[PersonKey, list[Slot]] = {}
         for slot in slots:
-            self._people.setdefault((slot.key, slot.job.user.may_create), []).append(slot)
+            self._people.setdefault(slot.key, []).append(slot)
 
     def __iter__(self) -> Iterator[WorkObject]:
         """The encoded objects. Iterate once."""
         loose: list[tuple[PersonKey, list[Slot]]] = []
-        for (key, _), work in self._people.items():
+        for key, work in self._people.items():
             if len(work) > 1:
                 work.sort(key=_order)
             if key[0] in _LOOSE_KINDS:
                 loose.append((key, work))
             else:
-                yield from self._objects_of(key, work, bond=key)
+                yield from self._objects_of_person(key, work, bond=key)
         for key, work in loose:
-            yield from self._objects_of(key, work, bond=None)
+            yield from self._objects_of_person(key, work, bond=None)
 
-    def _objects_of(
+    def _objects_of_person(
         self, key: PersonKey, work: Sequence[Slot], bond: PersonKey | None
+    ) -> list[WorkObject]:
+        """Those that may create the person and those that may not need objects of their own."""
+        creating = [slot for slot in work if slot.job.user.may_create]
+        if len(creating) in {0, len(work)}:
+            return self._objects_of(key, work, bond, {})
+        # Two objects, in no order: each name may only be in the one that has its newest value.
+        newest = {name: slot.position for slot in work for name in slot.job.attributes}
+        updating = [slot for slot in work if not slot.job.user.may_create]
+        return self._objects_of(key, creating, bond, newest) + self._objects_of(
+            key, updating, bond, newest
+        )
+
+    def _objects_of(  # noqa: C901 - one step after the other
+        self,
+        key: PersonKey,
+        work: Sequence[Slot],
+        bond: PersonKey | None,
+        newest: Mapping[str, int],
     ) -> list[WorkObject]:
         user = work[0].job.user
         try:
@@ -179,6 +215,8 @@ class Merge:
             job = slot.job
             if job.attributes:
                 fresh = _fresh(job, state)
+                if newest:
+                    fresh = {n: v for n, v in fresh.items() if newest[n] == slot.position}
                 self.stale += len(job.attributes) - len(fresh)
                 if fresh:
                     carriers.append((slot, fresh))
@@ -187,13 +225,16 @@ class Merge:
                 made, refused = _event_objects(slot, identifier, existing_only, bond, settled)
                 events += made
                 self.refused += refused
-        if events and not carriers and existing_only is False:
+        objects: list[WorkObject] = []
+        if events and existing_only is False:
             # An alias is created in the attributes array: of events, Braze's pages say both
-            # (https://www.braze.com/docs/api/objects_filters/event_object).
-            carriers = [(events[0].slots[0], {})]
-        if not carriers:
-            return events
-        return self._attributes_objects(identifier, existing_only, carriers, bond) + events
+            # (https://www.braze.com/docs/api/objects_filters/event_object). Without attributes, so
+            # that no refused value takes the events along, and repeating it changes nothing.
+            body = AttributesObject(identifier, existing_only, {}).encode()
+            objects.append(WorkObject("attributes", body, (), None, bond))
+        if carriers:
+            objects += self._attributes_objects(identifier, existing_only, carriers, bond)
+        return objects + events
 
     def _attributes_objects(
         self,
@@ -287,24 +328,34 @@ def identifier_of(user: JobUser) -> UserIdentifier:
     )
 
 
-def take_apart(merged: WorkObject, states: Mapping[PersonKey, PersonState]) -> list[WorkObject]:
+def take_apart(
+    merged: WorkObject, states: Mapping[PersonKey, PersonState]
+) -> tuple[list[WorkObject], list[Refusal]]:
     """Undo a merge that Braze refused: each job's attributes in an object of their own.
 
     Args:
         merged: An attributes object that carries several jobs.
-        states: As given to :func:`merge`.
+        states: As given to :class:`Merge`.
 
     Returns:
-        One object a job, oldest first; sent in one request they leave what the merged object would
-        have left, less what Braze refuses.
+        One object a job, oldest first, to be sent one after the other: so they leave what the
+        merged object would have left, less what Braze refuses. And the jobs whose own attributes
+        break a limit, which a newer value had hidden.
     """
-    parts = []
+    parts: list[WorkObject] = []
+    refused: list[Refusal] = []
     for slot in merged.slots:
         user = slot.job.user
         fresh = _fresh(slot.job, states.get(slot.key, _UNKNOWN_STATE))
-        body = AttributesObject(identifier_of(user), _update_existing_only(user), fresh).encode()
-        parts.append(WorkObject("attributes", body, (slot,), None, slot.key))
-    return parts
+        try:
+            body = AttributesObject(
+                identifier_of(user), _update_existing_only(user), fresh
+            ).encode()
+        except InvalidInputError as error:
+            refused.append(Refusal(slot, None, _limit_broken(error)))
+        else:
+            parts.append(WorkObject("attributes", body, (slot,), None, slot.key))
+    return parts, refused
 
 
 def pack(
@@ -316,7 +367,7 @@ def pack(
 
     Each bond goes where it still fits, the largest first; the others then fill the gaps, so that
     the number of requests is ``ceil(objects / max_objects)`` unless bytes or large bonds forbid it.
-    A bond of more than a request is cut; its creating attributes object then leads every piece.
+    A bond of more than a request is cut into a chain of packs, sent one after the other.
 
     Args:
         objects: Encoded objects: first those with a bond, each bond's next to each other.
@@ -332,7 +383,14 @@ def pack(
             first_loose.append(item)
             break
         bonds.setdefault(item.bond, []).append(item)
-    bins = deque(_place_bonds(bonds.values(), max_objects, room))
+    whole: list[Sequence[WorkObject]] = []
+    for bond in bonds.values():
+        pieces = _cut_bond(bond, max_objects, room)
+        if len(pieces) == 1:
+            whole.append(bond)
+        else:
+            yield Pack.chain([Pack.of(piece) for piece in pieces])
+    bins = deque(_place_bonds(whole, max_objects, room))
     current = bins.popleft() if bins else _Bin([], 0)
     for item in chain(first_loose, remaining):
         size = len(item.body) + 1
@@ -348,9 +406,8 @@ def pack(
 
 
 def _place_bonds(bonds: Iterable[Sequence[WorkObject]], max_objects: int, room: int) -> list[_Bin]:
-    """First-fit decreasing: put each bond, or each piece of it, where it first fits."""
-    pieces = [piece for bond in bonds for piece in _cut_bond(bond, max_objects, room)]
-    pieces.sort(key=len, reverse=True)
+    """First-fit decreasing: put each bond where it first fits."""
+    pieces = sorted(bonds, key=len, reverse=True)
     bins: list[_Bin] = []
     first_open = 0
     for piece in pieces:
@@ -386,12 +443,11 @@ class _Bin:
 
 
 def _cut_bond(bond: Sequence[WorkObject], max_objects: int, room: int) -> list[list[WorkObject]]:
-    """Cut a bond that no single request holds; the creating object leads each piece."""
+    """Cut a bond that no single request holds; an object that only creates leads each piece."""
     if len(bond) <= max_objects and sum(len(item.body) + 1 for item in bond) <= room:
         return [list(bond)]
-    creator = bond[0] if bond[0].array == "attributes" else None
-    lead = [] if creator is None else [creator]
-    lead_size = 0 if creator is None else len(creator.body) + 1
+    lead = [item for item in bond[:1] if not item.slots]
+    lead_size = sum(len(item.body) + 1 for item in lead)
     pieces: list[list[WorkObject]] = []
     piece, used = list(lead), lead_size
     for item in bond[len(lead) :]:
@@ -408,8 +464,12 @@ def _cut_bond(bond: Sequence[WorkObject], max_objects: int, room: int) -> list[l
 def halves(whole: Pack) -> list[Pack]:
     """Cut a refused pack in two, to corner the object that Braze does not name.
 
-    The objects of one bond stay together as long as there is another cut; a bond alone is cut too,
-    its creating object leading both halves, since the guilty event in it must be found.
+    The objects of one bond stay together as long as there is another cut. A bond alone is cut too,
+    since the guilty event in it must be found: its halves are a chain, and an object that only
+    creates leads both.
+
+    Args:
+        whole: More than one object; what comes after it is the caller's concern.
     """
     objects = whole.objects
     groups: dict[object, list[WorkObject]] = {}
@@ -424,9 +484,7 @@ def halves(whole: Pack) -> list[Pack]:
             return [Pack.of(left), Pack.of(right)]
         last = list(groups.values())[-1]
         return [Pack.of(left[: -len(last)]), Pack.of(last)]
-    if len(objects) == 2 or objects[0].array == "events":  # noqa: PLR2004 - a pair is cut plainly
-        middle = len(objects) // 2
-        return [Pack.of(objects[:middle]), Pack.of(objects[middle:])]
-    creator, rest = objects[0], objects[1:]
+    lead = [item for item in objects[:1] if not item.slots and len(objects) > 2]  # noqa: PLR2004
+    rest = objects[len(lead) :]
     middle = len(rest) // 2
-    return [Pack.of([creator, *rest[:middle]]), Pack.of([creator, *rest[middle:]])]
+    return [Pack.chain([Pack.of([*lead, *rest[:middle]]), Pack.of([*lead, *rest[middle:]])])]

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from braze_bridge.braze.errors import RateLimitedError, ServerError
+from braze_bridge.braze.errors import RateLimitedError, ServerError, UnknownOutcomeError
 from braze_bridge.gate import NoGate
+from braze_bridge.jobs.envelope import JobUser, UserAlias, parse_job
+from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
 from braze_bridge.ledger import NoLedger
 from braze_delivery.delivery import BatchResult, Ports, QueueMessage, deliver
 from tests.fakes.braze import FakeTrack, InlineExecutor
@@ -27,6 +29,7 @@ from tests.fakes.ledger import LEASE_SECONDS, InMemoryLedger
 if TYPE_CHECKING:
     from braze_bridge.gate import Gate
     from braze_bridge.jobs.envelope import DeliveryJob
+    from braze_bridge.jobs.rejected import RejectedRecord
     from braze_bridge.ledger import Ledger
 
 
@@ -277,3 +280,200 @@ def test_a_rejected_job_that_is_resent_is_a_duplicate(world: World) -> None:
     assert world.deliver(half).rejected == 1
     assert world.deliver(half).duplicate == 1
     assert world.events() == {"answered-0": 1}
+
+
+# -- found by a review, each with the loss or the double that it caused --------------------------
+
+
+def test_two_sets_of_unknown_events_of_one_job_are_two_rows(world: World) -> None:
+    """A second time-out of the same job must not replace the row of the first."""
+    long = job(events=90)
+    answers = {1: UnknownOutcomeError("late"), 2: ServerError("", status=503)}
+    world.braze.before = answers.get
+    assert world.deliver(long, on_unknown_outcome="park", concurrency=1).retried == 1
+    world.clock.advance(60)
+    world.braze.before = lambda _: UnknownOutcomeError("late")
+
+    assert world.deliver(long, on_unknown_outcome="park").rejected == 1
+
+    rows = [parse_job(each.payload) for each in world.rejected.records.values()]
+    parked = Counter(event.name for row in rows for event in row.events)
+    assert parked == Counter(f"answered-{n}" for n in range(90))
+
+
+def test_events_held_back_are_not_forgotten_when_they_cannot_be_parked(world: World) -> None:
+    """The store refuses once: the job comes back as unknown as it was, and is parked then."""
+    held = job(events=2)
+    with pytest.raises(KilledError):
+        world.deliver(held, ledger=DiesAtRecord(world.clock, world.ledger.store))  # type: ignore[attr-defined]
+    world.clock.advance(LEASE_SECONDS + 1)
+    world.rejected.refusing = True
+    assert world.deliver(held, on_unknown_outcome="park").retried == 1
+    world.rejected.refusing = False
+    world.clock.advance(LEASE_SECONDS + 1)
+
+    assert world.deliver(held, on_unknown_outcome="park").rejected == 1
+
+    (row,) = world.rejected.records.values()
+    assert len(parse_job(row.payload).events) == 2
+    assert world.events() == {"answered-0": 1, "answered-1": 1}
+
+
+def test_a_refused_merge_of_many_jobs_is_undone_one_by_one(world: World) -> None:
+    """80 answers of one person: over 75 parts, sent in order; only the guilty one is parked."""
+    world.braze.named = lambda item: "bad" in item
+    jobs = [job(str(n), attributes={"score": n}, age=1_000 - n) for n in range(79)]
+    jobs.append(job("guilty", attributes={"bad": 1}, age=1))
+    waiting = jobs
+    for _ in range(4):
+        result = world.deliver(*waiting)
+        waiting = [waiting[int(message)] for message in result.retry]
+        world.clock.advance(60)
+
+    assert waiting == []
+    assert list(world.rejected.records) == ["outgrow:default:guilty"]
+    assert world.braze.profile("ada")["score"] == 78
+
+
+def test_an_older_value_that_breaks_a_limit_cannot_hide_behind_a_newer_one(world: World) -> None:
+    """Merged it is masked; taken apart it is refused, and the batch goes on."""
+    world.braze.named = lambda item: "bad" in item and "essay" in item
+    old = job("old", attributes={"essay": "x" * 300}, age=90)
+    new = job("new", attributes={"essay": "short", "bad": 1}, age=30)
+
+    result = world.deliver(old, new)
+
+    assert (result.delivered, result.rejected) == (0, 2)
+
+
+@pytest.mark.parametrize("concurrency", [1, 20])
+def test_cornering_a_culprit_leaves_the_newest_value(world: World, concurrency: int) -> None:
+    """The oldest part must not be sent again behind the newest."""
+    world.braze.nameless = lambda item: "bad" in item
+    jobs = [
+        job("a", attributes={"score": 1}, age=90),
+        job("b", attributes={"bad": 1}, age=60),
+        job("c", attributes={"score": 3}, age=30),
+        job("d", "bob", attributes={"score": 9}),
+    ]
+
+    result = world.deliver(*jobs, concurrency=concurrency)
+
+    assert (result.delivered, result.rejected) == (3, 1)
+    assert world.braze.profile("ada")["score"] == 3
+
+
+def test_the_newest_value_wins_whoever_may_create_the_person(world: World) -> None:
+    """Two objects of one person, in no order, never hold the same name."""
+    strict = JobUser(external_id="ada", may_create=False)
+    newer = job("new", strict, attributes={"score": 2}, age=30)
+    older = job("old", attributes={"score": 1, "city": "x"}, age=60)
+
+    for order in ([newer, older], [older, newer]):
+        fresh = World()
+        fresh.deliver(*order)
+        profile = fresh.braze.profile("ada")
+        assert (profile["score"], profile["city"]) == (2, "x")
+
+
+def test_the_events_of_an_alias_keep_their_creator_when_its_attributes_are_refused(
+    world: World,
+) -> None:
+    """Otherwise Braze could drop them behind a 201."""
+    user = JobUser(user_alias=UserAlias(alias_name="n", alias_label="l"))
+    both = job(user=user, attributes={"essay": "x" * 300}, events=1)
+
+    assert world.deliver(both).rejected == 1
+
+    (body,) = world.braze.bodies
+    assert [len(body["attributes"]), len(body["events"])] == [1, 1]
+    assert set(body["attributes"][0]) == {"user_alias", "_update_existing_only"}
+
+
+def test_one_success_is_no_licence_to_blame_everybody_after_it(world: World) -> None:
+    """Braze starts to refuse everything alike in the middle of a batch: it is us."""
+
+    def refuse(_: object) -> bool:
+        return len(world.braze.bodies) > 1
+
+    world.braze.nameless = refuse
+    jobs = [job(str(n), f"user-{n}") for n in range(300)]
+
+    result = world.deliver(*jobs, concurrency=1)
+
+    assert (result.delivered, result.rejected) == (75, 0)
+    assert result.closings == ["requests_refused"]
+
+
+def test_a_lone_job_with_two_guilty_objects_is_parked_in_the_end(world: World) -> None:
+    """A bad identifier, refused without a name, in attributes and event alike."""
+    world.braze.nameless = lambda _: True
+    bad = job(attributes={"score": 1}, events=1)
+    rejected = []
+    for _ in range(3):
+        rejected.append(world.deliver(bad).rejected)
+        world.clock.advance(2_000)
+
+    assert rejected == [0, 0, 1]
+
+
+def test_a_fault_of_ours_in_one_request_costs_nobody_else(world: World) -> None:
+    """The others are recorded as delivered, and do not count twice."""
+
+    def fault(number: int) -> None:
+        if number == 2:
+            raise ZeroDivisionError
+
+    world.braze.before = fault
+    jobs = [job(str(n), f"user-{n}", events=1) for n in range(150)]
+
+    first = world.deliver(*jobs, concurrency=1)
+    assert (first.delivered, first.held_up) == (75, {"failed: ZeroDivisionError": 1})
+    world.clock.advance(60)
+    world.deliver(*jobs)
+
+    assert set(Counter(e["external_id"] for e in world.braze.events).values()) == {1}
+
+
+def test_a_table_that_hangs_costs_only_those_who_need_it(world: World) -> None:
+    """Who was delivered is recorded before anything is parked, and parking gives up at once."""
+
+    class Hangs(InMemoryRejectedStore):
+        tries = 0
+
+        def park(self, record: RejectedRecord) -> None:
+            self.tries += 1
+            raise RejectedStoreUnavailableError("ReadTimeout")
+
+    store = Hangs()
+    world.braze.named = lambda item: item["external_id"].startswith("bad")
+    jobs = [job(str(n), f"{'bad' if n % 10 == 0 else 'ok'}-{n}", events=1) for n in range(100)]
+
+    result = world.deliver(*jobs, rejected=store)
+
+    assert (result.delivered, result.retried, store.tries) == (90, 10, 1)
+
+
+def test_an_expired_copy_does_not_replace_the_row_of_what_braze_refused(world: World) -> None:
+    """Both rows stay: the refused event is in one of them only."""
+    world.braze.named = lambda item: item.get("name") == "answered-1"
+    world.deliver(job(events=2))
+    world.clock.advance(3 * 86_400 + 100)
+
+    world.deliver(job(events=2))
+
+    assert sorted(world.rejected.records) == ["outgrow:default:1", "outgrow:default:1~expired"]
+
+
+def test_a_ledger_that_is_down_for_hours_does_not_use_up_a_messages_receives(world: World) -> None:
+    """1,000 receives must last for days."""
+    ledger = InMemoryLedger(world.clock)
+    ledger.store.fails = lambda *_: "ServiceUnavailable"
+    ports = replace(world.ports, ledger=ledger)
+    waited, receives = 0.0, 0
+    while waited < 24 * 3_600:
+        receives += 1
+        message = QueueMessage("m", job().to_json(), receives)
+        waited += deliver([message], ports, lambda: 60.0).retry["m"]
+
+    assert receives < 120

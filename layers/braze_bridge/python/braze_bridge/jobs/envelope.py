@@ -31,6 +31,8 @@ MAX_JOB_BYTES: Final = 900_000
 """A job's JSON may be this long before it is split: since 2025 SQS takes 1 MiB (1,048,576 bytes) a
 message, attributes included."""
 
+EARLIEST_YEAR: Final = 1970
+
 IDENTIFIER_NAMES: Final = frozenset({"external_id", "braze_id", "user_alias"})
 """Braze's primary identifiers; as attribute names they would change whom an object is about
 (https://www.braze.com/docs/api/endpoints/user_data/post_user_track)."""
@@ -54,7 +56,7 @@ _LONGEST_TIME: Final = datetime(2000, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
 
 _SQS_FORBIDDEN: Final = {"\ufffe": "\\ufffe", "\uffff": "\\uffff"}
 
-Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+Scalar = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | StrictStr
 """A value Braze stores as it is: JSON true/false, a number or a string."""
 
 AttributeValue = Scalar | list[Scalar] | None
@@ -148,6 +150,8 @@ class DeliveryJob(BaseModel):
     def _can_be_sent(self) -> Self:
         if self.occurred_at > self.received_at:
             raise ValueError("occurred_at must not be later than received_at")
+        if self.occurred_at.year < EARLIEST_YEAR:
+            raise ValueError("occurred_at must not be before 1970")
         if not self.attributes and not self.events:
             raise ValueError("a job needs an attribute or an event")
         # Braze strips names: " external_id" would arrive as the identifier.
