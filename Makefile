@@ -16,6 +16,7 @@ RUN := .venv/bin/python
 INSTALLERS := .local/venvs/installers/bin
 SHIPPED := functions layers/braze_bridge/python
 CHECKED := $(SHIPPED) ops sandbox bench tests
+COVERED := --cov=functions --cov=layers/braze_bridge/python --cov-report=term:skip-covered --cov-fail-under=95
 TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e
 
 .DEFAULT_GOAL := help
@@ -31,8 +32,8 @@ demo: environments ## the sample events through a local stack, and the profiles 
 test: lint types imports ## lint, types, import rules, then the tests from unit to e2e
 	$(RUN) -m pytest -m 'not campaign' $(TESTS)
 
-test-all: lint types imports ## that, and what takes long
-	$(RUN) -m pytest $(TESTS) $(wildcard tests/campaign)
+test-all: lint types imports ## that, what takes long, and branch coverage of what ships
+	$(RUN) -m pytest $(COVERED) $(TESTS) $(wildcard tests/campaign)
 
 up: environments ## start the local stack, and leave it running
 	@$(RUN) -m sandbox.stack up --dir "$(DIR)"

@@ -167,6 +167,7 @@ def rejected(stack: StackFile) -> list[dict[str, Any]]:
     return list(client.scan(TableName=stack.tables["rejected"])["Items"])
 
 
+@pytest.mark.campaign  # a minute and a half: the gate's own time has to pass
 def test_a_wrong_braze_key_loses_nothing_and_rings_the_alarm(stack: StackFile) -> None:
     """Jobs wait without hammering Braze, the metric is emitted, and the right key lets them in."""
     control(stack, "reset", {})
