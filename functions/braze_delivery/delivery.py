@@ -272,6 +272,8 @@ class _Batch:
             self._refuse(refusal.slot, refusal.event, refusal.reason)
         self._judge_suspects()
         self._finish(slots)
+        if admission.is_probe and self._result.requests == 0:
+            self._ports.gate.give_back()
         return self._result
 
     # -- before the send ---------------------------------------------------------------------

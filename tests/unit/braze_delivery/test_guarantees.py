@@ -240,6 +240,18 @@ def test_a_429_keeps_every_lambda_away_until_its_time(world: World) -> None:
     assert world.deliver(job("2", "bob"), gate=other).delivered == 1
 
 
+def test_a_batch_with_nothing_to_send_gives_the_probe_back(world: World) -> None:
+    """Duplicates alone must not keep the others away from a gate whose time is over."""
+    done = job("done", events=1)
+    world.deliver(done)
+    world.gate.close(None, world.clock.now() + timedelta(seconds=60), "key_refused")
+    world.clock.advance(61)
+    assert world.deliver(done).duplicate == 1
+    other = world.gate.seen_by(world.clock)  # type: ignore[attr-defined]
+
+    assert world.deliver(job("new", "bob"), gate=other).delivered == 1
+
+
 def test_without_the_gate_another_lambda_sends_into_the_limit(world: World) -> None:
     """The control."""
     world.braze.before = lambda _: RateLimitedError("", status=429, retry_after=20)

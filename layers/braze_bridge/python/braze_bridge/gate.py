@@ -117,6 +117,10 @@ class Gate(Protocol):
         """
         ...
 
+    def give_back(self) -> None:
+        """Let somebody else probe: this batch had nothing to send after all."""
+        ...
+
     def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
         """Let nobody call the family (every family where ``None``) before ``until``.
 
@@ -152,6 +156,9 @@ class NoGate:
 
     def answered(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
         """Forgotten."""
+
+    def give_back(self) -> None:
+        """Nothing to give."""
 
     def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
         """Forgotten: jobs that wait do so in SQS."""

@@ -8,6 +8,8 @@ second after the answer that closed the gate.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -187,6 +189,18 @@ class SharedGate:
             if reset_at is not None:
                 until = datetime.fromtimestamp(reset_at, UTC)
                 self._close(family.value, max(until, now + SHORTEST_PACE), PACED, now)
+
+    def give_back(self) -> None:
+        """See :meth:`braze_bridge.gate.Gate.give_back`. Where the store fails, it runs out."""
+        with self._lock:
+            now = self._clock.now()
+            for name, revision in self._probes.items():
+                state = replace(self._known[name].state, closed_until=now, is_probing=False)
+                given = self._token(12)
+                with suppress(GateStoreUnavailableError):
+                    if self._store.write(name, state, revision, given):
+                        self._remember(name, StoredGate(state, given), now)
+            self._probes.clear()
 
     def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
         """See :meth:`braze_bridge.gate.Gate.close`.
