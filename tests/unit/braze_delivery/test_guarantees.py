@@ -7,9 +7,10 @@ ours catches, as a killed Lambda catches nothing.
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -388,6 +389,18 @@ def test_the_newest_value_wins_whoever_may_create_the_person(world: World) -> No
         assert (profile["score"], profile["city"]) == (2, "x")
 
 
+def test_an_older_strict_job_never_follows_a_newer_creating_one(world: World) -> None:
+    """The other way round: the older value may not be in the object that is sent last."""
+    strict = JobUser(external_id="ada", may_create=False)
+    older = job("old", strict, attributes={"score": 1, "city": "x"}, age=60)
+    newer = job("new", attributes={"score": 2}, age=30)
+
+    world.deliver(older, newer)
+
+    profile = world.braze.profile("ada")
+    assert (profile["score"], profile["city"]) == (2, "x")
+
+
 def test_the_events_of_an_alias_keep_their_creator_when_its_attributes_are_refused(
     world: World,
 ) -> None:
@@ -489,3 +502,45 @@ def test_a_ledger_that_is_down_for_hours_does_not_use_up_a_messages_receives(wor
         waited += deliver([message], ports, lambda: 60.0).retry["m"]
 
     assert receives < 120
+
+
+def test_an_event_that_may_have_arrived_is_not_sent_because_it_could_not_be_parked(
+    world: World,
+) -> None:
+    """Under `park` the job comes back as unknown as it was, and is parked when that is possible."""
+    world.braze.after = lambda _: UnknownOutcomeError("late")
+    world.rejected.refusing = True
+    assert world.deliver(job(events=1), on_unknown_outcome="park").retried == 1
+    world.braze.after = lambda _: None
+    world.rejected.refusing = False
+    world.clock.advance(LEASE_SECONDS + 1)
+
+    assert world.deliver(job(events=1), on_unknown_outcome="park").rejected == 1
+    assert world.events() == {"answered-0": 1}
+
+
+def test_many_culprits_among_the_healthy_are_not_taken_for_a_fault_of_ours(world: World) -> None:
+    """Refusals count since the last success: a dozen cornered one by one close no gate."""
+    guilty = {f"user-{n}" for n in range(0, 240, 20)}
+    world.braze.nameless = lambda item: item["external_id"] in guilty
+
+    result = world.deliver(*(job(str(n), f"user-{n}") for n in range(240)), concurrency=1)
+
+    assert result.closings == []
+    assert len(world.rejected.records) >= 4
+
+
+def test_an_answer_that_never_ends_does_not_take_the_whole_invocation(world: World) -> None:
+    """What is known is recorded in time; the request's outcome is unknown."""
+
+    class NeverAnswers(InlineExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            return Future()
+
+    left = iter([30.0])
+    message = QueueMessage("m", job().to_json())
+    ports = replace(world.ports, executor=NeverAnswers())
+
+    result = deliver([message], ports, lambda: next(left, 2.0))
+
+    assert (result.retried, result.requests) == (1, 1)

@@ -274,3 +274,12 @@ def test_an_error_names_an_object_only_if_it_exists(
     a, b, c = (fake_object(kind, 1, None) for kind in ("attributes", "events", "events"))
 
     assert found == (Pack.of([a, b, c]).named(array, index) is not None)
+
+
+def test_the_halves_of_one_bond_are_sent_one_after_the_other() -> None:
+    """Side by side they could each create the person."""
+    bond = [fake_object("attributes", 1, ("a",)), *[fake_object("events", 1, ("a",))] * 5]
+
+    (first,) = halves(Pack.of(bond))
+
+    assert len(first.then) == 1
