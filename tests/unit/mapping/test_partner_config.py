@@ -340,9 +340,9 @@ def test_broken_file_is_refused(tmp_path: pathlib.Path, text: str, key: str, wor
 
 def test_missing_and_undecodable_files_are_problems(tmp_path: pathlib.Path) -> None:
     """No file, or one that is no UTF-8, is a problem of that file and no crash."""
-    [missing] = check_partner_config(tmp_path)
+    missing = check_partner_config(tmp_path)[0]
     (tmp_path / "outgrow.toml").write_bytes(b"\xff\xfe")
-    [undecodable] = check_partner_config(tmp_path)
+    undecodable = check_partner_config(tmp_path)[0]
 
     assert str(missing) == "outgrow.toml: cannot be read (FileNotFoundError)"
     assert str(undecodable).startswith("outgrow.toml: is not TOML")

@@ -467,9 +467,10 @@ def check_partner_config(directory: pathlib.Path) -> list[Problem]:
         Every problem of every file, in the files' order; empty where all of it can be deployed.
     """
     from braze_bridge.outgrow_config import load_outgrow
+    from braze_bridge.quikly_config import load_quikly
 
     problems: list[Problem] = []
-    for load in (load_outgrow,):
+    for load in (load_outgrow, load_quikly):
         try:
             load(directory)
         except ConfigError as error:
