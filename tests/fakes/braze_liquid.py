@@ -1,10 +1,10 @@
 """Braze's Liquid, rendered by a Liquid engine: for testing what people paste into Braze.
 
 Braze writes a profile's field as ``{{${first_name}}}`` and a named value as
-``{{custom_attribute.${Favourite colour}}}``; no other Liquid knows that form. It is rewritten to the
-engine's own spelling (``profile['first_name']``, ``custom_attribute['Favourite colour']``) inside
-Liquid's braces and nowhere else, so that a script's own ``${…}`` stays as it is. Everything besides
-is the engine's.
+``{{custom_attribute.${Favourite colour}}}``; no other Liquid knows that form. It is rewritten to
+the engine's own spelling (``profile['first_name']``, ``custom_attribute['Favourite colour']``)
+inside Liquid's braces and nowhere else, so that a script's own ``${…}`` stays as it is. Everything
+besides is the engine's.
 
 Source: https://www.braze.com/docs/user_guide/messaging/design_and_edit/personalize/liquid
 """
