@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic_core import from_json
 
+from braze_bridge.iterate_config import load_iterate
 from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.outcomes import Unmappable
 from braze_bridge.outgrow_config import load_outgrow
+from iterate_responses import mapping as iterate
 from outgrow_ingest import mapping as outgrow
 
 if TYPE_CHECKING:
@@ -59,7 +61,29 @@ def outgrow_mapping(directory: Path) -> BodyMapping:
     return map_body
 
 
-LOADERS: Final[Mapping[str, Callable[[Path], BodyMapping]]] = {outgrow.SOURCE: outgrow_mapping}
+def iterate_mapping(directory: Path) -> BodyMapping:
+    """Iterate's, by the ``iterate.toml`` of a folder.
+
+    Raises:
+        ConfigError: The file has mistakes.
+    """
+    config = load_iterate(directory)
+
+    def map_body(body: object, record: RejectedRecord) -> Outcome:
+        return iterate.map_response(
+            body,
+            config=config,
+            received_at=record.first_seen,  # as above
+            correlation_id=record.correlation_id,
+        )
+
+    return map_body
+
+
+LOADERS: Final[Mapping[str, Callable[[Path], BodyMapping]]] = {
+    iterate.SOURCE: iterate_mapping,
+    outgrow.SOURCE: outgrow_mapping,
+}
 """By source: every partner whose door parks bodies."""
 
 

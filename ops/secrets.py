@@ -12,9 +12,13 @@ from ops.aws_errors import cause_of
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
-SecretName = Literal["braze", "outgrow"]
+SecretName = Literal["braze", "outgrow", "iterate"]
 
-PATHS: Final[dict[SecretName, str]] = {"braze": "braze", "outgrow": "partner/outgrow"}
+PATHS: Final[dict[SecretName, str]] = {
+    "braze": "braze",
+    "outgrow": "partner/outgrow",
+    "iterate": "partner/iterate",
+}
 """Where each secret lies below the stack's name."""
 
 

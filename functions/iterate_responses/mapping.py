@@ -50,6 +50,16 @@ _NAME_HASH_CHARS: Final = 8
 _MOST_REASONS: Final = 20
 """A parked body and its reasons share one row of the rejected table (400 KB)."""
 
+_TYPED_PROPERTIES: Final = {
+    ValueType.INTEGER: "response_int",
+    ValueType.NUMBER: "response_number",
+    ValueType.BOOLEAN: "response_boolean",
+    ValueType.DATE: "response_date",
+    ValueType.ARRAY: "response_array",
+}
+"""Beside the text, of an answer that the configuration types. Two of the names are those that
+Iterate gives its own events elsewhere."""
+
 _OWN_NAMES: Final = IDENTIFIER_NAMES | CONTROL_NAMES | OBJECT_FIELDS | STANDARD_FIELDS.keys()
 """Names that mean something to Braze: a prompt that happens to be one must not."""
 
@@ -301,8 +311,9 @@ def _properties(
     properties: dict[str, Fitted] = {
         name: braze_text(each)[0] for name, each in texts.items() if each
     }
-    if rule.value.shape.type is not ValueType.STRING and value is not None:
-        properties[f"response_{rule.value.shape.type}"] = value
+    typed = _TYPED_PROPERTIES.get(rule.value.shape.type)
+    if typed is not None and value is not None:
+        properties[typed] = value
     if len(text) > MAX_STRING_CHARS:
         for number, part in enumerate(_pieces(text), start=1):
             properties[f"response_part_{number}"] = part

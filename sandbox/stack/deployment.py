@@ -32,6 +32,9 @@ BUILD_SECONDS: Final = 300
 DEPLOY_SECONDS: Final = 180
 PROBE_SECONDS: Final = 60
 
+_PARTNER_SECRETS: Final = {"outgrow": "OutgrowSecretName", "iterate": "IterateSecretName"}
+"""The template's output with the name of each partner's secret."""
+
 _NO_PROXIES: Final = {"http": ""}
 """A proxy set in the environment cannot reach this machine's loopback."""
 
@@ -99,26 +102,33 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
             SecretId=found["BrazeSecretName"],
             SecretString=json.dumps({"current": braze_api_key, "previous": ""}),
         )
-        token = keeper.get_secret_value(SecretId=found["OutgrowSecretName"])["SecretString"]
+        secrets = {partner: found[output] for partner, output in _PARTNER_SECRETS.items()}
         return StackFile(
             api_url=f"{endpoint_url}/_aws/execute-api/{found['BridgeApiId']}/live",
             braze_url=braze_url,
             braze_api_key=braze_api_key,
             console_url=f"{braze_url}/_sandbox/profiles",
-            tokens={"outgrow": json.loads(token)["current"]},
+            tokens={
+                partner: json.loads(keeper.get_secret_value(SecretId=name)["SecretString"])[
+                    "current"
+                ]
+                for partner, name in secrets.items()
+            },
             queues={
                 "delivery": found["DeliveryQueueUrl"],
                 "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
             },
             tables={"rejected": found["RejectedTableName"], "ledger": found["LedgerTableName"]},
-            secrets={"braze": found["BrazeSecretName"], "outgrow": found["OutgrowSecretName"]},
+            secrets={"braze": found["BrazeSecretName"], **secrets},
             functions={
                 "outgrow_ingest": found["OutgrowIngestFunctionName"],
+                "iterate_responses": found["IterateResponsesFunctionName"],
                 "braze_delivery": found["BrazeDeliveryFunctionName"],
             },
             log_groups={
                 "door": f"/{name}/door",
                 "outgrow_ingest": f"/{name}/outgrow-ingest",
+                "iterate_responses": f"/{name}/iterate-responses",
                 "braze_delivery": f"/{name}/braze-delivery",
             },
             aws_endpoint_url=endpoint_url,
@@ -136,9 +146,12 @@ def probe(stack: StackFile) -> None:
     Raises:
         DeploymentError: One did not answer as it should.
     """
-    posted = requests.post(f"{stack.api_url}/outgrow", timeout=PROBE_SECONDS, proxies=_NO_PROXIES)
-    if posted.status_code != HTTPStatus.UNAUTHORIZED:
-        raise DeploymentError(f"outgrow_ingest answered {posted.status_code}: {posted.text[:500]}")
+    for package, route in {"outgrow_ingest": "outgrow", "iterate_responses": "iterate"}.items():
+        posted = requests.post(
+            f"{stack.api_url}/{route}", timeout=PROBE_SECONDS, proxies=_NO_PROXIES
+        )
+        if posted.status_code != HTTPStatus.UNAUTHORIZED:
+            raise DeploymentError(f"{package} answered {posted.status_code}: {posted.text[:500]}")
     invoked = (
         stack.session()
         .client("lambda", **stack.client_options())

@@ -29,8 +29,9 @@ class StackFile(BaseModel):
         tokens: What each partner must send, by partner.
         queues: URLs by name: `delivery`, `delivery_dead_letter`.
         tables: Names of tables by name: `rejected`, `ledger`.
-        secrets: Names of secrets by name: `braze`, `outgrow`.
-        functions: Names of functions by package: `outgrow_ingest`, `braze_delivery`.
+        secrets: Names of secrets by name: `braze`, `outgrow`, `iterate`.
+        functions: Names of functions by package: `outgrow_ingest`, `iterate_responses`,
+            `braze_delivery`.
         log_groups: Names of log groups by package, and `door`.
         aws_endpoint_url: The local AWS engine.
         region: The AWS region that it plays.

@@ -70,6 +70,9 @@ ELSEWHERE: dict[str, Call] = {
     "read outgrow token": lambda client, stack: client("secretsmanager").get_secret_value(
         SecretId=stack.secrets["outgrow"]
     ),
+    "read iterate token": lambda client, stack: client("secretsmanager").get_secret_value(
+        SecretId=stack.secrets["iterate"]
+    ),
     "list secrets": lambda client, _: client("secretsmanager").list_secrets(),
     "invoke delivery": lambda client, stack: client("lambda").invoke(
         FunctionName=stack.functions["braze_delivery"], Payload=b'{"Records": []}'
@@ -84,6 +87,7 @@ CALLS = QUEUE | TABLE | ELSEWHERE
 
 MAY = {
     "outgrow_ingest": {"send", "update row", "read outgrow token"},
+    "iterate_responses": {"send", "update row", "read iterate token"},
     "braze_delivery": {
         "receive",
         "delete",

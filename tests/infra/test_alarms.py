@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALARMS = sorted(default_template().of_type("AWS::CloudWatch::Alarm"))
-PACKAGES = {"outgrow-ingest": "outgrow_ingest", "braze-delivery": "braze_delivery"}
+PACKAGES = {
+    "outgrow-ingest": "outgrow_ingest",
+    "iterate-responses": "iterate_responses",
+    "braze-delivery": "braze_delivery",
+}
 SHIPPED = (ROOT / "functions", ROOT / "layers" / "braze_bridge" / "python")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SETTINGS: dict[str, type[IngestSettings | DeliverySettings]] = {
     "OutgrowIngestFunction": IngestSettings,
+    "IterateResponsesFunction": IngestSettings,
     "BrazeDeliveryFunction": DeliverySettings,
 }
 OF_POWERTOOLS = {
@@ -138,7 +139,8 @@ def test_functions_are_traced(template: Template) -> None:
 
 def test_a_function_behind_the_api_answers_before_the_api_gives_up(template: Template) -> None:
     """Otherwise a partner gets 504 for a body that was taken."""
-    assert template.properties("OutgrowIngestFunction")["Timeout"] < API_GATEWAY_SECONDS
+    for function in ("OutgrowIngestFunction", "IterateResponsesFunction"):
+        assert template.properties(function)["Timeout"] < API_GATEWAY_SECONDS
 
 
 def test_every_function_writes_to_a_log_group_of_its_own_that_forgets(template: Template) -> None:
@@ -164,5 +166,6 @@ def test_both_layers_reach_the_functions_that_read_them(template: Template) -> N
 
     assert layers == {
         "OutgrowIngestFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
+        "IterateResponsesFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
         "BrazeDeliveryFunction": ["BrazeBridgeLayer"],
     }

@@ -7,11 +7,14 @@ import re
 import string
 from typing import TYPE_CHECKING
 
+import pytest
+
 from braze_bridge.settings import SecretPair
 from ops.secrets import secret_id
 from tests.infra.template import STACK
 
 if TYPE_CHECKING:
+    from ops.secrets import SecretName
     from tests.infra.template import Template
 
 
@@ -23,13 +26,21 @@ def test_the_braze_key_is_created_empty(template: Template) -> None:
     assert SecretPair.model_validate_json(secret["SecretString"]).accepted == ()
 
 
-def test_a_partner_s_token_is_generated(template: Template) -> None:
+PARTNERS: dict[SecretName, tuple[str, str]] = {
+    "outgrow": ("Outgrow", "OutgrowIngestFunction"),
+    "iterate": ("Iterate", "IterateResponsesFunction"),
+}
+"""What their resources' names begin with, and the function that reads the token."""
+
+
+@pytest.mark.parametrize("partner", PARTNERS)
+def test_a_partner_s_token_is_generated(template: Template, partner: SecretName) -> None:
     """It is long, it needs no escaping in a header or a URL, and nobody ever chose it."""
-    secret = template.properties("OutgrowSecret")
+    secret = template.properties(f"{PARTNERS[partner][0]}Secret")
     rule = secret["GenerateSecretString"]
     made = {**json.loads(rule["SecretStringTemplate"]), rule["GenerateStringKey"]: "generated"}
 
-    assert secret["Name"] == secret_id(STACK, "outgrow")
+    assert secret["Name"] == secret_id(STACK, partner)
     assert "SecretString" not in secret
     assert SecretPair.model_validate(made).accepted == ("generated",)
     assert rule["PasswordLength"] >= 40
@@ -42,9 +53,10 @@ def test_functions_are_given_names_and_no_secret(template: Template) -> None:
         variables = template.properties(function)["Environment"]["Variables"]
         assert not re.search(r"resolve:|SecretString", json.dumps(variables))
     delivery = template.properties("BrazeDeliveryFunction")["Environment"]["Variables"]
-    ingest = template.properties("OutgrowIngestFunction")["Environment"]["Variables"]
     assert delivery["BRAZE_SECRET"] == secret_id(STACK, "braze")
-    assert ingest["PARTNER_SECRET"] == secret_id(STACK, "outgrow")
+    for partner, (_, function) in PARTNERS.items():
+        ingest = template.properties(function)["Environment"]["Variables"]
+        assert ingest["PARTNER_SECRET"] == secret_id(STACK, partner)
 
 
 def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
@@ -53,4 +65,5 @@ def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
 
     assert "resolve:" not in json.dumps(outputs)
     assert outputs["BrazeSecretName"]["Value"] == secret_id(STACK, "braze")
-    assert outputs["OutgrowSecretName"]["Value"] == secret_id(STACK, "outgrow")
+    for partner, (name, _) in PARTNERS.items():
+        assert outputs[f"{name}SecretName"]["Value"] == secret_id(STACK, partner)

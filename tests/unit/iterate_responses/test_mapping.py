@@ -354,7 +354,7 @@ RULES = """
         (
             answer(1, "How likely?", " 9 ", question_id="nps-1"),
             {"nps": 9},
-            {"label": "nps", "response_integer": 9},
+            {"label": "nps", "response_int": 9},
         ),
         (
             answer(1, "Which devices?", "Phone, Tablet,"),
@@ -386,7 +386,7 @@ RULES = """
         (answer(1, "Name?", "Ada"), {"first_name": "Ada"}, {"label": "first_name"}),
         (answer(1, "Country?", "de"), {"country": "DE"}, {"label": "country"}),
         (answer(1, "Comment?", "Nice"), {}, {}),
-        (answer(1, "Code?", "four", response_int=4), {"Code?": 4}, {"response_integer": 4}),
+        (answer(1, "Code?", "four", response_int=4), {"Code?": 4}, {"response_int": 4}),
     ],
 )
 def test_rules_for_questions(
