@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PARTNERS: Final = ("outgrow", "iterate")
 ARRIVAL_SECONDS: Final = 30
 CALL_SECONDS: Final = 30
+GLIMPSE: Final = 40
+"""Characters of a long text that the tables show."""
 
 Profile = dict[str, Any]
 
@@ -58,7 +60,10 @@ class Row:
 
 
 def prepared(stack: StackFile, case: EventCase) -> EventCase:
-    """The event as it can be posted: about a profile that is there already, where it needs one."""
+    """The event as it can be posted: about a profile that is there already, where it needs one.
+
+    A profile that cannot be made leaves the event as it is: it is about nobody then, and missed.
+    """
     if case.profile is None:
         return case
     key = {"Authorization": f"Bearer {stack.braze_api_key}"}
@@ -68,7 +73,8 @@ def prepared(stack: StackFile, case: EventCase) -> EventCase:
         headers=key,
         timeout=CALL_SECONDS,
     )
-    made.raise_for_status()
+    if not made.ok:
+        return case
     found = _find(profiles(stack), case.profile)
     return case.about(str(found["braze_id"]))
 
@@ -111,7 +117,8 @@ def rows(cases: Iterable[EventCase], found: Sequence[Profile]) -> list[Row]:
 
 
 def _value(user: Mapping[str, Any]) -> str:
-    return str(next(iter(user.values())))
+    value = next(iter(user.values()))
+    return ":".join(value.values()) if isinstance(value, dict) else str(value)
 
 
 def _find(found: Sequence[Profile], user: Mapping[str, Any]) -> Profile:
@@ -158,6 +165,13 @@ def strays(cases: Iterable[EventCase], found: Sequence[Profile]) -> list[str]:
     return wrong
 
 
+def _glimpse(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """A long text's beginning: names stand whole in a table, what people wrote need not."""
+    if isinstance(value, str) and len(value) > GLIMPSE:
+        return value[: GLIMPSE - 1] + "…"
+    return value
+
+
 def show(table: Sequence[Row], console: Console) -> None:
     """Print what is on the profiles, a line an attribute."""
     drawn = Table(title="Braze profiles", title_justify="left")
@@ -169,7 +183,7 @@ def show(table: Sequence[Row], console: Console) -> None:
             row.case.path,
             row.person,
             escape(row.name),
-            escape(str(shown)),
+            escape(_glimpse(str(shown))),
             type(shown).__name__,
             "ok" if row.is_right else f"WRONG: {'missing' if row.found is None else row.expected}",
         )
@@ -188,7 +202,12 @@ def show_events(cases: Iterable[EventCase], found: Sequence[Profile], console: C
                 _value(case.expect["user"]),
                 event["name"],
                 event["time"],
-                escape(json.dumps(event["properties"], ensure_ascii=False)),
+                escape(
+                    json.dumps(
+                        {name: _glimpse(value) for name, value in event["properties"].items()},
+                        ensure_ascii=False,
+                    )
+                ),
             )
     console.print(drawn, soft_wrap=not console.is_terminal)
 

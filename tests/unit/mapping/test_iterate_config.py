@@ -223,6 +223,13 @@ def test_an_incomplete_file_is_refused(
     assert [message for at, message in found if at == key and words in message], found
 
 
+def test_a_format_that_nobody_can_write_is_no_crash(tmp_path: pathlib.Path) -> None:
+    """A NUL: Python's older versions cannot write it, newer ones can, and read it back."""
+    text = 'questions.a = { type = "date", formats = ["%m/%d/%Y\\u0000"] }'
+
+    assert len(problems(tmp_path, BASE + text)) in {0, 1}
+
+
 def test_a_broken_file_cannot_be_loaded(tmp_path: pathlib.Path) -> None:
     """It is never used, not even in part."""
     with pytest.raises(ConfigError):
