@@ -18,6 +18,7 @@ from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.attributes import (
     KEPT_AS_TEXT,
     NO_NAME,
+    NOT_FOUND,
     SAME_NAME,
     Skip,
     drop_overflow,
@@ -250,7 +251,10 @@ def _take(answer: Answer, response: SurveyResponse) -> _Taken | None:
     text = "" if shown is None else _text_of(shown.value)
     if not text.strip():
         return None
-    value, skip = (None, None) if hit is None else _value(rule, hit.value, answer.place)
+    value: Fitted | None = None
+    skip: Skip | None = Skip(answer.place, NOT_FOUND)
+    if hit is not None:
+        value, skip = _value(rule, hit.value, answer.place)
     skips = [] if skip is None else [skip]
     properties = _properties(response, answer, rule, text, value)
     left_out = drop_overflow(properties)

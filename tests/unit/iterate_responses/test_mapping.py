@@ -338,6 +338,7 @@ RULES = """
 "Country?" = { name = "country" }
 "Comment?" = { attribute = false }
 "Code?" = { type = "integer", from = ["response_int", "formatted_response"] }
+"Raw?" = { type = "integer", from = ["response_int"] }
 "Strict?" = { on_mismatch = "skip" }
 "Must?" = { type = "integer", on_mismatch = "reject" }
 "Mail?" = { name = "email" }
@@ -411,6 +412,7 @@ def test_rules_for_questions(
         (answer(1, "When?", "1.12.2021"), {}, ("wrong_type", False)),
         (answer(1, "Spent?", "much"), {"Spent?": 0}, ("wrong_type", True)),
         (answer(1, "Country?", "Germany"), {}, ("not_allowed", False)),
+        (answer(1, "Raw?", "4"), {}, ("not_found", False)),
         (answer(1, "Strict?", "x" * 256), {}, ("too_long", False)),
         (answer(1, "Strict?", "12/1/2021"), {}, ("looks_like_date", False)),
         (answer(1, "Which devices?", [str(n) for n in range(501)]), {}, ("too_many", False)),
