@@ -69,6 +69,7 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
     """
     parameters = {
         "BrazeEndpoint": braze_url,
+        "QuiklyApiUrl": f"{braze_url}/quikly/webhook/braze",
         # The engine keeps layers in folders of their own and has no /opt: the built layer serves.
         "PartnerConfigDir": str(folder / "PartnerConfigLayer" / "partner_config"),
     }
@@ -80,8 +81,10 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
     _sam(arguments, _parameters(parameters), variables, log, DEPLOY_SECONDS)
 
 
-def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Path) -> StackFile:
-    """Put the stand-in's key into the stack, and gather what a user of it needs.
+def describe(
+    *, endpoint_url: str, braze_url: str, braze_api_key: str, quikly_api_key: str, logs: Path
+) -> StackFile:
+    """Put the stand-ins' keys into the stack, and gather what a user of it needs.
 
     Raises:
         DeploymentError: An output is missing.
@@ -95,30 +98,56 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
     found = {item["OutputKey"]: item["OutputValue"] for item in stacks[0].get("Outputs", [])}
     try:
         keeper = session.client("secretsmanager", **options)
-        keeper.put_secret_value(
-            SecretId=found["BrazeSecretName"],
-            SecretString=json.dumps({"current": braze_api_key, "previous": ""}),
-        )
-        token = keeper.get_secret_value(SecretId=found["OutgrowSecretName"])["SecretString"]
+        for output, key in (
+            ("BrazeSecretName", braze_api_key),
+            ("QuiklyApiSecretName", quikly_api_key),
+        ):
+            keeper.put_secret_value(
+                SecretId=found[output], SecretString=json.dumps({"current": key, "previous": ""})
+            )
+        tokens = {
+            partner: json.loads(keeper.get_secret_value(SecretId=found[output])["SecretString"])
+            for partner, output in (
+                ("outgrow", "OutgrowSecretName"),
+                ("quikly", "QuiklySecretName"),
+            )
+        }
         return StackFile(
             api_url=f"{endpoint_url}/_aws/execute-api/{found['BridgeApiId']}/live",
             braze_url=braze_url,
             braze_api_key=braze_api_key,
             console_url=f"{braze_url}/_sandbox/profiles",
-            tokens={"outgrow": json.loads(token)["current"]},
+            tokens={partner: secret["current"] for partner, secret in tokens.items()},
             queues={
                 "delivery": found["DeliveryQueueUrl"],
                 "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
+                "acquisition": found["AcquisitionQueueUrl"],
+                "acquisition_dead_letter": found["AcquisitionDeadLetterQueueUrl"],
             },
-            tables={"rejected": found["RejectedTableName"], "ledger": found["LedgerTableName"]},
-            secrets={"braze": found["BrazeSecretName"], "outgrow": found["OutgrowSecretName"]},
+            tables={
+                "rejected": found["RejectedTableName"],
+                "ledger": found["LedgerTableName"],
+                "acquisitions": found["AcquisitionTableName"],
+            },
+            secrets={
+                "braze": found["BrazeSecretName"],
+                "outgrow": found["OutgrowSecretName"],
+                "quikly": found["QuiklySecretName"],
+                "quikly_api": found["QuiklyApiSecretName"],
+            },
             functions={
                 "outgrow_ingest": found["OutgrowIngestFunctionName"],
+                "quikly_acquisition_api": found["QuiklyAcquisitionApiFunctionName"],
+                "quikly_acquisition_worker": found["QuiklyAcquisitionWorkerFunctionName"],
+                "quikly_acquisition_sweep": found["QuiklyAcquisitionSweepFunctionName"],
                 "braze_delivery": found["BrazeDeliveryFunctionName"],
             },
             log_groups={
                 "door": f"/{name}/door",
                 "outgrow_ingest": f"/{name}/outgrow-ingest",
+                "quikly_acquisition_api": f"/{name}/quikly-acquisition-api",
+                "quikly_acquisition_worker": f"/{name}/quikly-acquisition-worker",
+                "quikly_acquisition_sweep": f"/{name}/quikly-acquisition-sweep",
                 "braze_delivery": f"/{name}/braze-delivery",
             },
             aws_endpoint_url=endpoint_url,
@@ -136,21 +165,23 @@ def probe(stack: StackFile) -> None:
     Raises:
         DeploymentError: One did not answer as it should.
     """
-    posted = requests.post(f"{stack.api_url}/outgrow", timeout=PROBE_SECONDS, proxies=_NO_PROXIES)
-    if posted.status_code != HTTPStatus.UNAUTHORIZED:
-        raise DeploymentError(f"outgrow_ingest answered {posted.status_code}: {posted.text[:500]}")
-    invoked = (
-        stack.session()
-        .client("lambda", **stack.client_options())
-        .invoke(
-            FunctionName=stack.functions["braze_delivery"],
-            Qualifier="live",
-            Payload=b'{"Records": []}',
+    for function, route in (
+        ("outgrow_ingest", "outgrow"),
+        ("quikly_acquisition_api", "quikly/acquisitions"),
+    ):
+        posted = requests.post(
+            f"{stack.api_url}/{route}", timeout=PROBE_SECONDS, proxies=_NO_PROXIES
         )
-    )
-    if "FunctionError" in invoked:
-        answer = invoked["Payload"].read().decode()
-        raise DeploymentError(f"braze_delivery failed: {answer[:500]}")
+        if posted.status_code != HTTPStatus.UNAUTHORIZED:
+            raise DeploymentError(f"{function} answered {posted.status_code}: {posted.text[:500]}")
+    client = stack.session().client("lambda", **stack.client_options())
+    for function in ("braze_delivery", "quikly_acquisition_worker", "quikly_acquisition_sweep"):
+        invoked = client.invoke(
+            FunctionName=stack.functions[function], Qualifier="live", Payload=b'{"Records": []}'
+        )
+        if "FunctionError" in invoked:
+            answer = invoked["Payload"].read().decode()
+            raise DeploymentError(f"{function} failed: {answer[:500]}")
 
 
 def stack_name() -> str:

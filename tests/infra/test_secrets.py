@@ -7,29 +7,42 @@ import re
 import string
 from typing import TYPE_CHECKING
 
+import pytest
+
 from braze_bridge.settings import SecretPair
 from ops.secrets import secret_id
 from tests.infra.template import STACK
 
 if TYPE_CHECKING:
+    from ops.secrets import SecretName
     from tests.infra.template import Template
 
 
-def test_the_braze_key_is_created_empty(template: Template) -> None:
+@pytest.mark.parametrize(
+    ("resource", "name"), [("BrazeSecret", "braze"), ("QuiklyApiSecret", "quikly-api")]
+)
+def test_a_key_of_theirs_is_created_empty(
+    template: Template, resource: str, name: SecretName
+) -> None:
     """A person sets it once; until then nothing is accepted in its place."""
-    secret = template.properties("BrazeSecret")
+    secret = template.properties(resource)
 
-    assert secret["Name"] == secret_id(STACK, "braze")
+    assert secret["Name"] == secret_id(STACK, name)
     assert SecretPair.model_validate_json(secret["SecretString"]).accepted == ()
 
 
-def test_a_partner_s_token_is_generated(template: Template) -> None:
+@pytest.mark.parametrize(
+    ("resource", "name"), [("OutgrowSecret", "outgrow"), ("QuiklySecret", "quikly")]
+)
+def test_a_partner_s_token_is_generated(
+    template: Template, resource: str, name: SecretName
+) -> None:
     """It is long, it needs no escaping in a header or a URL, and nobody ever chose it."""
-    secret = template.properties("OutgrowSecret")
+    secret = template.properties(resource)
     rule = secret["GenerateSecretString"]
     made = {**json.loads(rule["SecretStringTemplate"]), rule["GenerateStringKey"]: "generated"}
 
-    assert secret["Name"] == secret_id(STACK, "outgrow")
+    assert secret["Name"] == secret_id(STACK, name)
     assert "SecretString" not in secret
     assert SecretPair.model_validate(made).accepted == ("generated",)
     assert rule["PasswordLength"] >= 40
@@ -45,6 +58,11 @@ def test_functions_are_given_names_and_no_secret(template: Template) -> None:
     ingest = template.properties("OutgrowIngestFunction")["Environment"]["Variables"]
     assert delivery["BRAZE_SECRET"] == secret_id(STACK, "braze")
     assert ingest["PARTNER_SECRET"] == secret_id(STACK, "outgrow")
+    api = template.properties("QuiklyAcquisitionApiFunction")["Environment"]["Variables"]
+    worker = template.properties("QuiklyAcquisitionWorkerFunction")["Environment"]["Variables"]
+    assert api["PARTNER_SECRET"] == secret_id(STACK, "quikly")
+    assert worker["BRAZE_SECRET"] == secret_id(STACK, "braze")
+    assert worker["QUIKLY_API_SECRET"] == secret_id(STACK, "quikly-api")
 
 
 def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
@@ -54,3 +72,5 @@ def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
     assert "resolve:" not in json.dumps(outputs)
     assert outputs["BrazeSecretName"]["Value"] == secret_id(STACK, "braze")
     assert outputs["OutgrowSecretName"]["Value"] == secret_id(STACK, "outgrow")
+    assert outputs["QuiklySecretName"]["Value"] == secret_id(STACK, "quikly")
+    assert outputs["QuiklyApiSecretName"]["Value"] == secret_id(STACK, "quikly-api")
