@@ -23,6 +23,9 @@ GRACE: Final = timedelta(seconds=60)
 the queue is then made a second time, which costs little: the first that is taken makes the other
 one old."""
 
+REQUEUED: Final = timedelta(minutes=5)
+"""How long after the sweep made a message it waits before it makes another."""
+
 KNOWN_RETENTION: Final = timedelta(days=7)
 """How long a person found or made at Braze is not looked up again. A profile deleted or merged at
 Braze meanwhile is missed by what goes to it; a year of saved look-ups is not worth more of that."""
@@ -105,11 +108,11 @@ class AcquisitionRecords(Protocol):
         """One record, if there is one and its time is not over."""
         ...
 
-    def load(self, ids: Collection[str]) -> Mapping[str, AcquisitionRecord]:
-        """Many records; those that do not exist, or cannot be read this time, are left out.
+    def load(self, ids: Collection[str]) -> Mapping[str, AcquisitionRecord | None]:
+        """Many records.
 
-        Raises:
-            RecordsUnavailableError: None could be read.
+        Returns:
+            By id; ``None`` for one that does not exist. What cannot be read this time is left out.
         """
         ...
 
