@@ -41,8 +41,8 @@ class EventCase:
 
     @property
     def is_good(self) -> bool:
-        """Whether it becomes a job."""
-        return bool(self.expect["status"] == 200)
+        """Whether it becomes a job, or an acquisition."""
+        return self.expect["status"] in {200, 202}
 
     def sent_headers(self, token: str) -> dict[str, str]:
         """The headers to post it with, where ``token`` is the right one."""
@@ -55,9 +55,9 @@ class EventCase:
         return self.body if isinstance(self.body, bytes) else self.body.encode()
 
 
-def event_cases(partner: str) -> list[EventCase]:
-    """Every case of a partner, by name."""
-    return [_case(path) for path in sorted((EVENTS / partner).glob("*.json"))]
+def event_cases(partner: str, names: str = "*") -> list[EventCase]:
+    """Every case of a partner, or those whose names match a pattern, by name."""
+    return [_case(path) for path in sorted((EVENTS / partner).glob(f"{names}.json"))]
 
 
 def _case(path: Path) -> EventCase:

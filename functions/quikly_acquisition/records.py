@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -69,7 +69,7 @@ class Known(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     kind: Literal["external_id", "braze_id", "user_alias", "email", "phone"]
-    value: Annotated[str, Field(repr=False)] | None = None
+    value: str | None = Field(default=None, repr=False)
     label: str | None = None
     phone: str | None = None
     written_at: AwareDatetime | None = None
