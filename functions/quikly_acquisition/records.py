@@ -54,12 +54,11 @@ class Begun(NamedTuple):
 class Known(BaseModel):
     """Whom we found or made at Braze lately, under an address.
 
-    The address itself is not in it; an alias is named by its label alone, since its name is the
-    address.
+    The address itself is not in it: an alias made here has it as its name.
 
     Attributes:
         kind: Of the identifier.
-        value: The identifier; ``None`` for an alias, an e-mail or a phone: the address is it.
+        value: The identifier; ``None`` where it is the address.
         label: Of an alias.
         phone: Keyed hash of the phone number on the profile, where there is one that we know of.
         written_at: When we made the profile or wrote a number to it.
