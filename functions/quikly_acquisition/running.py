@@ -94,6 +94,7 @@ class BatchResult:
         resumed: Records found in the middle of a credit.
         overtaken: Changes that were not stored, since somebody else's were.
         unqueued: Messages that the queue did not take: the sweep makes them.
+        oldest_wait: Seconds for which the step had been due that was due longest.
         figures: What was done at Braze and Quikly.
     """
 
@@ -105,6 +106,7 @@ class BatchResult:
     resumed: int = 0
     overtaken: int = 0
     unqueued: int = 0
+    oldest_wait: float = 0.0
     figures: Figures = field(default_factory=Figures)
 
     def count(self, state: State) -> int:
@@ -191,6 +193,9 @@ class _Batch:
                 self._result.stale += 1
             else:
                 current[id_] = record
+        now = self._world.clock.now()
+        waits = [(now - record.due_at).total_seconds() for record in current.values()]
+        self._result.oldest_wait = max(waits, default=0.0)
         return current
 
     def _resumed(self, records: dict[str, AcquisitionRecord]) -> dict[str, AcquisitionRecord]:
@@ -309,7 +314,8 @@ def summary(result: BatchResult) -> Mapping[str, object]:
         **{state.value: result.count(state) for state in states},
         "requests": figures.requests,
         "look_ups": figures.look_ups,
-        "created": figures.created,
+        "profiles_created": figures.created,  # "created" is a log record's own
+        "oldest_wait": round(result.oldest_wait, 1),
         "rate_limited": figures.rate_limited,
         "key_refused": figures.key_refused,
         "quikly_key_refused": figures.quikly_key_refused,

@@ -159,6 +159,7 @@ def report(result: BatchResult, meter: Meter, log: Logger) -> None:
     meter.add(Metric.ACQUISITIONS_FAILED, result.count(State.FAILED))
     meter.add(Metric.ACQUISITIONS_EXPIRED, result.count(State.EXPIRED))
     meter.add(Metric.ACQUISITIONS_RESUMED, result.resumed)
+    meter.add(Metric.OLDEST_WAIT, max(result.oldest_wait, 0.0))
     meter.add(Metric.PROFILES_CREATED, figures.created)
     meter.add(Metric.PROFILE_LOOK_UPS, figures.look_ups)
     meter.add(Metric.BRAZE_REQUESTS, figures.requests)

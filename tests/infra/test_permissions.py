@@ -40,7 +40,6 @@ ALLOWED: dict[str, dict[str, Any]] = {
     "QuiklyAcquisitionWorkerRole": {
         "sqs:ReceiveMessage": {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
         "sqs:DeleteMessage": {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
-        "sqs:ChangeMessageVisibility": {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
         "sqs:GetQueueAttributes": {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
         "sqs:SendMessage": [
             {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
@@ -66,7 +65,7 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "xray:PutTelemetryRecords": "*",
     },
     "QuiklyAcquisitionSweepRole": {
-        "dynamodb:Query": {"Fn::Sub": "${AcquisitionTable.Arn}/index/by_due"},
+        "dynamodb:Query": "${AcquisitionTable.Arn}/index/by_due",
         "dynamodb:UpdateItem": {"Fn::GetAtt": ["AcquisitionTable", "Arn"]},
         "sqs:SendMessage": {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
         "logs:CreateLogStream": {"Fn::GetAtt": ["QuiklyAcquisitionSweepLogGroup", "Arn"]},
