@@ -159,6 +159,7 @@ class AcquisitionRecord(_Kept):
         reason: Why it failed; a stable word.
         version: Counts the changes: who changes a record names the version it read.
         attempts: How often the present step was tried in vain.
+        lost_credits: How often Quikly was told and its answer was lost.
         polls: How often a present wait looked and did not see ``Subscribed``.
         created_at: Of the request.
         give_up_at: After this, trouble is no longer waited out.
@@ -185,6 +186,7 @@ class AcquisitionRecord(_Kept):
     version: Annotated[int, Field(ge=1)] = 1
     due_at: AwareDatetime
     attempts: Annotated[int, Field(ge=0)] = 0
+    lost_credits: Annotated[int, Field(ge=0)] = 0
     polls: Annotated[int, Field(ge=0)] = 0
     created_at: AwareDatetime
     expires_at: AwareDatetime

@@ -222,6 +222,7 @@ class Performance:
         self._seen: dict[str, Observation] = {}
         self._learnt: dict[PersonKey, Known] = {}
         self._suspects: dict[str, str] = {}
+        self._any_written = False
 
     def run(
         self, actions: Mapping[str, Action], records: Mapping[str, AcquisitionRecord]
@@ -371,7 +372,7 @@ class Performance:
             return self._world.braze.track(request, timeout=timeout)
 
         def read(answer: TrackResponse) -> Mapping[str, Observation]:
-            self._suspects.clear()
+            self._any_written = True
             refused = self._named(ids, answer)
             for id_ in ids:
                 if id_ not in refused:
@@ -413,7 +414,9 @@ class Performance:
 
     def _judge_suspects(self) -> None:
         """Profiles refused alone and for no stated reason: theirs, or ours where all are."""
-        if len(self._suspects) >= ALIKE_REFUSALS and len(set(self._suspects.values())) == 1:
+        texts = set(self._suspects.values())
+        alike = len(self._suspects) >= ALIKE_REFUSALS and len(texts) == 1
+        if alike and not self._any_written:
             until = self._world.clock.now() + timedelta(seconds=CLOSING_SECONDS)
             self._close(EndpointFamily.TRACK, Closing("family", until, "requests_refused"))
             self._seen |= dict.fromkeys(self._suspects, Held(until, "requests_refused"))

@@ -69,6 +69,10 @@ FIRST_SPREAD: Final = 2.0
 LONGEST_SPREAD: Final = 600.0
 """Seconds over which those who wait for one gate are spread after it opens."""
 
+MAX_LOST_CREDITS: Final = 20
+"""So often Quikly is told again after its answer was lost: for about two hours, each later than the
+one before. An address that takes calls and never answers must not be told for a week."""
+
 STATUS_ROUTE: Final = "status_route"
 QUIKLY: Final = "quikly"
 
@@ -589,9 +593,12 @@ class _Turn:
 
     def _credit_unknown(self, detail: str) -> AcquisitionRecord:
         self._note_once("credit_outcome_unknown", detail)
-        if self._terms.on_unknown_outcome == "park":
+        lost = self._record.lost_credits + 1
+        if self._terms.on_unknown_outcome == "park" or lost > MAX_LOST_CREDITS:
             return self._failed("credit_unknown", None)
-        return self._again(TryAgain(detail), is_noted=True)
+        return self._again(TryAgain(detail), is_noted=True).model_copy(
+            update={"lost_credits": lost}
+        )
 
     # -- trouble -----------------------------------------------------------------------------
 
