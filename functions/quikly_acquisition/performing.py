@@ -57,6 +57,7 @@ from quikly_acquisition.workflow import (
     Observation,
     Performed,
     PersonFound,
+    Proceed,
     ReadStatus,
     Refused,
     SendJob,
@@ -239,7 +240,8 @@ class Performance:
         by_kind: dict[type[Action], dict[str, Any]] = {}
         for id_, action in actions.items():
             by_kind.setdefault(type(action), {})[id_] = action
-        self._seen |= dict.fromkeys(by_kind.get(BeginCredit, ()), Performed())
+        for kind in (BeginCredit, Proceed):
+            self._seen |= dict.fromkeys(by_kind.get(kind, ()), Performed())
         self._statuses(by_kind.get(ReadStatus, {}))
         self._look_ups(by_kind.get(LookUp, {}), records)
         self._profiles(by_kind.get(WriteProfile, {}), records)

@@ -160,6 +160,11 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
+class Proceed:
+    """Nothing to do in this step: the configuration has changed since it was decided on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing before this time."""
 
@@ -172,7 +177,16 @@ class Done:
 
 
 Action: TypeAlias = (
-    ReadStatus | LookUp | WriteProfile | SendJob | Subscribe | BeginCredit | Credit | Wait | Done
+    ReadStatus
+    | LookUp
+    | WriteProfile
+    | SendJob
+    | Subscribe
+    | BeginCredit
+    | Credit
+    | Proceed
+    | Wait
+    | Done
 )
 
 # -- observations ------------------------------------------------------------------------------
@@ -287,7 +301,7 @@ Observation: TypeAlias = (
 # -- what next ---------------------------------------------------------------------------------
 
 
-def next_action(  # noqa: C901, PLR0911 - one branch a step, and nothing else
+def next_action(  # noqa: C901, PLR0911, PLR0912 - one branch a step, and nothing else
     record: AcquisitionRecord, rule: AcquisitionRule, now: datetime
 ) -> Action:
     """What a record needs now.
@@ -310,7 +324,10 @@ def next_action(  # noqa: C901, PLR0911 - one branch a step, and nothing else
         case Step.WRITE_PROFILE:
             return _write(record, rule)
         case Step.TELL_PARTICIPATION:
-            return SendJob(_job(record, now, "", *_participation(record, rule)))
+            attributes, event = _participation(record, rule)
+            if not attributes and event is None:
+                return Proceed()
+            return SendJob(_job(record, now, "", attributes, event))
         case Step.SUBSCRIBE:
             return Subscribe(group, phone)
         case Step.ASK_OPT_IN if rule.opt_in_event is not None:
@@ -327,9 +344,17 @@ def next_action(  # noqa: C901, PLR0911 - one branch a step, and nothing else
 
 
 def _step(record: AcquisitionRecord, rule: AcquisitionRule) -> Step:
-    """The step as this rule has it: where nobody is looked up, profiles are written at once."""
-    is_look_up = record.step is Step.LOOK_UP
-    return Step.WRITE_PROFILE if is_look_up and rule.lookup == "none" else record.step
+    """The step as the rule has it now, which may be another than when the step was decided on.
+
+    Where nobody is looked up, profiles are written at once; a double opt-in is never passed over.
+    """
+    match record.step:
+        case Step.LOOK_UP if rule.lookup == "none":
+            return Step.WRITE_PROFILE
+        case Step.SUBSCRIBE | Step.ASK_OPT_IN:
+            return Step.SUBSCRIBE if rule.double_opt_in == "none" else Step.ASK_OPT_IN
+        case step:
+            return step
 
 
 def _write(record: AcquisitionRecord, rule: AcquisitionRule) -> WriteProfile:
@@ -607,7 +632,7 @@ class _Turn:
         wait = max((until - self._now).total_seconds(), 0.0)
         # Later and later, so that those who wait for one gate do not all come when it opens.
         spread = min(max(wait, FIRST_SPREAD) * (self._record.attempts + 1), LONGEST_SPREAD)
-        return self._later(wait + spread * self._jitter, "gave_up")
+        return self._later(wait + spread * (0.25 + 0.75 * self._jitter), "gave_up")
 
     def _again(self, trouble: TryAgain, *, is_noted: bool = False) -> AcquisitionRecord:
         if not is_noted:
