@@ -26,6 +26,7 @@ class EventCase:
         token: Whether the right token, a wrong one or none is sent.
         headers: The content type, and whatever else the file gives.
         expect: As in the file.
+        answers_opt_in: Group and number of a double opt-in that the person answers.
         is_for_the_function_only: It shows what the function makes of it; API Gateway, or the local
             engine in its place, answers or alters such a request before the function sees it.
     """
@@ -37,6 +38,7 @@ class EventCase:
     token: Literal["valid", "wrong", "none"]
     headers: dict[str, str]
     expect: dict[str, Any]
+    answers_opt_in: dict[str, str] | None = None
     is_for_the_function_only: bool = False
 
     @property
@@ -70,6 +72,7 @@ def _case(path: Path) -> EventCase:
         token=case.get("token", "valid"),
         headers=case.get("headers", {}),
         expect=case["expect"],
+        answers_opt_in=case.get("answers_opt_in"),
         is_for_the_function_only=case.get("function_only", False),
     )
 
