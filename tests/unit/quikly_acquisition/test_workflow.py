@@ -235,20 +235,19 @@ def test_a_step_done_twice_from_the_same_record_means_the_same(
 
 
 @pytest.mark.parametrize(
-    ("scope", "changed", "step", "action"),
+    ("rule", "step", "action"),
     [
-        ("texts", {"double_opt_in": "braze"}, Step.SUBSCRIBE, Subscribe),
-        ("asked", {"double_opt_in": "none"}, Step.ASK_OPT_IN, Subscribe),
-        ("texts", {"participation_event": None}, Step.TELL_PARTICIPATION, Proceed),
-        ("asked-by-event", {}, Step.ASK_OPT_IN, SendJob),
+        (RULES["texts"]._replace(double_opt_in="braze"), Step.SUBSCRIBE, Subscribe),
+        (RULES["asked"]._replace(double_opt_in="none"), Step.ASK_OPT_IN, Subscribe),
+        (RULES["texts"]._replace(participation_event=None), Step.TELL_PARTICIPATION, Proceed),
+        (RULES["asked-by-event"], Step.ASK_OPT_IN, SendJob),
     ],
 )
 def test_a_configuration_changed_on_the_way_holds_from_there(
-    scope: str, changed: dict[str, object], step: Step, action: type[Action]
+    rule: AcquisitionRule, step: Step, action: type[Action]
 ) -> None:
     """A double opt-in switched on is not passed over, and nothing empty is sent."""
-    rule = RULES[scope]._replace(**changed)
-    one = record(scope).model_copy(
+    one = record(rule.q_scope).model_copy(
         update={
             "step": step,
             "profile": Profile(kind="external_id", value="ada"),
