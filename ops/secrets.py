@@ -12,12 +12,14 @@ from ops.aws_errors import cause_of
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
-SecretName = Literal["braze", "outgrow", "iterate"]
+SecretName = Literal["braze", "outgrow", "iterate", "quikly", "quikly-api"]
 
 PATHS: Final[dict[SecretName, str]] = {
     "braze": "braze",
     "outgrow": "partner/outgrow",
     "iterate": "partner/iterate",
+    "quikly": "partner/quikly",
+    "quikly-api": "quikly-api",
 }
 """Where each secret lies below the stack's name."""
 
@@ -34,7 +36,7 @@ def secret_id(stack: str, name: SecretName) -> str:
 def set_current(client: SecretsManagerClient, stack: str, name: SecretName, value: str) -> None:
     """Make a value the current one.
 
-    The Braze key keeps no ``previous``: only one key is ever sent. Functions read the new value
+    A key keeps no ``previous``: only one is ever sent. Functions read the new value
     within five minutes; where Braze refused the old one, at their next try, in at most 15 minutes.
 
     Args:

@@ -1,6 +1,6 @@
 """``make demo``: the sample events through the real API of a local stack, and what became of them.
 
-Exits with 1 if an answer or a profile is not what the event's file says it should be.
+Exits with 1 if an answer, an acquisition or a profile is not what the event's file says.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import requests
 from rich.console import Console
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
 
     from sandbox.stack.stack_file import StackFile
 
-PARTNERS: Final = ("outgrow", "iterate")
-ARRIVAL_SECONDS: Final = 30
+SAMPLES: Final = (("outgrow", "*"), ("iterate", "*"), ("quikly", "acquisition*"))
+"""The folders under ``events/``, and which of their files."""
+
+ACQUISITIONS: Final = "/quikly/acquisitions"
+ARRIVAL_SECONDS: Final = 40
 CALL_SECONDS: Final = 30
 GLIMPSE: Final = 40
 """Characters of a long text that the tables show."""
@@ -79,30 +84,116 @@ def prepared(stack: StackFile, case: EventCase) -> EventCase:
     return case.about(str(found["braze_id"]))
 
 
-def post(stack: StackFile, case: EventCase) -> str | None:
-    """Post one event.
+class Posted(NamedTuple):
+    """An event that was posted.
 
-    Returns:
-        What is wrong with the answer, or ``None``.
+    Attributes:
+        case: The event.
+        status: Of the answer.
+        acquisition_id: Where it began an acquisition.
     """
-    token = stack.tokens[case.path.strip("/").split("/")[0]]
+
+    case: EventCase
+    status: int
+    acquisition_id: str | None = None
+
+    @property
+    def complaint(self) -> str | None:
+        """What is wrong with the answer."""
+        if self.status == self.case.expect["status"]:
+            return None
+        return f"{self.case.name}: answered {self.status}, not {self.case.expect['status']}"
+
+
+def post(stack: StackFile, case: EventCase) -> Posted:
+    """Post one event."""
     answer = requests.post(
         stack.api_url + case.path,
         data=case.sent_bytes(),
-        headers=case.sent_headers(token),
+        headers=case.sent_headers(_token(stack, case.path)),
         timeout=CALL_SECONDS,
     )
-    if answer.status_code != case.expect["status"]:
-        return f"{case.name}: answered {answer.status_code}, not {case.expect['status']}"
-    return None
+    is_begun = case.path == ACQUISITIONS and answer.status_code == HTTPStatus.ACCEPTED
+    acquisition_id = answer.json()["acquisition_id"] if is_begun else None
+    return Posted(case, answer.status_code, acquisition_id)
+
+
+def _token(stack: StackFile, path: str) -> str:
+    return stack.tokens[path.strip("/").split("/")[0]]
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """An acquisition, as the status route tells it.
+
+    Attributes:
+        case: The event that began it.
+        state: Where it is now.
+        steps: What happened, in order.
+        credits: What Quikly was told of this person.
+    """
+
+    case: EventCase
+    state: str
+    steps: tuple[str, ...]
+    credits: tuple[Mapping[str, Any], ...]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it is where it should come to rest, and Quikly was told so, once or not."""
+        expected = self.case.expect
+        told = (expected["credit"],) if "credit" in expected else ()
+        return (self.state, self.credits) == (expected["state"], told)
+
+
+def acquisitions(stack: StackFile, posted: Iterable[Posted]) -> list[Acquisition]:
+    """Ask for each acquisition; whoever is asked for a double opt-in answers the prompt."""
+    told = _get(stack, "quikly")["calls"]
+    bodies = [json.loads(call["body"]) for call in told if call["status"] == HTTPStatus.OK]
+    found = []
+    for case, _, acquisition_id in posted:
+        if acquisition_id is None:
+            continue
+        answer = requests.get(
+            f"{stack.api_url}{ACQUISITIONS}/{acquisition_id}",
+            headers={"Authorization": f"Bearer {_token(stack, ACQUISITIONS)}"},
+            timeout=CALL_SECONDS,
+        )
+        answer.raise_for_status()
+        story = answer.json()
+        if story["state"] == "awaiting_opt_in" and case.answers_opt_in is not None:
+            # Refused as long as Braze has not asked yet.
+            requests.post(
+                f"{stack.braze_url}/_sandbox/double_opt_in",
+                json=case.answers_opt_in,
+                timeout=CALL_SECONDS,
+            )
+        person = case.expect.get("credit", {})
+        found.append(
+            Acquisition(
+                case,
+                story["state"],
+                tuple(entry["step"] for entry in story["history"]),
+                tuple(body for body in bodies if _is_of(body, person)),
+            )
+        )
+    return found
+
+
+def _is_of(body: Mapping[str, Any], person: Mapping[str, Any]) -> bool:
+    return all(body.get(key) == person.get(key) for key in ("q_scope", "email", "phone"))
 
 
 def profiles(stack: StackFile) -> list[Profile]:
     """Every profile of the stand-in Braze."""
-    answer = requests.get(f"{stack.braze_url}/_sandbox/profiles", timeout=CALL_SECONDS)
-    answer.raise_for_status()
-    found: list[Profile] = answer.json()
+    found: list[Profile] = _get(stack, "profiles")
     return found
+
+
+def _get(stack: StackFile, route: str) -> Any:  # noqa: ANN401 - whatever the control route tells
+    answer = requests.get(f"{stack.braze_url}/_sandbox/{route}", timeout=CALL_SECONDS)
+    answer.raise_for_status()
+    return answer.json()
 
 
 def rows(cases: Iterable[EventCase], found: Sequence[Profile]) -> list[Row]:
@@ -118,7 +209,9 @@ def rows(cases: Iterable[EventCase], found: Sequence[Profile]) -> list[Row]:
 
 def _value(user: Mapping[str, Any]) -> str:
     value = next(iter(user.values()))
-    return ":".join(value.values()) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return f"{value['alias_label']}:{value['alias_name']}"
+    return str(value)
 
 
 def _find(found: Sequence[Profile], user: Mapping[str, Any]) -> Profile:
@@ -135,13 +228,38 @@ def _attribute(profile: Profile, name: str) -> object:
     return profile.get("custom_attributes", {}).get(name, profile.get(name))
 
 
-def arrived(stack: StackFile, cases: Sequence[EventCase], seconds: float) -> list[Row]:
-    """Wait until every profile is right, or so many seconds have passed."""
+class Outcome(NamedTuple):
+    """What became of the events.
+
+    Attributes:
+        rows: Attribute by attribute.
+        acquisitions: One by one.
+        strays: What is at Braze and should not be, or not yet what it should be.
+    """
+
+    rows: list[Row]
+    acquisitions: list[Acquisition]
+    strays: list[str]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all of it is as the files say."""
+        rows_are_right = all(row.is_right for row in self.rows)
+        return (
+            rows_are_right and all(each.is_right for each in self.acquisitions) and not self.strays
+        )
+
+
+def arrived(stack: StackFile, posted: Sequence[Posted], seconds: float) -> Outcome:
+    """Wait until everything is right, or so many seconds have passed."""
     end = time.monotonic() + seconds
+    good = [each.case for each in posted if each.case.is_good]
     while True:
-        table = rows(cases, profiles(stack))
-        if all(row.is_right for row in table) or time.monotonic() > end:
-            return table
+        begun = acquisitions(stack, posted)
+        found = profiles(stack)
+        outcome = Outcome(rows(good, found), begun, strays(good, found))
+        if outcome.is_right or time.monotonic() > end:
+            return outcome
         time.sleep(0.2)
 
 
@@ -162,6 +280,9 @@ def strays(cases: Iterable[EventCase], found: Sequence[Profile]) -> list[str]:
         ]
         if events != case.expect.get("events", []):
             wrong.append(f"{case.name}: {len(events)} event(s), or not as expected")
+        groups = {group["id"]: group["status"] for group in profile.get("subscription_groups", ())}
+        if groups != case.expect.get("subscriptions", {}):
+            wrong.append(f"{case.name}: subscriptions are not as expected")
     return wrong
 
 
@@ -212,6 +333,23 @@ def show_events(cases: Iterable[EventCase], found: Sequence[Profile], console: C
     console.print(drawn, soft_wrap=not console.is_terminal)
 
 
+def show_acquisitions(begun: Sequence[Acquisition], console: Console) -> None:
+    """Print each acquisition's way."""
+    drawn = Table(title="Quikly acquisitions", title_justify="left")
+    for heading in ("scope", "person", "state", "Quikly told", "steps", ""):
+        drawn.add_column(heading, no_wrap=True)
+    for each in begun:
+        drawn.add_row(
+            json.loads(each.case.body)["q_scope"],
+            _value(each.case.expect["user"]),
+            each.state,
+            "once" if len(each.credits) == 1 else f"{len(each.credits)} times",
+            " > ".join(step for step, _ in groupby(each.steps)),
+            "ok" if each.is_right else f"WRONG: {each.case.expect['state']}",
+        )
+    console.print(drawn, soft_wrap=not console.is_terminal)
+
+
 def wide_console() -> Console:
     """A console that, where nobody's terminal is, folds and cuts nothing."""
     return Console() if sys.stdout.isatty() else Console(width=1000)
@@ -230,26 +368,35 @@ def demonstrate(stack: StackFile, console: Console, seconds: float = ARRIVAL_SEC
     """
     cases = [
         prepared(stack, case)
-        for partner in PARTNERS
-        for case in event_cases(partner)
+        for partner, names in SAMPLES
+        for case in event_cases(partner, names)
         if not case.is_for_the_function_only
     ]
-    wrong = [complaint for case in cases if (complaint := post(stack, case)) is not None]
+    posted = [post(stack, case) for case in cases]
+    wrong = [each.complaint for each in posted if each.complaint is not None]
     good = [case for case in cases if case.is_good]
     ignored = [case for case in cases if "ignored" in case.expect]
     console.print(
         f"Posted {len(cases)} sample events: {len(good)} good ones, {len(ignored)} to be ignored, "
         f"{len(cases) - len(good) - len(ignored)} that must be refused"
     )
-    table = arrived(stack, good, seconds)
-    show(table, console)
+    outcome = arrived(stack, posted, seconds)
+    show(outcome.rows, console)
     show_events(good, profiles(stack), console)
-    wrong += [f"{row.person}: {row.name} is not as expected" for row in table if not row.is_right]
-    wrong += strays(good, profiles(stack))
+    show_acquisitions(outcome.acquisitions, console)
+    wrong += [
+        f"{row.person}: {row.name} is not as expected" for row in outcome.rows if not row.is_right
+    ]
+    wrong += [
+        f"{each.case.name}: the acquisition is {each.state}, or not credited as expected"
+        for each in outcome.acquisitions
+        if not each.is_right
+    ]
+    wrong += outcome.strays
     for complaint in wrong:
         console.print(complaint)
     if not wrong:
-        console.print("Every answer and every profile is as it should be.")
+        console.print("Every answer, every acquisition and every profile is as it should be.")
     return len(wrong)
 
 

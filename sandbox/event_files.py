@@ -28,6 +28,7 @@ class EventCase:
         expect: As in the file.
         profile: The external id of a profile that Braze knows before, as in the file. Where the
             event names a person by ``braze_id``, it is this profile's, which only Braze can tell.
+        answers_opt_in: Group and number of a double opt-in that the person answers.
         is_for_the_function_only: It shows what the function makes of it; API Gateway, or the local
             engine in its place, answers or alters such a request before the function sees it.
     """
@@ -40,11 +41,12 @@ class EventCase:
     headers: dict[str, str]
     expect: dict[str, Any]
     profile: dict[str, str] | None = None
+    answers_opt_in: dict[str, str] | None = None
     is_for_the_function_only: bool = False
 
     @property
     def is_good(self) -> bool:
-        """Whether it becomes a job: some are answered 200 and forgotten."""
+        """Whether it becomes a job or an acquisition: some are answered 200 and forgotten."""
         return "user" in self.expect
 
     def about(self, braze_id: str) -> EventCase:
@@ -64,9 +66,9 @@ class EventCase:
         return self.body if isinstance(self.body, bytes) else self.body.encode()
 
 
-def event_cases(partner: str) -> list[EventCase]:
-    """Every case of a partner, by name."""
-    return [_case(path) for path in sorted((EVENTS / partner).glob("*.json"))]
+def event_cases(partner: str, names: str = "*") -> list[EventCase]:
+    """Every case of a partner, or those whose names match a pattern, by name."""
+    return [_case(path) for path in sorted((EVENTS / partner).glob(f"{names}.json"))]
 
 
 def _case(path: Path) -> EventCase:
@@ -80,6 +82,7 @@ def _case(path: Path) -> EventCase:
         headers=case.get("headers", {}),
         expect=case["expect"],
         profile=case.get("profile"),
+        answers_opt_in=case.get("answers_opt_in"),
         is_for_the_function_only=case.get("function_only", False),
     )
 

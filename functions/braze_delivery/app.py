@@ -10,8 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from braze_bridge import aws_clients
+from braze_bridge.api_keys import braze_key
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
-from braze_bridge.braze.errors import AuthenticationError
 from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
@@ -25,7 +25,6 @@ from braze_bridge.settings import (
     DeliverySettings,
     SecretsManagerSource,
     SecretSource,
-    SecretUnavailableError,
     load_settings,
 )
 from braze_delivery.delivery import (
@@ -38,7 +37,7 @@ from braze_delivery.delivery import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from aws_lambda_powertools import Logger
 
@@ -67,21 +66,6 @@ class Dependencies:
     secret: SecretSource
     meter: Meter
     log: Logger
-
-
-def braze_key(secret: SecretSource) -> Callable[[], str]:
-    """A way to the key that fails as Braze would: without a key, nothing can be delivered."""
-
-    def key() -> str:
-        try:
-            current = secret.get().current
-        except SecretUnavailableError:
-            raise AuthenticationError("the Braze key could not be read") from None
-        if not current:
-            raise AuthenticationError("no Braze key is set")
-        return current
-
-    return key
 
 
 @cache

@@ -110,7 +110,11 @@ def default_settings(key: str) -> Settings:
     return Settings(
         keys={key: ["*"]},
         subscription_groups={
-            group.group_id: GroupSettings(channel=group.channel, double_opt_in=group.double_opt_in)
+            group.group_id: GroupSettings(
+                channel=group.channel,
+                double_opt_in=group.double_opt_in,
+                opt_in_event=group.opt_in_event,
+            )
             for group in DEMO_GROUPS
         },
     )

@@ -38,7 +38,7 @@ class Group:
 
 DEMO_GROUPS = (
     Group("demo-sms-group", "sms"),
-    Group("demo-sms-doi-group", "sms", double_opt_in=True),
+    Group("demo-sms-doi-group", "sms", double_opt_in=True, opt_in_event="quikly_sms_opt_in"),
     Group("demo-email-group", "email"),
 )
 """The groups of the demo activations, there after every reset."""

@@ -32,8 +32,26 @@ BUILD_SECONDS: Final = 300
 DEPLOY_SECONDS: Final = 180
 PROBE_SECONDS: Final = 60
 
-_PARTNER_SECRETS: Final = {"outgrow": "OutgrowSecretName", "iterate": "IterateSecretName"}
+_PARTNER_SECRETS: Final = {
+    "outgrow": "OutgrowSecretName",
+    "iterate": "IterateSecretName",
+    "quikly": "QuiklySecretName",
+}
 """The template's output with the name of each partner's secret."""
+
+_ROUTES: Final = {
+    "outgrow_ingest": "outgrow",
+    "iterate_responses": "iterate",
+    "quikly_acquisition_api": "quikly/acquisitions",
+}
+"""What answers 401 to a call without a token, as soon as it runs."""
+
+_BEHIND_THE_DOOR: Final = (
+    "braze_delivery",
+    "quikly_acquisition_worker",
+    "quikly_acquisition_sweep",
+)
+"""What can be called with nothing to do."""
 
 _NO_PROXIES: Final = {"http": ""}
 """A proxy set in the environment cannot reach this machine's loopback."""
@@ -72,6 +90,7 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
     """
     parameters = {
         "BrazeEndpoint": braze_url,
+        "QuiklyApiUrl": f"{braze_url}/quikly/webhook/braze",
         # The engine keeps layers in folders of their own and has no /opt: the built layer serves.
         "PartnerConfigDir": str(folder / "PartnerConfigLayer" / "partner_config"),
     }
@@ -83,8 +102,10 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
     _sam(arguments, _parameters(parameters), variables, log, DEPLOY_SECONDS)
 
 
-def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Path) -> StackFile:
-    """Put the stand-in's key into the stack, and gather what a user of it needs.
+def describe(
+    *, endpoint_url: str, braze_url: str, braze_api_key: str, quikly_api_key: str, logs: Path
+) -> StackFile:
+    """Put the stand-ins' keys into the stack, and gather what a user of it needs.
 
     Raises:
         DeploymentError: An output is missing.
@@ -98,10 +119,13 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
     found = {item["OutputKey"]: item["OutputValue"] for item in stacks[0].get("Outputs", [])}
     try:
         keeper = session.client("secretsmanager", **options)
-        keeper.put_secret_value(
-            SecretId=found["BrazeSecretName"],
-            SecretString=json.dumps({"current": braze_api_key, "previous": ""}),
-        )
+        for output, key in (
+            ("BrazeSecretName", braze_api_key),
+            ("QuiklyApiSecretName", quikly_api_key),
+        ):
+            keeper.put_secret_value(
+                SecretId=found[output], SecretString=json.dumps({"current": key, "previous": ""})
+            )
         secrets = {partner: found[output] for partner, output in _PARTNER_SECRETS.items()}
         return StackFile(
             api_url=f"{endpoint_url}/_aws/execute-api/{found['BridgeApiId']}/live",
@@ -117,18 +141,34 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
             queues={
                 "delivery": found["DeliveryQueueUrl"],
                 "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
+                "acquisition": found["AcquisitionQueueUrl"],
+                "acquisition_dead_letter": found["AcquisitionDeadLetterQueueUrl"],
             },
-            tables={"rejected": found["RejectedTableName"], "ledger": found["LedgerTableName"]},
-            secrets={"braze": found["BrazeSecretName"], **secrets},
+            tables={
+                "rejected": found["RejectedTableName"],
+                "ledger": found["LedgerTableName"],
+                "acquisitions": found["AcquisitionTableName"],
+            },
+            secrets={
+                "braze": found["BrazeSecretName"],
+                "quikly_api": found["QuiklyApiSecretName"],
+                **secrets,
+            },
             functions={
                 "outgrow_ingest": found["OutgrowIngestFunctionName"],
                 "iterate_responses": found["IterateResponsesFunctionName"],
+                "quikly_acquisition_api": found["QuiklyAcquisitionApiFunctionName"],
+                "quikly_acquisition_worker": found["QuiklyAcquisitionWorkerFunctionName"],
+                "quikly_acquisition_sweep": found["QuiklyAcquisitionSweepFunctionName"],
                 "braze_delivery": found["BrazeDeliveryFunctionName"],
             },
             log_groups={
                 "door": f"/{name}/door",
                 "outgrow_ingest": f"/{name}/outgrow-ingest",
                 "iterate_responses": f"/{name}/iterate-responses",
+                "quikly_acquisition_api": f"/{name}/quikly-acquisition-api",
+                "quikly_acquisition_worker": f"/{name}/quikly-acquisition-worker",
+                "quikly_acquisition_sweep": f"/{name}/quikly-acquisition-sweep",
                 "braze_delivery": f"/{name}/braze-delivery",
             },
             aws_endpoint_url=endpoint_url,
@@ -146,24 +186,20 @@ def probe(stack: StackFile) -> None:
     Raises:
         DeploymentError: One did not answer as it should.
     """
-    for package, route in {"outgrow_ingest": "outgrow", "iterate_responses": "iterate"}.items():
+    for function, route in _ROUTES.items():
         posted = requests.post(
             f"{stack.api_url}/{route}", timeout=PROBE_SECONDS, proxies=_NO_PROXIES
         )
         if posted.status_code != HTTPStatus.UNAUTHORIZED:
-            raise DeploymentError(f"{package} answered {posted.status_code}: {posted.text[:500]}")
-    invoked = (
-        stack.session()
-        .client("lambda", **stack.client_options())
-        .invoke(
-            FunctionName=stack.functions["braze_delivery"],
-            Qualifier="live",
-            Payload=b'{"Records": []}',
+            raise DeploymentError(f"{function} answered {posted.status_code}: {posted.text[:500]}")
+    client = stack.session().client("lambda", **stack.client_options())
+    for function in _BEHIND_THE_DOOR:
+        invoked = client.invoke(
+            FunctionName=stack.functions[function], Qualifier="live", Payload=b'{"Records": []}'
         )
-    )
-    if "FunctionError" in invoked:
-        answer = invoked["Payload"].read().decode()
-        raise DeploymentError(f"braze_delivery failed: {answer[:500]}")
+        if "FunctionError" in invoked:
+            answer = invoked["Payload"].read().decode()
+            raise DeploymentError(f"{function} failed: {answer[:500]}")
 
 
 def stack_name() -> str:

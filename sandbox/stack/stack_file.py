@@ -27,12 +27,12 @@ class StackFile(BaseModel):
         braze_api_key: The key that the stand-in takes and the stack holds.
         console_url: The stand-in's page for people.
         tokens: What each partner must send, by partner.
-        queues: URLs by name: `delivery`, `delivery_dead_letter`.
-        tables: Names of tables by name: `rejected`, `ledger`.
-        secrets: Names of secrets by name: `braze`, `outgrow`, `iterate`.
-        functions: Names of functions by package: `outgrow_ingest`, `iterate_responses`,
-            `braze_delivery`.
-        log_groups: Names of log groups by package, and `door`.
+        queues: URLs by name: `delivery`, `acquisition`, and each with `_dead_letter`.
+        tables: Names of tables by name: `rejected`, `ledger`, `acquisitions`.
+        secrets: Names of secrets by name: `braze`, `outgrow`, `iterate`, `quikly`, `quikly_api`.
+        functions: Names of functions by package, and by module where a package has several:
+            `outgrow_ingest`, `quikly_acquisition_api`, `braze_delivery` …
+        log_groups: Names of log groups, called as their functions, and `door`.
         aws_endpoint_url: The local AWS engine.
         region: The AWS region that it plays.
         stack_name: The CloudFormation stack.

@@ -48,6 +48,61 @@ QUEUE: dict[str, Call] = {
         QueueUrl=stack.queues["delivery_dead_letter"], Entries=[]
     ),
 }
+STEPS: dict[str, Call] = {
+    "send step": lambda client, stack: client("sqs").send_message_batch(
+        QueueUrl=stack.queues["acquisition"], Entries=[]
+    ),
+    "receive step": lambda client, stack: client("sqs").receive_message(
+        QueueUrl=stack.queues["acquisition"], WaitTimeSeconds=0, VisibilityTimeout=0
+    ),
+    "delete step": lambda client, stack: client("sqs").delete_message(
+        QueueUrl=stack.queues["acquisition"], ReceiptHandle="none"
+    ),
+    "hide step": lambda client, stack: client("sqs").change_message_visibility_batch(
+        QueueUrl=stack.queues["acquisition"],
+        Entries=[{"Id": "0", "ReceiptHandle": "none", "VisibilityTimeout": 0}],
+    ),
+    "look at steps": lambda client, stack: client("sqs").get_queue_attributes(
+        QueueUrl=stack.queues["acquisition"], AttributeNames=["All"]
+    ),
+}
+ACQUISITIONS: dict[str, Call] = {
+    "put acquisition": lambda client, stack: client("dynamodb").put_item(
+        TableName=stack.tables["acquisitions"], Item=KEY, ConditionExpression=NEVER_TRUE
+    ),
+    "update acquisition": lambda client, stack: client("dynamodb").update_item(
+        TableName=stack.tables["acquisitions"], Key=KEY, ConditionExpression=NEVER_TRUE
+    ),
+    "begin acquisition": lambda client, stack: client("dynamodb").transact_write_items(
+        TransactItems=[
+            {
+                "Put": {
+                    "TableName": stack.tables["acquisitions"],
+                    "Item": KEY,
+                    "ConditionExpression": NEVER_TRUE,
+                }
+            }
+        ]
+    ),
+    "delete acquisition": lambda client, stack: client("dynamodb").delete_item(
+        TableName=stack.tables["acquisitions"], Key=KEY, ConditionExpression=NEVER_TRUE
+    ),
+    "get acquisition": lambda client, stack: client("dynamodb").get_item(
+        TableName=stack.tables["acquisitions"], Key=KEY
+    ),
+    "load acquisitions": lambda client, stack: client("dynamodb").batch_get_item(
+        RequestItems={stack.tables["acquisitions"]: {"Keys": [KEY]}}
+    ),
+    "find due": lambda client, stack: client("dynamodb").query(
+        TableName=stack.tables["acquisitions"],
+        IndexName="by_due",
+        KeyConditionExpression="due_partition = :none",
+        ExpressionAttributeValues={":none": {"S": "none"}},
+    ),
+    "scan acquisitions": lambda client, stack: client("dynamodb").scan(
+        TableName=stack.tables["acquisitions"]
+    ),
+}
 TABLE: dict[str, Call] = {
     "update row": lambda client, stack: client("dynamodb").update_item(
         TableName=stack.tables["rejected"], Key=KEY, ConditionExpression=NEVER_TRUE
@@ -73,6 +128,12 @@ ELSEWHERE: dict[str, Call] = {
     "read iterate token": lambda client, stack: client("secretsmanager").get_secret_value(
         SecretId=stack.secrets["iterate"]
     ),
+    "read quikly token": lambda client, stack: client("secretsmanager").get_secret_value(
+        SecretId=stack.secrets["quikly"]
+    ),
+    "read quikly api key": lambda client, stack: client("secretsmanager").get_secret_value(
+        SecretId=stack.secrets["quikly_api"]
+    ),
     "list secrets": lambda client, _: client("secretsmanager").list_secrets(),
     "invoke delivery": lambda client, stack: client("lambda").invoke(
         FunctionName=stack.functions["braze_delivery"], Payload=b'{"Records": []}'
@@ -83,10 +144,32 @@ ELSEWHERE: dict[str, Call] = {
         logGroupName=stack.log_groups["braze_delivery"]
     ),
 }
-CALLS = QUEUE | TABLE | ELSEWHERE
+CALLS = QUEUE | STEPS | ACQUISITIONS | TABLE | ELSEWHERE
 
 MAY = {
     "outgrow_ingest": {"send", "update row", "read outgrow token"},
+    "quikly_acquisition_api": {
+        "send step",
+        "put acquisition",
+        "update acquisition",
+        "begin acquisition",
+        "get acquisition",
+        "read quikly token",
+    },
+    "quikly_acquisition_worker": {
+        "send",
+        "send step",
+        "receive step",
+        "delete step",
+        "look at steps",
+        "put acquisition",
+        "begin acquisition",
+        "delete acquisition",
+        "load acquisitions",
+        "read braze key",
+        "read quikly api key",
+    },
+    "quikly_acquisition_sweep": {"send step", "update acquisition", "find due"},
     "iterate_responses": {"send", "update row", "read iterate token"},
     "braze_delivery": {
         "receive",

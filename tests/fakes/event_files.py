@@ -34,7 +34,7 @@ class EventCase:
 
     @property
     def is_good(self) -> bool:
-        """Whether it becomes a job: some are answered 200 and forgotten."""
+        """Whether it becomes a job or an acquisition: some are answered 200 and forgotten."""
         return "user" in self.expect
 
     def event(self) -> dict[str, Any]:
@@ -42,9 +42,9 @@ class EventCase:
         return proxy_event(self.body, path=self.path, token=self.token, headers=self.headers)
 
 
-def event_cases(partner: str) -> list[EventCase]:
-    """Every case of a partner, by name."""
-    return [_case(path) for path in sorted((EVENTS / partner).glob("*.json"))]
+def event_cases(partner: str, names: str = "*") -> list[EventCase]:
+    """Every case of a partner, or those whose names match a pattern, by name."""
+    return [_case(path) for path in sorted((EVENTS / partner).glob(f"{names}.json"))]
 
 
 def _case(path: pathlib.Path) -> EventCase:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from iterate_responses.app import ROUTES as ITERATE_ROUTES
-from outgrow_ingest.app import ROUTES as OUTGROW_ROUTES
+from iterate_responses import app as iterate
+from outgrow_ingest import app as outgrow
+from quikly_acquisition import api as acquisition
 from tests.infra.template import Template
 
-ROUTES = (*OUTGROW_ROUTES, *ITERATE_ROUTES)
+ROUTES = (*outgrow.ROUTES, *iterate.ROUTES, *acquisition.ROUTES)
+
 RESPONSES = "x-amazon-apigateway-gateway-responses"
 
 
@@ -22,7 +24,7 @@ def responses(template: Template) -> dict[str, Any]:
 
 
 def test_the_routes_are_those_the_functions_answer(template: Template) -> None:
-    """A route that the function does not know would answer 404; one the API lacks is dead."""
+    """A route that no function knows would answer 404; one the API lacks is dead."""
     paths = template.properties("BridgeApi")["Body"]["paths"]
     routed = {(method.upper(), path) for path, item in paths.items() for method in item}
 
@@ -111,14 +113,18 @@ def test_nothing_else_of_a_call_is_logged(template: Template) -> None:
 
 
 def test_there_is_one_stage_and_its_urls_are_outputs(template: Template) -> None:
-    """SAM would add a stage "Stage"; and a person pastes the URL at the partner."""
+    """SAM would add a stage "Stage"; and a person pastes the URLs at the partners."""
     stages = template.of_type("AWS::ApiGateway::Stage")
 
     assert [stage["Properties"]["StageName"] for stage in stages.values()] == ["live"]
-    for output, path in (("OutgrowUrl", "/live/outgrow"), ("IterateUrl", "/live/iterate")):
+    for output, route in (
+        ("OutgrowUrl", "/outgrow"),
+        ("IterateUrl", "/iterate"),
+        ("QuiklyAcquisitionsUrl", "/quikly/acquisitions"),
+    ):
         url = template.plain["Outputs"][output]["Value"]["Fn::Sub"]
         assert url.startswith("https://${BridgeApi}.execute-api.")
-        assert url.endswith(path)
+        assert url.endswith(f"/live{route}")
 
 
 def test_the_logging_role_stays_out_where_the_account_has_one() -> None:

@@ -9,15 +9,34 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from braze_bridge.observability import NAMESPACE
-from braze_bridge.settings import DeliverySettings, IngestSettings, load_settings
+from braze_bridge.settings import (
+    AcquisitionApiSettings,
+    AcquisitionSweepSettings,
+    AcquisitionWorkerSettings,
+    DeliverySettings,
+    IngestSettings,
+    load_settings,
+)
 from tests.infra.template import ROOT
 
 if TYPE_CHECKING:
     from tests.infra.template import Template
 
-SETTINGS: dict[str, type[IngestSettings | DeliverySettings]] = {
+SETTINGS: dict[
+    str,
+    type[
+        IngestSettings
+        | AcquisitionApiSettings
+        | AcquisitionWorkerSettings
+        | AcquisitionSweepSettings
+        | DeliverySettings
+    ],
+] = {
     "OutgrowIngestFunction": IngestSettings,
     "IterateResponsesFunction": IngestSettings,
+    "QuiklyAcquisitionApiFunction": AcquisitionApiSettings,
+    "QuiklyAcquisitionWorkerFunction": AcquisitionWorkerSettings,
+    "QuiklyAcquisitionSweepFunction": AcquisitionSweepSettings,
     "BrazeDeliveryFunction": DeliverySettings,
 }
 OF_POWERTOOLS = {
@@ -62,7 +81,9 @@ def test_a_function_takes_the_template_s_defaults(template: Template, function: 
         for name, value in variables(template, function).items()
     }
 
-    assert load_settings(SETTINGS[function], given).rejected_table == "of-a-resource"
+    settings = load_settings(SETTINGS[function], given)
+
+    assert "of-a-resource" in settings.model_dump().values()
 
 
 @pytest.mark.parametrize("function", sorted(SETTINGS))
@@ -139,8 +160,16 @@ def test_functions_are_traced(template: Template) -> None:
 
 def test_a_function_behind_the_api_answers_before_the_api_gives_up(template: Template) -> None:
     """Otherwise a partner gets 504 for a body that was taken."""
-    for function in ("OutgrowIngestFunction", "IterateResponsesFunction"):
-        assert template.properties(function)["Timeout"] < API_GATEWAY_SECONDS
+    behind = {
+        event["Properties"]["Path"]: template.properties(name)["Timeout"]
+        for name, function in template.source["Resources"].items()
+        if function["Type"] == "AWS::Serverless::Function"
+        for event in function["Properties"]["Events"].values()
+        if event["Type"] == "Api"
+    }
+
+    assert len(behind) >= 2
+    assert max(behind.values()) < API_GATEWAY_SECONDS
 
 
 def test_every_function_writes_to_a_log_group_of_its_own_that_forgets(template: Template) -> None:
@@ -157,7 +186,7 @@ def test_every_function_writes_to_a_log_group_of_its_own_that_forgets(template: 
 
 
 def test_both_layers_reach_the_functions_that_read_them(template: Template) -> None:
-    """The partner configuration goes to ingest only: delivery knows no partner."""
+    """Delivery knows no partner, and the sweep no rule."""
     source = template.source["Resources"]
     layers = {
         function: [layer["Ref"] for layer in source[function]["Properties"]["Layers"]]
@@ -167,5 +196,8 @@ def test_both_layers_reach_the_functions_that_read_them(template: Template) -> N
     assert layers == {
         "OutgrowIngestFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
         "IterateResponsesFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
+        "QuiklyAcquisitionApiFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
+        "QuiklyAcquisitionWorkerFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
+        "QuiklyAcquisitionSweepFunction": ["BrazeBridgeLayer"],
         "BrazeDeliveryFunction": ["BrazeBridgeLayer"],
     }

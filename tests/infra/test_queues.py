@@ -37,7 +37,7 @@ def test_a_message_stays_hidden_while_its_batch_is_being_tried(timeout: str) -> 
         assert int(function["Timeout"]) == int(timeout)
         assert visibility >= 6 * int(timeout) + longest_window
         checked += 1
-    assert checked == 1
+    assert checked == 2
 
 
 def test_every_queue_that_is_read_has_a_dead_letter_queue_that_keeps_longer(
@@ -74,18 +74,33 @@ def test_batches_fill_braze_s_requests(template: Template) -> None:
 
 def test_the_concurrency_of_delivery_is_limited(template: Template) -> None:
     """Ten by default; the local engine gets a literal, since it cannot count with a parameter."""
-    [(mapping, _, _)] = mappings(template)
-    [(local, _, _)] = mappings(Template(AllowLoopbackBraze="true"))
+    scaling = {queue: mapping["ScalingConfig"] for mapping, queue, _ in mappings(template)}
+    local = {
+        queue: mapping["ScalingConfig"]
+        for mapping, queue, _ in mappings(Template(AllowLoopbackBraze="true"))
+    }
 
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": "10"}
-    assert local["ScalingConfig"] == {"MaximumConcurrency": 2}
+    assert scaling["DeliveryQueue"] == {"MaximumConcurrency": "10"}
+    assert local["DeliveryQueue"] == {"MaximumConcurrency": 2}
+    assert scaling["AcquisitionQueue"] == local["AcquisitionQueue"] == {"MaximumConcurrency": 2}
+
+
+def test_the_acquisition_worker_knows_how_many_it_is(template: Template) -> None:
+    """Each takes its share of Braze's limits, so the figure must be the event source's own."""
+    variables = template.properties("QuiklyAcquisitionWorkerFunction")["Environment"]["Variables"]
+    [mapping] = [found for found, queue, _ in mappings(template) if queue == "AcquisitionQueue"]
+
+    assert int(variables["ACQUISITION_LAMBDAS"]) == mapping["ScalingConfig"]["MaximumConcurrency"]
+    assert mapping["BatchSize"] == BRAZE_OBJECTS
+    # Lambda wants a window with more than ten messages.
+    assert mapping["MaximumBatchingWindowInSeconds"] >= 1
 
 
 def test_queues_are_encrypted(template: Template) -> None:
     """Jobs hold what people answered."""
     queues = template.of_type("AWS::SQS::Queue")
 
-    assert len(queues) == 2
+    assert len(queues) == 4
     assert all(queue["Properties"]["SqsManagedSseEnabled"] is True for queue in queues.values())
 
 

@@ -18,17 +18,23 @@ if TYPE_CHECKING:
     from tests.infra.template import Template
 
 
-def test_the_braze_key_is_created_empty(template: Template) -> None:
+@pytest.mark.parametrize(
+    ("resource", "name"), [("BrazeSecret", "braze"), ("QuiklyApiSecret", "quikly-api")]
+)
+def test_a_key_of_theirs_is_created_empty(
+    template: Template, resource: str, name: SecretName
+) -> None:
     """A person sets it once; until then nothing is accepted in its place."""
-    secret = template.properties("BrazeSecret")
+    secret = template.properties(resource)
 
-    assert secret["Name"] == secret_id(STACK, "braze")
+    assert secret["Name"] == secret_id(STACK, name)
     assert SecretPair.model_validate_json(secret["SecretString"]).accepted == ()
 
 
 PARTNERS: dict[SecretName, tuple[str, str]] = {
     "outgrow": ("Outgrow", "OutgrowIngestFunction"),
     "iterate": ("Iterate", "IterateResponsesFunction"),
+    "quikly": ("Quikly", "QuiklyAcquisitionApiFunction"),
 }
 """What their resources' names begin with, and the function that reads the token."""
 
@@ -57,6 +63,9 @@ def test_functions_are_given_names_and_no_secret(template: Template) -> None:
     for partner, (_, function) in PARTNERS.items():
         ingest = template.properties(function)["Environment"]["Variables"]
         assert ingest["PARTNER_SECRET"] == secret_id(STACK, partner)
+    worker = template.properties("QuiklyAcquisitionWorkerFunction")["Environment"]["Variables"]
+    assert worker["BRAZE_SECRET"] == secret_id(STACK, "braze")
+    assert worker["QUIKLY_API_SECRET"] == secret_id(STACK, "quikly-api")
 
 
 def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
@@ -67,3 +76,4 @@ def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
     assert outputs["BrazeSecretName"]["Value"] == secret_id(STACK, "braze")
     for partner, (name, _) in PARTNERS.items():
         assert outputs[f"{name}SecretName"]["Value"] == secret_id(STACK, partner)
+    assert outputs["QuiklyApiSecretName"]["Value"] == secret_id(STACK, "quikly-api")

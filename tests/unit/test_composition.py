@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from braze_bridge import aws_clients
 from braze_delivery.app import dependencies
+from quikly_acquisition import sweep, worker
+from quikly_acquisition.dynamo_records import DynamoDueSteps
+from tests.fakes.outgrow import PARTNER_CONFIG
 
 if TYPE_CHECKING:
     import pytest
@@ -41,4 +44,45 @@ def test_deliverys_dependencies_are_built_from_the_environment_without_a_socket(
     assert needs.ports.retention.days == 4
     needs.ports.executor.shutdown()
     for cached in (dependencies, aws_clients.sqs, aws_clients.dynamodb):
+        cached.cache_clear()
+
+
+def test_the_acquisition_workers_dependencies_are_built_without_a_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A configured address makes a way to Quikly; without one, its absence is in the terms."""
+    for name, value in {
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "BRAZE_INSTANCE": "EU-01",
+        "BRAZE_SECRET": "stack/braze",
+        "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
+        "ACQUISITION_TABLE": "acquisitions",
+        "ACQUISITION_QUEUE_URL": "https://sqs.example/steps",
+        "DELIVERY_QUEUE_URL": "https://sqs.example/jobs",
+        "SEND_CONCURRENCY": "7",
+        "FUNCTION_TIMEOUT_SECONDS": "60",
+        "LEDGER_TABLE": "ledger",
+        "LEDGER_SECRET": "stack/ledger",
+        "QUIKLY_API_SECRET": "stack/quikly-api",
+        "PROFILE_WAIT_SECONDS": "90",
+        "ON_UNKNOWN_OUTCOME": "park",
+    }.items():
+        monkeypatch.setenv(name, value)
+    caches = (worker.dependencies, sweep.dependencies, aws_clients.sqs, aws_clients.dynamodb)
+    for url, tells in (("", False), ("https://api.quikly.example/webhook/braze", True)):
+        monkeypatch.setenv("QUIKLY_API_URL", url)
+        for cached in caches:
+            cached.cache_clear()
+
+        desk = worker.dependencies().desk
+
+        assert (desk.world.quikly is not None, desk.terms.tells_quikly) == (tells, tells)
+        assert desk.world.concurrency == 7
+        assert desk.terms.profile_wait.total_seconds() == 90
+        assert desk.terms.credit_lease.total_seconds() > 60
+        assert desk.terms.on_unknown_outcome == "park"
+        assert "demo-sms" in desk.rules
+        desk.world.executor.shutdown()
+    assert isinstance(sweep.dependencies().due, DynamoDueSteps)
+    for cached in caches:
         cached.cache_clear()

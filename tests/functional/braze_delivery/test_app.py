@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from braze_bridge.api_keys import braze_key
 from braze_bridge.braze.errors import AuthenticationError
 from braze_bridge.gate import NoGate
 from braze_bridge.ledger import NoLedger
 from braze_bridge.observability import Metric
-from braze_delivery.app import Dependencies, braze_key, handle
+from braze_delivery.app import Dependencies, handle
 from braze_delivery.delivery import Ports
 from tests.fakes.braze import FakeTrack
 from tests.fakes.clock import FixedClock

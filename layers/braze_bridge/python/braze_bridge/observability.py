@@ -38,6 +38,15 @@ class Metric(StrEnum):
     BRAZE_RATE_LIMITED = "BrazeRateLimited"
     BRAZE_KEY_REFUSED = "BrazeKeyRefused"
 
+    ACQUISITIONS_ACCEPTED = "AcquisitionsAccepted"
+    ACQUISITIONS_CREDITED = "AcquisitionsCredited"
+    ACQUISITIONS_FAILED = "AcquisitionsFailed"
+    ACQUISITIONS_EXPIRED = "AcquisitionsExpired"
+    ACQUISITIONS_RESUMED = "AcquisitionsResumed"
+    PROFILES_CREATED = "ProfilesCreated"
+    PROFILE_LOOK_UPS = "ProfileLookUps"
+    QUIKLY_KEY_REFUSED = "QuiklyKeyRefused"
+
 
 _UNITS: Final = {Metric.OLDEST_WAIT: MetricUnit.Seconds}
 

@@ -1,0 +1,209 @@
+"""What Quikly, or a brand's own server, posts: one person's sign-up, checked field by field."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from braze_bridge.jobs.rejected import Reason
+from braze_bridge.mapping.instants import read_instant
+from quikly_acquisition.models import Channel, Consent
+from quikly_acquisition.people import acquired_email, acquired_phone, checked_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from braze_bridge.jobs.envelope import AttributeValue
+    from braze_bridge.quikly_acquisition_config import AcquisitionRule
+
+FIELDS: Final = frozenset(
+    {"q_scope", "channel", "email", "phone", "consent", "attributes", "idempotency_key"}
+)
+CONSENT_FIELDS: Final = frozenset({"given_at", "method", "text"})
+
+MAX_SCOPE_CHARS: Final = 128
+MAX_METHOD_CHARS: Final = 255
+MAX_TEXT_CHARS: Final = 5000
+MAX_KEY_CHARS: Final = 255
+
+CLOCK_DIFFERENCE: Final = timedelta(minutes=5)
+"""A consent may lie so far in the future: other people's clocks."""
+
+_NAMEABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+"""An unknown field's name may be somebody's address: only a plain one is answered."""
+
+
+class AcquisitionRequest(NamedTuple):
+    """A sign-up that passed every check.
+
+    Attributes:
+        q_scope: A configured one.
+        channel: One that the scope takes.
+        email: In lower case; always there on the e-mail channel.
+        phone: E.164; always there on the SMS channel.
+        consent: The evidence.
+        attributes: For the profile.
+        idempotency_key: The caller's own name of this request.
+    """
+
+    q_scope: str
+    channel: Channel
+    email: str | None
+    phone: str | None
+    consent: Consent
+    attributes: dict[str, AttributeValue]
+    idempotency_key: str | None
+
+    def __repr__(self) -> str:
+        # A repr ends up in tracebacks and logs, where no address belongs.
+        return f"AcquisitionRequest({self.q_scope!r}, {self.channel})"
+
+
+class Refusal(NamedTuple):
+    """A body that is no acquisition.
+
+    Attributes:
+        reasons: One for each field that is wrong, without its value.
+    """
+
+    reasons: tuple[Reason, ...]
+
+
+def read_request(
+    body: object, *, acquisitions: Mapping[str, AcquisitionRule], now: datetime
+) -> AcquisitionRequest | Refusal:
+    """Check a body.
+
+    Args:
+        body: A parsed JSON value of any type.
+        acquisitions: The configured activations, by scope.
+        now: The time of the request.
+    """
+    if not isinstance(body, dict):
+        return Refusal((Reason(code="wrong_type", detail="send a JSON object"),))
+    reader = _Reader(body)
+    reader.refuse_unknown(body, FIELDS, "")
+    q_scope = reader.text("q_scope", MAX_SCOPE_CHARS)
+    rule = None if q_scope is None else acquisitions.get(q_scope)
+    if q_scope is not None and rule is None:
+        reader.refuse("unknown_activation", "q_scope", "no acquisition is configured for it")
+    channel = _read_channel(reader, rule)
+    email = _read_email(reader, is_required=channel == "email")
+    phone = _read_phone(reader, is_required=channel == "sms")
+    consent = _read_consent(reader, now)
+    attributes = _read_attributes(reader)
+    key = reader.text("idempotency_key", MAX_KEY_CHARS, is_required=False)
+    if reader.reasons or q_scope is None or channel is None or consent is None:
+        return Refusal(tuple(reader.reasons))
+    return AcquisitionRequest(q_scope, channel, email, phone, consent, attributes, key)
+
+
+class _Reader:
+    """Takes fields out of a JSON object, and notes what is wrong with them."""
+
+    def __init__(self, body: Mapping[str, object]) -> None:
+        self.body = body
+        self.reasons: list[Reason] = []
+
+    def refuse(self, code: str, field: str | None, detail: str) -> None:
+        self.reasons.append(Reason(code=code, field=field, detail=detail))
+
+    def refuse_unknown(
+        self, given: Mapping[str, object], known: frozenset[str], prefix: str
+    ) -> None:
+        """A misspelt field is told of, rather than its content lost."""
+        for name in given.keys() - known:
+            field = f"{prefix}{name}" if _NAMEABLE.fullmatch(name) else (prefix.rstrip(".") or None)
+            self.refuse("unknown_field", field, "there is no such field")
+
+    def text(
+        self,
+        name: str,
+        max_chars: int,
+        *,
+        of: Mapping[str, object] | None = None,
+        is_required: bool = True,
+    ) -> str | None:
+        """A text that is not blank, trimmed."""
+        given = self.body if of is None else of
+        field = name if of is None else f"consent.{name}"
+        value = given.get(name)
+        if value is None:
+            if is_required:
+                self.refuse("missing", field, "is needed")
+            return None
+        if not isinstance(value, str):
+            self.refuse("wrong_type", field, "must be a text")
+            return None
+        text = value.strip()
+        if not text:
+            self.refuse("blank", field, "must not be blank")
+            return None
+        if len(text) > max_chars:
+            self.refuse("too_long", field, f"has more than {max_chars} characters")
+            return None
+        return text
+
+
+def _read_channel(reader: _Reader, rule: AcquisitionRule | None) -> Channel | None:
+    word = reader.text("channel", MAX_SCOPE_CHARS)
+    if word is None:
+        return None
+    if word not in {"email", "sms"}:
+        reader.refuse("not_allowed", "channel", "must be email or sms")
+        return None
+    channel: Channel = "email" if word == "email" else "sms"
+    if rule is not None and channel not in rule.channels:
+        reader.refuse("channel_not_configured", "channel", "the activation does not have it")
+    return channel
+
+
+def _read_email(reader: _Reader, *, is_required: bool) -> str | None:
+    text = reader.text("email", MAX_TEXT_CHARS, is_required=is_required)
+    email = None if text is None else acquired_email(text)
+    if text is not None and email is None:
+        reader.refuse("invalid_email", "email", "not an e-mail address")
+    return email
+
+
+def _read_phone(reader: _Reader, *, is_required: bool) -> str | None:
+    text = reader.text("phone", MAX_TEXT_CHARS, is_required=is_required)
+    phone = None if text is None else acquired_phone(text)
+    if text is not None and phone is None:
+        reader.refuse("invalid_phone", "phone", "not an international number such as +4930123456")
+    return phone
+
+
+def _read_consent(reader: _Reader, now: datetime) -> Consent | None:
+    given = reader.body.get("consent")
+    if not isinstance(given, dict):
+        code = "missing" if given is None else "wrong_type"
+        reader.refuse(code, "consent", "must be an object with given_at, method and text")
+        return None
+    reader.refuse_unknown(given, CONSENT_FIELDS, "consent.")
+    method = reader.text("method", MAX_METHOD_CHARS, of=given)
+    text = reader.text("text", MAX_TEXT_CHARS, of=given)
+    given_at = read_instant(given.get("given_at"))
+    if given.get("given_at") is None:
+        reader.refuse("missing", "consent.given_at", "is needed")
+    elif given_at is None:
+        reader.refuse("invalid_time", "consent.given_at", "not a time such as 2026-11-22T10:00:00Z")
+    elif given_at > now + CLOCK_DIFFERENCE:
+        reader.refuse("in_the_future", "consent.given_at", "nobody has agreed yet")
+    if given_at is None or method is None or text is None:
+        return None
+    return Consent(given_at=given_at, method=method, text=text)
+
+
+def _read_attributes(reader: _Reader) -> dict[str, AttributeValue]:
+    given = reader.body.get("attributes")
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        reader.refuse("wrong_type", "attributes", "must be an object")
+        return {}
+    attributes, reasons = checked_attributes(given)
+    reader.reasons.extend(reasons)
+    return attributes

@@ -1,0 +1,469 @@
+"""Acquisitions on DynamoDB: one table, keyed by ``id``.
+
+    a#<acquisition id>   record (JSON), version, state; due_partition and due_at while unfinished
+    k#<hash of a key>    acquisition_id, request: whose idempotency key this is
+    p#<hash of a person> acquisition_id: the pending one of scope, channel and person
+    who#<hash>           acquisitions: the ids under an address, to erase them by
+    known#<hash>         known (JSON): whom we found or made at Braze under an address
+
+Every item has ``expires_at`` (epoch seconds, the table's TTL attribute; DynamoDB deletes late, so
+it is compared here as well). The index ``by_due`` has ``due_partition`` and ``due_at`` as its keys
+(epoch seconds) and projects ``version``; finished records are not in it.
+
+Actions needed: intake PutItem, UpdateItem, GetItem; the worker BatchGetItem, PutItem, DeleteItem;
+the sweep Query on the index and UpdateItem; erasing GetItem and DeleteItem.
+"""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
+
+from braze_bridge.ledger import LedgerUnavailableError
+from quikly_acquisition.models import (
+    PersonKey,
+    StepMessage,
+    UnreadableStepError,
+    parse_record,
+)
+from quikly_acquisition.records import (
+    GRACE,
+    KNOWN_RETENTION,
+    REQUEUED,
+    Begun,
+    DueStep,
+    Fingerprints,
+    IdempotencyKeyReusedError,
+    Known,
+    RecordsUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+    from braze_bridge.clock import Clock
+    from quikly_acquisition.models import AcquisitionRecord
+
+PARTITIONS: Final = ("0", "1", "2", "3")
+"""Of ``by_due``: one alone takes 1,000 writes a second (docs.aws.amazon.com/amazondynamodb,
+developer guide, bp-partition-key-design)."""
+
+READ_BATCH: Final = 100
+BEGIN_TRIES: Final = 5
+"""Each lost try means that somebody else's request for the same person or key went in."""
+
+_FREE: Final = "attribute_not_exists(id) OR expires_at <= :now"
+
+_AWS_ERRORS: Final = (BotoCoreError, ClientError)
+
+Item = dict[str, "AttributeValueTypeDef"]
+
+
+def dynamo_records(
+    client: DynamoDBClient, table: str, *, clock: Clock, key: Callable[[], bytes]
+) -> DynamoAcquisitionRecords:
+    """The records of a deployed stack.
+
+    Args:
+        client: Any.
+        table: Its name.
+        clock: The Lambda's.
+        key: Of :func:`braze_bridge.dynamo_ledger.fingerprint_key`.
+    """
+    return DynamoAcquisitionRecords(client, table, clock, key)
+
+
+class DynamoAcquisitionRecords:
+    """:class:`quikly_acquisition.records.AcquisitionRecords` on a table; threads may share it."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, clock: Clock, key: Callable[[], bytes]
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._key = key
+
+    # -- intake ------------------------------------------------------------------------------
+
+    def begin(self, record: AcquisitionRecord, idempotency_key: str | None) -> Begun:
+        """See :meth:`quikly_acquisition.records.AcquisitionRecords.begin`."""
+        prints = self._prints()
+        pending_row = f"p#{prints.pending(record)}"
+        key_row = None
+        if idempotency_key is not None:
+            key_row = f"k#{prints.idempotency(record.q_scope, idempotency_key)}"
+        finished: str | None = None
+        for _ in range(BEGIN_TRIES):
+            if self._kept(record, prints, key_row, pending_row, finished):
+                return Begun(record.acquisition_id, is_new=True)
+            earlier = None if key_row is None else self._row(key_row)
+            if earlier is not None:
+                if earlier["request"]["S"] != prints.request(record):
+                    raise IdempotencyKeyReusedError("the key came with another request")
+                return Begun(earlier["acquisition_id"]["S"], is_new=False)
+            pending = self._row(pending_row)
+            if pending is None:
+                continue
+            finished = pending["acquisition_id"]["S"]
+            standing = self.get(finished)
+            if standing is not None and not standing.state.is_final:
+                self._lend(key_row, record, prints, finished)
+                return Begun(finished, is_new=False)
+        raise RecordsUnavailableError("others keep beginning the same")
+
+    def _kept(
+        self,
+        record: AcquisitionRecord,
+        prints: Fingerprints,
+        key_row: str | None,
+        pending_row: str,
+        finished: str | None,
+    ) -> bool:
+        """Keep it all, or nothing of it where somebody stands in the way."""
+        now = {":now": _number(self._clock.now().timestamp())}
+        expires_at = _number(int(record.expires_at.timestamp()))
+        claim: Item = {
+            "acquisition_id": {"S": record.acquisition_id},
+            "expires_at": expires_at,
+        }
+        writes: list[TransactWriteItemTypeDef] = [
+            self._put(_item(record, record.due_at + GRACE), "attribute_not_exists(id)", {}),
+        ]
+        if finished is None:
+            writes.append(self._put({"id": {"S": pending_row}, **claim}, _FREE, now))
+        else:
+            writes.append(
+                self._put(
+                    {"id": {"S": pending_row}, **claim},
+                    f"{_FREE} OR acquisition_id = :finished",
+                    {**now, ":finished": {"S": finished}},
+                )
+            )
+        if key_row is not None:
+            request: Item = {"request": {"S": prints.request(record)}}
+            writes.append(self._put({"id": {"S": key_row}, **claim, **request}, _FREE, now))
+        writes += [self._listed(record, f"who#{prints.person(who)}") for who in _people(record)]
+        try:
+            self._client.transact_write_items(TransactItems=writes)
+        except self._client.exceptions.TransactionCanceledException as error:
+            codes = {
+                str(reason.get("Code", "None"))
+                for reason in error.response.get("CancellationReasons", ())
+            }
+            if codes - {"None", "ConditionalCheckFailed", "TransactionConflict"}:
+                raise RecordsUnavailableError(", ".join(sorted(codes - {"None"}))) from None
+            return False
+        except _AWS_ERRORS as error:
+            raise _unavailable(error) from None
+        return True
+
+    def _listed(self, record: AcquisitionRecord, name: str) -> TransactWriteItemTypeDef:
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": {"id": {"S": name}},
+                "UpdateExpression": "ADD acquisitions :id SET expires_at = :until",
+                "ExpressionAttributeValues": {
+                    ":id": {"SS": [record.acquisition_id]},
+                    ":until": _number(int(record.expires_at.timestamp())),
+                },
+            }
+        }
+
+    def _put(self, item: Item, condition: str, values: Item) -> TransactWriteItemTypeDef:
+        if values:
+            return {
+                "Put": {
+                    "TableName": self._table,
+                    "Item": item,
+                    "ConditionExpression": condition,
+                    "ExpressionAttributeValues": values,
+                }
+            }
+        return {"Put": {"TableName": self._table, "Item": item, "ConditionExpression": condition}}
+
+    def _lend(
+        self, key_row: str | None, record: AcquisitionRecord, prints: Fingerprints, pending: str
+    ) -> None:
+        """Let a new key stand for the pending acquisition, also when that is over."""
+        if key_row is None:
+            return
+        item: Item = {
+            "id": {"S": key_row},
+            "acquisition_id": {"S": pending},
+            "request": {"S": prints.request(record)},
+            "expires_at": _number(int(record.expires_at.timestamp())),
+        }
+        with suppress(*_AWS_ERRORS):  # the person's own row still answers
+            self._client.put_item(
+                TableName=self._table,
+                Item=item,
+                ConditionExpression=_FREE,
+                ExpressionAttributeValues={":now": _number(self._clock.now().timestamp())},
+            )
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def get(self, acquisition_id: str) -> AcquisitionRecord | None:
+        """See :meth:`quikly_acquisition.records.AcquisitionRecords.get`."""
+        row = self._row(f"a#{acquisition_id}")
+        if row is None:
+            return None
+        try:
+            return parse_record(row["record"]["S"])
+        except UnreadableStepError as error:
+            raise RecordsUnavailableError(f"unreadable record: {error}") from None
+
+    def load(self, ids: Collection[str]) -> Mapping[str, AcquisitionRecord | None]:
+        """See :meth:`quikly_acquisition.records.AcquisitionRecords.load`."""
+        rows = self._rows([f"a#{id_}" for id_ in ids])
+        found: dict[str, AcquisitionRecord | None] = {}
+        for name, row in rows.items():
+            id_ = name.removeprefix("a#")
+            try:
+                found[id_] = None if row is None else parse_record(row["record"]["S"])
+            except UnreadableStepError:
+                continue  # its message goes back, and in the end to where people look
+        return found
+
+    def recall(self, people: Collection[PersonKey]) -> Mapping[PersonKey, Known]:
+        """See :meth:`quikly_acquisition.records.AcquisitionRecords.recall`."""
+        known: dict[PersonKey, Known] = {}
+        try:
+            names = {f"known#{self.fingerprint(person)}": person for person in people}
+            rows = self._rows(list(names))
+        except RecordsUnavailableError:
+            return known
+        for name, row in rows.items():
+            if row is not None:
+                with suppress(ValidationError):
+                    known[names[name]] = Known.model_validate_json(row["known"]["S"])
+        return known
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def save(self, record: AcquisitionRecord, overdue_at: datetime) -> bool:
+        """See :meth:`quikly_acquisition.records.AcquisitionRecords.save`."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=_item(record, None if record.state.is_final else overdue_at),
+                ConditionExpression="version = :expected",
+                ExpressionAttributeValues={":expected": _number(record.version - 1)},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        except _AWS_ERRORS as error:
+            raise _unavailable(error) from None
+        if record.state.is_final:
+            # Where this fails, intake finds the acquisition finished and takes the row over.
+            with suppress(RecordsUnavailableError, *_AWS_ERRORS):
+                self._let_go(record)
+        return True
+
+    def _let_go(self, record: AcquisitionRecord) -> None:
+        self._client.delete_item(
+            TableName=self._table,
+            Key={"id": {"S": f"p#{self._prints().pending(record)}"}},
+            ConditionExpression="acquisition_id = :id",
+            ExpressionAttributeValues={":id": {"S": record.acquisition_id}},
+        )
+
+    def remember(self, people: Mapping[PersonKey, Known]) -> None:
+        """See :meth:`quikly_acquisition.records.AcquisitionRecords.remember`."""
+        for person, known in people.items():
+            expires_at = int((known.seen_at + KNOWN_RETENTION).timestamp())
+            with suppress(RecordsUnavailableError, *_AWS_ERRORS):
+                self._client.put_item(
+                    TableName=self._table,
+                    Item={
+                        "id": {"S": f"known#{self.fingerprint(person)}"},
+                        "known": {"S": known.model_dump_json()},
+                        "expires_at": _number(expires_at),
+                    },
+                )
+
+    def fingerprint(self, person: PersonKey) -> str:
+        """See :meth:`quikly_acquisition.records.AcquisitionRecords.fingerprint`."""
+        return self._prints().person(person)
+
+    def erase(self, person: PersonKey) -> int:
+        """See :meth:`quikly_acquisition.records.AcquisitionRecords.erase`."""
+        who = self._row(f"who#{self.fingerprint(person)}", even_expired=True)
+        ids = [] if who is None else who["acquisitions"]["SS"]
+        people = {person}
+        erased = 0
+        for id_ in ids:
+            record = self.get(id_)
+            if record is not None:
+                people.update(_people(record))
+                self._erase(partial(self._let_go, record))
+                erased += 1
+            self._delete(f"a#{id_}")
+        for each in people:
+            self._delete(f"known#{self.fingerprint(each)}")
+        self._delete(f"who#{self.fingerprint(person)}")
+        return erased
+
+    def _delete(self, name: str) -> None:
+        self._erase(
+            lambda: self._client.delete_item(TableName=self._table, Key={"id": {"S": name}})
+        )
+
+    def _erase(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+        except _AWS_ERRORS as error:
+            raise _unavailable(error) from None
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def _prints(self) -> Fingerprints:
+        try:
+            return Fingerprints(self._key())
+        except LedgerUnavailableError as error:
+            raise RecordsUnavailableError(str(error)) from None
+
+    def _row(self, name: str, *, even_expired: bool = False) -> dict[str, Any] | None:
+        try:
+            answer = self._client.get_item(
+                TableName=self._table, Key={"id": {"S": name}}, ConsistentRead=True
+            )
+        except _AWS_ERRORS as error:
+            raise _unavailable(error) from None
+        row = answer.get("Item")
+        return row if row is not None and (even_expired or self._lives(row)) else None
+
+    def _rows(self, names: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+        """By name; ``None`` for what is not there, and nothing for what was not read this time."""
+        rows: dict[str, dict[str, Any] | None] = {}
+        for start in range(0, len(names), READ_BATCH):
+            chunk = names[start : start + READ_BATCH]
+            try:
+                answer = self._client.batch_get_item(
+                    RequestItems={
+                        self._table: {
+                            "Keys": [{"id": {"S": name}} for name in chunk],
+                            "ConsistentRead": True,
+                        }
+                    }
+                )
+            except _AWS_ERRORS as error:
+                raise _unavailable(error) from None
+            left = answer.get("UnprocessedKeys", {}).get(self._table)
+            unread = set() if left is None else {key["id"]["S"] for key in left["Keys"]}
+            rows |= dict.fromkeys((name for name in chunk if name not in unread), None)
+            for row in answer["Responses"].get(self._table, ()):
+                if self._lives(row):
+                    rows[row["id"]["S"]] = row
+        return rows
+
+    def _lives(self, row: Mapping[str, Any]) -> bool:
+        return int(row["expires_at"]["N"]) > self._clock.now().timestamp()
+
+
+class DynamoDueSteps:
+    """:class:`quikly_acquisition.records.DueSteps` on the table; it can read no record.
+
+    Args:
+        client: Any.
+        table: Its name.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def due(self, now: datetime, limit: int) -> Sequence[DueStep]:
+        """See :meth:`quikly_acquisition.records.DueSteps.due`."""
+        steps: list[DueStep] = []
+        for partition in PARTITIONS:
+            steps.extend(islice(self._due_in(partition, now), limit - len(steps)))
+        return steps
+
+    def _due_in(self, partition: str, now: datetime) -> Iterator[DueStep]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName="by_due",
+            KeyConditionExpression="due_partition = :partition AND due_at <= :now",
+            ExpressionAttributeValues={
+                ":partition": {"S": partition},
+                ":now": _number(now.timestamp()),
+            },
+        )
+        try:
+            for page in pages:
+                for row in page["Items"]:
+                    message = StepMessage(
+                        acquisition_id=row["id"]["S"].removeprefix("a#"),
+                        version=int(row["version"]["N"]),
+                    )
+                    yield DueStep(message, datetime.fromtimestamp(float(row["due_at"]["N"]), UTC))
+        except _AWS_ERRORS as error:
+            raise _unavailable(error) from None
+
+    def queued(self, steps: Sequence[StepMessage], now: datetime) -> None:
+        """See :meth:`quikly_acquisition.records.DueSteps.queued`."""
+        for step in steps:
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"id": {"S": f"a#{step.acquisition_id}"}},
+                    UpdateExpression="SET due_at = :later",
+                    # Whoever changed it meanwhile knows better when it is due.
+                    ConditionExpression="version = :version AND attribute_exists(due_partition)",
+                    ExpressionAttributeValues={
+                        ":later": _number((now + REQUEUED).timestamp()),
+                        ":version": _number(step.version),
+                    },
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                continue
+            except _AWS_ERRORS as error:
+                raise _unavailable(error) from None
+
+
+def _people(record: AcquisitionRecord) -> Iterable[PersonKey]:
+    if record.email is not None:
+        yield PersonKey("email", record.email)
+    if record.phone is not None:
+        yield PersonKey("phone", record.phone)
+
+
+def _item(record: AcquisitionRecord, overdue_at: datetime | None) -> Item:
+    item: Item = {
+        "id": {"S": f"a#{record.acquisition_id}"},
+        "record": {"S": record.model_dump_json()},
+        "version": _number(record.version),
+        "state": {"S": record.state.value},
+        "expires_at": _number(int(record.expires_at.timestamp())),
+    }
+    if overdue_at is not None:
+        number = zlib.crc32(record.acquisition_id.encode()) % len(PARTITIONS)
+        item["due_partition"] = {"S": PARTITIONS[number]}
+        item["due_at"] = _number(round(overdue_at.timestamp(), 3))
+    return item
+
+
+def _number(value: float) -> AttributeValueTypeDef:
+    return {"N": str(value)}
+
+
+def _unavailable(error: Exception) -> RecordsUnavailableError:
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return RecordsUnavailableError(str(response.get("Error", {}).get("Code", "refused")))
+    return RecordsUnavailableError(type(error).__name__)

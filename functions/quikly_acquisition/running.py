@@ -1,0 +1,325 @@
+"""One batch of step messages: load, act side by side, store each change, queue what comes next.
+
+A record's change is stored before anything follows from it, under the condition that nobody else
+changed it. So the worker may die anywhere: the next message, or the sweep, finds a record that says
+what is to be done, and doing it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from braze_bridge.quikly_acquisition_config import AcquisitionRule
+from quikly_acquisition.models import State, Step, UnreadableStepError, parse_step
+from quikly_acquisition.performing import (
+    CONNECT_TIMEOUT,
+    DEADLINE_MARGIN,
+    SHORTEST_READ,
+    Figures,
+    Performance,
+    World,
+)
+from quikly_acquisition.records import RecordsUnavailableError
+from quikly_acquisition.step_queue import QueuedStep
+from quikly_acquisition.workflow import (
+    Done,
+    Interrupted,
+    Observation,
+    Refused,
+    Terms,
+    Wait,
+    needs_sweep,
+    next_action,
+    observe,
+    overdue_at,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from quikly_acquisition.models import AcquisitionRecord, StepMessage
+    from quikly_acquisition.step_queue import StepQueue
+    from quikly_acquisition.workflow import Action
+
+SAVE_TRIES: Final = 2
+"""What was learnt is worth a second try: after a credit above all."""
+
+NOT_CONFIGURED: Final = Refused("not_configured")
+"""The scope, or its channel, was taken out of the configuration after intake."""
+
+UNREACHED_SECONDS: Final = 1.0
+
+
+class ReceivedStep(NamedTuple):
+    """A message of the acquisition queue.
+
+    Attributes:
+        message_id: SQS's.
+        body: As it came.
+    """
+
+    message_id: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the worker has at hand.
+
+    Attributes:
+        world: Where actions are carried out.
+        steps: Takes the messages for what comes next.
+        rules: The configured activations, by scope.
+        terms: The stack's.
+        jitter: Random numbers in [0, 1).
+    """
+
+    world: World
+    steps: StepQueue
+    rules: Mapping[str, AcquisitionRule]
+    terms: Terms
+    jitter: Callable[[], float]
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch.
+
+    Attributes:
+        stale: Messages about what was done already, or of records that are gone.
+        unreadable: Messages that are no step: dropped, since the sweep makes what is missing.
+        back: Ids of messages that SQS shall hand out again: the store failed.
+        finished: Records that came to their end here.
+        resumed: Records found in the middle of a credit.
+        overtaken: Changes that were not stored, since somebody else's were.
+        unqueued: Messages that the queue did not take: the sweep makes them.
+        oldest_wait: Seconds for which the step had been due that was due longest.
+        figures: What was done at Braze and Quikly.
+    """
+
+    received: int = 0
+    stale: int = 0
+    unreadable: int = 0
+    back: list[str] = field(default_factory=list)
+    finished: list[AcquisitionRecord] = field(default_factory=list)
+    resumed: int = 0
+    overtaken: int = 0
+    unqueued: int = 0
+    oldest_wait: float = 0.0
+    figures: Figures = field(default_factory=Figures)
+
+    def count(self, state: State) -> int:
+        """How many came to this end."""
+        return sum(record.state is state for record in self.finished)
+
+
+def run(
+    messages: Sequence[ReceivedStep], desk: Desk, remaining: Callable[[], float]
+) -> BatchResult:
+    """Take each acquisition as far as it comes now.
+
+    Args:
+        messages: What SQS handed over.
+        desk: The world.
+        remaining: Seconds left to this invocation.
+
+    Returns:
+        What became of the batch. Messages not in ``back`` are done with.
+    """
+    return _Batch(messages, desk, remaining).run()
+
+
+class _Batch:
+    """The state of one call of :func:`run`."""
+
+    def __init__(
+        self, messages: Sequence[ReceivedStep], desk: Desk, remaining: Callable[[], float]
+    ) -> None:
+        self._messages = messages
+        self._desk = desk
+        self._world = desk.world
+        self._remaining = remaining
+        self._result = BatchResult(received=len(messages))
+        self._ids: dict[str, list[str]] = {}
+        self._later: list[QueuedStep] = []
+
+    def run(self) -> BatchResult:
+        records = self._loaded()
+        records = self._resumed(records)
+        while records:
+            actions = self._actions(records)
+            if not actions or not self._has_time():
+                break
+            seen = self._performed(actions, records)
+            for id_ in actions.keys() - seen.keys():
+                self._queue(records[id_], UNREACHED_SECONDS)
+            records = self._observed(records, seen)
+        for record in records.values():
+            self._queue(record, UNREACHED_SECONDS)
+        if self._later:
+            self._result.unqueued += len(self._desk.steps.send(self._later))
+        return self._result
+
+    def _has_time(self) -> bool:
+        return self._remaining() >= DEADLINE_MARGIN + CONNECT_TIMEOUT + SHORTEST_READ
+
+    # -- before ------------------------------------------------------------------------------
+
+    def _loaded(self) -> dict[str, AcquisitionRecord]:
+        """The records whose turn it is."""
+        steps: dict[str, StepMessage] = {}
+        for message in self._messages:
+            try:
+                step = parse_step(message.body)
+            except UnreadableStepError:
+                self._result.unreadable += 1
+                continue
+            id_ = step.acquisition_id
+            self._ids.setdefault(id_, []).append(message.message_id)
+            if id_ not in steps or steps[id_].version < step.version:
+                steps[id_] = step
+        try:
+            found = self._world.records.load(steps)
+        except RecordsUnavailableError:
+            found = {}
+        current: dict[str, AcquisitionRecord] = {}
+        for id_, step in steps.items():
+            if id_ not in found:
+                self._back(id_)
+                continue
+            record = found[id_]
+            if record is None or record.state.is_final or step.version < record.version:
+                self._result.stale += 1
+            else:
+                current[id_] = record
+        now = self._world.clock.now()
+        waits = [(now - record.due_at).total_seconds() for record in current.values()]
+        self._result.oldest_wait = max(waits, default=0.0)
+        return current
+
+    def _resumed(self, records: dict[str, AcquisitionRecord]) -> dict[str, AcquisitionRecord]:
+        """A credit that somebody began and did not end: this batch did not."""
+        found = {id_: Interrupted() for id_, record in records.items() if _is_crediting(record)}
+        self._result.resumed = len(found)
+        rest = {id_: record for id_, record in records.items() if id_ not in found}
+        return rest | self._observed({id_: records[id_] for id_ in found}, found)
+
+    def _actions(self, records: dict[str, AcquisitionRecord]) -> dict[str, Action]:
+        """What is to be done now; who has to wait gets a message, and leaves."""
+        actions: dict[str, Action] = {}
+        now = self._world.clock.now()
+        for id_, record in list(records.items()):
+            # Who has just marked a credit as begun is the one to tell Quikly.
+            at = max(now, record.due_at) if _is_crediting(record) else now
+            action = next_action(record, self._rule(record), at)
+            if isinstance(action, Wait):
+                self._queue(record)
+            elif not isinstance(action, Done):
+                actions[id_] = action
+                continue
+            del records[id_]
+        return actions
+
+    def _rule(self, record: AcquisitionRecord) -> AcquisitionRule:
+        rule = self._desk.rules.get(record.q_scope)
+        return AcquisitionRule(record.q_scope, frozenset()) if rule is None else rule
+
+    # -- the round ---------------------------------------------------------------------------
+
+    def _performed(
+        self, actions: Mapping[str, Action], records: Mapping[str, AcquisitionRecord]
+    ) -> dict[str, Observation]:
+        refused: dict[str, Observation] = {
+            id_: NOT_CONFIGURED
+            for id_ in actions
+            if records[id_].channel not in self._rule(records[id_]).channels
+        }
+        possible = {id_: action for id_, action in actions.items() if id_ not in refused}
+        performance = Performance(self._world, self._remaining, self._result.figures)
+        return {**refused, **performance.run(possible, records)}
+
+    def _observed(
+        self, records: Mapping[str, AcquisitionRecord], seen: Mapping[str, Observation]
+    ) -> dict[str, AcquisitionRecord]:
+        """Store what follows from each observation; returns those that can go on at once."""
+        now = self._world.clock.now()
+        changed = [
+            observe(
+                records[id_],
+                observation,
+                self._rule(records[id_]),
+                self._desk.terms,
+                now,
+                self._desk.jitter(),
+            )
+            for id_, observation in seen.items()
+        ]
+        going: dict[str, AcquisitionRecord] = {}
+        for record, is_stored in zip(
+            changed, self._world.executor.map(self._save, changed), strict=True
+        ):
+            id_ = record.acquisition_id
+            if is_stored is None:
+                self._back(id_)
+            elif not is_stored:
+                self._result.overtaken += 1
+            elif record.state.is_final:
+                self._result.finished.append(record)
+            elif record.due_at <= now:
+                going[id_] = record
+            else:
+                self._queue(record)
+        return going
+
+    def _save(self, record: AcquisitionRecord) -> bool | None:
+        """Whether it was stored; ``None`` where the store failed."""
+        overdue = overdue_at(record, self._desk.terms, self._world.clock.now())
+        for _ in range(SAVE_TRIES):
+            try:
+                return self._world.records.save(record, overdue)
+            except RecordsUnavailableError:
+                continue
+        return None
+
+    # -- after -------------------------------------------------------------------------------
+
+    def _queue(self, record: AcquisitionRecord, at_least: float = 0.0) -> None:
+        """Make the message for its next step; the sweep does where no message can wait so long."""
+        now = self._world.clock.now()
+        if not needs_sweep(record, now):
+            delay = max((record.due_at - now).total_seconds(), at_least)
+            self._later.append(QueuedStep(record.message, delay))
+
+    def _back(self, id_: str) -> None:
+        self._result.back.extend(self._ids.get(id_, ()))
+
+
+def _is_crediting(record: AcquisitionRecord) -> bool:
+    return record.step is Step.CREDITING
+
+
+def summary(result: BatchResult) -> Mapping[str, object]:
+    """A batch's figures, for its line in the log."""
+    figures = result.figures
+    states: Iterable[State] = (State.CREDITED, State.FAILED, State.EXPIRED)
+    return {
+        "received": result.received,
+        "stale": result.stale,
+        "unreadable": result.unreadable,
+        "back": len(result.back),
+        "resumed": result.resumed,
+        "overtaken": result.overtaken,
+        "unqueued": result.unqueued,
+        **{state.value: result.count(state) for state in states},
+        "requests": figures.requests,
+        "look_ups": figures.look_ups,
+        "profiles_created": figures.created,  # "created" is a log record's own
+        "oldest_wait": round(result.oldest_wait, 1),
+        "rate_limited": figures.rate_limited,
+        "key_refused": figures.key_refused,
+        "quikly_key_refused": figures.quikly_key_refused,
+        "closings": figures.closings,
+        "unattributed": figures.unattributed,
+        "faults": figures.faults,
+    }

@@ -1,0 +1,650 @@
+"""From a sign-up at Quikly to a profile, a subscription and a credit, by the real API and queues.
+
+The sandbox keeps every call in order, so that each path is held against the calls that Quikly's
+page documents (docs/partners/…/retargeting/quikly).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from braze_bridge.clock import SystemClock
+from braze_bridge.dynamo_gate import dynamo_gate
+from quikly_acquisition.models import parse_record
+from tests.e2e.test_first_light import CALL_SECONDS, control, wait_for
+
+if TYPE_CHECKING:
+    from sandbox.stack.stack_file import StackFile
+
+FINAL = {"credited", "failed", "expired"}
+EXPORT = "POST /users/export/ids"
+TRACK = "POST /users/track"
+GET_STATUS = "GET /subscription/status/get"
+SET_STATUS = "POST /subscription/status/set"
+QUIKLY = "POST /quikly/webhook/braze"
+PROFILE_WAIT_SECONDS = 2
+"""`ProfileWaitSeconds` of the local stack."""
+
+
+@pytest.fixture(autouse=True)
+def clean(stack: StackFile) -> None:
+    """An empty Braze, where nothing is left of an earlier test's faults."""
+    control(stack, "reset", {})
+
+
+class Person:
+    """Somebody whom neither Braze nor the acquisition table knows from an earlier test."""
+
+    def __init__(self) -> None:
+        self.email = f"p{secrets.token_hex(6)}@example.com"
+        # Possible numbers, of a block that is reserved for nobody in particular: it never rings.
+        self.phone = f"+1202{secrets.randbelow(10**7):07d}"
+
+
+def consent() -> dict[str, str]:
+    return {"given_at": "2026-11-21T18:30:00Z", "method": "checkbox", "text": "terms-1"}
+
+
+def post(stack: StackFile, scope: str, channel: str, **fields: Any) -> requests.Response:
+    body = {"q_scope": scope, "channel": channel, "consent": consent()} | fields
+    return requests.post(
+        f"{stack.api_url}/quikly/acquisitions",
+        json=body,
+        headers={"Authorization": f"Bearer {stack.tokens['quikly']}"},
+        timeout=CALL_SECONDS,
+    )
+
+
+def acquire(stack: StackFile, scope: str, channel: str, **fields: Any) -> str:
+    answer = post(stack, scope, channel, **fields)
+    assert answer.status_code == 202, answer.text
+    acquisition_id: str = answer.json()["acquisition_id"]
+    return acquisition_id
+
+
+def status_of(stack: StackFile, acquisition_id: str) -> dict[str, Any]:
+    answer = requests.get(
+        f"{stack.api_url}/quikly/acquisitions/{acquisition_id}",
+        headers={"Authorization": f"Bearer {stack.tokens['quikly']}"},
+        timeout=CALL_SECONDS,
+    )
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def in_state(stack: StackFile, acquisition_id: str, *states: str, seconds: float = 40) -> Any:
+    """The acquisition once it is in one of these states."""
+    wait_for(lambda: status_of(stack, acquisition_id)["state"] in states, seconds)
+    found = status_of(stack, acquisition_id)
+    assert found["state"] in states, found
+    return found
+
+
+def steps(status: dict[str, Any]) -> list[str]:
+    """The story, what repeats in a row told once."""
+    return [step for step, _ in groupby(entry["step"] for entry in status["history"])]
+
+
+def log(stack: StackFile, since: int = 0) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = control(stack, f"requests?since={since}")
+    return [entry | {"call": f"{entry['method']} {entry['path']}"} for entry in found]
+
+
+def calls(stack: StackFile, since: int = 0) -> list[str]:
+    """Every call in order; what repeats in a row told once (reads go on until Braze shows it)."""
+    return [call for call, _ in groupby(entry["call"] for entry in log(stack, since))]
+
+
+def credits_of(stack: StackFile) -> list[dict[str, Any]]:
+    """What Quikly took."""
+    return [
+        json.loads(call["body"])
+        for call in control(stack, "quikly")["calls"]
+        if call["status"] == 200
+    ]
+
+
+def profiles(stack: StackFile) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = control(stack, "profiles")
+    return found
+
+
+def at_braze(stack: StackFile, **attributes: Any) -> int:
+    """Put a profile there beforehand.
+
+    Returns:
+        How many requests the log has now.
+    """
+    answer = requests.post(
+        f"{stack.braze_url}/users/track",
+        json={"attributes": [attributes]},
+        headers={"Authorization": f"Bearer {stack.braze_api_key}"},
+        timeout=CALL_SECONDS,
+    )
+    assert answer.status_code == 201, answer.text
+    return len(log(stack))
+
+
+def custom(profile: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = profile.get("custom_attributes", {})
+    return found
+
+
+def subscriptions(profile: dict[str, Any]) -> dict[str, str]:
+    return {group["id"]: group["status"] for group in profile["subscription_groups"]}
+
+
+def has_event(stack: StackFile, name: str) -> bool:
+    return name in [event["name"] for profile in profiles(stack) for event in profile["events"]]
+
+
+def confirm(stack: StackFile, group: str, phone: str) -> None:
+    control(stack, "double_opt_in", {"subscription_group_id": group, "phone": phone})
+
+
+# -- e-mail --------------------------------------------------------------------------------------
+
+
+def test_an_unknown_e_mail_becomes_an_alias_only_profile(stack: StackFile) -> None:
+    """Looked up, made by alias with the address on it, told of by an event, credited once."""
+    person = Person()
+
+    acquisition_id = acquire(
+        stack,
+        "demo-email",
+        "email",
+        email=person.email.upper(),
+        attributes={"first_name": "Ada", "favourite_shade": "coral"},
+    )
+    done = in_state(stack, acquisition_id, *FINAL)
+
+    assert done["state"] == "credited"
+    assert steps(done) == [
+        "accepted",
+        "nobody_found",
+        "profile_created",
+        "participation_sent",
+        "credited",
+    ]
+    assert wait_for(lambda: has_event(stack, "quikly_participation"), 20)
+    [profile] = profiles(stack)
+    assert profile["user_aliases"] == [{"alias_name": person.email, "alias_label": "email"}]
+    assert "external_id" not in profile
+    assert (profile["email"], profile["first_name"]) == (person.email, "Ada")
+    assert custom(profile) == {"favourite_shade": "coral"}
+    assert [event["name"] for event in profile["events"]] == ["quikly_participation"]
+    assert credits_of(stack) == [
+        {"q_scope": "demo-email", "event": "email-signup", "email": person.email}
+    ]
+    made = calls(stack)
+    assert made[:2] == [EXPORT, TRACK]
+    # Delivery's event travels side by side with the credit.
+    assert sorted(entry["call"] for entry in log(stack)) == sorted([EXPORT, TRACK, TRACK, QUIKLY])
+
+
+def test_a_known_e_mail_is_marked_and_no_profile_is_made(stack: StackFile) -> None:
+    """Of several profiles with the address the one with an external id; nothing else changes."""
+    person = Person()
+    at_braze(
+        stack,
+        user_alias={"alias_name": person.email, "alias_label": "shop"},
+        _update_existing_only=False,
+        email=person.email,
+    )
+    before = at_braze(stack, external_id=f"customer-{person.email}", email=person.email)
+
+    done = in_state(stack, acquire(stack, "demo-email", "email", email=person.email), *FINAL)
+
+    assert steps(done) == ["accepted", "profile_found", "participation_sent", "credited"]
+
+    def marked() -> list[dict[str, Any]]:
+        return [
+            profile
+            for profile in profiles(stack)
+            if custom(profile) == {"quikly_participated": True}
+        ]
+
+    assert wait_for(lambda: bool(marked()), 20)
+    assert [profile["external_id"] for profile in marked()] == [f"customer-{person.email}"]
+    assert len(profiles(stack)) == 2
+    assert sorted(entry["call"] for entry in log(stack, before)) == sorted([EXPORT, TRACK, QUIKLY])
+    assert calls(stack, before)[0] == EXPORT
+
+
+def test_somebody_unsubscribed_from_all_e_mail_is_not_credited(stack: StackFile) -> None:
+    """Only they can change that: failed with the reason, one look-up, nothing written."""
+    person = Person()
+    before = at_braze(
+        stack,
+        external_id=f"customer-{person.email}",
+        email=person.email,
+        email_subscribe="unsubscribed",
+    )
+
+    done = in_state(stack, acquire(stack, "demo-email", "email", email=person.email), *FINAL)
+
+    assert (done["state"], done["reason"]) == ("failed", "unsubscribed")
+    assert [entry["call"] for entry in log(stack, before)] == [EXPORT]
+    assert credits_of(stack) == []
+
+
+# -- SMS -----------------------------------------------------------------------------------------
+
+
+def test_a_number_that_is_subscribed_is_credited_and_left_alone(stack: StackFile) -> None:
+    """One read, one credit: "No further action is necessary"."""
+    person = Person()
+    before = at_braze(
+        stack,
+        external_id=f"customer-{person.phone}",
+        phone=person.phone,
+        subscription_groups=[
+            {"subscription_group_id": "demo-sms-group", "subscription_state": "subscribed"}
+        ],
+    )
+
+    acquisition_id = acquire(stack, "demo-sms", "sms", phone=person.phone, email=person.email)
+    done = in_state(stack, acquisition_id, *FINAL)
+
+    assert (done["state"], steps(done)) == ("credited", ["accepted", "status_read", "credited"])
+    assert [entry["call"] for entry in log(stack, before)] == [GET_STATUS, QUIKLY]
+    assert credits_of(stack) == [
+        {
+            "q_scope": "demo-sms",
+            "event": "sms-signup",
+            "email": person.email,
+            "phone": person.phone,
+        }
+    ]
+
+
+def test_an_unknown_number_is_made_then_waited_for_then_subscribed(stack: StackFile) -> None:
+    """The whole flow, where Braze shows everything late: read back until it is there."""
+    person = Person()
+    control(stack, "settings", {"read_delay_ms": 1500})
+
+    acquisition_id = acquire(stack, "demo-sms", "sms", phone=person.phone, email=person.email)
+    waiting = in_state(stack, acquisition_id, "waiting_for_profile", *FINAL)
+    done = in_state(stack, acquisition_id, *FINAL)
+
+    assert waiting["state"] == "waiting_for_profile"
+    assert done["state"] == "credited"
+    assert steps(done) == [
+        "accepted",
+        "status_read",
+        "nobody_found",
+        "profile_created",
+        "participation_sent",
+        "waiting",
+        "subscription_set",
+        "status_read",
+        "credited",
+    ]
+    made = calls(stack)
+    # Delivery's event is a second request to the same endpoint, before the wait is over.
+    assert made == [GET_STATUS, EXPORT, TRACK, SET_STATUS, GET_STATUS, QUIKLY]
+    at = {entry["call"]: entry["at"] for entry in reversed(log(stack)) if entry["call"] == TRACK}
+    [subscribed_at] = [entry["at"] for entry in log(stack) if entry["call"] == SET_STATUS]
+    assert subscribed_at - at[TRACK] >= PROFILE_WAIT_SECONDS
+    [profile] = profiles(stack)
+    assert profile["user_aliases"] == [{"alias_name": person.email, "alias_label": "email"}]
+    assert (profile["email"], profile["phone"]) == (person.email, person.phone)
+    assert subscriptions(profile) == {"demo-sms-group": "Subscribed"}
+    assert len(credits_of(stack)) == 1
+
+
+def test_a_number_without_an_e_mail_is_its_own_alias(stack: StackFile) -> None:
+    """Looked up by the number; the label says what the name is; Quikly is told the number."""
+    person = Person()
+
+    done = in_state(stack, acquire(stack, "demo-sms", "sms", phone=person.phone), *FINAL)
+
+    assert done["state"] == "credited"
+    [profile] = profiles(stack)
+    assert profile["user_aliases"] == [{"alias_name": person.phone, "alias_label": "phone"}]
+    assert profile["phone"] == person.phone
+    assert profile.get("email") is None
+    assert subscriptions(profile) == {"demo-sms-group": "Subscribed"}
+    assert credits_of(stack) == [
+        {"q_scope": "demo-sms", "event": "sms-signup", "phone": person.phone}
+    ]
+
+
+def test_a_known_e_mail_without_a_number_gets_it_and_waits(stack: StackFile) -> None:
+    """Braze finds the profile by the number only once it is there."""
+    person = Person()
+    name = f"customer-{person.email}"
+    before = at_braze(stack, external_id=name, email=person.email)
+
+    acquisition_id = acquire(stack, "demo-sms", "sms", phone=person.phone, email=person.email)
+    done = in_state(stack, acquisition_id, *FINAL)
+
+    assert done["state"] == "credited"
+    assert [step for step in steps(done) if step.startswith(("profile", "phone", "waiting"))] == [
+        "profile_found",
+        "phone_written",
+        "waiting",
+    ]
+    assert calls(stack, before) == [GET_STATUS, EXPORT, TRACK, SET_STATUS, GET_STATUS, QUIKLY]
+    [profile] = profiles(stack)
+    assert (profile["external_id"], profile["phone"]) == (name, person.phone)
+    assert subscriptions(profile) == {"demo-sms-group": "Subscribed"}
+
+
+def test_a_known_number_is_subscribed_at_once(stack: StackFile) -> None:
+    """Nothing is written that Braze would have to show first: no wait."""
+    person = Person()
+    name = f"customer-{person.email}"
+    before = at_braze(stack, external_id=name, email=person.email, phone=person.phone)
+
+    acquisition_id = acquire(stack, "demo-sms", "sms", phone=person.phone, email=person.email)
+    done = in_state(stack, acquisition_id, *FINAL)
+
+    assert done["state"] == "credited"
+    assert "waiting" not in steps(done)
+    without_delivery = [call for call in calls(stack, before) if call != TRACK]
+    assert [call for call, _ in groupby(without_delivery)] == [
+        GET_STATUS,
+        EXPORT,
+        SET_STATUS,
+        GET_STATUS,
+        QUIKLY,
+    ]
+    assert wait_for(lambda: custom(profiles(stack)[0]) == {"quikly_participated": True}, 20)
+
+
+# -- double opt-in -------------------------------------------------------------------------------
+
+
+def test_braze_s_double_opt_in_is_waited_for_and_then_credited(stack: StackFile) -> None:
+    """Nothing is credited while Braze says Unsubscribed; one prompt; the person's Y ends it."""
+    person = Person()
+
+    acquisition_id = acquire(
+        stack, "demo-double-opt-in", "sms", phone=person.phone, email=person.email
+    )
+    waiting = in_state(stack, acquisition_id, "awaiting_opt_in", *FINAL)
+    assert waiting["state"] == "awaiting_opt_in"
+    assert credits_of(stack) == []
+    assert [prompt["phone"] for prompt in control(stack, "double_opt_in")] == [person.phone]
+    [profile] = profiles(stack)
+    assert subscriptions(profile) == {"demo-sms-doi-group": "Unsubscribed"}
+
+    confirm(stack, "demo-sms-doi-group", person.phone)
+    done = in_state(stack, acquisition_id, *FINAL)
+
+    assert done["state"] == "credited"
+    assert calls(stack) == [GET_STATUS, EXPORT, TRACK, SET_STATUS, GET_STATUS, QUIKLY]
+    assert [entry["detail"] for entry in done["history"] if entry["step"] == "opt_in_asked"] == [
+        "braze"
+    ]
+    [profile] = profiles(stack)
+    assert subscriptions(profile) == {"demo-sms-doi-group": "Subscribed"}
+    assert len(credits_of(stack)) == 1
+
+
+def test_a_double_opt_in_by_event_starts_the_brand_s_workflow(stack: StackFile) -> None:
+    """The event is sent once, no state is ever set, and the confirmation is credited."""
+    person = Person()
+
+    acquisition_id = acquire(
+        stack, "demo-double-opt-in-event", "sms", phone=person.phone, email=person.email
+    )
+    in_state(stack, acquisition_id, "awaiting_opt_in")
+    assert wait_for(lambda: bool(control(stack, "double_opt_in")), 20)
+    confirm(stack, "demo-sms-doi-group", person.phone)
+    done = in_state(stack, acquisition_id, *FINAL)
+
+    assert done["state"] == "credited"
+    [profile] = profiles(stack)
+    assert [event["name"] for event in profile["events"]] == ["quikly_sms_opt_in"]
+    assert subscriptions(profile) == {"demo-sms-doi-group": "Subscribed"}
+    assert SET_STATUS not in calls(stack)
+    assert calls(stack)[:3] == [GET_STATUS, EXPORT, TRACK]
+    assert calls(stack)[-1] == QUIKLY
+    assert len(credits_of(stack)) == 1
+
+
+def test_a_double_opt_in_that_nobody_answers_expires(stack: StackFile) -> None:
+    """Thirty days are a date in the record: moved to now, the next look ends it, uncredited."""
+    person = Person()
+    acquisition_id = acquire(stack, "demo-double-opt-in", "sms", phone=person.phone)
+    in_state(stack, acquisition_id, "awaiting_opt_in")
+    table = stack.session().client("dynamodb", **stack.client_options())
+    name = {"id": {"S": f"a#{acquisition_id}"}}
+
+    def moved() -> bool:
+        """As if the time had passed; not where a worker changed the record meanwhile."""
+        row = table.get_item(TableName=stack.tables["acquisitions"], Key=name)["Item"]
+        record = parse_record(row["record"]["S"])
+        past = record.model_copy(update={"opt_in_until": datetime.now(UTC)})
+        try:
+            table.update_item(
+                TableName=stack.tables["acquisitions"],
+                Key=name,
+                UpdateExpression="SET #record = :record",
+                ConditionExpression="version = :version",
+                ExpressionAttributeNames={"#record": "record"},
+                ExpressionAttributeValues={
+                    ":record": {"S": past.model_dump_json()},
+                    ":version": row["version"],
+                },
+            )
+        except table.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    assert wait_for(moved, 20)
+    done = in_state(stack, acquisition_id, *FINAL, seconds=60)
+
+    assert (done["state"], steps(done)[-1]) == ("expired", "expired")
+    assert credits_of(stack) == []
+
+
+# -- what goes wrong -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        ({}, "unknown_group"),
+        ({"demo-sms-group": {"channel": "email"}}, "braze_refused"),
+    ],
+    ids=["no such group", "an e-mail group"],
+)
+def test_a_wrong_group_fails_with_the_reason(
+    stack: StackFile, groups: dict[str, Any], reason: str
+) -> None:
+    """Seen by the first call; nothing is made or credited."""
+    control(stack, "settings", {"subscription_groups": groups})
+
+    done = in_state(stack, acquire(stack, "demo-sms", "sms", phone=Person().phone), *FINAL)
+
+    assert (done["state"], done["reason"]) == ("failed", reason)
+    assert [entry["call"] for entry in log(stack)] == [GET_STATUS]
+    assert (profiles(stack), credits_of(stack)) == ([], [])
+
+
+def test_what_is_not_configured_or_malformed_is_refused(stack: StackFile) -> None:
+    """422 names the fields and quotes nothing; an unknown id is 404; no token is 401."""
+    answer = post(stack, "elsewhere", "sms", phone="0170 1234567", email="ada@")
+
+    assert answer.status_code == 422
+    assert [reason["field"] for reason in answer.json()["reasons"]] == ["q_scope", "email", "phone"]
+    assert "1234567" not in answer.text
+    url = f"{stack.api_url}/quikly/acquisitions"
+    unknown = requests.get(
+        f"{url}/{'A' * 24}",
+        headers={"Authorization": f"Bearer {stack.tokens['quikly']}"},
+        timeout=CALL_SECONDS,
+    )
+    assert unknown.status_code == 404
+    assert requests.get(f"{url}/{'A' * 24}", timeout=CALL_SECONDS).status_code == 401
+    assert log(stack) == []
+
+
+def test_the_same_person_twenty_times_at_once_is_one_enrolment(stack: StackFile) -> None:
+    """As long as one is pending: one id, one profile, one prompt, one credit."""
+    person = Person()
+
+    def sign_up(_: int) -> str:
+        fields = {"phone": person.phone, "email": person.email}
+        return acquire(stack, "demo-double-opt-in", "sms", **fields)
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(sign_up, range(20)))
+
+    [acquisition_id] = ids
+    in_state(stack, acquisition_id, "awaiting_opt_in")
+    confirm(stack, "demo-sms-doi-group", person.phone)
+    in_state(stack, acquisition_id, "credited")
+    assert len(profiles(stack)) == 1
+    assert len(control(stack, "double_opt_in")) == 1
+    assert len(credits_of(stack)) == 1
+
+
+def test_who_is_known_is_not_looked_up_again(stack: StackFile) -> None:
+    """Signed up by e-mail, then for SMS: one export in all, and one profile."""
+    person = Person()
+    in_state(stack, acquire(stack, "demo-email", "email", email=person.email), "credited")
+
+    acquisition_id = acquire(stack, "demo-sms", "sms", email=person.email, phone=person.phone)
+    done = in_state(stack, acquisition_id, *FINAL)
+
+    assert done["state"] == "credited"
+    assert "profile_remembered" in steps(done)
+    assert [entry["call"] for entry in log(stack)].count(EXPORT) == 1
+    [profile] = profiles(stack)
+    assert subscriptions(profile) == {"demo-sms-group": "Subscribed"}
+
+
+def test_a_message_that_was_lost_is_made_anew_by_the_sweep(stack: StackFile) -> None:
+    """A record that was kept and never queued: the sweep finds it once it is overdue."""
+    person = Person()
+    acquisition_id = acquire(stack, "demo-double-opt-in", "sms", phone=person.phone)
+    in_state(stack, acquisition_id, "awaiting_opt_in")
+    table = stack.session().client("dynamodb", **stack.client_options())
+    name = {"id": {"S": f"a#{acquisition_id}"}}
+
+    def orphaned() -> bool:
+        """The record as another version, of which no message tells, overdue for an hour."""
+        row = table.get_item(TableName=stack.tables["acquisitions"], Key=name)["Item"]
+        record = parse_record(row["record"]["S"])
+        past = datetime.now(UTC) - timedelta(hours=1)
+        later = record.model_copy(update={"version": record.version + 1, "due_at": past})
+        try:
+            table.update_item(
+                TableName=stack.tables["acquisitions"],
+                Key=name,
+                UpdateExpression="SET #record = :record, version = :next, due_at = :past",
+                ConditionExpression="version = :version",
+                ExpressionAttributeNames={"#record": "record"},
+                ExpressionAttributeValues={
+                    ":record": {"S": later.model_dump_json()},
+                    ":next": {"N": str(later.version)},
+                    ":past": {"N": str(int(past.timestamp()))},
+                    ":version": row["version"],
+                },
+            )
+        except table.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    assert wait_for(orphaned, 20)
+    confirm(stack, "demo-sms-doi-group", person.phone)
+    invoked = (
+        stack.session()
+        .client("lambda", **stack.client_options())
+        .invoke(
+            FunctionName=stack.functions["quikly_acquisition_sweep"],
+            Qualifier="live",
+            Payload=b"{}",
+        )
+    )
+
+    assert "FunctionError" not in invoked
+    assert in_state(stack, acquisition_id, *FINAL)["state"] == "credited"
+
+
+# -- long ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.campaign
+def test_500_at_once_with_faults_and_an_export_limit_all_finish(stack: StackFile) -> None:
+    """250 people sign up for both channels: one profile each, nothing sent into the limit."""
+    people = [Person() for _ in range(250)]
+    window = 10
+    control(stack, "settings", {"limits": {"/users/export/ids": [60, window]}})
+    for path in ("/users/*", "/subscription/*", "/quikly/*"):
+        control(stack, "faults", {"path": path, "share": 0.2, "status": 503})
+
+    def sign_up(person: Person) -> tuple[str, str]:
+        return (
+            acquire(stack, "demo-email", "email", email=person.email),
+            acquire(stack, "demo-sms", "sms", email=person.email, phone=person.phone),
+        )
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(16) as pool:
+        ids = [each for pair in pool.map(sign_up, people) for each in pair]
+    assert len(set(ids)) == 500
+
+    def unfinished() -> list[str]:
+        table = stack.session().client("dynamodb", **stack.client_options())
+        pages = table.get_paginator("scan").paginate(
+            TableName=stack.tables["acquisitions"],
+            FilterExpression="attribute_exists(due_partition)",
+        )
+        named = {row["id"]["S"].removeprefix("a#") for page in pages for row in page["Items"]}
+        return [each for each in ids if each in named]
+
+    assert wait_for(lambda: not unfinished(), 240), unfinished()[:3]
+    print(f"500 acquisitions in {time.monotonic() - began:.0f} s")  # noqa: T201 - for the note
+    states = [status_of(stack, each)["state"] for each in ids]
+    assert set(states) == {"credited"}
+    by_email = {profile["email"]: profile for profile in profiles(stack)}
+    assert len(profiles(stack)) == len(by_email) == 250
+    assert by_email.keys() == {person.email for person in people}
+    for person in people:
+        profile = by_email[person.email]
+        assert profile["phone"] == person.phone
+        assert subscriptions(profile) == {"demo-sms-group": "Subscribed"}
+    told = credits_of(stack)
+    assert len(told) == 500
+    exports = [entry for entry in log(stack) if entry["call"] == EXPORT]
+    refused = [entry["at"] for entry in exports if entry["status"] == 429]
+    # What was under way when the first 429 came may still arrive within a second.
+    too_early = [
+        entry["at"]
+        for entry in exports
+        for at in refused
+        if at + 1 < entry["at"] < (at // window + 1) * window
+    ]
+    assert too_early == []
+
+
+@pytest.mark.campaign
+def test_a_missing_permission_makes_everything_wait_and_then_finish(stack: StackFile) -> None:
+    """Nobody fails for it; the gate of that family is closed; the right permission lets them in."""
+    person = Person()
+    key = stack.braze_api_key
+    control(stack, "settings", {"keys": {key: ["users.track", "subscription.status.get"]}})
+
+    acquisition_id = acquire(stack, "demo-email", "email", email=person.email)
+    assert wait_for(lambda: "held" in steps(status_of(stack, acquisition_id)), 20)
+    assert status_of(stack, acquisition_id)["state"] == "pending"
+    control(stack, "settings", {"keys": {key: ["*"]}})
+    table = stack.session().client("dynamodb", **stack.client_options())
+    dynamo_gate(table, stack.tables["ledger"], clock=SystemClock(), lambdas=1).open(None)
+
+    assert in_state(stack, acquisition_id, *FINAL, seconds=200)["state"] == "credited"
