@@ -55,6 +55,7 @@ from quikly_acquisition.workflow import (
     Held,
     LookUp,
     Observation,
+    OutcomeUnknown,
     Performed,
     PersonFound,
     Proceed,
@@ -88,6 +89,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT: Final = 3.05
 READ_TIMEOUT: Final = 10.0
 """Seconds: each of these endpoints answers in well under one."""
+
+QUIKLY_TIMEOUT: Final = (3.0, 7.0)
+"""Connect and read seconds; a credit is not begun for less, since one cut short is one unknown."""
 
 DEADLINE_MARGIN: Final = 6.0
 """Seconds of the Lambda's time for storing what was learnt and queueing what comes next."""
@@ -435,7 +439,7 @@ class Performance:
                 return TryAgain("delivery_queue")
             return Performed()
 
-        self._seen |= self._each(wanted, send)
+        self._seen |= self._each(wanted, send, CONNECT_TIMEOUT + SHORTEST_READ)
 
     def _credits(self, wanted: Mapping[str, Credit]) -> None:
         quikly = self._world.quikly
@@ -449,7 +453,7 @@ class Performance:
                 return judge_quikly(error, self._world.clock.now())
             return Performed()
 
-        told = self._each(wanted, tell)
+        told = self._each(wanted, tell, sum(QUIKLY_TIMEOUT))
         self._figures.quikly_key_refused += sum(
             isinstance(each, Held) and each.reason == "quikly_key_refused" for each in told.values()
         )
@@ -458,21 +462,28 @@ class Performance:
     # -- side by side ------------------------------------------------------------------------
 
     def _each(
-        self, wanted: Mapping[str, ActionT], call: Callable[[ActionT], Observation]
+        self,
+        wanted: Mapping[str, ActionT],
+        call: Callable[[ActionT], Observation],
+        seconds: float,
     ) -> dict[str, Observation]:
-        """Calls without a gate. None is started too late to be answered."""
+        """Calls without a gate. None is started for less than so many seconds."""
         seen: dict[str, Observation] = {}
         waiting = deque(wanted.items())
         in_flight: dict[Future[Observation], str] = {}
         while waiting or in_flight:
-            while waiting and len(in_flight) < self._world.concurrency and self._timeout():
+            while waiting and len(in_flight) < self._world.concurrency:
+                if self._remaining() - DEADLINE_MARGIN < seconds:
+                    waiting.clear()  # not observed: the next batch does it
+                    break
                 id_, action = waiting.popleft()
                 in_flight[self._world.executor.submit(call, action)] = id_
             if not in_flight:
                 break
             done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
             for future in done:
-                seen[in_flight.pop(future)] = future.result()
+                fault = _fault_of(future, self._figures)
+                seen[in_flight.pop(future)] = future.result() if fault is None else fault
         return seen
 
     def _side_by_side(self, family: EndpointFamily, calls: Sequence[_Call]) -> None:
@@ -583,12 +594,21 @@ def _error_of(future: Future[Limited], figures: Figures) -> BrazeError | None:
     error = future.exception()
     if error is None or isinstance(error, BrazeError):
         return error
+    return UnknownOutcomeError(_counted(error, figures))
+
+
+def _fault_of(future: Future[Observation], figures: Figures) -> Observation | None:
+    error = future.exception()
+    return None if error is None else OutcomeUnknown(_counted(error, figures))
+
+
+def _counted(error: BaseException, figures: Figures) -> str:
+    """A fault of ours: what the others of the batch learnt must be stored all the same."""
     if not isinstance(error, Exception):
         raise error
-    # A fault of ours. What the others of the batch learnt must be stored all the same.
     name = type(error).__name__
     figures.faults[name] = figures.faults.get(name, 0) + 1
-    return UnknownOutcomeError(name)
+    return name
 
 
 def _identifier(profile: Profile) -> UserIdentifier:

@@ -28,6 +28,7 @@ from quikly_acquisition.workflow import (
     Observation,
     Refused,
     Terms,
+    TryAgain,
     Wait,
     needs_sweep,
     next_action,
@@ -47,6 +48,11 @@ SAVE_TRIES: Final = 2
 
 NOT_CONFIGURED: Final = Refused("not_configured")
 """The scope, or its channel, was taken out of the configuration after intake."""
+
+IMPOSSIBLE: Final = Refused("impossible")
+"""The record does not hold what its step needs: a fault of ours, and no reason to stop the rest."""
+
+NO_TIME: Final = TryAgain("no_time")
 
 UNREACHED_SECONDS: Final = 1.0
 
@@ -152,14 +158,26 @@ class _Batch:
             if not actions or not self._has_time():
                 break
             seen = self._performed(actions, records)
-            for id_ in actions.keys() - seen.keys():
-                self._queue(records[id_], UNREACHED_SECONDS)
+            self._leave(records[id_] for id_ in actions.keys() - seen.keys())
             records = self._observed(records, seen)
-        for record in records.values():
-            self._queue(record, UNREACHED_SECONDS)
+        self._leave(records.values())
         if self._later:
             self._result.unqueued += len(self._desk.steps.send(self._later))
         return self._result
+
+    def _leave(self, records: Iterable[AcquisitionRecord]) -> None:
+        """What time does not allow is the next batch's; a credit begun and not told is taken back.
+
+        Left as it is, nobody would know that Quikly was not told.
+        """
+        crediting: dict[str, AcquisitionRecord] = {}
+        for record in records:
+            if _is_crediting(record):
+                crediting[record.acquisition_id] = record
+            else:
+                self._queue(record, UNREACHED_SECONDS)
+        if crediting:
+            self._observed(crediting, dict.fromkeys(crediting, NO_TIME))
 
     def _has_time(self) -> bool:
         return self._remaining() >= DEADLINE_MARGIN + CONNECT_TIMEOUT + SHORTEST_READ
@@ -208,16 +226,28 @@ class _Batch:
     def _actions(self, records: dict[str, AcquisitionRecord]) -> dict[str, Action]:
         """What is to be done now; who has to wait gets a message, and leaves."""
         actions: dict[str, Action] = {}
+        refused: dict[str, Observation] = {}
         now = self._world.clock.now()
         for id_, record in list(records.items()):
+            rule = self._rule(record)
+            if record.channel not in rule.channels:
+                refused[id_] = NOT_CONFIGURED
+                continue
             # Who has just marked a credit as begun is the one to tell Quikly.
             at = max(now, record.due_at) if _is_crediting(record) else now
-            action = next_action(record, self._rule(record), at)
-            if isinstance(action, Wait):
-                self._queue(record)
-            elif not isinstance(action, Done):
-                actions[id_] = action
+            try:
+                action = next_action(record, rule, at)
+            except ValueError:
+                refused[id_] = IMPOSSIBLE
                 continue
+            if isinstance(action, Wait):
+                self._queue(records.pop(id_))
+            elif isinstance(action, Done):
+                del records[id_]
+            else:
+                actions[id_] = action
+        self._observed(records, refused)
+        for id_ in refused:
             del records[id_]
         return actions
 
@@ -230,14 +260,8 @@ class _Batch:
     def _performed(
         self, actions: Mapping[str, Action], records: Mapping[str, AcquisitionRecord]
     ) -> dict[str, Observation]:
-        refused: dict[str, Observation] = {
-            id_: NOT_CONFIGURED
-            for id_ in actions
-            if records[id_].channel not in self._rule(records[id_]).channels
-        }
-        possible = {id_: action for id_, action in actions.items() if id_ not in refused}
         performance = Performance(self._world, self._remaining, self._result.figures)
-        return {**refused, **performance.run(possible, records)}
+        return dict(performance.run(actions, records))
 
     def _observed(
         self, records: Mapping[str, AcquisitionRecord], seen: Mapping[str, Observation]

@@ -29,7 +29,7 @@ from braze_bridge.settings import (
 )
 from quikly_acquisition.dynamo_records import dynamo_records
 from quikly_acquisition.models import State
-from quikly_acquisition.performing import CONNECT_TIMEOUT, READ_TIMEOUT, World
+from quikly_acquisition.performing import CONNECT_TIMEOUT, QUIKLY_TIMEOUT, READ_TIMEOUT, World
 from quikly_acquisition.running import BatchResult, Desk, ReceivedStep, run, summary
 from quikly_acquisition.step_queue import SqsStepQueue
 from quikly_acquisition.workflow import Terms
@@ -85,7 +85,11 @@ def dependencies() -> Dependencies:
         at = quikly_endpoint(settings.quikly_api_url, allow_loopback=settings.allow_loopback_braze)
         transport = RequestsTransport(at.base_url, pool_size=pool)
         quikly = HttpQuiklyApi(
-            at.path, quikly_key(quikly_secret), transport, lambda: clock.now().timestamp()
+            at.path,
+            quikly_key(quikly_secret),
+            transport,
+            lambda: clock.now().timestamp(),
+            timeout=QUIKLY_TIMEOUT,
         )
     world = World(
         braze=BrazeClient(
@@ -104,7 +108,7 @@ def dependencies() -> Dependencies:
             lambdas=settings.acquisition_lambdas,
         ),
         records=dynamo_records(
-            aws_clients.dynamodb(),
+            aws_clients.pooled_dynamodb(pool),
             settings.acquisition_table,
             clock=clock,
             key=fingerprint_key(SecretsManagerSource(settings.ledger_secret)),

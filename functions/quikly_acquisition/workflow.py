@@ -11,6 +11,12 @@ answered. Between two calls the record may be stored, the worker may die, and an
                                                    or ──▶ ask for the opt-in ──▶ look now and then
                             until it is given ──▶ credit
 
+What counts on the SMS channel is that Braze has shown the number as subscribed once since sign-up:
+whoever answers STOP after that was credited rightly, and whoever does before is never subscribed
+again by us. Braze tells a group's state whatever the person's global state is
+(docs/api/endpoints/subscription_groups/get_list_user_subscription_group_status), so that does not
+come into it; for e-mail it does, and the brand decides (``credit_unsubscribed``).
+
 Steps may happen twice and mean the same: reads, profiles made by alias, states set; a job has one
 id. Telling Quikly is the exception, and so has two steps: who finds a record at ``crediting`` does
 not know whether Quikly was told.

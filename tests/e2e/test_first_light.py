@@ -225,11 +225,13 @@ def wait_until_the_key_is_right_everywhere(stack: StackFile) -> None:
     control(stack, "reset", {})
 
 
-def metric_seen(stack: StackFile, metric: str, since: float) -> bool:
-    """Whether a delivery wrote a positive figure of the metric since then."""
+def metric_seen(
+    stack: StackFile, metric: str, since: float, function: str = "braze_delivery"
+) -> bool:
+    """Whether a function wrote a positive figure of the metric since then."""
     logs = stack.session().client("logs", **stack.client_options())
     events = logs.filter_log_events(
-        logGroupName=stack.log_groups["braze_delivery"], startTime=int(since * 1000)
+        logGroupName=stack.log_groups[function], startTime=int(since * 1000)
     )["events"]
     for event in events:
         for line in event["message"].splitlines():

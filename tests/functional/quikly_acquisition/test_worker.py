@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from braze_bridge.braze.errors import AuthenticationError
 from braze_bridge.observability import Metric
 from braze_bridge.quikly import QuiklyError
+from quikly_acquisition.models import Step
 from quikly_acquisition.sweep import Dependencies as SweepDependencies
 from quikly_acquisition.sweep import sweep
 from quikly_acquisition.worker import Dependencies, handle
@@ -111,6 +112,26 @@ def test_what_time_does_not_allow_is_left_to_the_next_batch() -> None:
     world.clock.advance(2)
     (again,) = world.queue.take(10)
     assert again.body == world.stored(id_).message.to_json()
+
+
+def test_a_credit_that_there_is_no_time_for_is_known_not_to_have_been_told() -> None:
+    """It is taken back, not left as if it might have been; the next batch tells."""
+    world = Simulation()
+    context = Context()
+    id_ = world.begin(record())
+
+    def slow(name: str, pulled: int) -> None:
+        del pulled
+        if name == "after track":
+            context.left = 12_000  # enough to store things, not to tell Quikly
+
+    world.strings.on = slow
+    handle(event(*world.queue.take(10)), context, wired(world))
+    assert world.quikly.asked == 0
+    assert world.stored(id_).step is Step.CREDIT
+    world.run()
+    assert len(world.quikly.calls) == 1
+    assert "credit_outcome_unknown" not in world.steps_of(id_)
 
 
 def test_the_sweep_counts_the_oldest_wait_and_makes_each_message_once() -> None:

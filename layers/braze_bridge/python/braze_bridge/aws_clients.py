@@ -34,10 +34,13 @@ def bounded_config(*, max_pool_connections: int = 10) -> Config:
     )
 
 
-def _client(service: str) -> Any:  # noqa: ANN401 - narrowed by the typed functions below
+def _client(  # narrowed by the typed functions below
+    service: str, max_pool_connections: int = 10
+) -> Any:  # noqa: ANN401 - as above
     from botocore.session import get_session
 
-    return get_session().create_client(service, config=bounded_config())
+    config = bounded_config(max_pool_connections=max_pool_connections)
+    return get_session().create_client(service, config=config)
 
 
 @cache
@@ -58,4 +61,14 @@ def dynamodb() -> DynamoDBClient:
 def secretsmanager() -> SecretsManagerClient:
     """The process's Secrets Manager client."""
     client: SecretsManagerClient = _client("secretsmanager")
+    return client
+
+
+def pooled_dynamodb(connections: int) -> DynamoDBClient:
+    """A DynamoDB client of the caller's own.
+
+    Args:
+        connections: How many calls may run side by side.
+    """
+    client: DynamoDBClient = _client("dynamodb", connections)
     return client
