@@ -37,6 +37,11 @@ class Metric(StrEnum):
     BRAZE_RATE_LIMITED = "BrazeRateLimited"
     BRAZE_KEY_REFUSED = "BrazeKeyRefused"
 
+    FORWARDS_TOLD = "ForwardsTold"
+    FORWARDS_RETRIED = "ForwardsRetried"
+    FORWARDS_REJECTED = "ForwardsRejected"
+    QUIKLY_KEY_REFUSED = "QuiklyKeyRefused"
+
 
 _UNITS: Final = {Metric.OLDEST_WAIT: MetricUnit.Seconds}
 
