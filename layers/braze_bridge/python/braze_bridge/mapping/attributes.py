@@ -12,11 +12,20 @@ from braze_bridge.mapping.values import Fitted, Misfit, Shape, compact_json, fit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from braze_bridge.jobs.envelope import JobUser
     from braze_bridge.mapping.profile_fields import StandardField
 
 IDENTIFIER_CONFLICT = "identifier_conflict"
 """An e-mail or phone attribute that would change whom the update is about."""
 
+SAME_NAME: Final = "same_name"
+"""Another value, given later, goes under the same name."""
+
+NO_NAME: Final = "no_name"
+"""There is nothing to name the attribute by."""
+
+KEPT_AS_TEXT: Final = "kept_as_text"
+"""A text that Braze would turn into a date, sent with a mark that keeps it a text."""
 
 DETAILS: Final[Mapping[str, str]] = {
     Misfit.WRONG_TYPE: "the value is not of the configured type",
@@ -27,6 +36,9 @@ DETAILS: Final[Mapping[str, str]] = {
     Misfit.BLANK: "an element is blank",
     Misfit.NOT_ALLOWED: "not a value that this field of Braze takes",
     IDENTIFIER_CONFLICT: "it would change whom the update is about",
+    SAME_NAME: "another answer goes under the same name",
+    NO_NAME: "there is nothing to name the attribute by",
+    KEPT_AS_TEXT: "marked, so that Braze does not turn it into a date",
 }
 """What the codes mean, for people."""
 
@@ -62,9 +74,11 @@ class Skip(NamedTuple):
     """A value that was not taken over, without the value.
 
     Attributes:
-        name: The attribute's or property's.
-        code: Why: a :class:`Misfit`, or ``identifier_conflict``.
-        default_used: The configured default went out in its place.
+        name: The attribute's or property's; where that is a partner's own text, its place in the
+            body instead.
+        code: Why: a :class:`Misfit`, or another key of :data:`DETAILS`.
+        default_used: Something went out in its place: the configured default, or the text cut or
+            marked so that Braze takes it.
     """
 
     name: str
@@ -122,12 +136,51 @@ def collect_properties(rules: Iterable[ValueRule], body: object) -> Collected:
     (https://www.braze.com/docs/api/objects_filters/event_object).
     """
     collected = collect(rules, body)
+    left_out = drop_overflow(collected.values)
+    collected.skips.extend(Skip(name, Misfit.TOO_LONG.value) for name in left_out)
+    return collected
+
+
+def drop_overflow(properties: dict[str, Fitted]) -> list[str]:
+    """Take out of an event's properties, in their order, what does not fit into 100 KB.
+
+    Args:
+        properties: Changed in place.
+
+    Returns:
+        The names taken out.
+    """
     used = len("{}")
-    for name, value in list(collected.values.items()):
+    dropped = []
+    for name, value in list(properties.items()):
         size = len(compact_json({name: value}))
         if used + size > MAX_PROPERTIES_BYTES:
-            del collected.values[name]
-            collected.skips.append(Skip(name, Misfit.TOO_LONG.value))
+            del properties[name]
+            dropped.append(name)
         else:
             used += size
-    return collected
+    return dropped
+
+
+def without_conflicts(
+    values: dict[str, Fitted], user: JobUser | None
+) -> tuple[dict[str, Fitted], tuple[Skip, ...]]:
+    """Leave out an e-mail or phone attribute that would change whom Braze takes the update for.
+
+    Args:
+        values: Attributes by name.
+        user: Whom the job is about.
+
+    Returns:
+        The attributes that may be sent, and what was left out though it says something new.
+    """
+    if user is None or (user.email is None and user.phone is None):
+        return values, ()
+    forbidden = {"email"} if user.phone is None else {"email", "phone"}
+    kept = {name: value for name, value in values.items() if name not in forbidden}
+    conflicts = tuple(
+        Skip(name, IDENTIFIER_CONFLICT)
+        for name, value in values.items()
+        if name in forbidden and value not in (user.email, user.phone)
+    )
+    return kept, conflicts

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from braze_bridge.mapping.paths import hits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from braze_bridge.mapping.paths import Path
 
 _ISO: Final = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -48,6 +56,19 @@ def read_iso(text: str) -> date | datetime | None:
         return None
 
 
+def read_date(text: str, formats: Iterable[str]) -> date | None:
+    """Read a calendar date in one of the given spellings.
+
+    Args:
+        text: Such as ``12/01/2021``.
+        formats: As ``strptime`` writes them, such as ``%m/%d/%Y``; tried in order.
+    """
+    for spelling in formats:
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(text, spelling).replace(tzinfo=UTC).date()
+    return None
+
+
 def read_instant(value: object) -> datetime | None:
     """Read the time of an event as partners write it.
 
@@ -69,6 +90,17 @@ def read_instant(value: object) -> datetime | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _from_epoch(value)
     return None
+
+
+def first_instant(paths: Iterable[Path], body: object) -> datetime | None:
+    """The first time that can be read: one that cannot would order nothing.
+
+    Args:
+        paths: Tried in order.
+        body: A parsed JSON value.
+    """
+    read = (read_instant(hit.value) for hit in hits(paths, body))
+    return next((instant for instant in read if instant is not None), None)
 
 
 def _from_epoch(value: float) -> datetime | None:
