@@ -12,9 +12,15 @@ from ops.aws_errors import cause_of
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
-SecretName = Literal["braze", "outgrow"]
+SecretName = Literal["braze", "outgrow", "quikly", "braze-webhook", "quikly-api"]
 
-PATHS: Final[dict[SecretName, str]] = {"braze": "braze", "outgrow": "partner/outgrow"}
+PATHS: Final[dict[SecretName, str]] = {
+    "braze": "braze",
+    "outgrow": "partner/outgrow",
+    "quikly": "partner/quikly",
+    "braze-webhook": "partner/braze-webhook",
+    "quikly-api": "quikly-api",
+}
 """Where each secret lies below the stack's name."""
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 import requests
 
+from sandbox.braze.server import DEFAULT_QUIKLY_KEY
 from sandbox.stack import interrupts
 from sandbox.stack.environments import ROOT, layer_installer, python_of
 from sandbox.stack.servers import REGION
@@ -31,6 +32,14 @@ CONFIG_ENV: Final = "local"
 BUILD_SECONDS: Final = 300
 DEPLOY_SECONDS: Final = 180
 PROBE_SECONDS: Final = 60
+
+BEHIND_THE_DOOR: Final = {
+    "outgrow_ingest": "/outgrow",
+    "quikly_webhook": "/quikly/webhook",
+    "quikly_events": "/quikly/events",
+}
+BEHIND_A_QUEUE: Final = ("braze_delivery", "quikly_forward")
+"""Every function, by how it can be called."""
 
 _NO_PROXIES: Final = {"http": ""}
 """A proxy set in the environment cannot reach this machine's loopback."""
@@ -62,13 +71,14 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
         folder: Of the build.
         log: SAM's output.
         endpoint_url: The local engine.
-        braze_url: What stands in for Braze.
+        braze_url: What stands in for Braze, and for Quikly.
 
     Raises:
         DeploymentError: It failed or took too long.
     """
     parameters = {
         "BrazeEndpoint": braze_url,
+        "QuiklyApiUrl": f"{braze_url}/quikly/webhook/braze",
         # The engine keeps layers in folders of their own and has no /opt: the built layer serves.
         "PartnerConfigDir": str(folder / "PartnerConfigLayer" / "partner_config"),
     }
@@ -81,7 +91,7 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
 
 
 def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Path) -> StackFile:
-    """Put the stand-in's key into the stack, and gather what a user of it needs.
+    """Put the stand-ins' keys into the stack, and gather what a user of it needs.
 
     Raises:
         DeploymentError: An output is missing.
@@ -95,30 +105,61 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
     found = {item["OutputKey"]: item["OutputValue"] for item in stacks[0].get("Outputs", [])}
     try:
         keeper = session.client("secretsmanager", **options)
-        keeper.put_secret_value(
-            SecretId=found["BrazeSecretName"],
-            SecretString=json.dumps({"current": braze_api_key, "previous": ""}),
-        )
-        token = keeper.get_secret_value(SecretId=found["OutgrowSecretName"])["SecretString"]
+        for output, key in (
+            ("BrazeSecretName", braze_api_key),
+            ("QuiklyApiSecretName", DEFAULT_QUIKLY_KEY),
+        ):
+            keeper.put_secret_value(
+                SecretId=found[output], SecretString=json.dumps({"current": key, "previous": ""})
+            )
+
+        def token(output: str) -> str:
+            text = keeper.get_secret_value(SecretId=found[output])["SecretString"]
+            current: str = json.loads(text)["current"]
+            return current
+
         return StackFile(
             api_url=f"{endpoint_url}/_aws/execute-api/{found['BridgeApiId']}/live",
             braze_url=braze_url,
             braze_api_key=braze_api_key,
             console_url=f"{braze_url}/_sandbox/profiles",
-            tokens={"outgrow": json.loads(token)["current"]},
+            tokens={
+                "outgrow": token("OutgrowSecretName"),
+                "quikly": token("QuiklySecretName"),
+                "braze_webhook": token("BrazeWebhookSecretName"),
+            },
             queues={
                 "delivery": found["DeliveryQueueUrl"],
                 "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
+                "forward": found["ForwardQueueUrl"],
+                "forward_dead_letter": found["ForwardDeadLetterQueueUrl"],
             },
-            tables={"rejected": found["RejectedTableName"], "ledger": found["LedgerTableName"]},
-            secrets={"braze": found["BrazeSecretName"], "outgrow": found["OutgrowSecretName"]},
+            tables={
+                "rejected": found["RejectedTableName"],
+                "ledger": found["LedgerTableName"],
+                "claims": found["ClaimsTableName"],
+            },
+            secrets={
+                "braze": found["BrazeSecretName"],
+                "outgrow": found["OutgrowSecretName"],
+                "quikly": found["QuiklySecretName"],
+                "braze_webhook": found["BrazeWebhookSecretName"],
+                "quikly_api": found["QuiklyApiSecretName"],
+                "claims": found["ClaimsSecretName"],
+            },
             functions={
                 "outgrow_ingest": found["OutgrowIngestFunctionName"],
+                "quikly_webhook": found["QuiklyWebhookFunctionName"],
+                "quikly_forward": found["QuiklyForwardFunctionName"],
+                "quikly_events": found["QuiklyEventsFunctionName"],
                 "braze_delivery": found["BrazeDeliveryFunctionName"],
             },
             log_groups={
                 "door": f"/{name}/door",
                 "outgrow_ingest": f"/{name}/outgrow-ingest",
+                "quikly_webhook": f"/{name}/quikly-webhook",
+                "quikly_forward": f"/{name}/quikly-forward",
+                "quikly_events": f"/{name}/quikly-events",
                 "braze_delivery": f"/{name}/braze-delivery",
             },
             aws_endpoint_url=endpoint_url,
@@ -136,21 +177,18 @@ def probe(stack: StackFile) -> None:
     Raises:
         DeploymentError: One did not answer as it should.
     """
-    posted = requests.post(f"{stack.api_url}/outgrow", timeout=PROBE_SECONDS, proxies=_NO_PROXIES)
-    if posted.status_code != HTTPStatus.UNAUTHORIZED:
-        raise DeploymentError(f"outgrow_ingest answered {posted.status_code}: {posted.text[:500]}")
-    invoked = (
-        stack.session()
-        .client("lambda", **stack.client_options())
-        .invoke(
-            FunctionName=stack.functions["braze_delivery"],
-            Qualifier="live",
-            Payload=b'{"Records": []}',
+    for function, path in BEHIND_THE_DOOR.items():
+        posted = requests.post(stack.api_url + path, timeout=PROBE_SECONDS, proxies=_NO_PROXIES)
+        if posted.status_code != HTTPStatus.UNAUTHORIZED:
+            raise DeploymentError(f"{function} answered {posted.status_code}: {posted.text[:500]}")
+    client = stack.session().client("lambda", **stack.client_options())
+    for function in BEHIND_A_QUEUE:
+        invoked = client.invoke(
+            FunctionName=stack.functions[function], Qualifier="live", Payload=b'{"Records": []}'
         )
-    )
-    if "FunctionError" in invoked:
-        answer = invoked["Payload"].read().decode()
-        raise DeploymentError(f"braze_delivery failed: {answer[:500]}")
+        if "FunctionError" in invoked:
+            answer = invoked["Payload"].read().decode()
+            raise DeploymentError(f"{function} failed: {answer[:500]}")
 
 
 def stack_name() -> str:
