@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from quikly_webhook.forward_message import ForwardMessage
     from quikly_webhook.told_calls import ToldCalls
 
-ROUTE: Final = "/quikly/webhook#forward"
+ROUTE: Final = "/quikly/webhook:forward"
 """What a parked call has for its route: a replay hands it to the forward queue again."""
 
 RETENTION_SHARE: Final = 0.75
