@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 import requests
 
-from sandbox.braze.server import DEFAULT_QUIKLY_KEY
 from sandbox.stack import interrupts
 from sandbox.stack.environments import ROOT, layer_installer, python_of
 from sandbox.stack.servers import REGION
@@ -38,8 +37,8 @@ BEHIND_THE_DOOR: Final = {
     "quikly_webhook": "/quikly/webhook",
     "quikly_events": "/quikly/events",
 }
-BEHIND_A_QUEUE: Final = ("braze_delivery", "quikly_forward")
-"""Every function, by how it can be called."""
+BEHIND_A_QUEUE: Final = ("braze_delivery", "quikly_forward", "quikly_webhook_sweep")
+"""Every function, by how it can be called: the latter, and those on a schedule, directly."""
 
 _NO_PROXIES: Final = {"http": ""}
 """A proxy set in the environment cannot reach this machine's loopback."""
@@ -90,7 +89,9 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
     _sam(arguments, _parameters(parameters), variables, log, DEPLOY_SECONDS)
 
 
-def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Path) -> StackFile:
+def describe(
+    *, endpoint_url: str, braze_url: str, braze_api_key: str, quikly_api_key: str, logs: Path
+) -> StackFile:
     """Put the stand-ins' keys into the stack, and gather what a user of it needs.
 
     Raises:
@@ -107,27 +108,25 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
         keeper = session.client("secretsmanager", **options)
         for output, key in (
             ("BrazeSecretName", braze_api_key),
-            ("QuiklyApiSecretName", DEFAULT_QUIKLY_KEY),
+            ("QuiklyApiSecretName", quikly_api_key),
         ):
             keeper.put_secret_value(
                 SecretId=found[output], SecretString=json.dumps({"current": key, "previous": ""})
             )
-
-        def token(output: str) -> str:
-            text = keeper.get_secret_value(SecretId=found[output])["SecretString"]
-            current: str = json.loads(text)["current"]
-            return current
-
+        tokens = {
+            partner: json.loads(keeper.get_secret_value(SecretId=found[output])["SecretString"])
+            for partner, output in (
+                ("outgrow", "OutgrowSecretName"),
+                ("quikly", "QuiklySecretName"),
+                ("braze_webhook", "BrazeWebhookSecretName"),
+            )
+        }
         return StackFile(
             api_url=f"{endpoint_url}/_aws/execute-api/{found['BridgeApiId']}/live",
             braze_url=braze_url,
             braze_api_key=braze_api_key,
             console_url=f"{braze_url}/_sandbox/profiles",
-            tokens={
-                "outgrow": token("OutgrowSecretName"),
-                "quikly": token("QuiklySecretName"),
-                "braze_webhook": token("BrazeWebhookSecretName"),
-            },
+            tokens={partner: secret["current"] for partner, secret in tokens.items()},
             queues={
                 "delivery": found["DeliveryQueueUrl"],
                 "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
@@ -151,6 +150,7 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
                 "outgrow_ingest": found["OutgrowIngestFunctionName"],
                 "quikly_webhook": found["QuiklyWebhookFunctionName"],
                 "quikly_forward": found["QuiklyForwardFunctionName"],
+                "quikly_webhook_sweep": found["QuiklyWebhookSweepFunctionName"],
                 "quikly_events": found["QuiklyEventsFunctionName"],
                 "braze_delivery": found["BrazeDeliveryFunctionName"],
             },
@@ -159,6 +159,7 @@ def describe(*, endpoint_url: str, braze_url: str, braze_api_key: str, logs: Pat
                 "outgrow_ingest": f"/{name}/outgrow-ingest",
                 "quikly_webhook": f"/{name}/quikly-webhook",
                 "quikly_forward": f"/{name}/quikly-forward",
+                "quikly_webhook_sweep": f"/{name}/quikly-webhook-sweep",
                 "quikly_events": f"/{name}/quikly-events",
                 "braze_delivery": f"/{name}/braze-delivery",
             },

@@ -120,9 +120,9 @@ def _start(folder: Path, say: Callable[[str], None]) -> StackFile:
     with _step("environments", say, None):
         environments.ensure(("sam", "ministack"))
 
-    braze_key = secrets.token_hex(16)
+    braze_key, quikly_key = secrets.token_hex(16), secrets.token_hex(16)
     engine = servers.Engine(scratch=scratch, log=logs / "engine.log")
-    braze = servers.StandInBraze(key=braze_key, log=logs / "braze.log")
+    braze = servers.StandInBraze(key=braze_key, quikly_key=quikly_key, log=logs / "braze.log")
     # Both start in the background while the build, which needs neither, takes its time.
     for server in (engine, braze):
         _launch(server, folder)
@@ -140,7 +140,11 @@ def _start(folder: Path, say: Callable[[str], None]) -> StackFile:
         )
     with _step("secrets", say, logs / "deploy.log"):
         stack = deployment.describe(
-            endpoint_url=engine.url, braze_url=braze.url, braze_api_key=braze_key, logs=logs
+            endpoint_url=engine.url,
+            braze_url=braze.url,
+            braze_api_key=braze_key,
+            quikly_api_key=quikly_key,
+            logs=logs,
         )
     with _step("functions", say, engine.log):
         deployment.probe(stack)

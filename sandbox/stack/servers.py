@@ -131,24 +131,26 @@ class Engine(_LoopbackServer):
 
 
 class StandInBraze(_LoopbackServer):
-    """The stand-in Braze, under the interpreter at hand.
+    """The stand-in Braze (and Quikly), under the interpreter at hand.
 
     Args:
         key: The API key that it takes.
+        quikly_key: The key that it takes for Quikly.
         log: Its output.
     """
 
     name = "braze"
     _health = "/_sandbox/health"
 
-    def __init__(self, key: str, log: Path) -> None:
+    def __init__(self, key: str, quikly_key: str, log: Path) -> None:
         super().__init__(log)
         self._key = key
+        self._quikly_key = quikly_key
 
     def command(self) -> list[str]:
         """See :meth:`Server.command`."""
-        module = ["-m", "sandbox.braze"]
-        return [sys.executable, *module, "--port", str(self.port), "--key", self._key]
+        command = [sys.executable, "-m", "sandbox.braze", "--port", str(self.port)]
+        return [*command, "--key", self._key, "--quikly-key", self._quikly_key]
 
     def environment(self) -> dict[str, str]:
         """See :meth:`Server.environment`."""

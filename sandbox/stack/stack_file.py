@@ -32,7 +32,7 @@ class StackFile(BaseModel):
         secrets: Names of secrets by name: `braze`, `outgrow`, `quikly`, `braze_webhook`,
             `quikly_api`, `claims`.
         functions: Names of functions by what they do: `outgrow_ingest`, `quikly_webhook`,
-            `quikly_forward`, `quikly_events`, `braze_delivery`.
+            `quikly_webhook_sweep`, `quikly_forward`, `quikly_events`, `braze_delivery`.
         log_groups: Names of log groups by the same, and `door`.
         aws_endpoint_url: The local AWS engine.
         region: The AWS region that it plays.

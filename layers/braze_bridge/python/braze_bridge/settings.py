@@ -81,14 +81,13 @@ class DeliverySettings(_Settings):
     delivery_lambdas: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
-class WebhookSettings(_Settings):
-    """What the webhook that Braze campaigns call needs to know.
+class ClaimsSettings(_Settings):
+    """What the sweep of claims needs to know, and the webhook, too.
 
     Attributes:
         claims_table: Holds activations' counters and people's claims.
         claims_secret: Name of the secret that keys people's hashes in it and seeds the draws.
         forward_queue_url: Takes the calls that go on to Quikly's own API.
-        partner_secret: Name of the secret with the token that Braze sends.
         partner_config_dir: Folder that holds ``quikly.toml``.
     """
 
@@ -96,8 +95,17 @@ class WebhookSettings(_Settings):
     claims_secret: str
     delivery_queue_url: str
     forward_queue_url: str
-    partner_secret: str
     partner_config_dir: Path = Path("/opt/partner_config")
+
+
+class WebhookSettings(ClaimsSettings):
+    """What the webhook that Braze campaigns call needs to know.
+
+    Attributes:
+        partner_secret: Name of the secret with the token that Braze sends.
+    """
+
+    partner_secret: str
 
 
 class ForwardSettings(_Settings):
