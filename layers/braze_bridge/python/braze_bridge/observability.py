@@ -37,6 +37,15 @@ class Metric(StrEnum):
     BRAZE_RATE_LIMITED = "BrazeRateLimited"
     BRAZE_KEY_REFUSED = "BrazeKeyRefused"
 
+    CLAIMS_AWARDED = "ClaimsAwarded"
+    CLAIMS_WITHOUT_AWARD = "ClaimsWithoutAward"
+    CLAIMS_ENTERED = "ClaimsEntered"
+    CLAIMS_FORWARDED = "ClaimsForwarded"
+    CLAIMS_OUTSIDE = "ClaimsOutside"
+    CLAIMS_REPEATED = "ClaimsRepeated"
+    CLAIMS_BUSY = "ClaimsBusy"
+    CLAIMS_SWEPT = "ClaimsSwept"
+
     FORWARDS_TOLD = "ForwardsTold"
     FORWARDS_RETRIED = "ForwardsRetried"
     FORWARDS_REJECTED = "ForwardsRejected"
