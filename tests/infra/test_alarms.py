@@ -17,21 +17,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALARMS = sorted(default_template().of_type("AWS::CloudWatch::Alarm"))
-PACKAGES = {"outgrow-ingest": "outgrow_ingest", "braze-delivery": "braze_delivery"}
+HANDLERS = {
+    "outgrow-ingest": "outgrow_ingest.app",
+    "quikly-webhook": "quikly_webhook.app",
+    "quikly-webhook-sweep": "quikly_webhook.sweep",
+    "quikly-forward": "quikly_webhook.forward",
+    "quikly-events": "quikly_events.app",
+    "braze-delivery": "braze_delivery.app",
+}
+"""The module of each service's handler."""
 SHIPPED = (ROOT / "functions", ROOT / "layers" / "braze_bridge" / "python")
 
 
 @pytest.fixture(scope="module")
 def emitted() -> dict[str, set[str]]:
     """The metrics that the code reachable from each service's handler names."""
-    graph = grimp.build_graph("braze_bridge", *PACKAGES.values(), cache_dir=None)
+    packages = {handler.partition(".")[0] for handler in HANDLERS.values()}
+    graph = grimp.build_graph("braze_bridge", *sorted(packages), cache_dir=None)
     return {
         service: {
             metric
-            for module in {f"{package}.app", *graph.find_upstream_modules(f"{package}.app")}
+            for module in {handler, *graph.find_upstream_modules(handler)}
             for metric in metrics_named_in(path_of(module))
         }
-        for service, package in PACKAGES.items()
+        for service, handler in HANDLERS.items()
     }
 
 
@@ -91,12 +100,13 @@ def test_something_emits_what_an_alarm_watches(
 
 def test_the_services_are_called_as_the_functions_say(template: Template) -> None:
     """The dimension `service` is what each function's Powertools writes."""
-    names = {
-        template.properties(name)["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
-        for name in template.of_type("AWS::Lambda::Function")
+    functions = [template.properties(name) for name in template.of_type("AWS::Lambda::Function")]
+    found = {
+        function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]: function["Handler"]
+        for function in functions
     }
 
-    assert names == PACKAGES.keys()
+    assert found == {name: f"{module}.lambda_handler" for name, module in HANDLERS.items()}
     assert NAMESPACE == "BrazeBridge"
 
 

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
-from outgrow_ingest.app import ROUTES
+from outgrow_ingest import app as outgrow
+from quikly_events import app as events
+from quikly_webhook import app as webhook
 from tests.infra.template import Template
+
+ROUTES = (*outgrow.ROUTES, *webhook.ROUTES, *events.ROUTES)
 
 RESPONSES = "x-amazon-apigateway-gateway-responses"
 
@@ -19,8 +23,8 @@ def responses(template: Template) -> dict[str, Any]:
     return found
 
 
-def test_the_routes_are_those_the_function_answers(template: Template) -> None:
-    """A route that the function does not know would answer 404; one the API lacks is dead."""
+def test_the_routes_are_those_the_functions_answer(template: Template) -> None:
+    """A route that no function knows would answer 404; one the API lacks is dead."""
     paths = template.properties("BridgeApi")["Body"]["paths"]
     routed = {(method.upper(), path) for path, item in paths.items() for method in item}
 
@@ -109,13 +113,18 @@ def test_nothing_else_of_a_call_is_logged(template: Template) -> None:
 
 
 def test_there_is_one_stage_and_its_urls_are_outputs(template: Template) -> None:
-    """SAM would add a stage "Stage"; and a person pastes the URL at Outgrow."""
+    """SAM would add a stage "Stage"; and a person pastes the URLs at the partners."""
     stages = template.of_type("AWS::ApiGateway::Stage")
-    url = template.plain["Outputs"]["OutgrowUrl"]["Value"]["Fn::Sub"]
 
     assert [stage["Properties"]["StageName"] for stage in stages.values()] == ["live"]
-    assert url.startswith("https://${BridgeApi}.execute-api.")
-    assert url.endswith("/live/outgrow")
+    for output, route in (
+        ("OutgrowUrl", "/outgrow"),
+        ("QuiklyWebhookUrl", "/quikly/webhook"),
+        ("QuiklyEventsUrl", "/quikly/events"),
+    ):
+        url = template.plain["Outputs"][output]["Value"]["Fn::Sub"]
+        assert url.startswith("https://${BridgeApi}.execute-api.")
+        assert url.endswith(f"/live{route}")
 
 
 def test_the_logging_role_stays_out_where_the_account_has_one() -> None:

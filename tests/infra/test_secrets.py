@@ -7,29 +7,46 @@ import re
 import string
 from typing import TYPE_CHECKING
 
+import pytest
+
 from braze_bridge.settings import SecretPair
 from ops.secrets import secret_id
-from tests.infra.template import STACK
+from tests.infra.template import STACK, Template
 
 if TYPE_CHECKING:
-    from tests.infra.template import Template
+    from ops.secrets import SecretName
 
 
-def test_the_braze_key_is_created_empty(template: Template) -> None:
+@pytest.mark.parametrize(
+    ("resource", "name"), [("BrazeSecret", "braze"), ("QuiklyApiSecret", "quikly-api")]
+)
+def test_a_key_of_theirs_is_created_empty(
+    template: Template, resource: str, name: SecretName
+) -> None:
     """A person sets it once; until then nothing is accepted in its place."""
-    secret = template.properties("BrazeSecret")
+    secret = template.properties(resource)
 
-    assert secret["Name"] == secret_id(STACK, "braze")
+    assert secret["Name"] == secret_id(STACK, name)
     assert SecretPair.model_validate_json(secret["SecretString"]).accepted == ()
 
 
-def test_a_partner_s_token_is_generated(template: Template) -> None:
+@pytest.mark.parametrize(
+    ("resource", "name"),
+    [
+        ("OutgrowSecret", "outgrow"),
+        ("QuiklySecret", "quikly"),
+        ("BrazeWebhookSecret", "braze-webhook"),
+    ],
+)
+def test_a_partner_s_token_is_generated(
+    template: Template, resource: str, name: SecretName
+) -> None:
     """It is long, it needs no escaping in a header or a URL, and nobody ever chose it."""
-    secret = template.properties("OutgrowSecret")
+    secret = template.properties(resource)
     rule = secret["GenerateSecretString"]
     made = {**json.loads(rule["SecretStringTemplate"]), rule["GenerateStringKey"]: "generated"}
 
-    assert secret["Name"] == secret_id(STACK, "outgrow")
+    assert secret["Name"] == secret_id(STACK, name)
     assert "SecretString" not in secret
     assert SecretPair.model_validate(made).accepted == ("generated",)
     assert rule["PasswordLength"] >= 40
@@ -45,6 +62,12 @@ def test_functions_are_given_names_and_no_secret(template: Template) -> None:
     ingest = template.properties("OutgrowIngestFunction")["Environment"]["Variables"]
     assert delivery["BRAZE_SECRET"] == secret_id(STACK, "braze")
     assert ingest["PARTNER_SECRET"] == secret_id(STACK, "outgrow")
+    events = template.properties("QuiklyEventsFunction")["Environment"]["Variables"]
+    webhook = template.properties("QuiklyWebhookFunction")["Environment"]["Variables"]
+    forward = template.properties("QuiklyForwardFunction")["Environment"]["Variables"]
+    assert events["PARTNER_SECRET"] == secret_id(STACK, "quikly")
+    assert webhook["PARTNER_SECRET"] == secret_id(STACK, "braze-webhook")
+    assert forward["QUIKLY_API_SECRET"] == secret_id(STACK, "quikly-api")
 
 
 def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
@@ -54,3 +77,19 @@ def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
     assert "resolve:" not in json.dumps(outputs)
     assert outputs["BrazeSecretName"]["Value"] == secret_id(STACK, "braze")
     assert outputs["OutgrowSecretName"]["Value"] == secret_id(STACK, "outgrow")
+    assert outputs["QuiklySecretName"]["Value"] == secret_id(STACK, "quikly")
+    assert outputs["QuiklyApiSecretName"]["Value"] == secret_id(STACK, "quikly-api")
+    assert outputs["BrazeWebhookSecretName"]["Value"] == secret_id(STACK, "braze-webhook")
+
+
+def test_the_key_of_claims_goes_and_stays_with_its_table(template: Template) -> None:
+    """With another key everybody could win again, and no draw could be verified."""
+    thrown_away = Template(DeleteDataWithStack="true")
+
+    for each, policy in ((template, "Retain"), (thrown_away, "Delete")):
+        for name in ("ClaimsSecret", "ClaimsTable"):
+            resource = each.plain["Resources"][name]
+            assert each.resolve(resource["DeletionPolicy"]) == policy
+            assert each.resolve(resource["UpdateReplacePolicy"]) == policy
+    rule = template.properties("ClaimsSecret")["GenerateSecretString"]
+    assert rule["PasswordLength"] >= 40
