@@ -102,7 +102,9 @@ class QuiklyWebhook:
         rule = self._rule_for(call)
         arrived_at = arrival(event, admitted.received_at)
         decided = self._decide(rule, call, arrived_at, admitted.correlation_id)
-        self._hand_over(rule, decided.claim)
+        if not decided.is_repeat or decided.claim.due_at is not None:
+            # Where the sweep has been, everything was sent.
+            self._hand_over(rule, decided.claim)
         self._report(call, decided, admitted.correlation_id)
         return answer(HTTPStatus.OK, body_of(decided.claim))
 
