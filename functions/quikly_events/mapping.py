@@ -51,7 +51,7 @@ def map_event(
         )
     if not _is_known(q_scope, config):
         detail = "quikly.toml names no such activation"
-        return Unmappable((Reason(code="unknown_scope", field="q_scope", detail=detail),))
+        return Unmappable((Reason(code="unknown_activation", field="q_scope", detail=detail),))
     rules = config.events.rules_for(q_scope)
     if event not in rules:
         detail = "quikly.toml has no rule for such an event"

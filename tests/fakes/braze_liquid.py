@@ -1,10 +1,10 @@
 """Braze's Liquid, rendered by a Liquid engine: for testing what people paste into Braze.
 
 Braze writes a profile's field as ``{{${first_name}}}`` and a named value as
-``{{custom_attribute.${Favourite colour}}}``; no other Liquid knows that form. It is rewritten to the
-engine's own spelling (``profile['first_name']``, ``custom_attribute['Favourite colour']``) inside
-Liquid's braces and nowhere else, so that a script's own ``${…}`` stays as it is. Everything besides
-is the engine's.
+``{{custom_attribute.${Favourite colour}}}``; no other Liquid knows that form. It is rewritten to
+the engine's own spelling (``profile['first_name']``, ``custom_attribute['Favourite colour']``)
+inside Liquid's braces and nowhere else, so that a script's own ``${…}`` stays as it is. Everything
+besides is the engine's.
 
 Source: https://www.braze.com/docs/user_guide/messaging/design_and_edit/personalize/liquid
 """
@@ -26,6 +26,7 @@ _MARKUP: Final = re.compile(
     rf"\{{\{{(?:{_NAME}|(?!\}}\}}).)*\}}\}}|\{{%(?:{_NAME}|(?!%\}}).)*%\}}",
     re.DOTALL,
 )
+_SPARED: Final = ";/?:@=+$,[]!~*'()"
 _REFERENCE: Final = re.compile(r"(?P<owner>\w+\.)?\$\{(?P<name>[^{}]*)\}")
 
 
@@ -50,12 +51,15 @@ def render(template: str, profile: Mapping[str, object] | None = None, **values:
 
 
 def url_param_escape(value: object) -> str:
-    """Braze's filter: whatever a query's value may not hold is escaped, ``&`` included.
+    """Braze's filter, which it has from Shopify: what a URL may not hold is escaped, and ``&``.
 
-    Its page has the example ``hey<&>hi`` → ``hey%3C%26%3Ehi``; how a space comes out it does not
-    say, and both ways are read alike in a query.
+    Braze's page has the example ``hey<&>hi`` → ``hey%3C%26%3Ehi``, Shopify's leaves a ``/`` as it
+    is. So it is taken to spare what has a meaning in URLs, ``+`` among it: the harder reading.
+
+    Sources: https://www.braze.com/docs/user_guide/messaging/design_and_edit/personalize/liquid/advanced_filters
+    and https://shopify.dev/docs/api/liquid/filters/url_param_escape
     """
-    return quote("" if value is None else str(value), safe="")
+    return quote("" if value is None else str(value), safe=_SPARED)
 
 
 def _rewritten(markup: re.Match[str]) -> str:

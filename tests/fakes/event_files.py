@@ -34,17 +34,17 @@ class EventCase:
 
     @property
     def is_good(self) -> bool:
-        """Whether it becomes a job."""
-        return bool(self.expect["status"] == 200)
+        """Whether it becomes a job, or an acquisition."""
+        return self.expect["status"] in {200, 202}
 
     def event(self) -> dict[str, Any]:
         """The API Gateway event."""
         return proxy_event(self.body, path=self.path, token=self.token, headers=self.headers)
 
 
-def event_cases(partner: str) -> list[EventCase]:
-    """Every case of a partner, by name."""
-    return [_case(path) for path in sorted((EVENTS / partner).glob("*.json"))]
+def event_cases(partner: str, names: str = "*") -> list[EventCase]:
+    """Every case of a partner, or those whose names match a pattern, by name."""
+    return [_case(path) for path in sorted((EVENTS / partner).glob(f"{names}.json"))]
 
 
 def _case(path: pathlib.Path) -> EventCase:
