@@ -18,7 +18,7 @@ PROFILE = {"braze_id": "5f1a", "first_name": "Ada", "odd": "a&b=c d/é?"}
         ("{{${first_name} | upcase}}", "ADA"),
         ("{{${nobody} | default: 'friend'}}", "friend"),
         ("[{{${nobody}}}]", "[]"),
-        ("{{${odd} | url_param_escape}}", "a%26b%3Dc%20d%2F%C3%A9%3F"),
+        ("{{${odd} | url_param_escape}}", "a%26b=c%20d/%C3%A9?"),
         ("{{custom_attribute.${Do you enjoy our products?}}}", "No"),
         ('{{custom_attribute.${Who\'s there?} | default: "nobody"}}', "me"),
         ("{{campaign.${dispatch_id}}}", "d-1"),
