@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
 
@@ -499,11 +499,12 @@ class DynamoClaimStore:
         }
 
 
-def _failure(error: Exception) -> ClaimConflictError | ClaimsUnavailableError:
-    code = _code(error)
+def _failure(
+    error: ClientError | BotoCoreError,
+) -> ClaimConflictError | ClaimsUnavailableError:
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError):
+        return ClaimsUnavailableError(type(error).__name__)
+    code = error.response["Error"].get("Code", "refused")
     return ClaimConflictError(code) if code in _BUSY else ClaimsUnavailableError(code)
-
-
-def _code(error: Exception) -> str:
-    response: ClientError | None = error if hasattr(error, "response") else None  # type: ignore[assignment]  # botocore is not imported before it is used
-    return type(error).__name__ if response is None else response.response["Error"].get("Code", "")
