@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -52,8 +53,13 @@ if TYPE_CHECKING:
 
 ROUTES: Final = (Route("POST", "/quikly/webhook"),)
 
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
 BUSY_RETRY_AFTER_SECONDS: Final = 5
 """Given with 429: the crowd at one row is gone by then."""
+
+_LAST_EPOCH: Final = 32_503_680_000_000
+"""The year 3000, in milliseconds."""
 
 _COUNTED: Final = {
     Status.AWARDED: Metric.CLAIMS_AWARDED,
@@ -161,9 +167,13 @@ class QuiklyWebhook:
             rank=claim.rank,
             is_repeat=decided.is_repeat,
             pauses=decided.pauses,
-            dispatch_id=call.dispatch_id,
+            dispatch_id=_loggable(call.dispatch_id),
             correlation_id=correlation_id,
         )
+
+
+def _loggable(dispatch_id: str | None) -> str | None:
+    return dispatch_id if dispatch_id and _PLAIN_ID.fullmatch(dispatch_id) else None
 
 
 def arrival(event: object, received_at: datetime) -> datetime:
@@ -181,10 +191,6 @@ def arrival(event: object, received_at: datetime) -> datetime:
     if isinstance(epoch, int) and not isinstance(epoch, bool) and 0 < epoch < _LAST_EPOCH:
         return datetime.fromtimestamp(epoch // 1000, UTC).replace(microsecond=epoch % 1000 * 1000)
     return received_at.replace(microsecond=received_at.microsecond // 1000 * 1000)
-
-
-_LAST_EPOCH: Final = 32_503_680_000_000
-"""The year 3000, in milliseconds."""
 
 
 def body_of(claim: ClaimRecord) -> dict[str, Any]:
