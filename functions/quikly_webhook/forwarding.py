@@ -155,7 +155,7 @@ class _Batch:
                 self._result.duplicate += 1
             case Turn.BUSY:
                 # The other Lambda may have died: the message stays until somebody has told.
-                self._again(delivery, self._ports.lease.total_seconds(), "told elsewhere just now")
+                self._again(delivery, self._backoff(delivery), "told elsewhere just now")
 
     def _tell(self, delivery: ForwardDelivery, message: ForwardMessage) -> None:
         call = QuiklyCall(q_scope=message.q_scope, event=message.event, email=message.email)

@@ -86,7 +86,7 @@ def test_a_call_that_another_lambda_makes_waits_and_is_made_if_that_one_dies() -
     world.clock.advance(LEASE.total_seconds())
     after = world.run(forward_message())
 
-    assert waiting.retry == {"m0": 90.0}
+    assert waiting.retry == {"m0": 0.5}
     assert len(after.told) == len(world.quikly.told) == 1
 
 
@@ -204,7 +204,7 @@ def test_a_turn_that_cannot_be_given_back_ends_by_itself() -> None:
     world.told.failing = {"give_back"}
 
     world.run(forward_message())
-    assert world.run(forward_message()).retry == {"m0": 90.0}
+    assert world.run(forward_message(), receive_count=7).retry == {"m0": 32.0}
     world.clock.advance(90)
     assert len(world.run(forward_message()).told) == 1
 
