@@ -6,7 +6,13 @@ import subprocess
 import sys
 from typing import Final
 
-BENCHMARKS: Final = ("ingest_start", "delivery_speed", "ledger_cost", "sandbox_speed")
+BENCHMARKS: Final = (
+    "ingest_start",
+    "delivery_speed",
+    "ledger_cost",
+    "claims",
+    "sandbox_speed",
+)
 SECONDS: Final = 900
 
 
