@@ -54,7 +54,7 @@ _PLAIN_ROUTE: Final = re.compile(r"[A-Za-z0-9._:/-]{1,100}")
 app = typer.Typer(no_args_is_help=True, help="Bodies and jobs that could not be delivered.")
 
 Reason = Annotated[str | None, typer.Option(help="Only those counted by this reason.")]
-Source = Annotated[str | None, typer.Option(help="Only this partner's: outgrow, …")]
+Source = Annotated[str | None, typer.Option(help="Only this partner's: outgrow, quikly_events …")]
 KindOption = Annotated[
     Kind | None, typer.Option(help="Whole bodies, or the refused objects of a job.")
 ]
