@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.braze.retry import backoff
@@ -183,6 +184,8 @@ class _Batch:
             wait = self._pause = max(KEY_WAIT_SECONDS, wait)
         elif error.retry_after is not None:
             wait = self._pause = min(max(error.retry_after, 0.0), MAX_WAIT_SECONDS)
+        elif error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._pause = wait
         self._again(delivery, wait, str(error))
 
     def _give_back(self, message: ForwardMessage) -> None:

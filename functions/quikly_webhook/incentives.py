@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from braze_bridge.claim_records import Award, milliseconds
+from braze_bridge.claim_records import Award
 from braze_bridge.draws import tier_of_lot
 from braze_bridge.quikly_activation_config import Mode, Status
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from braze_bridge.quikly_activation_config import ActivationRule, Decay, Tier
+    from braze_bridge.quikly_activation_config import ActivationRule, Tier
 
 
 class Window(NamedTuple):
@@ -50,26 +50,6 @@ def response_time(arrived_at: datetime, opening: datetime, since: datetime | Non
     return max(arrived_at - began, timedelta(0))
 
 
-def value_at(decay: Decay, elapsed: timedelta) -> int:
-    """What is left of a falling value.
-
-    Args:
-        decay: In minor units.
-        elapsed: Since the opening; less than zero counts as zero.
-
-    Returns:
-        Minor units, from ``start`` down to ``floor``. A straight fall is rounded up to the unit, in
-        the person's favour; all of it is integer arithmetic.
-    """
-    passed = max(milliseconds(elapsed), 0)
-    if decay.over is not None:
-        span = milliseconds(decay.over)
-        return decay.start - (decay.start - decay.floor) * min(passed, span) // span
-    if decay.every is None:
-        return decay.start
-    return max(decay.start - decay.drop * (passed // milliseconds(decay.every)), decay.floor)
-
-
 def candidates(
     rule: ActivationRule, *, response: timedelta, elapsed: timedelta, lot: int | None
 ) -> tuple[Tier, ...]:
@@ -94,7 +74,7 @@ def candidates(
         won = None if lot is None else tier_of_lot(tiers, lot)
         tiers = () if won is None else (won,)
     elif rule.mode is Mode.DECAY and rule.decay is not None:
-        value = value_at(rule.decay, elapsed)
+        value = rule.decay.value_at(elapsed)
         tiers = tuple(tier._replace(value=value, currency=rule.decay.currency) for tier in tiers)
     return tuple(tier for tier in tiers if tier.quantity != 0)
 

@@ -51,7 +51,7 @@ class Table:
 
 
 @pytest.fixture
-def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBClient]:
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "AWS_DEFAULT_REGION": "eu-central-1",
         "AWS_ACCESS_KEY_ID": "testing",
@@ -59,7 +59,16 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBClient]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
-    aws_clients.dynamodb.cache_clear()
+
+
+@pytest.fixture
+def stubbed(credentials: None) -> DynamoDBClient:
+    """A client whose every call the test answers."""
+    return boto3.client("dynamodb", config=aws_clients.bounded_config())
+
+
+@pytest.fixture
+def dynamodb(credentials: None) -> Iterator[DynamoDBClient]:
     with mock_aws():
         client = boto3.client("dynamodb", config=aws_clients.bounded_config())
         client.create_table(
@@ -83,7 +92,6 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBClient]:
             BillingMode="PAY_PER_REQUEST",
         )
         yield client
-    aws_clients.dynamodb.cache_clear()
 
 
 @pytest.fixture(params=["memory", "moto"])
@@ -124,7 +132,7 @@ GOLD = Take("gold", 2, None)
     [
         claim(),
         claim(award=None, status=Status.NO_AWARD, rank=7, response_ms=1500),
-        claim(award=Award("consolation"), claimer=None, due_at=None),
+        claim(award=Award("consolation"), claimer=None, due_at=None, entered_at=NOON),
     ],
     ids=["everything", "no award", "forgotten"],
 )
@@ -297,17 +305,17 @@ def _cancelled(*codes: str) -> dict[str, Any]:
     ],
 )
 def test_cancelled_transactions_are_told_apart(
-    dynamodb: DynamoDBClient, codes: tuple[str, str], expected: type[Exception]
+    stubbed: DynamoDBClient, codes: tuple[str, str], expected: type[Exception]
 ) -> None:
     """A conflict or a throttle asks for another try; what is wrong otherwise does not."""
-    with Stubber(dynamodb) as stub:
+    with Stubber(stubbed) as stub:
         stub.add_client_error(
             "transact_write_items",
             "TransactionCanceledException",
             modeled_fields=_cancelled(*codes),
         )
         with pytest.raises(expected):
-            DynamoClaimStore(dynamodb, TABLE).record(claim(), GOLD)
+            DynamoClaimStore(stubbed, TABLE).record(claim(), GOLD)
 
 
 CALLS: dict[str, Callable[[ClaimStore], object]] = {
@@ -331,26 +339,26 @@ CALLS: dict[str, Callable[[ClaimStore], object]] = {
     ],
 )
 def test_dynamodb_errors_are_told_apart(
-    dynamodb: DynamoDBClient, operation: str, code: str, expected: type[Exception]
+    stubbed: DynamoDBClient, operation: str, code: str, expected: type[Exception]
 ) -> None:
     """A busy table asks for another try; one that fails says so."""
-    with Stubber(dynamodb) as stub:
+    with Stubber(stubbed) as stub:
         stub.add_client_error(operation, code)
         with pytest.raises(expected):
-            CALLS[operation](DynamoClaimStore(dynamodb, TABLE))
+            CALLS[operation](DynamoClaimStore(stubbed, TABLE))
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_lost_answer_is_unavailable(dynamodb: DynamoDBClient, operation: str) -> None:
+def test_lost_answer_is_unavailable(stubbed: DynamoDBClient, operation: str) -> None:
     """Where no answer comes, nobody knows; the same claim finds out."""
 
     def lost(**_: Any) -> None:
         raise ReadTimeoutError(endpoint_url="https://dynamodb")
 
-    dynamodb.meta.events.register_first("before-call.dynamodb", lost)
+    stubbed.meta.events.register_first("before-call.dynamodb", lost)
 
     with pytest.raises(ClaimsUnavailableError):
-        CALLS[operation](DynamoClaimStore(dynamodb, TABLE))
+        CALLS[operation](DynamoClaimStore(stubbed, TABLE))
 
 
 BOOK_CALLS: dict[str, Callable[[ActivationBook], object]] = {
@@ -365,13 +373,13 @@ BOOK_CALLS: dict[str, Callable[[ActivationBook], object]] = {
 
 
 @pytest.mark.parametrize("name", BOOK_CALLS)
-def test_book_says_when_it_cannot_be_read(dynamodb: DynamoDBClient, name: str) -> None:
+def test_book_says_when_it_cannot_be_read(stubbed: DynamoDBClient, name: str) -> None:
     """Every command hears of a table that does not answer."""
 
     def refused(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "Any")
 
-    dynamodb.meta.events.register_first("before-call.dynamodb", refused)
+    stubbed.meta.events.register_first("before-call.dynamodb", refused)
 
     with pytest.raises(BookUnavailableError):
-        BOOK_CALLS[name](DynamoActivationBook(dynamodb, TABLE))
+        BOOK_CALLS[name](DynamoActivationBook(stubbed, TABLE))

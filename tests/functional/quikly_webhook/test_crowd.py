@@ -206,10 +206,9 @@ def faulty(webhook: Webhook) -> Webhook:
     return webhook
 
 
-@pytest.mark.parametrize("rule", MODES.values(), ids=MODES)
-def test_as_many_winners_as_rewards(rule: ActivationRule) -> None:
+def test_as_many_winners_as_rewards() -> None:
     """Exactly the rewards are won, one a person, and every repeat is answered alike."""
-    webhook = Webhook(rule)
+    webhook = Webhook(MODES["first"])
 
     result = crowd(webhook)
 

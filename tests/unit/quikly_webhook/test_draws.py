@@ -27,7 +27,7 @@ from braze_bridge.draws import (
     seed_of,
     tier_of_lot,
 )
-from braze_bridge.quikly_activation_config import Mode, Odds, Status, Tier
+from braze_bridge.quikly_activation_config import Decay, Mode, Odds, Status, Tier
 from quikly_webhook.claims import Enter, Recorded, Take
 from tests.fakes.claims import SECRET, InMemoryClaims, activation
 from tests.fakes.clock import NOON
@@ -442,6 +442,44 @@ def test_counters_that_do_not_count_the_claims_are_found() -> None:
         "tier reward: 0 counted, but 3 claims have it",
         "3 awards of 2 in total",
     )
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "value", "expected"),
+    [(60_000, 4000, 0), (60_001, 4000, 1), (60_000, 4001, 1)],
+    ids=["right", "too slow", "worth more"],
+)
+def test_times_and_values_are_recomputed(milliseconds: int, value: int, expected: int) -> None:
+    """An award that was too late for its tier, or is not worth what was left then, is found."""
+    rule = activation(
+        Mode.DECAY,
+        Tier("gold", within=timedelta(seconds=60)),
+        decay=Decay(5000, 1000, "EUR", over=timedelta(seconds=240)),
+    )
+    store = InMemoryClaims()
+    [entry] = entrants(1)
+    won = entry._replace(
+        status=Status.AWARDED,
+        award=Award("gold", value=value, currency="EUR"),
+        decided_at=NOON + timedelta(seconds=60),
+        response_ms=milliseconds,
+    )
+    store.record(won, None)
+
+    assert len(activations.verify(rule, store, SECRET).problems) == expected
+
+
+def test_hours_of_a_draw_are_those_of_its_entries() -> None:
+    """After the draw, too, it shows when people came."""
+    store = entered(5)
+    before = activations.state_of(RULE, store, CLOSED_AT).hours
+
+    activations.draw(RULE, store, SECRET, CLOSED_AT)
+
+    after = activations.state_of(RULE, store, CLOSED_AT).hours
+    assert [(hour.starts_at, hour.claims) for hour in after] == [
+        (hour.starts_at, hour.claims) for hour in before
+    ]
 
 
 def test_claimants_of_two_activations_cannot_be_linked() -> None:

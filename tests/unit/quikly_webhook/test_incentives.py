@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_bridge.quikly_activation_config import Decay, Mode, Odds, Status, Tier
-from quikly_webhook.incentives import Window, candidates, is_past, response_time, value_at
+from quikly_webhook.incentives import Window, candidates, is_past, response_time
 from tests.fakes.claims import activation
 from tests.fakes.clock import NOON
 
@@ -82,7 +82,7 @@ STEPS = Decay(5000, 1000, "EUR", every=timedelta(seconds=60), drop=1500)
 )
 def test_value_falls(decay: Decay, seconds: float, expected: int) -> None:
     """From the start, straight or in steps, down to the floor and no further."""
-    assert value_at(decay, timedelta(seconds=seconds)) == expected
+    assert decay.value_at(timedelta(seconds=seconds)) == expected
 
 
 @st.composite
@@ -101,7 +101,7 @@ def test_value_never_rises_and_stays_within_bounds(
     """Later is never worth more, nothing is worth more than the start or less than the floor."""
     early, late = sorted((one, other))
 
-    assert decay.start >= value_at(decay, early) >= value_at(decay, late) >= decay.floor
+    assert decay.start >= decay.value_at(early) >= decay.value_at(late) >= decay.floor
 
 
 @given(decays().filter(lambda decay: decay.over is not None), SPANS)
@@ -111,7 +111,7 @@ def test_straight_fall_is_exact_but_for_one_unit(decay: Decay, elapsed: timedelt
     passed = min(max(elapsed, timedelta(0)) // MILLISECOND, decay.over // MILLISECOND)
     exact = decay.start - Fraction((decay.start - decay.floor) * passed, decay.over // MILLISECOND)
 
-    assert 0 <= value_at(decay, elapsed) - exact < 1
+    assert 0 <= decay.value_at(elapsed) - exact < 1
 
 
 SPEED = activation(

@@ -272,7 +272,7 @@ def _hours(claims: Iterable[ClaimRecord]) -> tuple[Hour, ...]:
     every: Counter[datetime] = Counter()
     won: Counter[datetime] = Counter()
     for claim in claims:
-        hour = claim.decided_at.replace(minute=0, second=0, microsecond=0)
+        hour = (claim.entered_at or claim.decided_at).replace(minute=0, second=0, microsecond=0)
         every[hour] += 1
         won[hour] += claim.status is Status.AWARDED
     return tuple(Hour(hour, number, won[hour]) for hour, number in sorted(every.items()))
@@ -367,6 +367,7 @@ def _decided(
         # A draw follows its entries, though our clock may be behind API Gateway's.
         decided_at=max(drawn_at, claim.decided_at),
         due_at=now,
+        entered_at=claim.decided_at,
     )
 
 
@@ -391,8 +392,9 @@ class Verification(NamedTuple):
 def verify(rule: ActivationRule, book: ActivationBook, secret: bytes) -> Verification:
     """Recompute an activation's outcomes.
 
-    Of every mode: quantities, and that the counters count the claims. Of ``random``: each claim's
-    lot; of ``draw``: the entries and each winner; of both: the commitment.
+    Of every mode: quantities, and that the counters count the claims. Of ``speed``: each tier's
+    response time; of ``decay``: each value; of ``random``: each claim's lot; of ``draw``: the
+    entries and each winner; of the last two: the commitment.
 
     Args:
         rule: Its configuration: quantities and odds as they were while it lasted.
@@ -405,9 +407,11 @@ def verify(rule: ActivationRule, book: ActivationBook, secret: bytes) -> Verific
     claims = list(book.claims(rule.q_scope))
     counters = book.counters(rule.q_scope)
     problems = list(_quantities(rule, claims, counters))
+    opening = rule.opening(book.stack_exists_since)
     seed = seed_of(secret, rule.q_scope)
     if rule.mode in {Mode.RANDOM, Mode.DRAW}:
-        problems.extend(_commitment(rule, counters, seed, rule.opening(book.stack_exists_since)))
+        problems.extend(_commitment(rule, counters, seed, opening))
+    problems.extend(_times(rule, claims, opening))
     if rule.mode is Mode.RANDOM:
         problems.extend(_lots(rule, claims, seed))
     if rule.mode is Mode.DRAW:
@@ -435,6 +439,21 @@ def _quantities(
             )
     if rule.total is not None and counts.total() > rule.total:
         yield f"{counts.total()} awards of {rule.total} in total"
+
+
+def _times(rule: ActivationRule, claims: Iterable[ClaimRecord], opening: datetime) -> Iterator[str]:
+    for claim in claims:
+        if claim.status is not Status.AWARDED or claim.award is None:
+            continue
+        tier = rule.tier(claim.award.tier)
+        if tier is not None and tier.within is not None and claim.response_ms is not None:
+            most = tier.within.total_seconds()
+            if claim.response_ms > most * 1000:
+                yield f"{claim.claimant}: {claim.response_ms} ms, but {tier.name} takes {most:g} s"
+        if rule.decay is not None:
+            due = rule.decay.value_at(claim.decided_at - opening)
+            if claim.award.value != due:
+                yield f"{claim.claimant}: worth {claim.award.value}, but it was {due} then"
 
 
 def _commitment(

@@ -34,8 +34,6 @@ SHARDS: Final = "0123456789abcdef"
 DUE_INDEX: Final = "by_due"
 """Of claims whose job may not have reached the queue: ``due_shard`` and ``due_at``."""
 
-_MILLISECOND: Final = timedelta(milliseconds=1)
-
 
 class Award(NamedTuple):
     """What somebody gets, as it was decided: a later configuration does not change it.
@@ -83,6 +81,7 @@ class ClaimRecord(NamedTuple):
         response_ms: Milliseconds from the opening (or the call's ``since``) to the call.
         claimer: ``None`` once the profile has been told.
         due_at: When the sweep sends the job (again); ``None`` where that is done.
+        entered_at: Of a draw's entry that was decided: when it came.
     """
 
     q_scope: str
@@ -96,6 +95,7 @@ class ClaimRecord(NamedTuple):
     response_ms: int | None = None
     claimer: Claimer | None = None
     due_at: datetime | None = None
+    entered_at: datetime | None = None
 
     @property
     def row_id(self) -> str:
@@ -135,6 +135,8 @@ def to_row(record: ClaimRecord) -> dict[str, AttributeValueTypeDef]:
     if record.due_at is not None:
         row["due_shard"] = {"S": shard_of(record.claimant)}
         row["due_at"] = {"N": str(int(record.due_at.timestamp()))}
+    if record.entered_at is not None:
+        row["entered_at"] = {"S": iso_millis(record.entered_at)}
     return row
 
 
@@ -182,11 +184,6 @@ def _award(row: Row) -> Award | None:
 
 def _number(row: Row, name: str) -> int | None:
     return int(row[name]["N"]) if name in row else None
-
-
-def milliseconds(span: timedelta) -> int:
-    """A span in whole milliseconds, cut off."""
-    return span // _MILLISECOND
 
 
 class Counters(NamedTuple):

@@ -33,6 +33,8 @@ _ODDS: Final = re.compile(r"([0-9]{1,12}) ?/ ?([0-9]{1,12})")
 _MAX_TIERS: Final = 50
 """Each tier has a counter in one row, which every winner rewrites."""
 
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
 _LONGEST: Final = 10 * 366 * 86_400
 """Seconds: no activation lasts ten years."""
 
@@ -131,6 +133,25 @@ class Decay(NamedTuple):
     over: timedelta | None = None
     every: timedelta | None = None
     drop: int = 0
+
+    def value_at(self, elapsed: timedelta) -> int:
+        """What is left.
+
+        Args:
+            elapsed: Since the opening; less than zero counts as zero, and below a millisecond
+                nothing counts.
+
+        Returns:
+            Minor units, from ``start`` down to ``floor``. A straight fall is rounded up to the
+            unit, in the person's favour; all of it is integer arithmetic.
+        """
+        passed = max(elapsed // _MILLISECOND, 0)
+        if self.over is not None:
+            span = self.over // _MILLISECOND
+            return self.start - (self.start - self.floor) * min(passed, span) // span
+        if self.every is None:
+            return self.start
+        return max(self.start - self.drop * (passed // (self.every // _MILLISECOND)), self.floor)
 
 
 class ProfileRule(NamedTuple):
