@@ -168,6 +168,9 @@ def of_row(row: Row) -> ClaimRecord:
         response_ms=_number(row, "response_ms"),
         claimer=Claimer(*json.loads(row["claimer"]["S"])) if "claimer" in row else None,
         due_at=(datetime.fromtimestamp(int(row["due_at"]["N"]), UTC) if "due_at" in row else None),
+        entered_at=(
+            datetime.fromisoformat(row["entered_at"]["S"]) if "entered_at" in row else None
+        ),
     )
 
 
