@@ -27,6 +27,7 @@ from quikly_webhook.claims import (
 from quikly_webhook.outbox import Outbox
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.clock import NOON, FixedClock
+from tests.fakes.forwarding import InMemoryForwardQueue
 from tests.fakes.jobs import InMemoryJobQueue
 from tests.fakes.log import RecordingLog
 from tests.fakes.meter import RecordingMeter
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from braze_bridge.claim_records import ClaimRecord
     from quikly_webhook.claims import Outcome
-    from quikly_webhook.forward_message import ForwardMessage
 
 ResultT = TypeVar("ResultT")
 
@@ -208,21 +208,6 @@ class InMemoryClaims:
             result = act()
         self.after(operation)
         return result
-
-
-class InMemoryForwardQueue:
-    """A :class:`quikly_webhook.forward_message.ForwardQueue`.
-
-    Attributes:
-        messages: What it took, in order.
-    """
-
-    def __init__(self) -> None:
-        self.messages: list[ForwardMessage] = []
-
-    def send(self, message: ForwardMessage) -> None:
-        """See :meth:`quikly_webhook.forward_message.ForwardQueue.send`."""
-        self.messages.append(message)
 
 
 PROFILE = ProfileRule(

@@ -112,6 +112,9 @@ def test_quikly_s_own_time_is_kept_and_spares_it_the_rest_of_the_batch() -> None
 
     assert result.retry == {"m0": 120.0, "m1": 120.0, "m2": 120.0}
     assert len(world.quikly.told) == 1
+    world = World(QuiklyError("Quikly answered 429", status=429, retryable=True))
+    assert world.run(*map(forward_message, range(2))).retry == {"m0": 0.5, "m1": 0.5}
+    assert len(world.quikly.told) == 1
     world = World(QuiklyError("later", retryable=True, retry_after=1e9))
     assert world.run(forward_message()).retry == {"m0": 36_000.0}
 
