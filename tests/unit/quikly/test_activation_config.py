@@ -177,6 +177,8 @@ A = "activation.launch"
         (HEAD + OPEN + 'mode = "fist"\n' + TIER, f"{A}.mode", "did you mean first"),
         (HEAD + 'mode = "first"\n' + TIER, f"{A}.opens_at", "is missing"),
         (FIRST, f"{A}.tiers", "is missing"),
+        (FIRST + "tiers = 3\n", f"{A}.tiers", "must be a table"),
+        (FIRST + "consolation = 3\n" + TIER, f"{A}.consolation", "must be a table"),
         (FIRST + "total = -1\n" + TIER, f"{A}.total", "at least 0"),
         (FIRST + TIER + "colour = 1\n", f"{A}.tiers.reward.colour", "not a known key"),
         (

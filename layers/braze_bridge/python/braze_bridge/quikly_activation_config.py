@@ -472,14 +472,14 @@ def _check_mode(rule: ActivationRule, table: Table) -> None:
         for key in ("tiers", "consolation", "total"):
             if table.has(key):
                 table.problem(key, "has no place where Quikly decides (mode forward)")
-    elif not rule.tiers:
+    elif table.value("tiers") in (None, {}):
         table.problem("tiers", "is missing: at least one, such as [activation.….tiers.reward]")
     if (rule.mode is Mode.DECAY) != table.has("decay"):
         table.problem("decay", "belongs to mode decay, and is needed there")
-    tiers = table.table("tiers")
+    tiers = table.table("tiers") if rule.tiers else None
     if tiers is not None:
         _check_tiers(rule, tiers)
-    consolation = table.table("consolation")
+    consolation = table.table("consolation") if rule.consolation else None
     if consolation is not None:
         _check_consolation(rule, consolation)
 
