@@ -10,8 +10,9 @@ BENCHMARKS: Final = (
     "ingest_start",
     "delivery_speed",
     "ledger_cost",
-    "sandbox_speed",
+    "claims",
     "acquisition_lookups",
+    "sandbox_speed",
 )
 SECONDS: Final = 900
 

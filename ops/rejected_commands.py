@@ -36,6 +36,7 @@ from ops.stack_options import (
     not_done,
     unavailable,
 )
+from quikly_webhook.forward_message import SqsForwardQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ _PLAIN_ROUTE: Final = re.compile(r"[A-Za-z0-9._:/-]{1,100}")
 app = typer.Typer(no_args_is_help=True, help="Bodies and jobs that could not be delivered.")
 
 Reason = Annotated[str | None, typer.Option(help="Only those counted by this reason.")]
-Source = Annotated[str | None, typer.Option(help="Only this partner's: outgrow, …")]
+Source = Annotated[str | None, typer.Option(help="Only this partner's: outgrow, quikly_events …")]
 KindOption = Annotated[
     Kind | None, typer.Option(help="Whole bodies, or the refused objects of a job.")
 ]
@@ -183,7 +184,8 @@ def replay_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
 ) -> None:
     """Send what is parked: bodies through their mapping as it is now, objects as they are.
 
-    A row goes when the delivery queue has its job. What still cannot be sent stays; exit 1 then.
+    A row goes when the queue has its job, or its call to Quikly. What still cannot be sent stays;
+    exit 1 then.
     """
     if bool(record_ids) == (all_ or reason is not None):
         raise typer.BadParameter("give ids, or --reason, or --all")
@@ -193,6 +195,7 @@ def replay_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
     replayer = Replayer(
         rows=rows,
         queue=SqsJobQueue(opened.sqs, opened.delivery_queue),
+        forwards=SqsForwardQueue(opened.sqs, opened.forward_queue),
         bodies=BodyMappings(config_dir),
         clock=clock,
         resend_unknown=resend_unknown,

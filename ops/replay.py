@@ -17,9 +17,11 @@ from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_delivery.delivery import QUEUE_ROUTE
 from ops.rejected_rows import RowsUnavailableError
+from quikly_webhook.forward_message import UnreadableForwardError, parse_forward
+from quikly_webhook.forwarding import ROUTE as FORWARD_ROUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from braze_bridge.clock import Clock
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.rejected import RejectedRecord
     from ops.body_mappings import BodyMappings
     from ops.rejected_rows import Filter, Parked, RejectedRows
+    from quikly_webhook.forward_message import ForwardMessage, ForwardQueue
 
 UNKNOWN_OUTCOME: Final = "unknown_outcome"
 """The code of events that Braze may have counted: replaying them may count them twice."""
@@ -53,6 +56,12 @@ class Send(NamedTuple):
     job: DeliveryJob
 
 
+class Forward(NamedTuple):
+    """Quikly can be told now."""
+
+    message: ForwardMessage
+
+
 class Keep(NamedTuple):
     """It cannot be sent.
 
@@ -73,7 +82,7 @@ class Forget(NamedTuple):
     code: str
 
 
-Verdict = Send | Keep | Forget
+Verdict = Send | Forward | Keep | Forget
 
 
 def judge(
@@ -97,14 +106,10 @@ def judge(
     codes = {reason.code for reason in record.reasons}
     if UNKNOWN_OUTCOME in codes and not resend_unknown:
         return Keep(None)
+    if record.route == FORWARD_ROUTE:
+        return judge_forward(record, now)
     if record.kind == "body" and record.route != QUEUE_ROUTE:
-        match bodies.outcome(record):
-            case Mapped(job):
-                return Send(received_now(job, now))
-            case Unmappable(reasons):
-                return Keep(reasons)
-            case Ignored(code):
-                return Forget(code)
+        return judge_body(record, bodies, now)
     try:
         job = parse_job(record.payload)
     except UnreadableJobError as error:
@@ -117,6 +122,38 @@ def judge(
     if record.kind == "objects" and not codes & NEVER_CLAIMED:
         job = job.model_copy(update={"job_id": replayed_id(job)})
     return Send(received_now(job, now))
+
+
+def judge_body(record: RejectedRecord, bodies: BodyMappings, now: datetime) -> Verdict:
+    """Decide about a body: its mapping of today does.
+
+    Raises:
+        ConfigError: The file of the body's partner has mistakes.
+    """
+    match bodies.outcome(record):
+        case Mapped(job):
+            return Send(received_now(job, now))
+        case Unmappable(reasons):
+            return Keep(reasons)
+        case Ignored(code):
+            return Forget(code)
+
+
+def judge_forward(record: RejectedRecord, now: datetime) -> Verdict:
+    """Decide about a call that Quikly refused, or that waited too long for it.
+
+    It keeps its id: where Quikly took it after all, it is not told again. Its time becomes the
+    replay's, as a job's does.
+
+    Args:
+        record: As it was parked.
+        now: The replay's time.
+    """
+    try:
+        message = parse_forward(record.payload)
+    except UnreadableForwardError as error:
+        return Keep(error.reasons)
+    return Forward(message.model_copy(update={"received_at": max(message.received_at, now)}))
 
 
 def received_now(job: DeliveryJob, now: datetime) -> DeliveryJob:
@@ -151,9 +188,9 @@ class Result(StrEnum):
     """What became of a record."""
 
     SENT = "sent"
-    """SQS has its job; the record is gone."""
+    """SQS has its job, or its call to Quikly; the record is gone."""
     SENT_AND_KEPT = "sent_and_kept"
-    """SQS has its job, but the record could not be removed. Replaying it again is harmless."""
+    """SQS has it, but the record could not be removed. Replaying it again is harmless."""
     CHANGED = "changed"
     """It was parked again meanwhile, so it stays: look at it, and replay again if need be."""
     STILL_REJECTED = "still_rejected"
@@ -178,7 +215,7 @@ class Replayed(NamedTuple):
 
     Attributes:
         record_id: Whose.
-        job_id: Of the job that was sent, if one was.
+        job_id: Of the job (or of the call to Quikly) that was sent, if one was.
         reasons: Codes of why it was not.
     """
 
@@ -196,6 +233,7 @@ class Replayer:
         *,
         rows: RejectedRows,
         queue: JobQueue,
+        forwards: ForwardQueue,
         bodies: BodyMappings,
         clock: Clock,
         resend_unknown: bool = False,
@@ -206,6 +244,7 @@ class Replayer:
         Args:
             rows: The rejected table.
             queue: The delivery queue.
+            forwards: The queue of calls to Quikly.
             bodies: The partners' mappings.
             clock: Says when a replay is.
             resend_unknown: Whether events that Braze may have counted are sent again.
@@ -213,6 +252,7 @@ class Replayer:
         """
         self._rows = rows
         self._queue = queue
+        self._forwards = forwards
         self._bodies = bodies
         self._clock = clock
         self._resend_unknown = resend_unknown
@@ -259,7 +299,11 @@ class Replayer:
             )
             match verdict:
                 case Send(job):
-                    return self._send(parked, job)
+                    return self._send(parked, job.job_id, lambda: self._queue.send(job))
+                case Forward(message):
+                    return self._send(
+                        parked, message.forward_id, lambda: self._forwards.send(message)
+                    )
                 case Keep(reasons):
                     return self._keep(parked, reasons)
                 case Forget(code):
@@ -269,12 +313,12 @@ class Replayer:
         except RowsUnavailableError as error:
             return Replayed(record_id, Result.NOT_TAKEN, reasons=(str(error),))
 
-    def _send(self, parked: Parked, job: DeliveryJob) -> Replayed:
+    def _send(self, parked: Parked, sent_as: str, send: Callable[[], None]) -> Replayed:
         record_id = parked.record.id
         if self._dry_run:
-            return Replayed(record_id, Result.SENT, job.job_id)
+            return Replayed(record_id, Result.SENT, sent_as)
         try:
-            self._queue.send(job)
+            send()
         except QueueUnavailableError as error:
             return Replayed(record_id, Result.NOT_TAKEN, reasons=(str(error),))
         # Only now: a crash before this line leaves the record, and at worst the job goes out twice
@@ -282,8 +326,8 @@ class Replayer:
         try:
             removed = self._rows.remove(parked)
         except RowsUnavailableError as error:
-            return Replayed(record_id, Result.SENT_AND_KEPT, job.job_id, (str(error),))
-        return Replayed(record_id, Result.SENT if removed else Result.CHANGED, job.job_id)
+            return Replayed(record_id, Result.SENT_AND_KEPT, sent_as, (str(error),))
+        return Replayed(record_id, Result.SENT if removed else Result.CHANGED, sent_as)
 
     def _keep(self, parked: Parked, reasons: tuple[Reason, ...] | None) -> Replayed:
         record = parked.record

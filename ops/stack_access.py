@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 DELIVERY_QUEUE: Final = "DeliveryQueueUrl"
 DEAD_LETTER_QUEUE: Final = "DeliveryDeadLetterQueueUrl"
+FORWARD_QUEUE: Final = "ForwardQueueUrl"
 REJECTED_TABLE: Final = "RejectedTableName"
 LEDGER_TABLE: Final = "LedgerTableName"
+CLAIMS_TABLE: Final = "ClaimsTableName"
 """Outputs of ``template.yaml``."""
 
 
@@ -37,15 +39,19 @@ class StackAccess(NamedTuple):
         name: The stack, for people.
         delivery_queue: Its URL.
         dead_letter_queue: Its URL.
+        forward_queue: Its URL.
         rejected_table: Its name.
         ledger_table: Its name; it holds the gate, too.
+        claims_table: Its name.
     """
 
     name: str
     delivery_queue: str
     dead_letter_queue: str
+    forward_queue: str
     rejected_table: str
     ledger_table: str
+    claims_table: str
     sqs: SQSClient
     dynamodb: DynamoDBClient
 
@@ -86,8 +92,10 @@ def open_local(folder: Path) -> StackAccess:
         name=f"{found.stack_name} (local)",
         delivery_queue=found.queues["delivery"],
         dead_letter_queue=found.queues["delivery_dead_letter"],
+        forward_queue=found.queues["forward"],
         rejected_table=found.tables["rejected"],
         ledger_table=found.tables["ledger"],
+        claims_table=found.tables["claims"],
         sqs=session.client("sqs", **options),
         dynamodb=session.client("dynamodb", **options),
     )
@@ -107,8 +115,10 @@ def open_deployed(stack: str, region: str | None) -> StackAccess:
             name=stack,
             delivery_queue=outputs[DELIVERY_QUEUE],
             dead_letter_queue=outputs[DEAD_LETTER_QUEUE],
+            forward_queue=outputs[FORWARD_QUEUE],
             rejected_table=outputs[REJECTED_TABLE],
             ledger_table=outputs[LEDGER_TABLE],
+            claims_table=outputs[CLAIMS_TABLE],
             sqs=boto3.client("sqs", region_name=region, config=config),
             dynamodb=boto3.client("dynamodb", region_name=region, config=config),
         )

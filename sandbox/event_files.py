@@ -46,8 +46,15 @@ class EventCase:
 
     @property
     def is_good(self) -> bool:
-        """Whether it becomes a job or an acquisition: some are answered 200 and forgotten."""
+        """Whether it leaves something at Braze: some are answered 200 and forgotten."""
         return "user" in self.expect
+
+    @property
+    def token_name(self) -> str:
+        """Whose token it is posted with, as the stack's file calls it."""
+        if self.path == "/quikly/webhook":
+            return "braze_webhook"
+        return self.path.strip("/").split("/", maxsplit=1)[0]
 
     def about(self, braze_id: str) -> EventCase:
         """The same event about the profile that has this ``braze_id``."""
@@ -64,6 +71,26 @@ class EventCase:
     def sent_bytes(self) -> bytes:
         """The body as it goes over the line."""
         return self.body if isinstance(self.body, bytes) else self.body.encode()
+
+
+def fits(expected: object, found: object) -> bool:
+    """Whether a value is as a file expects it: 87 is not "87", nor is 1 true.
+
+    Args:
+        expected: A JSON value; ``{"any": "string"}`` or ``{"any": "number"}`` stands for what
+            differs from run to run, such as a time.
+        found: The value, or ``None`` where there is none.
+    """
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return expected.keys() == found.keys() and all(
+            fits(value, found[name]) for name, value in expected.items()
+        )
+    if isinstance(expected, list) and isinstance(found, list):
+        return len(expected) == len(found) and all(map(fits, expected, found))
+    if isinstance(expected, dict) and expected.keys() == {"any"}:
+        kinds: tuple[type, ...] = {"string": (str,), "number": (int, float)}[expected["any"]]
+        return isinstance(found, kinds) and not isinstance(found, bool)
+    return type(expected) is type(found) and expected == found
 
 
 def event_cases(partner: str, names: str = "*") -> list[EventCase]:

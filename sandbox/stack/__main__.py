@@ -10,6 +10,7 @@ from typing import Final
 from sandbox.stack import interrupts, lifecycle
 from sandbox.stack.stack_file import StackFile
 
+_CALL: Final = '{"q_scope": "demo-rank", "event": "demo-action", "email": "ada@example.com"}'
 _BODY: Final = (
     '{"id": "try-1", "created_at": "2026-11-22T12:00:00Z",'
     ' "email": "ada@example.com", "quiz_score": 42, "segment": "curious"}'
@@ -81,6 +82,9 @@ Try it, then look at the profile:
 -H 'Content-Type: application/json' -d '{_BODY}'
   curl -sS -X POST {stack.api_url}/iterate -H 'Authorization: Bearer {stack.tokens["iterate"]}' \
 -H 'Content-Type: application/json' -d '{_SURVEY}'
+  curl -sS -X POST {stack.api_url}/quikly/webhook \
+-H 'Authorization: Bearer {stack.tokens["braze_webhook"]}' \
+-H 'Content-Type: application/json' -d '{_CALL}'
   curl -sS {stack.braze_url}/_sandbox/profiles
 """
 

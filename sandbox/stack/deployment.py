@@ -36,22 +36,27 @@ _PARTNER_SECRETS: Final = {
     "outgrow": "OutgrowSecretName",
     "iterate": "IterateSecretName",
     "quikly": "QuiklySecretName",
+    "braze_webhook": "BrazeWebhookSecretName",
 }
-"""The template's output with the name of each partner's secret."""
+"""The template's output with the name of each caller's secret."""
 
-_ROUTES: Final = {
-    "outgrow_ingest": "outgrow",
-    "iterate_responses": "iterate",
-    "quikly_acquisition_api": "quikly/acquisitions",
+_BEHIND_THE_DOOR: Final = {
+    "outgrow_ingest": "/outgrow",
+    "iterate_responses": "/iterate",
+    "quikly_acquisition_api": "/quikly/acquisitions",
+    "quikly_webhook": "/quikly/webhook",
+    "quikly_events": "/quikly/events",
 }
 """What answers 401 to a call without a token, as soon as it runs."""
 
-_BEHIND_THE_DOOR: Final = (
+_BEHIND_A_QUEUE: Final = (
     "braze_delivery",
     "quikly_acquisition_worker",
     "quikly_acquisition_sweep",
+    "quikly_forward",
+    "quikly_webhook_sweep",
 )
-"""What can be called with nothing to do."""
+"""What is called by a queue or a schedule, and can be called with nothing to do."""
 
 _NO_PROXIES: Final = {"http": ""}
 """A proxy set in the environment cannot reach this machine's loopback."""
@@ -83,7 +88,7 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
         folder: Of the build.
         log: SAM's output.
         endpoint_url: The local engine.
-        braze_url: What stands in for Braze.
+        braze_url: What stands in for Braze, and for Quikly.
 
     Raises:
         DeploymentError: It failed or took too long.
@@ -143,15 +148,19 @@ def describe(
                 "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
                 "acquisition": found["AcquisitionQueueUrl"],
                 "acquisition_dead_letter": found["AcquisitionDeadLetterQueueUrl"],
+                "forward": found["ForwardQueueUrl"],
+                "forward_dead_letter": found["ForwardDeadLetterQueueUrl"],
             },
             tables={
                 "rejected": found["RejectedTableName"],
                 "ledger": found["LedgerTableName"],
                 "acquisitions": found["AcquisitionTableName"],
+                "claims": found["ClaimsTableName"],
             },
             secrets={
                 "braze": found["BrazeSecretName"],
                 "quikly_api": found["QuiklyApiSecretName"],
+                "claims": found["ClaimsSecretName"],
                 **secrets,
             },
             functions={
@@ -160,6 +169,10 @@ def describe(
                 "quikly_acquisition_api": found["QuiklyAcquisitionApiFunctionName"],
                 "quikly_acquisition_worker": found["QuiklyAcquisitionWorkerFunctionName"],
                 "quikly_acquisition_sweep": found["QuiklyAcquisitionSweepFunctionName"],
+                "quikly_webhook": found["QuiklyWebhookFunctionName"],
+                "quikly_forward": found["QuiklyForwardFunctionName"],
+                "quikly_webhook_sweep": found["QuiklyWebhookSweepFunctionName"],
+                "quikly_events": found["QuiklyEventsFunctionName"],
                 "braze_delivery": found["BrazeDeliveryFunctionName"],
             },
             log_groups={
@@ -169,6 +182,10 @@ def describe(
                 "quikly_acquisition_api": f"/{name}/quikly-acquisition-api",
                 "quikly_acquisition_worker": f"/{name}/quikly-acquisition-worker",
                 "quikly_acquisition_sweep": f"/{name}/quikly-acquisition-sweep",
+                "quikly_webhook": f"/{name}/quikly-webhook",
+                "quikly_forward": f"/{name}/quikly-forward",
+                "quikly_webhook_sweep": f"/{name}/quikly-webhook-sweep",
+                "quikly_events": f"/{name}/quikly-events",
                 "braze_delivery": f"/{name}/braze-delivery",
             },
             aws_endpoint_url=endpoint_url,
@@ -186,14 +203,12 @@ def probe(stack: StackFile) -> None:
     Raises:
         DeploymentError: One did not answer as it should.
     """
-    for function, route in _ROUTES.items():
-        posted = requests.post(
-            f"{stack.api_url}/{route}", timeout=PROBE_SECONDS, proxies=_NO_PROXIES
-        )
+    for function, path in _BEHIND_THE_DOOR.items():
+        posted = requests.post(stack.api_url + path, timeout=PROBE_SECONDS, proxies=_NO_PROXIES)
         if posted.status_code != HTTPStatus.UNAUTHORIZED:
             raise DeploymentError(f"{function} answered {posted.status_code}: {posted.text[:500]}")
     client = stack.session().client("lambda", **stack.client_options())
-    for function in _BEHIND_THE_DOOR:
+    for function in _BEHIND_A_QUEUE:
         invoked = client.invoke(
             FunctionName=stack.functions[function], Qualifier="live", Payload=b'{"Records": []}'
         )

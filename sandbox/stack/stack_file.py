@@ -26,12 +26,13 @@ class StackFile(BaseModel):
         braze_url: The stand-in Braze.
         braze_api_key: The key that the stand-in takes and the stack holds.
         console_url: The stand-in's page for people.
-        tokens: What each partner must send, by partner.
-        queues: URLs by name: `delivery`, `acquisition`, and each with `_dead_letter`.
-        tables: Names of tables by name: `rejected`, `ledger`, `acquisitions`.
-        secrets: Names of secrets by name: `braze`, `outgrow`, `iterate`, `quikly`, `quikly_api`.
+        tokens: What each caller must send: `outgrow`, `iterate`, `quikly`, `braze_webhook`.
+        queues: URLs by name: `delivery`, `acquisition`, `forward`, and each with `_dead_letter`.
+        tables: Names of tables by name: `rejected`, `ledger`, `acquisitions`, `claims`.
+        secrets: Names of secrets by name: `braze`, `outgrow`, `iterate`, `quikly`,
+            `braze_webhook`, `quikly_api`, `claims`.
         functions: Names of functions by package, and by module where a package has several:
-            `outgrow_ingest`, `quikly_acquisition_api`, `braze_delivery` …
+            `outgrow_ingest`, `quikly_acquisition_api`, `quikly_forward`, `braze_delivery` …
         log_groups: Names of log groups, called as their functions, and `door`.
         aws_endpoint_url: The local AWS engine.
         region: The AWS region that it plays.

@@ -103,6 +103,53 @@ ACQUISITIONS: dict[str, Call] = {
         TableName=stack.tables["acquisitions"]
     ),
 }
+FORWARDS: dict[str, Call] = {
+    "send forward": lambda client, stack: client("sqs").send_message_batch(
+        QueueUrl=stack.queues["forward"], Entries=[]
+    ),
+    "receive forward": lambda client, stack: client("sqs").receive_message(
+        QueueUrl=stack.queues["forward"], WaitTimeSeconds=0, VisibilityTimeout=0
+    ),
+    "hide forward": lambda client, stack: client("sqs").change_message_visibility_batch(
+        QueueUrl=stack.queues["forward"],
+        Entries=[{"Id": "0", "ReceiptHandle": "none", "VisibilityTimeout": 0}],
+    ),
+    "receive dead forward": lambda client, stack: client("sqs").receive_message(
+        QueueUrl=stack.queues["forward_dead_letter"], WaitTimeSeconds=0, VisibilityTimeout=0
+    ),
+}
+CLAIMS: dict[str, Call] = {
+    "decide claim": lambda client, stack: client("dynamodb").transact_write_items(
+        TransactItems=[
+            {
+                "Put": {
+                    "TableName": stack.tables["claims"],
+                    "Item": KEY,
+                    "ConditionExpression": NEVER_TRUE,
+                }
+            }
+        ]
+    ),
+    "update claim": lambda client, stack: client("dynamodb").update_item(
+        TableName=stack.tables["claims"], Key=KEY, ConditionExpression=NEVER_TRUE
+    ),
+    "get claim": lambda client, stack: client("dynamodb").get_item(
+        TableName=stack.tables["claims"], Key=KEY
+    ),
+    "delete claim": lambda client, stack: client("dynamodb").delete_item(
+        TableName=stack.tables["claims"], Key=KEY, ConditionExpression=NEVER_TRUE
+    ),
+    "find due claims": lambda client, stack: client("dynamodb").query(
+        TableName=stack.tables["claims"],
+        IndexName="by_due",
+        KeyConditionExpression="due_shard = :none",
+        ExpressionAttributeValues={":none": {"S": "none"}},
+    ),
+    "scan claims": lambda client, stack: client("dynamodb").scan(TableName=stack.tables["claims"]),
+    "describe claims": lambda client, stack: client("dynamodb").describe_table(
+        TableName=stack.tables["claims"]
+    ),
+}
 TABLE: dict[str, Call] = {
     "update row": lambda client, stack: client("dynamodb").update_item(
         TableName=stack.tables["rejected"], Key=KEY, ConditionExpression=NEVER_TRUE
@@ -134,6 +181,12 @@ ELSEWHERE: dict[str, Call] = {
     "read quikly api key": lambda client, stack: client("secretsmanager").get_secret_value(
         SecretId=stack.secrets["quikly_api"]
     ),
+    "read braze webhook token": lambda client, stack: client("secretsmanager").get_secret_value(
+        SecretId=stack.secrets["braze_webhook"]
+    ),
+    "read claims key": lambda client, stack: client("secretsmanager").get_secret_value(
+        SecretId=stack.secrets["claims"]
+    ),
     "list secrets": lambda client, _: client("secretsmanager").list_secrets(),
     "invoke delivery": lambda client, stack: client("lambda").invoke(
         FunctionName=stack.functions["braze_delivery"], Payload=b'{"Records": []}'
@@ -144,10 +197,35 @@ ELSEWHERE: dict[str, Call] = {
         logGroupName=stack.log_groups["braze_delivery"]
     ),
 }
-CALLS = QUEUE | STEPS | ACQUISITIONS | TABLE | ELSEWHERE
+CALLS = QUEUE | STEPS | ACQUISITIONS | FORWARDS | CLAIMS | TABLE | ELSEWHERE
 
 MAY = {
     "outgrow_ingest": {"send", "update row", "read outgrow token"},
+    "quikly_webhook": {
+        "send",
+        "send forward",
+        "decide claim",
+        "update claim",
+        "get claim",
+        "describe claims",
+        "read braze webhook token",
+        "read claims key",
+    },
+    "quikly_webhook_sweep": {
+        "send",
+        "send forward",
+        "update claim",
+        "find due claims",
+        "read claims key",
+    },
+    "quikly_forward": {
+        "receive forward",
+        "hide forward",
+        "update claim",
+        "update row",
+        "read quikly api key",
+    },
+    "quikly_events": {"send", "update row", "read quikly token"},
     "quikly_acquisition_api": {
         "send step",
         "put acquisition",

@@ -34,7 +34,7 @@ class EventCase:
 
     @property
     def is_good(self) -> bool:
-        """Whether it becomes a job or an acquisition: some are answered 200 and forgotten."""
+        """Whether it leaves something at Braze: some are answered 200 and forgotten."""
         return "user" in self.expect
 
     def event(self) -> dict[str, Any]:

@@ -42,11 +42,3 @@ def test_the_table_outlives_the_stack_unless_told_otherwise(template: Template) 
         table = each.plain["Resources"]["AcquisitionTable"]
         assert each.resolve(table["DeletionPolicy"]) == policy
         assert each.resolve(table["UpdateReplacePolicy"]) == policy
-
-
-def test_the_sweep_comes_each_minute(template: Template) -> None:
-    """What waits longer than a message can is woken within a minute of its time."""
-    [rule] = template.of_type("AWS::Events::Rule").values()
-
-    assert rule["Properties"]["ScheduleExpression"] == "rate(1 minute)"
-    assert template.properties("QuiklyAcquisitionSweepFunction")["Timeout"] < 60

@@ -23,6 +23,10 @@ HANDLERS = {
     "quikly-acquisition-api": "quikly_acquisition.api",
     "quikly-acquisition-worker": "quikly_acquisition.worker",
     "quikly-acquisition-sweep": "quikly_acquisition.sweep",
+    "quikly-webhook": "quikly_webhook.app",
+    "quikly-webhook-sweep": "quikly_webhook.sweep",
+    "quikly-forward": "quikly_webhook.forward",
+    "quikly-events": "quikly_events.app",
     "braze-delivery": "braze_delivery.app",
 }
 """The module of each service's handler."""

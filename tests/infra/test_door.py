@@ -11,9 +11,17 @@ import pytest
 from iterate_responses import app as iterate
 from outgrow_ingest import app as outgrow
 from quikly_acquisition import api as acquisition
+from quikly_events import app as events
+from quikly_webhook import app as webhook
 from tests.infra.template import Template
 
-ROUTES = (*outgrow.ROUTES, *iterate.ROUTES, *acquisition.ROUTES)
+ROUTES = (
+    *outgrow.ROUTES,
+    *iterate.ROUTES,
+    *acquisition.ROUTES,
+    *webhook.ROUTES,
+    *events.ROUTES,
+)
 
 RESPONSES = "x-amazon-apigateway-gateway-responses"
 
@@ -121,6 +129,8 @@ def test_there_is_one_stage_and_its_urls_are_outputs(template: Template) -> None
         ("OutgrowUrl", "/outgrow"),
         ("IterateUrl", "/iterate"),
         ("QuiklyAcquisitionsUrl", "/quikly/acquisitions"),
+        ("QuiklyWebhookUrl", "/quikly/webhook"),
+        ("QuiklyEventsUrl", "/quikly/events"),
     ):
         url = template.plain["Outputs"][output]["Value"]["Fn::Sub"]
         assert url.startswith("https://${BridgeApi}.execute-api.")

@@ -13,8 +13,11 @@ from braze_bridge.settings import (
     AcquisitionApiSettings,
     AcquisitionSweepSettings,
     AcquisitionWorkerSettings,
+    ClaimsSettings,
     DeliverySettings,
+    ForwardSettings,
     IngestSettings,
+    WebhookSettings,
     load_settings,
 )
 from tests.infra.template import ROOT
@@ -29,6 +32,9 @@ SETTINGS: dict[
         | AcquisitionApiSettings
         | AcquisitionWorkerSettings
         | AcquisitionSweepSettings
+        | WebhookSettings
+        | ClaimsSettings
+        | ForwardSettings
         | DeliverySettings
     ],
 ] = {
@@ -37,6 +43,10 @@ SETTINGS: dict[
     "QuiklyAcquisitionApiFunction": AcquisitionApiSettings,
     "QuiklyAcquisitionWorkerFunction": AcquisitionWorkerSettings,
     "QuiklyAcquisitionSweepFunction": AcquisitionSweepSettings,
+    "QuiklyWebhookFunction": WebhookSettings,
+    "QuiklyWebhookSweepFunction": ClaimsSettings,
+    "QuiklyForwardFunction": ForwardSettings,
+    "QuiklyEventsFunction": IngestSettings,
     "BrazeDeliveryFunction": DeliverySettings,
 }
 OF_POWERTOOLS = {
@@ -186,7 +196,7 @@ def test_every_function_writes_to_a_log_group_of_its_own_that_forgets(template: 
 
 
 def test_both_layers_reach_the_functions_that_read_them(template: Template) -> None:
-    """Delivery knows no partner, and the sweep no rule."""
+    """Delivery knows no partner; who tells Quikly and what wakes acquisitions no rule."""
     source = template.source["Resources"]
     layers = {
         function: [layer["Ref"] for layer in source[function]["Properties"]["Layers"]]
@@ -199,5 +209,9 @@ def test_both_layers_reach_the_functions_that_read_them(template: Template) -> N
         "QuiklyAcquisitionApiFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
         "QuiklyAcquisitionWorkerFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
         "QuiklyAcquisitionSweepFunction": ["BrazeBridgeLayer"],
+        "QuiklyWebhookFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
+        "QuiklyWebhookSweepFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
+        "QuiklyForwardFunction": ["BrazeBridgeLayer"],
+        "QuiklyEventsFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
         "BrazeDeliveryFunction": ["BrazeBridgeLayer"],
     }

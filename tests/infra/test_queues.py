@@ -34,10 +34,13 @@ def test_a_message_stays_hidden_while_its_batch_is_being_tried(timeout: str) -> 
     checked = 0
     for _, queue, function in mappings(template):
         visibility = int(template.properties(queue)["VisibilityTimeout"])
-        assert int(function["Timeout"]) == int(timeout)
-        assert visibility >= 6 * int(timeout) + longest_window
+        if queue == "ForwardQueue":  # it has no window, and a timeout of its own
+            assert visibility >= 6 * int(function["Timeout"])
+        else:
+            assert int(function["Timeout"]) == int(timeout)
+            assert visibility >= 6 * int(timeout) + longest_window
         checked += 1
-    assert checked == 2
+    assert checked == 3
 
 
 def test_every_queue_that_is_read_has_a_dead_letter_queue_that_keeps_longer(
@@ -83,6 +86,8 @@ def test_the_concurrency_of_delivery_is_limited(template: Template) -> None:
     assert scaling["DeliveryQueue"] == {"MaximumConcurrency": "10"}
     assert local["DeliveryQueue"] == {"MaximumConcurrency": 2}
     assert scaling["AcquisitionQueue"] == local["AcquisitionQueue"] == {"MaximumConcurrency": 2}
+    assert scaling["ForwardQueue"] == {"MaximumConcurrency": "10"}
+    assert local["ForwardQueue"] == {"MaximumConcurrency": 2}
 
 
 def test_the_acquisition_worker_knows_how_many_it_is(template: Template) -> None:
@@ -96,11 +101,21 @@ def test_the_acquisition_worker_knows_how_many_it_is(template: Template) -> None
     assert mapping["MaximumBatchingWindowInSeconds"] >= 1
 
 
+def test_who_tells_quikly_knows_its_queue_and_its_own_time(template: Template) -> None:
+    """Calls near the end of their retention are parked; a lease outlives the function."""
+    function = template.properties("QuiklyForwardFunction")
+    variables = function["Environment"]["Variables"]
+    retention = template.properties("ForwardQueue")["MessageRetentionPeriod"]
+
+    assert variables["QUEUE_RETENTION_SECONDS"] == retention
+    assert variables["FUNCTION_TIMEOUT_SECONDS"] == str(function["Timeout"])
+
+
 def test_queues_are_encrypted(template: Template) -> None:
     """Jobs hold what people answered."""
     queues = template.of_type("AWS::SQS::Queue")
 
-    assert len(queues) == 4
+    assert len(queues) == 6
     assert all(queue["Properties"]["SqsManagedSseEnabled"] is True for queue in queues.values())
 
 

@@ -11,11 +11,10 @@ import pytest
 
 from braze_bridge.settings import SecretPair
 from ops.secrets import secret_id
-from tests.infra.template import STACK
+from tests.infra.template import STACK, Template
 
 if TYPE_CHECKING:
     from ops.secrets import SecretName
-    from tests.infra.template import Template
 
 
 @pytest.mark.parametrize(
@@ -31,12 +30,13 @@ def test_a_key_of_theirs_is_created_empty(
     assert SecretPair.model_validate_json(secret["SecretString"]).accepted == ()
 
 
-PARTNERS: dict[SecretName, tuple[str, str]] = {
-    "outgrow": ("Outgrow", "OutgrowIngestFunction"),
-    "iterate": ("Iterate", "IterateResponsesFunction"),
-    "quikly": ("Quikly", "QuiklyAcquisitionApiFunction"),
+PARTNERS: dict[SecretName, tuple[str, tuple[str, ...]]] = {
+    "outgrow": ("Outgrow", ("OutgrowIngestFunction",)),
+    "iterate": ("Iterate", ("IterateResponsesFunction",)),
+    "quikly": ("Quikly", ("QuiklyAcquisitionApiFunction", "QuiklyEventsFunction")),
+    "braze-webhook": ("BrazeWebhook", ("QuiklyWebhookFunction",)),
 }
-"""What their resources' names begin with, and the function that reads the token."""
+"""What their resources' names begin with, and the functions that read the token."""
 
 
 @pytest.mark.parametrize("partner", PARTNERS)
@@ -60,12 +60,15 @@ def test_functions_are_given_names_and_no_secret(template: Template) -> None:
         assert not re.search(r"resolve:|SecretString", json.dumps(variables))
     delivery = template.properties("BrazeDeliveryFunction")["Environment"]["Variables"]
     assert delivery["BRAZE_SECRET"] == secret_id(STACK, "braze")
-    for partner, (_, function) in PARTNERS.items():
-        ingest = template.properties(function)["Environment"]["Variables"]
-        assert ingest["PARTNER_SECRET"] == secret_id(STACK, partner)
+    for partner, (_, functions) in PARTNERS.items():
+        for function in functions:
+            ingest = template.properties(function)["Environment"]["Variables"]
+            assert ingest["PARTNER_SECRET"] == secret_id(STACK, partner)
     worker = template.properties("QuiklyAcquisitionWorkerFunction")["Environment"]["Variables"]
+    forward = template.properties("QuiklyForwardFunction")["Environment"]["Variables"]
     assert worker["BRAZE_SECRET"] == secret_id(STACK, "braze")
     assert worker["QUIKLY_API_SECRET"] == secret_id(STACK, "quikly-api")
+    assert forward["QUIKLY_API_SECRET"] == secret_id(STACK, "quikly-api")
 
 
 def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
@@ -77,3 +80,16 @@ def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
     for partner, (name, _) in PARTNERS.items():
         assert outputs[f"{name}SecretName"]["Value"] == secret_id(STACK, partner)
     assert outputs["QuiklyApiSecretName"]["Value"] == secret_id(STACK, "quikly-api")
+
+
+def test_the_key_of_claims_goes_and_stays_with_its_table(template: Template) -> None:
+    """With another key everybody could win again, and no draw could be verified."""
+    thrown_away = Template(DeleteDataWithStack="true")
+
+    for each, policy in ((template, "Retain"), (thrown_away, "Delete")):
+        for name in ("ClaimsSecret", "ClaimsTable"):
+            resource = each.plain["Resources"][name]
+            assert each.resolve(resource["DeletionPolicy"]) == policy
+            assert each.resolve(resource["UpdateReplacePolicy"]) == policy
+    rule = template.properties("ClaimsSecret")["GenerateSecretString"]
+    assert rule["PasswordLength"] >= 40

@@ -16,8 +16,10 @@ from braze_bridge.jobs.envelope import parse_job
 from braze_bridge.jobs.rejected import DynamoRejectedStore, Reason, RejectedRecord
 from ops.bridge import app
 from ops.stack_access import (
+    CLAIMS_TABLE,
     DEAD_LETTER_QUEUE,
     DELIVERY_QUEUE,
+    FORWARD_QUEUE,
     REJECTED_TABLE,
     StackAccess,
     Stacks,
@@ -61,8 +63,10 @@ class Deployed:
             name=STACK,
             delivery_queue=self.sqs.create_queue(QueueName="delivery")["QueueUrl"],
             dead_letter_queue=self.sqs.create_queue(QueueName="dead")["QueueUrl"],
+            forward_queue=self.sqs.create_queue(QueueName="forward")["QueueUrl"],
             rejected_table="rejected",
             ledger_table="ledger",
+            claims_table="claims",
             sqs=self.sqs,
             dynamodb=self.dynamodb,
         )
@@ -126,7 +130,8 @@ def test_the_outputs_that_are_read_are_the_template_s() -> None:
     """A renamed output would make every command fail."""
     outputs = Template().plain["Outputs"]
 
-    assert {DELIVERY_QUEUE, DEAD_LETTER_QUEUE, REJECTED_TABLE} <= outputs.keys()
+    read = {DELIVERY_QUEUE, DEAD_LETTER_QUEUE, FORWARD_QUEUE, REJECTED_TABLE, CLAIMS_TABLE}
+    assert read <= outputs.keys()
 
 
 def test_a_list_tells_what_and_why_and_about_nobody(deployed: Deployed) -> None:

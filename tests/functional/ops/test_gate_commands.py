@@ -33,8 +33,10 @@ class OneStack(Stacks):
             name="bridge",
             delivery_queue="",
             dead_letter_queue="",
+            forward_queue="",
             rejected_table="",
             ledger_table=TABLE,
+            claims_table="",
             sqs=boto3.client("sqs", region_name=REGION),
             dynamodb=boto3.client("dynamodb", region_name=REGION),
         )

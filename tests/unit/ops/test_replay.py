@@ -29,9 +29,11 @@ from ops.replay import (
     replayed_id,
     select,
 )
+from quikly_webhook.forwarding import ROUTE as FORWARD_ROUTE
 from tests.fakes.braze import FakeTrack, InlineExecutor
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import event, job
+from tests.fakes.forwarding import InMemoryForwardQueue, forward_message
 from tests.fakes.iterate import SURVEY, IterateBench, answer
 from tests.fakes.iterate import body as survey
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
@@ -39,7 +41,7 @@ from tests.fakes.outgrow import PARTNER_CONFIG, OutgrowBench
 from tests.fakes.rejected_rows import InMemoryRejectedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from braze_bridge.ledger import Claimant, PersonKey
 
@@ -102,6 +104,7 @@ class World:
         self.store = InMemoryRejectedStore()
         self.rows = InMemoryRejectedRows(self.store, self.clock)
         self.queue = InMemoryJobQueue()
+        self.forwards = InMemoryForwardQueue()
         self.config = config
         self.ledger = RememberingLedger()
         self.ports = Ports(
@@ -136,6 +139,7 @@ class World:
         return Replayer(
             rows=self.rows,
             queue=self.queue,
+            forwards=self.forwards,
             bodies=BodyMappings(self.config),
             clock=self.clock,
             **options,
@@ -549,9 +553,9 @@ def test_a_queue_that_refuses_keeps_every_row_and_ends_the_run() -> None:
 class RemovesFirst(Replayer):
     """Flawed on purpose: the row goes before its job is sent."""
 
-    def _send(self, parked: Any, job: DeliveryJob) -> Any:
+    def _send(self, parked: Any, sent_as: str, send: Callable[[], None]) -> Any:
         self._rows.remove(parked)
-        return super()._send(parked, job)
+        return super()._send(parked, sent_as, send)
 
 
 @pytest.mark.parametrize(("replayer", "kept"), [(Replayer, 1), (RemovesFirst, 0)])
@@ -562,7 +566,11 @@ def test_a_failing_send_keeps_the_record(replayer: type[Replayer], kept: int) ->
     (record_id,) = world.store.records
     world.queue.refusing = True
     flawed = replayer(
-        rows=world.rows, queue=world.queue, bodies=BodyMappings(world.config), clock=world.clock
+        rows=world.rows,
+        queue=world.queue,
+        forwards=world.forwards,
+        bodies=BodyMappings(world.config),
+        clock=world.clock,
     )
 
     assert flawed.replay(record_id).result is Result.NOT_TAKEN
@@ -632,3 +640,43 @@ def test_nothing_that_a_replay_says_holds_an_answer(config: pathlib.Path) -> Non
 
     assert "Ada" not in json.dumps(said)
     assert "ada@" not in json.dumps(said)
+
+
+def parked_forward(world: World, payload: str) -> RejectedRecord:
+    record = RejectedRecord(
+        id="forward:1",
+        kind="body",
+        source="quikly_webhook",
+        route=FORWARD_ROUTE,
+        payload=payload,
+        reasons=(Reason(code="quikly_refused", detail="Quikly answered 404"),),
+        correlation_id="c-1",
+        first_seen=NOON,
+        last_seen=NOON,
+    )
+    world.store.park(record)
+    return record
+
+
+def test_a_call_that_quikly_refused_goes_back_to_its_own_queue() -> None:
+    """Under its own id, as received now; no mapping and no delivery is asked."""
+    world = World()
+    parked_forward(world, forward_message().to_json())
+    world.clock.advance(3 * DAY)
+
+    assert world.replay() == [Result.SENT]
+    assert world.forwards.messages == [forward_message(received_at=world.clock.now())]
+    assert (world.queue.jobs, world.store.records) == ([], {})
+
+
+def test_a_call_that_nobody_can_read_stays_with_what_is_wrong() -> None:
+    """And a forward queue that takes nothing keeps the row."""
+    world = World()
+    parked_forward(world, "{}")
+    assert world.replay() == [Result.STILL_REJECTED]
+    assert world.store.records["forward:1"].reasons[0].code == "unreadable_forward"
+    parked_forward(world, forward_message().to_json())
+    world.forwards.refusing = True
+
+    assert world.replay() == [Result.NOT_TAKEN]
+    assert list(world.store.records) == ["forward:1"]

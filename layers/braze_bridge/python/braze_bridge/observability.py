@@ -45,6 +45,18 @@ class Metric(StrEnum):
     ACQUISITIONS_RESUMED = "AcquisitionsResumed"
     PROFILES_CREATED = "ProfilesCreated"
     PROFILE_LOOK_UPS = "ProfileLookUps"
+    CLAIMS_AWARDED = "ClaimsAwarded"
+    CLAIMS_WITHOUT_AWARD = "ClaimsWithoutAward"
+    CLAIMS_ENTERED = "ClaimsEntered"
+    CLAIMS_FORWARDED = "ClaimsForwarded"
+    CLAIMS_OUTSIDE = "ClaimsOutside"
+    CLAIMS_REPEATED = "ClaimsRepeated"
+    CLAIMS_BUSY = "ClaimsBusy"
+    CLAIMS_SWEPT = "ClaimsSwept"
+
+    FORWARDS_TOLD = "ForwardsTold"
+    FORWARDS_RETRIED = "ForwardsRetried"
+    FORWARDS_REJECTED = "ForwardsRejected"
     QUIKLY_KEY_REFUSED = "QuiklyKeyRefused"
 
 

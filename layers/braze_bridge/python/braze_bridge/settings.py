@@ -149,6 +149,55 @@ class AcquisitionSweepSettings(_Settings):
     acquisition_queue_url: str
 
 
+class ClaimsSettings(_Settings):
+    """What the sweep of claims needs to know, and the webhook, too.
+
+    Attributes:
+        claims_table: Holds activations' counters and people's claims.
+        claims_secret: Name of the secret that keys people's hashes in it and seeds the draws.
+        forward_queue_url: Takes the calls that go on to Quikly's own API.
+        partner_config_dir: Folder that holds ``quikly.toml``.
+    """
+
+    claims_table: str
+    claims_secret: str
+    delivery_queue_url: str
+    forward_queue_url: str
+    partner_config_dir: Path = Path("/opt/partner_config")
+
+
+class WebhookSettings(ClaimsSettings):
+    """What the webhook that Braze campaigns call needs to know.
+
+    Attributes:
+        partner_secret: Name of the secret with the token that Braze sends.
+    """
+
+    partner_secret: str
+
+
+class ForwardSettings(_Settings):
+    """What telling Quikly needs to know.
+
+    Attributes:
+        quikly_api_url: Quikly's address; empty where no activation is forwarded.
+        allow_loopback_quikly: Only the local stack sets it.
+        quikly_api_secret: Name of the secret with Quikly's key.
+        claims_table: Remembers which calls Quikly took.
+        queue_retention_seconds: Of the forward queue; a call older than three quarters is parked.
+        function_timeout_seconds: After which Lambda ends this function; a lease outlives it.
+    """
+
+    quikly_api_url: str = ""
+    allow_loopback_quikly: bool = False
+    quikly_api_secret: str
+    claims_table: str
+    forward_queue_url: str
+    rejected_table: str
+    queue_retention_seconds: Annotated[int, Field(ge=60, le=1_209_600)]
+    function_timeout_seconds: Annotated[int, Field(ge=1, le=900)]
+
+
 SettingsT = TypeVar("SettingsT", bound=_Settings)
 
 

@@ -1,0 +1,240 @@
+"""The webhook that Braze campaigns call: ``POST /quikly/webhook``, answered with the award."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from braze_bridge.cold_start import collector_off
+
+with collector_off():
+    from braze_bridge import aws_clients
+    from braze_bridge.claim_jobs import claim_id
+    from braze_bridge.claims_key import claims_key
+    from braze_bridge.clock import SystemClock
+    from braze_bridge.jobs.queue import QueueUnavailableError, SqsJobQueue
+    from braze_bridge.jobs.rejected import Reason
+    from braze_bridge.observability import EmfMeter, Metric, logger, metrics
+    from braze_bridge.quikly_activation_config import Status
+    from braze_bridge.quikly_config import load_quikly
+    from braze_bridge.settings import (
+        SecretsManagerSource,
+        SecretUnavailableError,
+        WebhookSettings,
+        load_settings,
+    )
+    from braze_bridge.web.door import Door, DoorError, ProxyResponse, Route, answer, unavailable
+    from braze_bridge.web.edge import lambda_handler_of
+    from quikly_webhook.claims import (
+        ClaimConflictError,
+        Claims,
+        ClaimsBusyError,
+        ClaimsUnavailableError,
+        DynamoClaimStore,
+    )
+    from quikly_webhook.forward_message import SqsForwardQueue
+    from quikly_webhook.models import read_call, unprocessable
+    from quikly_webhook.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_lambda_powertools import Logger
+
+    from braze_bridge.claim_records import ClaimRecord
+    from braze_bridge.observability import Meter
+    from braze_bridge.quikly_activation_config import ActivationRule
+    from quikly_webhook.claims import Decided
+    from quikly_webhook.models import WebhookCall
+
+ROUTES: Final = (Route("POST", "/quikly/webhook"),)
+
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+BUSY_RETRY_AFTER_SECONDS: Final = 5
+"""Given with 429: the crowd at one row is gone by then."""
+
+_LAST_EPOCH: Final = 32_503_680_000_000
+"""The year 3000, in milliseconds."""
+
+_COUNTED: Final = {
+    Status.AWARDED: Metric.CLAIMS_AWARDED,
+    Status.NO_AWARD: Metric.CLAIMS_WITHOUT_AWARD,
+    Status.ENTERED: Metric.CLAIMS_ENTERED,
+    Status.FORWARDED: Metric.CLAIMS_FORWARDED,
+    Status.NOT_OPEN: Metric.CLAIMS_OUTSIDE,
+    Status.CLOSED: Metric.CLAIMS_OUTSIDE,
+}
+
+
+class QuiklyWebhook:
+    """Answers one call: admit, decide, hand over."""
+
+    def __init__(
+        self,
+        *,
+        door: Door,
+        activations: Mapping[str, ActivationRule],
+        claims: Claims,
+        outbox: Outbox,
+        meter: Meter,
+        log: Logger,
+    ) -> None:
+        """Build one.
+
+        Args:
+            door: Checks the caller.
+            activations: By ``q_scope``.
+            claims: Decides.
+            outbox: Takes what follows.
+            meter: Counts outcomes.
+            log: Says them, by ids and codes.
+        """
+        self._door = door
+        self._activations = activations
+        self._claims = claims
+        self._outbox = outbox
+        self._meter = meter
+        self._log = log
+
+    def __call__(self, event: object) -> ProxyResponse:
+        """Answer an API Gateway proxy event."""
+        admitted = self._door.admit(event)
+        call = read_call(admitted.body)
+        rule = self._rule_for(call)
+        arrived_at = arrival(event, admitted.received_at)
+        decided = self._decide(rule, call, arrived_at, admitted.correlation_id)
+        if not decided.is_repeat or decided.claim.due_at is not None:
+            # Where the sweep has been, everything was sent.
+            self._hand_over(rule, decided.claim)
+        self._report(call, decided, admitted.correlation_id)
+        return answer(HTTPStatus.OK, body_of(decided.claim))
+
+    def _rule_for(self, call: WebhookCall) -> ActivationRule:
+        rule = self._activations.get(call.q_scope)
+        if rule is None:
+            raise unprocessable(
+                Reason(code="unknown", field="q_scope", detail="no activation has this name")
+            )
+        if call.event not in rule.events:
+            raise unprocessable(
+                Reason(code="unknown", field="event", detail="the activation does not take it")
+            )
+        return rule
+
+    def _decide(
+        self, rule: ActivationRule, call: WebhookCall, arrived_at: datetime, correlation_id: str
+    ) -> Decided:
+        try:
+            return self._claims.claim(rule, call, arrived_at, correlation_id)
+        except (ClaimsBusyError, ClaimConflictError):
+            self._meter.add(Metric.CLAIMS_BUSY)
+            raise DoorError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                [Reason(code="busy", detail="too many at the same time; send it again")],
+                {"Retry-After": str(BUSY_RETRY_AFTER_SECONDS)},
+            ) from None
+        except (ClaimsUnavailableError, SecretUnavailableError) as error:
+            self._log.error(
+                "claim not decided", error=type(error).__name__, correlation_id=correlation_id
+            )
+            raise unavailable("unavailable", "it could not be decided; send it again") from error
+
+    def _hand_over(self, rule: ActivationRule, claim: ClaimRecord) -> None:
+        try:
+            self._outbox.send(claim, rule.profile)
+        except QueueUnavailableError as error:
+            self._log.error(
+                "queue refused a claim",
+                error=str(error),
+                claim=claim_id(claim),
+                correlation_id=claim.correlation_id,
+            )
+            raise unavailable("unavailable", "the queue did not take it; send it again") from error
+
+    def _report(self, call: WebhookCall, decided: Decided, correlation_id: str) -> None:
+        claim = decided.claim
+        self._meter.add(Metric.CLAIMS_REPEATED if decided.is_repeat else _COUNTED[claim.status])
+        self._log.info(
+            "claim answered",
+            claim=claim_id(claim),
+            status=claim.status.value,
+            tier=claim.award.tier if claim.award else None,
+            rank=claim.rank,
+            is_repeat=decided.is_repeat,
+            pauses=decided.pauses,
+            dispatch_id=_loggable(call.dispatch_id),
+            correlation_id=correlation_id,
+        )
+
+
+def _loggable(dispatch_id: str | None) -> str | None:
+    return dispatch_id if dispatch_id and _PLAIN_ID.fullmatch(dispatch_id) else None
+
+
+def arrival(event: object, received_at: datetime) -> datetime:
+    """When API Gateway took a call: one clock for all, however long a Lambda took to start.
+
+    Args:
+        event: A REST API proxy event, or whatever came instead.
+        received_at: By the Lambda's clock; taken where the event has no time.
+
+    Returns:
+        Whole milliseconds.
+    """
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    epoch = context.get("requestTimeEpoch") if isinstance(context, dict) else None
+    if isinstance(epoch, int) and not isinstance(epoch, bool) and 0 < epoch < _LAST_EPOCH:
+        return datetime.fromtimestamp(epoch // 1000, UTC).replace(microsecond=epoch % 1000 * 1000)
+    return received_at.replace(microsecond=received_at.microsecond // 1000 * 1000)
+
+
+def body_of(claim: ClaimRecord) -> dict[str, Any]:
+    """What a call is answered."""
+    body: dict[str, Any] = {"status": claim.status.value}
+    if claim.award is not None:
+        body["tier"] = claim.award.tier
+    if claim.rank is not None:
+        body["rank"] = claim.rank
+    if claim.award is not None and claim.award.value is not None:
+        body |= {"value": claim.award.value, "currency": claim.award.currency}
+    return body
+
+
+def compose() -> QuiklyWebhook:
+    """Wire the function as it runs in Lambda."""
+    settings = load_settings(WebhookSettings)
+    config = load_quikly(settings.partner_config_dir)
+    clock = SystemClock()
+    meter = EmfMeter(metrics())
+    return QuiklyWebhook(
+        door=Door(
+            routes=ROUTES,
+            secret=SecretsManagerSource(settings.partner_secret),
+            meter=meter,
+            clock=clock,
+            # A campaign can set headers: its token never needs to be in the address.
+            allow_query_token=False,
+        ),
+        activations=config.activations,
+        claims=Claims(
+            DynamoClaimStore(aws_clients.dynamodb(), settings.claims_table),
+            claims_key(SecretsManagerSource(settings.claims_secret)),
+            sleep=time.sleep,
+            random=random.random,
+        ),
+        outbox=Outbox(
+            SqsJobQueue(aws_clients.sqs(), settings.delivery_queue_url),
+            SqsForwardQueue(aws_clients.sqs(), settings.forward_queue_url),
+            clock,
+        ),
+        meter=meter,
+        log=logger(),
+    )
+
+
+lambda_handler = lambda_handler_of(compose)

@@ -1,0 +1,510 @@
+"""Claims: one conditional write decides, and a repeat reads its own award from the same write.
+
+An award is one transaction: *put the claim unless the person has one* and *count the tier up unless
+it is exhausted*. Either both happen or neither, so nobody has two and no quantity is passed. The
+answer of a transaction that was refused brings what it met (``ALL_OLD``): the person's own claim,
+or the counters. A claim without an award needs no counter: one conditional put. So it is one trip
+to DynamoDB, and in rank mode one more for the position.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
+
+from braze_bridge.claim_records import (
+    TIER_COUNTER,
+    Claimer,
+    ClaimRecord,
+    Counters,
+    claim_row_id,
+    counters_of_row,
+    counters_row_id,
+    entries_row_id,
+    of_row,
+    shard_of,
+    to_row,
+)
+from braze_bridge.draws import claimant_of, lot_of, seed_of
+from braze_bridge.quikly_activation_config import Mode, Status
+from quikly_webhook.incentives import (
+    Window,
+    award_of,
+    candidates,
+    is_past,
+    response_time,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from botocore.exceptions import BotoCoreError, ClientError
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+    from braze_bridge.quikly_activation_config import ActivationRule, Tier
+    from quikly_webhook.models import WebhookCall
+
+DUE_AFTER: Final = timedelta(seconds=120)
+"""When the sweep sends a claim's job: long after this function's timeout has passed."""
+
+TRIES: Final = 8
+"""Of one claim against conflicts; with the pauses between them at most about two seconds."""
+
+FIRST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 0.5
+"""Seconds, before full jitter."""
+
+PATIENCE: Final = 0.1
+"""Seconds, before full jitter: how long a late position lets earlier ones still on their way take
+theirs."""
+
+
+class ClaimConflictError(Exception):
+    """Others wrote the same row at the same time: nothing happened; try again."""
+
+
+class ClaimsUnavailableError(Exception):
+    """The table did not answer as it should. The same call finds out whether it happened."""
+
+
+class ClaimsBusyError(Exception):
+    """Too many others at the same time, for all our tries."""
+
+
+class Take(NamedTuple):
+    """One award to be counted.
+
+    Attributes:
+        quantity: Most of this tier; ``None``: no such limit.
+        total: Most of all tiers together; ``None``: no such limit.
+    """
+
+    tier: str
+    quantity: int | None
+    total: int | None
+
+
+class Enter(NamedTuple):
+    """An entry to be counted, unless the entries are closed."""
+
+
+class Recorded(NamedTuple):
+    """The claim is kept, and what goes with it is counted."""
+
+
+class Existing(NamedTuple):
+    """The person has a claim; nothing was written."""
+
+    claim: ClaimRecord
+
+
+class Exhausted(NamedTuple):
+    """Tier or total is; nothing was written."""
+
+    counters: Counters
+
+
+class EntriesClosed(NamedTuple):
+    """The draw has begun; nothing was written."""
+
+
+Outcome = Recorded | Existing | Exhausted | EntriesClosed
+
+
+class ClaimStore(Protocol):
+    """Where claims are kept.
+
+    Every method raises :class:`ClaimConflictError` or :class:`ClaimsUnavailableError`.
+    """
+
+    def stack_exists_since(self) -> datetime:
+        """When the stack's table was made."""
+        ...
+
+    def find(self, q_scope: str, claimant: str) -> ClaimRecord | None:
+        """A person's claim, just written ones included."""
+        ...
+
+    def next_rank(self, q_scope: str) -> int:
+        """A position that nobody else gets, from 1."""
+        ...
+
+    def record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
+        """Keep a claim and count what it takes: both or neither."""
+        ...
+
+
+class Decided(NamedTuple):
+    """What a call gets.
+
+    Attributes:
+        is_repeat: It was decided before, or is a second one at the same time.
+        pauses: How often it waited for others.
+    """
+
+    claim: ClaimRecord
+    is_repeat: bool = False
+    pauses: int = 0
+
+
+class _Jitter:
+    """The pauses of one call."""
+
+    def __init__(self, sleep: Callable[[float], None], random: Callable[[], float]) -> None:
+        self._sleep = sleep
+        self._random = random
+        self.pauses = 0
+
+    def pause(self) -> None:
+        """Wait, each time longer.
+
+        Raises:
+            ClaimsBusyError: That was the last.
+        """
+        self.pauses += 1
+        if self.pauses >= TRIES:
+            raise ClaimsBusyError
+        longest = min(FIRST_PAUSE * 2.0**self.pauses, LONGEST_PAUSE)
+        self._sleep(longest * self._random())
+
+    def let_others_pass(self) -> None:
+        """Wait once for positions on their way."""
+        self._sleep(PATIENCE * self._random())
+
+
+class Claims:
+    """Decides claims."""
+
+    def __init__(
+        self,
+        store: ClaimStore,
+        secret: Callable[[], bytes],
+        *,
+        sleep: Callable[[float], None],
+        random: Callable[[], float],
+    ) -> None:
+        """Build one; it may be kept for the life of a process.
+
+        Args:
+            store: Keeps them.
+            secret: Keys hashes and seeds; asked at each call. What it raises is not caught.
+            sleep: Waits so many seconds.
+            random: From 0 up to 1, for jitter only: no outcome depends on it.
+        """
+        self._store = store
+        self._secret = secret
+        self._sleep = sleep
+        self._random = random
+        self._stack_exists_since: datetime | None = None
+        # Counters only rise, and a quantity is raised by a deployment, which starts new processes:
+        # so what was exhausted once is so for good, and need not be tried.
+        self._exhausted: set[tuple[str, str]] = set()
+
+    def claim(
+        self, rule: ActivationRule, call: WebhookCall, arrived_at: datetime, correlation_id: str
+    ) -> Decided:
+        """Decide a call, or find how it was decided.
+
+        Args:
+            rule: Of the call's activation, which accepts its event.
+            call: The call.
+            arrived_at: At API Gateway.
+            correlation_id: Kept with a new claim.
+
+        Raises:
+            ClaimsBusyError: It should come again in some seconds.
+            ClaimsUnavailableError: As :class:`ClaimStore`.
+        """
+        secret = self._secret()
+        own_event = call.event if rule.mode is Mode.FORWARD else ""
+        claimant = claimant_of(secret, rule.q_scope, call.email, own_event)
+        opening = rule.opening(self._stack_since)
+        window = Window(opening, rule.closing(opening))
+        claim = ClaimRecord(
+            q_scope=rule.q_scope,
+            claimant=claimant,
+            event=call.event,
+            status=Status.NO_AWARD,
+            decided_at=arrived_at,
+            correlation_id=correlation_id,
+            claimer=Claimer(call.email, call.external_id, call.braze_id, rule.create_profiles),
+            due_at=arrived_at + DUE_AFTER,
+        )
+        refusal = window.refusal(arrived_at)
+        if refusal is not None:
+            # Who has a claim keeps it: the same person, the same answer.
+            known = self._store.find(rule.q_scope, claimant)
+            return Decided(known, True) if known else Decided(_outside(claim, refusal))  # noqa: FBT003 - a field
+        jitter = _Jitter(self._sleep, self._random)
+        if rule.mode is Mode.FORWARD:
+            return self._keep(claim._replace(status=Status.FORWARDED), None, jitter)
+        if rule.mode is Mode.DRAW:
+            return self._keep(claim._replace(status=Status.ENTERED), Enter(), jitter)
+        response = response_time(arrived_at, opening, call.since)
+        claim = claim._replace(response_ms=response // timedelta(milliseconds=1))
+        tiers = candidates(
+            rule,
+            response=response,
+            elapsed=arrived_at - opening,
+            lot=lot_of(seed_of(secret, rule.q_scope), claimant)
+            if rule.mode is Mode.RANDOM
+            else None,
+        )
+        return self._decide(rule, claim, tiers, jitter)
+
+    def _decide(
+        self,
+        rule: ActivationRule,
+        claim: ClaimRecord,
+        tiers: Sequence[Tier],
+        jitter: _Jitter,
+    ) -> Decided:
+        if rule.mode is Mode.RANK:
+            claim = claim._replace(rank=self._next_rank(rule.q_scope, jitter))
+        has_waited = False
+        for tier in tiers:
+            if (rule.q_scope, tier.name) in self._exhausted:
+                continue
+            if claim.rank is not None and not has_waited and is_past(rule, tier, claim.rank):
+                # One may be left, as a repeat or a crash let its position lapse. Or its owner is on
+                # the way: without this, a later position would now and then overtake.
+                jitter.let_others_pass()
+                has_waited = True
+            take = Take(tier.name, tier.quantity, rule.total)
+            counted = None if tier.quantity is None and rule.total is None else take
+            won = claim._replace(status=Status.AWARDED, award=award_of(tier))
+            decided = self._try(won, counted, jitter)
+            if not isinstance(decided, Exhausted):
+                return decided
+            self._note_exhausted(rule, decided.counters)
+        consolation = None if rule.consolation is None else award_of(rule.consolation)
+        return self._keep(claim._replace(award=consolation), None, jitter)
+
+    def _keep(self, claim: ClaimRecord, counted: Enter | None, jitter: _Jitter) -> Decided:
+        decided = self._try(claim, counted, jitter)
+        if isinstance(decided, Exhausted):  # pragma: no cover - nothing was to be taken
+            raise ClaimsUnavailableError("a claim that takes nothing met an end")
+        return decided
+
+    def _try(
+        self, claim: ClaimRecord, counted: Take | Enter | None, jitter: _Jitter
+    ) -> Decided | Exhausted:
+        while True:
+            try:
+                outcome = self._store.record(claim, counted)
+            except ClaimConflictError:
+                jitter.pause()
+                continue
+            match outcome:
+                case Recorded():
+                    return Decided(claim, pauses=jitter.pauses)
+                case Existing(known):
+                    return Decided(known, is_repeat=True, pauses=jitter.pauses)
+                case EntriesClosed():
+                    return Decided(_outside(claim, Status.CLOSED), pauses=jitter.pauses)
+                case Exhausted():
+                    return outcome
+
+    def _next_rank(self, q_scope: str, jitter: _Jitter) -> int:
+        while True:
+            try:
+                return self._store.next_rank(q_scope)
+            except ClaimConflictError:
+                jitter.pause()
+
+    def _note_exhausted(self, rule: ActivationRule, counters: Counters) -> None:
+        is_over = rule.total is not None and counters.total >= rule.total
+        for tier in rule.tiers:
+            taken = counters.taken.get(tier.name, 0)
+            if is_over or (tier.quantity is not None and taken >= tier.quantity):
+                self._exhausted.add((rule.q_scope, tier.name))
+
+    def _stack_since(self) -> datetime:
+        if self._stack_exists_since is None:
+            self._stack_exists_since = self._store.stack_exists_since()
+        return self._stack_exists_since
+
+
+def _outside(claim: ClaimRecord, status: Status) -> ClaimRecord:
+    """What is answered and not kept."""
+    return claim._replace(status=status, due_at=None)
+
+
+_BUSY: Final = frozenset(
+    {
+        "TransactionConflict",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+        "ThrottlingError",
+        "ThrottlingException",
+        "ProvisionedThroughputExceeded",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "LimitExceededException",
+    }
+)
+"""Refused before anything was written: docs.aws.amazon.com/amazondynamodb, API reference,
+TransactWriteItems."""
+
+_REFUSED: Final = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
+
+
+class DynamoClaimStore:
+    """A :class:`ClaimStore` on the claims table (rows: :mod:`braze_bridge.claim_records`)."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def stack_exists_since(self) -> datetime:
+        """See :meth:`ClaimStore.stack_exists_since`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            table = self._client.describe_table(TableName=self._table)["Table"]
+        except (BotoCoreError, ClientError) as error:
+            raise _failure(error) from error
+        return table["CreationDateTime"].astimezone(UTC)
+
+    def find(self, q_scope: str, claimant: str) -> ClaimRecord | None:
+        """See :meth:`ClaimStore.find`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key={"id": {"S": claim_row_id(q_scope, claimant)}},
+                ConsistentRead=True,
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise _failure(error) from error
+        return of_row(answer["Item"]) if "Item" in answer else None
+
+    def next_rank(self, q_scope: str) -> int:
+        """See :meth:`ClaimStore.next_rank`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key={"id": {"S": f"r#{q_scope}"}},
+                UpdateExpression="ADD #last :one",
+                ExpressionAttributeNames={"#last": "last"},
+                ExpressionAttributeValues={":one": {"N": "1"}},
+                ReturnValues="UPDATED_NEW",
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise _failure(error) from error
+        return int(answer["Attributes"]["last"]["N"])
+
+    def record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
+        """See :meth:`ClaimStore.record`."""
+        if counted is None:
+            return self._put(claim)
+        if isinstance(counted, Enter):
+            return self._put_and_count(claim, self._entry(claim), lambda _row: EntriesClosed())
+        return self._put_and_count(
+            claim, self._award(claim, counted), lambda row: Exhausted(counters_of_row(row))
+        )
+
+    def _put(self, claim: ClaimRecord) -> Outcome:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_row(claim),
+                ConditionExpression="attribute_not_exists(id)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ClientError as error:
+            response = cast("dict[str, Any]", error.response)
+            if response["Error"].get("Code") in _REFUSED and "Item" in response:
+                return Existing(of_row(response["Item"]))
+            raise _failure(error) from error
+        except BotoCoreError as error:
+            raise _failure(error) from error
+        return Recorded()
+
+    def _put_and_count(
+        self,
+        claim: ClaimRecord,
+        counting: TransactWriteItemTypeDef,
+        refused: Callable[[Mapping[str, AttributeValueTypeDef]], Outcome],
+    ) -> Outcome:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        putting: TransactWriteItemTypeDef = {
+            "Put": {
+                "TableName": self._table,
+                "Item": to_row(claim),
+                "ConditionExpression": "attribute_not_exists(id)",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+        try:
+            # botocore adds a client token: its own retry of a lost answer is the same transaction.
+            self._client.transact_write_items(TransactItems=[putting, counting])
+        except ClientError as error:
+            reasons: list[dict[str, Any]] = cast("dict[str, Any]", error.response).get(
+                "CancellationReasons", []
+            )
+            if len(reasons) == 2:  # noqa: PLR2004  # the items above
+                put, counter = reasons
+                if put.get("Code") in _REFUSED and "Item" in put:
+                    return Existing(of_row(put["Item"]))
+                if counter.get("Code") in _REFUSED and "Item" in counter:
+                    return refused(counter["Item"])
+                if {str(put.get("Code")), str(counter.get("Code"))} & _BUSY:
+                    raise ClaimConflictError from error
+            raise _failure(error) from error
+        except BotoCoreError as error:
+            raise _failure(error) from error
+        return Recorded()
+
+    def _award(self, claim: ClaimRecord, take: Take) -> TransactWriteItemTypeDef:
+        conditions = []
+        values: dict[str, AttributeValueTypeDef] = {":one": {"N": "1"}}
+        if take.quantity is not None:
+            conditions.append("(attribute_not_exists(#tier) OR #tier < :quantity)")
+            values[":quantity"] = {"N": str(take.quantity)}
+        if take.total is not None:
+            conditions.append("(attribute_not_exists(awarded) OR awarded < :total)")
+            values[":total"] = {"N": str(take.total)}
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": {"id": {"S": counters_row_id(claim.q_scope)}},
+                "UpdateExpression": "ADD #tier :one, awarded :one",
+                "ConditionExpression": " AND ".join(conditions),
+                "ExpressionAttributeNames": {"#tier": f"{TIER_COUNTER}{take.tier}"},
+                "ExpressionAttributeValues": values,
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+    def _entry(self, claim: ClaimRecord) -> TransactWriteItemTypeDef:
+        shard = shard_of(claim.claimant)
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": {"id": {"S": entries_row_id(claim.q_scope, shard)}},
+                "UpdateExpression": "ADD entries :one",
+                "ConditionExpression": "attribute_not_exists(closed_at)",
+                "ExpressionAttributeValues": {":one": {"N": "1"}},
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+
+def _failure(
+    error: ClientError | BotoCoreError,
+) -> ClaimConflictError | ClaimsUnavailableError:
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError):
+        return ClaimsUnavailableError(type(error).__name__)
+    code = error.response["Error"].get("Code", "refused")
+    return ClaimConflictError(code) if code in _BUSY else ClaimsUnavailableError(code)

@@ -1,0 +1,102 @@
+"""What a call can win: pure functions of the configuration, the times, a rank and a lot."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from braze_bridge.claim_records import Award
+from braze_bridge.draws import tier_of_lot
+from braze_bridge.quikly_activation_config import Mode, Status
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from braze_bridge.quikly_activation_config import ActivationRule, Tier
+
+
+class Window(NamedTuple):
+    """When an activation takes claims: from the opening on, and before the closing.
+
+    Attributes:
+        closing: ``None``: the clock does not close it.
+    """
+
+    opening: datetime
+    closing: datetime | None
+
+    def refusal(self, arrived_at: datetime) -> Status | None:
+        """``not_open`` or ``closed``; ``None`` where a claim can be made."""
+        if arrived_at < self.opening:
+            return Status.NOT_OPEN
+        if self.closing is not None and arrived_at >= self.closing:
+            return Status.CLOSED
+        return None
+
+
+def response_time(arrived_at: datetime, opening: datetime, since: datetime | None) -> timedelta:
+    """How long somebody took.
+
+    Args:
+        arrived_at: When API Gateway took the call.
+        opening: Nobody could respond before.
+        since: When this person could first respond, by the caller's clock; where that is ahead of
+            ours, it was just now.
+
+    Returns:
+        Zero or more.
+    """
+    began = opening if since is None else max(since, opening)
+    return max(arrived_at - began, timedelta(0))
+
+
+def candidates(
+    rule: ActivationRule, *, response: timedelta, elapsed: timedelta, lot: int | None
+) -> tuple[Tier, ...]:
+    """The tiers a claim may have, as long as there is one left: the first of them it gets.
+
+    Args:
+        rule: The activation's.
+        response: Of :func:`response_time`.
+        elapsed: Since the opening.
+        lot: Random: of :func:`braze_bridge.draws.lot_of`.
+
+    Returns:
+        The best first. An instant win whose tier is exhausted falls to no other, or the others'
+        odds would not be what was published.
+    """
+    if rule.total == 0 or rule.mode in {Mode.DRAW, Mode.FORWARD}:
+        return ()
+    tiers = rule.tiers
+    if rule.mode is Mode.SPEED:
+        tiers = tuple(tier for tier in tiers if tier.within is None or response <= tier.within)
+    elif rule.mode is Mode.RANDOM:
+        won = None if lot is None else tier_of_lot(tiers, lot)
+        tiers = () if won is None else (won,)
+    elif rule.mode is Mode.DECAY and rule.decay is not None:
+        value = rule.decay.value_at(elapsed)
+        tiers = tuple(tier._replace(value=value, currency=rule.decay.currency) for tier in tiers)
+    return tuple(tier for tier in tiers if tier.quantity != 0)
+
+
+def award_of(tier: Tier) -> Award:
+    """The award that a tier gives."""
+    return Award(tier.name, tier.incentive, tier.value, tier.currency)
+
+
+def is_past(rule: ActivationRule, tier: Tier, rank: int) -> bool:
+    """Whether a position lies behind all of a tier's: one is free only if somebody let it lapse.
+
+    Args:
+        rule: In rank mode: positions are the quantities added up.
+        tier: One of its tiers.
+        rank: From 1.
+    """
+    last = 0
+    for each in rule.tiers:
+        if each.quantity is None:
+            return False
+        last += each.quantity
+        if each.name == tier.name:
+            break
+    return rank > last
