@@ -346,7 +346,7 @@ def test_where_quikly_is_not_told_the_status_route_is_the_answer(
 
 
 def test_quikly_switched_off_on_the_way_is_not_told() -> None:
-    """An acquisition that waits to be credited when that happens is answered by the status route."""
+    """An acquisition that waits for its credit then is answered by the status route."""
     world = Simulation(rules=rules(RULES["news"]._replace(credit_event=None)))
     id_ = world.begin(record())
     kept = world.stored(id_).model_copy(update={"step": Step.CREDIT})
