@@ -517,7 +517,7 @@ class _Turn:
             case Step.ASK_OPT_IN:
                 return self._asked()
             case Step.CREDIT:
-                return self._to(Step.CREDITING, attempts=self._record.attempts)
+                return self._credit_begun()
             case _:
                 return self._credited(QUIKLY)
 
@@ -613,10 +613,19 @@ class _Turn:
 
     # -- credit ------------------------------------------------------------------------------
 
+    @property
+    def _tells_quikly(self) -> bool:
+        return self._rule.credit_event is not None and self._terms.tells_quikly
+
     def _to_credit(self, record: AcquisitionRecord) -> AcquisitionRecord:
-        if self._rule.credit_event is None or not self._terms.tells_quikly:
+        if not self._tells_quikly:
             return self._credited(STATUS_ROUTE, record)
         return self._to(Step.CREDIT, of=record)
+
+    def _credit_begun(self) -> AcquisitionRecord:
+        if not self._tells_quikly:
+            return self._credited(STATUS_ROUTE)
+        return self._to(Step.CREDITING, attempts=self._record.attempts)
 
     def _credited(self, way: str, record: AcquisitionRecord | None = None) -> AcquisitionRecord:
         self._note("credited", way)

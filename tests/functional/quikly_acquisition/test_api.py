@@ -16,7 +16,6 @@ from braze_bridge.web.edge import lambda_handler_of
 from quikly_acquisition import api
 from quikly_acquisition.models import parse_record, parse_step
 from tests.fakes.api_event import TOKEN, proxy_event
-from tests.fakes.event_files import EventCase, event_cases
 from tests.fakes.log import RecordingLog
 from tests.fakes.outgrow import PARTNER_CONFIG, answered
 
@@ -29,7 +28,6 @@ TABLE = "stack-acquisitions"
 PARTNER_SECRET = "stack/partner/quikly"
 LEDGER_SECRET = "stack/ledger"
 PATH = "/quikly/acquisitions"
-CASES = event_cases("quikly", "acquisition*")
 BODY = {
     "q_scope": "demo-sms",
     "channel": "sms",
@@ -141,21 +139,6 @@ def test_an_acquisition_is_kept_then_queued(
     assert figures["service"] == "quikly-acquisition-api"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_sample_is_answered_as_its_file_says(case: EventCase, cloud: Cloud) -> None:
-    """A good one is kept and queued once; of a bad one nothing is kept and nothing told back."""
-    status, body = answered(cloud.handler(case.event(), None))
-
-    assert case.expect["status"] == status
-    assert case.expect.get("reasons", []) == [
-        {key: reason[key] for key in ("field", "code") if key in reason}
-        for reason in body.get("reasons", [])
-    ]
-    assert len(cloud.messages()) == len(cloud.records()) == (1 if case.is_good else 0)
-    if not case.is_good:
-        assert cloud.rows() == []
-
-
 def test_the_status_route_tells_the_story(cloud: Cloud) -> None:
     """State and history, nobody's address."""
     acquisition_id = cloud.accepted(BODY)
@@ -172,14 +155,6 @@ def test_the_status_route_tells_the_story(cloud: Cloud) -> None:
     assert [entry["step"] for entry in answer["history"]] == ["accepted"]
     assert "ada" not in response["body"].lower()
     assert "5550143" not in response["body"]
-
-
-@pytest.mark.parametrize("acquisition_id", ["A" * 24, "", "x", "a" * 3000, "a#b", "no such id é"])
-def test_an_unknown_id_is_404(cloud: Cloud, acquisition_id: str) -> None:
-    """Whatever stands in its place."""
-    status, answer = answered(cloud.state(acquisition_id))
-
-    assert (status, answer["reasons"]) == (404, [{"code": "not_found", "field": "id"}])
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from braze_bridge.quikly_acquisition_config import AcquisitionRule, ParticipationAttribute
-from quikly_acquisition.models import State, status_document
+from quikly_acquisition.models import State, Step, status_document
 from tests.fakes.acquisitions import (
     EMAIL_GROUP,
     OPT_IN_GROUP,
@@ -342,6 +342,18 @@ def test_where_quikly_is_not_told_the_status_route_is_the_answer(
     last = document["history"]
     assert isinstance(last, list)
     assert (last[-1]["step"], last[-1]["detail"]) == ("credited", "status_route")
+    assert world.quikly.asked == 0
+
+
+def test_quikly_switched_off_on_the_way_is_not_told() -> None:
+    """An acquisition that waits for its credit then is answered by the status route."""
+    world = Simulation(rules=rules(RULES["news"]._replace(credit_event=None)))
+    id_ = world.begin(record())
+    kept = world.stored(id_).model_copy(update={"step": Step.CREDIT})
+    world.records.rows[id_] = kept.model_dump_json()
+    world.run()
+    assert world.stored(id_).state is State.CREDITED
+    assert world.stored(id_).history[-1].detail == "status_route"
     assert world.quikly.asked == 0
 
 

@@ -1,0 +1,227 @@
+"""One round of actions: what is coalesced, refused, held, and what time leaves undone."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from braze_bridge.braze.errors import (
+    BadRequestError,
+    BrazeError,
+    PayloadTooLargeError,
+    RateLimitedError,
+    ServerError,
+    UnexpectedResponseError,
+)
+from braze_bridge.braze.models import ExportedUser, ObjectError, TrackResponse, UserAlias
+from braze_bridge.braze.subscriptions import SubscriptionStatus
+from quikly_acquisition.models import PersonKey, Profile
+from quikly_acquisition.performing import Figures, Performance
+from quikly_acquisition.verdicts import found, judge, known_of, remembered
+from quikly_acquisition.workflow import (
+    Action,
+    Held,
+    NobodyFound,
+    Observation,
+    Performed,
+    PersonFound,
+    ReadStatus,
+    Refused,
+    StatusRead,
+    Subscribe,
+    TryAgain,
+    WriteProfile,
+)
+from tests.fakes.acquisitions import SMS_GROUP, FakeBraze, Simulation, record
+from tests.fakes.clock import NOON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from braze_bridge.braze.models import TrackRequest
+
+PHONE = "+4915112345678"
+ADA = PersonKey("email", "ada@example.com")
+
+
+def performed(
+    world: Simulation, actions: Mapping[str, Action], left: float = 60.0
+) -> tuple[Mapping[str, Observation], Figures]:
+    figures = Figures()
+    records = {id_: record("texts", number=n) for n, id_ in enumerate(actions)}
+    performance = Performance(world.desk.world, lambda: left, figures)
+    return performance.run(actions, records), figures
+
+
+def test_one_number_in_one_group_is_read_once_for_all_who_ask() -> None:
+    """And each of them is told."""
+    world = Simulation()
+    world.braze.has(phone=PHONE, groups={SMS_GROUP: "Subscribed"})
+    seen, figures = performed(world, dict.fromkeys("abc", ReadStatus(SMS_GROUP, PHONE)))
+    assert seen == dict.fromkeys("abc", StatusRead(SubscriptionStatus.SUBSCRIBED))
+    assert figures.requests == 1
+
+
+@pytest.mark.parametrize(
+    "action", [ReadStatus("", PHONE), ReadStatus("g", "12"), Subscribe("g", "")]
+)
+def test_what_braze_would_refuse_is_not_sent(action: Action) -> None:
+    """The acquisition fails by the client's own reason; others of the batch go on."""
+    world = Simulation()
+    seen, _ = performed(world, {"bad": action, "good": ReadStatus(SMS_GROUP, PHONE)})
+    assert isinstance(seen["bad"], Refused)
+    assert seen["bad"].reason == "invalid_request"
+    assert isinstance(seen["good"], StatusRead)
+
+
+def test_an_object_that_cannot_be_encoded_fails_alone() -> None:
+    """A name that Braze keeps for itself, say."""
+    world = Simulation()
+    profile = Profile(kind="user_alias", value="ada@example.com", label="email")
+    bad = WriteProfile(profile, may_create=True, attributes={"external_id": "x"})
+    good = WriteProfile(profile, may_create=True, attributes={"size": 1})
+    seen, figures = performed(world, {"bad": bad, "good": good})
+    assert isinstance(seen["bad"], Refused)
+    assert seen["good"] == Performed()
+    assert figures.created == 1
+
+
+class Grumbling(FakeBraze):
+    """Takes everything, and complains about nothing that was sent."""
+
+    def track(
+        self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
+    ) -> TrackResponse:
+        answer = super().track(request, timeout=timeout)
+        errors = (
+            ObjectError("events", 0, "what event?"),
+            ObjectError("attributes", 7, "which?"),
+            ObjectError(None, None, "hm"),
+        )
+        return replace(answer, errors=errors)
+
+
+def test_errors_that_name_no_object_of_ours_are_counted_and_blame_nobody() -> None:
+    """The request was taken."""
+    world = Simulation()
+    world.desk = replace(world.desk, world=replace(world.desk.world, braze=Grumbling(world.clock)))
+    profile = Profile(kind="email", value="ada@example.com")
+    seen, figures = performed(world, {"a": WriteProfile(profile, may_create=True, attributes={})})
+    assert seen == {"a": Performed()}
+    assert figures.unattributed == 3
+
+
+def test_a_request_that_is_too_large_is_sent_in_parts() -> None:
+    """Each object alone."""
+    world = Simulation()
+    world.braze.faults = lambda _: (
+        PayloadTooLargeError("too large", status=413) if len(world.braze.calls[-1][2]) > 1 else None
+    )
+    actions = {
+        id_: WriteProfile(
+            Profile(kind="email", value=f"{id_}@example.com"), may_create=True, attributes={}
+        )
+        for id_ in "abc"
+    }
+    seen, figures = performed(world, actions)
+    assert seen == dict.fromkeys("abc", Performed())
+    assert figures.requests == 4
+
+
+def test_nothing_is_begun_that_could_not_be_answered() -> None:
+    """What is left has no observation: the next batch does it."""
+    world = Simulation()
+    seen, figures = performed(world, {"a": ReadStatus(SMS_GROUP, PHONE)}, left=9.0)
+    assert (seen, figures.requests, world.braze.calls) == ({}, 0, [])
+
+
+class Silent(Executor):
+    """Takes calls and never ends them."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        del fn, args, kwargs
+        return Future()
+
+
+def test_an_answer_that_does_not_come_in_time_is_no_answer() -> None:
+    """A dripping one outlasts every timeout of silence; the batch must store what it knows."""
+    world = Simulation(executor=Silent())
+    left = iter([60.0, 0.0])
+    figures = Figures()
+    performance = Performance(world.desk.world, lambda: next(left), figures)
+    seen = performance.run({"a": ReadStatus(SMS_GROUP, PHONE)}, {"a": record("texts")})
+    assert seen == {"a": TryAgain("no_answer")}
+
+
+# -- verdicts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "observation", "closes"),
+    [
+        (BadRequestError("Invalid subscription group ID"), Refused, None),
+        (RateLimitedError("x", status=429, retry_after=5), Held, "rate_limited"),
+        (ServerError("x", status=503), TryAgain, None),
+        (UnexpectedResponseError("unreadable", status=200), TryAgain, None),
+        (UnexpectedResponseError("moved", status=302), Held, "requests_refused"),
+    ],
+)
+def test_an_error_is_read_by_what_it_means(
+    error: BrazeError, observation: type[Observation], closes: str | None
+) -> None:
+    """For who asked, and for everybody."""
+    verdict = judge(error, NOON)
+    assert isinstance(verdict.observation, observation)
+    assert (verdict.closing.reason if verdict.closing else None) == closes
+
+
+@pytest.mark.parametrize(
+    ("user", "kind"),
+    [
+        (ExportedUser(external_id="e", braze_id="b"), "external_id"),
+        (ExportedUser(braze_id="b", user_aliases=(UserAlias("n", "l"),)), "braze_id"),
+        (ExportedUser(user_aliases=(UserAlias("n", "l"),)), "user_alias"),
+        (ExportedUser(), "email"),
+    ],
+)
+def test_a_found_profile_is_named_by_its_best_identifier(user: ExportedUser, kind: str) -> None:
+    """The address, where Braze gives nothing else."""
+    seen = found(user, ADA, PHONE)
+    assert isinstance(seen, PersonFound)
+    assert seen.profile.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [(PHONE, "same"), ("+49 1511 2345678", "same"), ("+12025550143", "other"), (" ", "none")],
+)
+def test_numbers_are_compared_as_numbers(stored: str, expected: str) -> None:
+    """However Braze writes them."""
+    seen = found(ExportedUser(external_id="e", phone=stored), ADA, PHONE)
+    assert isinstance(seen, PersonFound)
+    assert seen.phone == expected
+    assert found(None, ADA, PHONE) == NobodyFound()
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        Profile(kind="external_id", value="ada"),
+        Profile(kind="external_id", value="ada@example.com"),
+        Profile(kind="braze_id", value="b"),
+        Profile(kind="user_alias", value="ada@example.com", label="email"),
+        Profile(kind="user_alias", value="visitor-1", label="iterate_id"),
+        Profile(kind="email", value="ada@example.com"),
+    ],
+)
+def test_who_is_remembered_is_who_was_found_and_the_address_is_not_kept(profile: Profile) -> None:
+    """Whatever identifier names them."""
+    known = known_of(profile, ADA, phone="hash", written_at=NOON, now=NOON)
+    assert "ada@example.com" not in known.model_dump_json()
+    seen = remembered(known, ADA, "hash", NOON)
+    assert seen.profile == profile.model_copy(update={"is_new": True})
+    assert (seen.phone, seen.is_remembered, seen.written_at) == ("same", True, NOON)
+    assert remembered(known, ADA, "another", NOON).phone == "other"
