@@ -19,17 +19,15 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from aws_lambda_powertools import Logger
 from moto import mock_aws
 
-from braze_bridge.aws_clients import bounded_config
 from braze_bridge.observability import EmfMeter, ScrubbingFormatter, metrics
 from braze_bridge.quikly_activation_config import Mode, Odds, Tier
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from quikly_webhook.app import ROUTES, QuiklyWebhook
-from quikly_webhook.claims import Claims, DynamoClaimStore
+from quikly_webhook.claims import Claims, DynamoClaimStore, claims_client
 from tests.fakes.api_event import TOKEN
 from tests.fakes.claims import SECRET, InMemoryClaims, Webhook, activation, webhook_event
 from tests.fakes.clock import FixedClock
@@ -129,7 +127,7 @@ def operations(rule: ActivationRule) -> dict[str, float]:
     gone = tuple(tier._replace(quantity=COUNTED // 2) for tier in rule.tiers)
     rule = rule._replace(tiers=gone)
     with mock_aws():
-        client = boto3.client("dynamodb", config=bounded_config())
+        client = claims_client()
         client.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],

@@ -35,6 +35,7 @@ with collector_off():
         ClaimsBusyError,
         ClaimsUnavailableError,
         DynamoClaimStore,
+        claims_client,
     )
     from quikly_webhook.forward_message import SqsForwardQueue
     from quikly_webhook.models import read_call, unprocessable
@@ -222,7 +223,7 @@ def compose() -> QuiklyWebhook:
         ),
         activations=config.activations,
         claims=Claims(
-            DynamoClaimStore(aws_clients.dynamodb(), settings.claims_table),
+            DynamoClaimStore(claims_client(), settings.claims_table),
             claims_key(SecretsManagerSource(settings.claims_secret)),
             sleep=time.sleep,
             random=random.random,

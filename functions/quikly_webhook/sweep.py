@@ -187,10 +187,11 @@ class ScheduledSweep:
     def __call__(self, seconds_left: Callable[[], float]) -> int:
         """One run: how many claims it settled."""
         now = self._clock.now()
+        swept = self._sweep.run(now, seconds_left)
         if not self._is_published:
             self._publish(now)
             self._is_published = True
-        return self._sweep.run(now, seconds_left)
+        return swept
 
 
 def compose() -> ScheduledSweep:

@@ -1,4 +1,4 @@
-"""Telling Quikly as it is wired for Lambda: moto's SQS, DynamoDB and secrets, a loopback Quikly."""
+"""Telling Quikly as it is wired for Lambda, on moto's SQS, DynamoDB and Secrets Manager."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from moto import mock_aws
 
 from braze_bridge import aws_clients
 from braze_bridge.observability import logger, metrics
+from braze_bridge.quikly import QuiklyCall, QuiklyError
 from quikly_webhook import forward
 from quikly_webhook.forward_message import SqsForwardQueue, parse_forward
 from quikly_webhook.told_calls import DynamoToldCalls, ToldCallsUnavailableError, Turn
 from tests.fakes.clock import NOON, FixedClock
-from tests.fakes.forwarding import InMemoryToldCalls, forward_message
+from tests.fakes.forwarding import InMemoryToldCalls, ScriptedQuikly, forward_message
 from tests.fakes.log import RecordingLog
-from tests.infra.template import Template
+from tests.infra.template import default_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ def table(aws: None) -> DynamoDBClient:
     """The claims table, as the template makes it."""
     client = boto3.client("dynamodb", region_name=REGION)
     for name, resource in (("claims", "ClaimsTable"), ("rejected", "RejectedTable")):
-        properties = Template().properties(resource)
+        properties = default_template().properties(resource)
         wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
         client.create_table(
             TableName=name, **{key: properties[key] for key in wanted if key in properties}
@@ -136,24 +137,77 @@ def event(*bodies: str) -> dict[str, Any]:
     }
 
 
-def test_without_an_address_calls_wait_and_the_alarm_s_metric_rises(
-    table: DynamoDBClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Composed from the template's variables: nothing is lost, nothing parked, nothing logged."""
+@pytest.fixture
+def variables(table: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """As the template gives them, with its defaults."""
     sqs = boto3.client("sqs", region_name=REGION)
-    url = sqs.create_queue(QueueName="forward")["QueueUrl"]
     for name, value in {
         "POWERTOOLS_SERVICE_NAME": "quikly-forward",
         "QUIKLY_API_URL": "",
         "ALLOW_LOOPBACK_QUIKLY": "false",
         "QUIKLY_API_SECRET": "bridge/quikly-api",
         "CLAIMS_TABLE": "claims",
-        "FORWARD_QUEUE_URL": url,
+        "FORWARD_QUEUE_URL": sqs.create_queue(QueueName="forward")["QueueUrl"],
         "REJECTED_TABLE": "rejected",
         "QUEUE_RETENTION_SECONDS": "345600",
         "FUNCTION_TIMEOUT_SECONDS": "60",
     }.items():
         monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("secret", [None, {"current": "", "previous": "old-key"}])
+def test_without_a_key_quikly_is_not_called(
+    variables: pytest.MonkeyPatch, secret: dict[str, str] | None
+) -> None:
+    """Unreadable or empty: the calls wait as for a refused key; the previous one is never sent."""
+    variables.setenv("QUIKLY_API_URL", "https://api.quikly.example/webhook/braze")
+    if secret is not None:
+        boto3.client("secretsmanager", region_name=REGION).create_secret(
+            Name="bridge/quikly-api", SecretString=json.dumps(secret)
+        )
+    needs = forward.dependencies()
+
+    with pytest.raises(QuiklyError) as refused:
+        needs.api.tell(QuiklyCall("spring", "joined", "ada@example.com"))
+
+    assert (refused.value.key_refused, refused.value.retryable) == (True, True)
+
+
+def test_a_batch_s_outcomes_are_counted_and_only_what_waits_goes_back(
+    table: DynamoDBClient, variables: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One told, one refused and parked, one that waits."""
+    needs = forward.dependencies()
+    log = RecordingLog()
+    quikly = ScriptedQuikly(
+        None,
+        QuiklyError("Quikly answered 422", status=422),
+        QuiklyError("Quikly answered 503", status=503, retryable=True),
+    )
+    now = needs.clock.now()
+    bodies = [forward_message(number, received_at=now).to_json() for number in range(3)]
+
+    answer = forward.handle(
+        event(*bodies, bodies[0]),
+        Context(),
+        forward.Dependencies(**{**fields(needs), "log": log.logger, "api": quikly}),
+    )
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
+    [row] = table.scan(TableName="rejected")["Items"]
+    assert row["reason"]["S"] == "quikly_refused"
+    assert "example.com" not in log.text
+    metrics().flush_metrics()
+    figures = json.loads(capsys.readouterr().out)
+    names = ("ForwardsTold", "ForwardsRejected", "ForwardsRetried", "QuiklyKeyRefused")
+    assert [figures[name] for name in names] == [[1.0], [1.0], [1.0], [0.0]]
+
+
+def test_without_an_address_calls_wait_and_the_alarm_s_metric_rises(
+    table: DynamoDBClient, variables: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is lost, nothing parked, nobody's address logged."""
     needs = forward.dependencies()
     log = RecordingLog()
     body = forward_message(received_at=needs.clock.now()).to_json()

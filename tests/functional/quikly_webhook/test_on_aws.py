@@ -17,6 +17,7 @@ from braze_bridge.jobs.envelope import parse_job
 from braze_bridge.observability import logger, metrics
 from braze_bridge.web.edge import lambda_handler_of
 from quikly_webhook import app, sweep
+from quikly_webhook.claims import claims_client
 from quikly_webhook.forward_message import parse_forward
 from tests.fakes.api_event import TOKEN
 from tests.fakes.claims import webhook_event
@@ -120,12 +121,22 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
 def test_award_becomes_a_message(cloud: Cloud) -> None:
     """A won claim is answered, kept and in delivery's queue."""
-    assert cloud.call("demo-first") == {"status": "awarded", "tier": "reward"}
+    answers = [cloud.call("demo-first"), cloud.call("demo-first")]
 
-    [message] = cloud.messages("delivery")
-    job = parse_job(message)
+    assert answers == [{"status": "awarded", "tier": "reward"}] * 2
+    first, again = (parse_job(message) for message in cloud.messages("delivery"))
+    assert first.job_id == again.job_id
+    job = first
     assert job.attributes["quikly_incentive"] == "A free coffee"
     assert [event.name for event in job.events] == ["quikly_awarded"]
+
+
+def test_a_table_that_hangs_is_answered_in_time(cloud: Cloud) -> None:
+    """Two tries of the webhook's client end long before the function does (15 s)."""
+    config: Any = claims_client().meta.config
+
+    tries = config.retries["total_max_attempts"]
+    assert tries * (config.connect_timeout + config.read_timeout) <= 6
 
 
 def test_forward_becomes_a_message_for_quikly(cloud: Cloud) -> None:

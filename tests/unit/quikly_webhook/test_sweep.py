@@ -1,0 +1,108 @@
+"""The sweep: everything due is sent once more, whatever happens on the way."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from braze_bridge.claim_records import Award, Claimer, ClaimRecord
+from braze_bridge.observability import Metric
+from braze_bridge.quikly_activation_config import Mode, Status, Tier
+from quikly_webhook.sweep import BATCH, ScheduledSweep, Sweep
+from tests.fakes.claims import Webhook, activation
+from tests.fakes.clock import NOON
+
+LATER = NOON + timedelta(seconds=120)
+
+
+def plenty() -> float:
+    return 50.0
+
+
+def with_claims(number: int, **given: object) -> Webhook:
+    """A webhook whose claims are all due, and none sent."""
+    webhook = Webhook(activation(Mode.FIRST, Tier("reward")))
+    for index in range(number):
+        claim = ClaimRecord(
+            q_scope="launch",
+            claimant=f"{index:032x}",
+            event="act",
+            status=Status.AWARDED,
+            decided_at=NOON,
+            correlation_id="c",
+            award=Award("reward"),
+            claimer=Claimer(f"p{index}@example.com"),
+            due_at=LATER,
+        )
+        webhook.store.record(claim._replace(**given), None)  # type: ignore[arg-type]  # a test's own
+    return webhook
+
+
+def sweep_of(webhook: Webhook) -> Sweep:
+    return Sweep(
+        due=webhook.store,
+        outbox=webhook.outbox,
+        activations=webhook.rules,
+        meter=webhook.meter,
+        log=webhook.log.logger,
+    )
+
+
+def test_every_due_claim_is_sent_once() -> None:
+    """More than one batch of them, in one run; the next finds nothing."""
+    webhook = with_claims(BATCH + 5)
+
+    assert sweep_of(webhook).run(LATER, plenty) == BATCH + 5
+    assert sweep_of(webhook).run(LATER, plenty) == 0
+    assert len({job.job_id for job in webhook.jobs.jobs}) == len(webhook.jobs.jobs) == BATCH + 5
+    assert webhook.meter.totals[Metric.CLAIMS_SWEPT] == BATCH + 5
+
+
+def test_what_the_queue_refused_stays_due() -> None:
+    """The run ends, and the next sends it."""
+    webhook = with_claims(3)
+    webhook.jobs.refusing = True
+
+    assert sweep_of(webhook).run(LATER, plenty) == 0
+    webhook.jobs.refusing = False
+    assert sweep_of(webhook).run(LATER, plenty) == 3
+    assert "p0@example.com" not in webhook.log.text
+
+
+def test_run_ends_before_the_function_does() -> None:
+    """With no time left one batch is done, and the rest waits for the next minute."""
+    webhook = with_claims(BATCH + 5)
+
+    assert sweep_of(webhook).run(LATER, lambda: 14.0) == BATCH
+    assert sweep_of(webhook).run(LATER, lambda: 14.0) == 5
+
+
+def test_claims_of_a_vanished_activation_are_settled() -> None:
+    """Where the configuration knows it no more, nothing goes to the profile and nothing stays."""
+    webhook = with_claims(1, q_scope="gone")
+
+    assert sweep_of(webhook).run(LATER, plenty) == 1
+    assert webhook.jobs.jobs == []
+    [claim] = webhook.store.rows.values()
+    assert claim.claimer is None
+
+
+def test_commitments_that_cannot_be_published_keep_nobody_waiting() -> None:
+    """The sweep comes first; publishing is tried again at the next call, until it is done."""
+    webhook = with_claims(1)
+    attempts: list[datetime] = []
+
+    def publish(now: datetime) -> None:
+        attempts.append(now)
+        if len(attempts) == 1:
+            raise ConnectionError
+
+    webhook.clock.advance(120)
+    scheduled = ScheduledSweep(sweep_of(webhook), publish, webhook.clock)
+
+    with pytest.raises(ConnectionError):
+        scheduled(plenty)
+    assert len(webhook.jobs.jobs) == 1
+    assert [scheduled(plenty), scheduled(plenty)] == [0, 0]
+    assert attempts == [LATER, LATER]
