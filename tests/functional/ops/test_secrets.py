@@ -26,25 +26,27 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManagerClient]:
         monkeypatch.setenv(name, "test")
     with mock_aws():
         client = boto3.client("secretsmanager", region_name=REGION)
-        client.create_secret(Name="bridge/braze", SecretString='{"current":"","previous":""}')
+        for name in ("bridge/braze", "bridge/quikly-api"):
+            client.create_secret(Name=name, SecretString='{"current":"","previous":""}')
         client.create_secret(
             Name="bridge/partner/outgrow", SecretString='{"current":"token-1","previous":""}'
         )
         yield client
 
 
-def test_the_key_is_asked_for_and_never_printed(secrets: SecretsManagerClient) -> None:
+@pytest.mark.parametrize("name", ["braze", "quikly-api"])
+def test_a_key_is_asked_for_and_never_printed(secrets: SecretsManagerClient, name: str) -> None:
     """From the prompt into the secret, without the blanks a paste brings along."""
     result = CliRunner().invoke(
         app,
-        ["secrets", "set", "braze", "--stack", "bridge", "--region", REGION],
-        input="  a-key-of-braze \n",
+        ["secrets", "set", name, "--stack", "bridge", "--region", REGION],
+        input="  a-key-of-theirs \n",
     )
 
     assert result.exit_code == 0
-    assert "a-key-of-braze" not in result.output
-    stored = json.loads(secrets.get_secret_value(SecretId="bridge/braze")["SecretString"])
-    assert stored == {"current": "a-key-of-braze", "previous": ""}
+    assert "a-key-of-theirs" not in result.output
+    stored = json.loads(secrets.get_secret_value(SecretId=f"bridge/{name}")["SecretString"])
+    assert stored == {"current": "a-key-of-theirs", "previous": ""}
 
 
 @pytest.mark.usefixtures("secrets")

@@ -191,6 +191,7 @@ def test_500_at_once_all_finish_and_no_request_starts_while_a_gate_is_closed() -
     world = Simulation(gate=InMemoryGate, jitter=chance.random, batch=50, seconds=0.3)
     world.braze.export_limit = 100
     closed: list[str] = []
+    slowed: list[str] = []
 
     def fault(name: str) -> BrazeError | None:
         if world.gate.closed_until(FAMILIES[name]) is not None:
@@ -198,7 +199,10 @@ def test_500_at_once_all_finish_and_no_request_starts_while_a_gate_is_closed() -
         drawn = chance.random()
         if drawn < 0.2:
             return ServerError("broken", status=500)
-        return RateLimitedError("slower", status=429, retry_after=7.0) if drawn < 0.21 else None
+        if drawn < 0.21:
+            slowed.append(name)
+            return RateLimitedError("slower", status=429, retry_after=7.0)
+        return None
 
     world.braze.faults = fault
     ids = [
@@ -214,6 +218,8 @@ def test_500_at_once_all_finish_and_no_request_starts_while_a_gate_is_closed() -
     assert len(world.quikly.calls) == len({call.email for call in world.quikly.calls}) == 500
     closings = {reason for result in world.results for reason in result.figures.closings}
     assert closings == {"rate_limited"}
+    # Paced: the export limit itself was never run into.
+    assert sum(result.figures.rate_limited for result in world.results) == len(slowed) > 0
 
 
 def test_what_is_refused_by_name_fails_alone() -> None:
@@ -442,6 +448,19 @@ def test_an_old_message_is_dropped() -> None:
     world.run_for(60)
     assert len(world.braze.calls) == calls
     assert world.results[-1].stale == 1
+
+
+def test_a_message_of_the_version_before_is_dropped() -> None:
+    """The step it asks for was taken; the one after has its own message."""
+    world = Simulation()
+    id_ = world.begin(record("texts"))
+    world.run_for(30)
+    now = world.stored(id_).message
+    world.queue.put(now.model_copy(update={"version": now.version - 1}).to_json(), 0)
+    sent = world.queue.sent
+    world.run_for(1)
+    assert world.results[-1].stale == 1
+    assert world.queue.sent == sent
 
 
 def test_a_message_that_is_none_is_counted_and_dropped() -> None:

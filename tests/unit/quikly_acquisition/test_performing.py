@@ -24,6 +24,7 @@ from quikly_acquisition.verdicts import found, judge, known_of, remembered
 from quikly_acquisition.workflow import (
     Action,
     Held,
+    LookUp,
     NobodyFound,
     Observation,
     Performed,
@@ -63,6 +64,15 @@ def test_one_number_in_one_group_is_read_once_for_all_who_ask() -> None:
     seen, figures = performed(world, dict.fromkeys("abc", ReadStatus(SMS_GROUP, PHONE)))
     assert seen == dict.fromkeys("abc", StatusRead(SubscriptionStatus.SUBSCRIBED))
     assert figures.requests == 1
+
+
+def test_one_person_is_looked_up_once_for_all_who_ask() -> None:
+    """And each of them is told, in the same round."""
+    world = Simulation()
+    world.braze.has(external_id="ada", email=ADA.value)
+    seen, figures = performed(world, dict.fromkeys("abc", LookUp(ADA)))
+    assert [type(seen[id_]) for id_ in "abc"] == [PersonFound] * 3
+    assert figures.look_ups == 1
 
 
 @pytest.mark.parametrize(
