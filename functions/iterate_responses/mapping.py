@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.braze.limits import MAX_STRING_CHARS
@@ -27,17 +28,18 @@ from braze_bridge.mapping.attributes import (
 from braze_bridge.mapping.identities import HASH_CHARS, first_text, id_text, loggable
 from braze_bridge.mapping.instants import first_instant, read_instant
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
-from braze_bridge.mapping.paths import first_hit
+from braze_bridge.mapping.paths import hits, is_blank
 from braze_bridge.mapping.people import find_person
 from braze_bridge.mapping.profile_fields import OBJECT_FIELDS, STANDARD_FIELDS
 from braze_bridge.mapping.values import Misfit, ValueType, as_text, compact_json, looks_like_date
 from iterate_responses.models import Answer, SurveyResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from braze_bridge.iterate_config import IterateConfig, QuestionRule, SurveyRule
+    from braze_bridge.mapping.paths import Path
     from braze_bridge.mapping.values import Fitted
 
 SOURCE: Final = "iterate"
@@ -48,8 +50,23 @@ TEXT_MARK: Final = " (text)"
 CUT_MARK: Final = "…"
 
 _NAME_HASH_CHARS: Final = 8
+MOST_RESPONSES: Final = 5_000
+"""More entries with as little as a prompt, an answer and an id do not fit into a body of 256 KB; a
+body of 80,000 that hold nothing would outlast the function's timeout."""
+
 _MOST_REASONS: Final = 20
 """A parked body and its reasons share one row of the rejected table (400 KB)."""
+
+_TOO_MANY: Final = Reason(
+    code="too_many",
+    field="survey_response.responses",
+    detail=f"more than {MOST_RESPONSES} entries",
+)
+_NO_ANSWER_FIELD: Final = Reason(
+    code="no_answer_field",
+    field="survey_response.responses",
+    detail="no entry has the field that holds the answer",
+)
 
 _TYPED_PROPERTIES: Final = {
     ValueType.INTEGER: "response_int",
@@ -77,7 +94,8 @@ def map_response(
         correlation_id: For the job.
 
     Returns:
-        ``Ignored`` for another kind of event, and for a response without any answer;
+        ``Ignored`` for another kind of event, for a response without any answer, and for one of
+        which the configuration wants nothing;
         ``Unmappable`` with the reasons; else a job whose id is the same for every resend.
     """
     fields = body if isinstance(body, dict) else {}
@@ -93,8 +111,10 @@ def map_response(
     responses = response["responses"]
     if responses is None or responses == []:
         return Ignored("no_answers")
-    if not isinstance(responses, list):
-        return Unmappable((_no_responses("is no list"),))
+    if not isinstance(responses, list) or len(responses) > MOST_RESPONSES:
+        return Unmappable(
+            (_TOO_MANY if isinstance(responses, list) else _no_responses("is no list"),)
+        )
     return decide(
         read_response(fields, responses, config),
         received_at=received_at,
@@ -146,6 +166,8 @@ def decide(response: SurveyResponse, *, received_at: datetime, correlation_id: s
     taken = [_take(answer, response) for answer in response.answers]
     given = [each for each in taken if each is not None]
     if not given and not response.unreadable:
+        if any(_holds_its_answer_elsewhere(each, response.rule) for each in response.answers):
+            return Unmappable((_NO_ANSWER_FIELD,))
         return Ignored("no_answers")
     user = response.person.user
     attributes, replaced = _newest_by_name(given)
@@ -170,6 +192,8 @@ def decide(response: SurveyResponse, *, received_at: datetime, correlation_id: s
         reasons.extend(response.person.reasons)
     reasons.extend(reject.reason() for reject in rejects)
     if not attributes and not events and not rejects:
+        if not skips:
+            return Ignored("nothing_to_send")
         reasons.append(Reason(code="nothing_to_send", detail="no answer could be taken over"))
         reasons.extend(skip.reason() for skip in skips)
     if reasons or user is None:
@@ -245,16 +269,16 @@ class _Taken(NamedTuple):
 def _take(answer: Answer, response: SurveyResponse) -> _Taken | None:
     """An answer's attribute and event, or ``None`` where the question was not answered."""
     rule = response.rule.question(answer.question_id, answer.prompt)
-    formatted = first_hit(response.rule.answer, answer.fields)
-    hit = first_hit(rule.value.paths, answer.fields) if rule.value.paths else formatted
-    shown = formatted or hit
-    text = "" if shown is None else _text_of(shown.value)
-    if not text.strip():
+    formatted = _first_answer(response.rule.answer, answer.fields)
+    found = _first_answer(rule.value.paths, answer.fields) if rule.value.paths else formatted
+    shown = found if formatted is None else formatted
+    if shown is None:
         return None
+    text = _text_of(shown)
     value: Fitted | None = None
     skip: Skip | None = Skip(answer.place, NOT_FOUND)
-    if hit is not None:
-        value, skip = _value(rule, hit.value, answer.place)
+    if found is not None:
+        value, skip = _value(rule, found, answer.place)
     skips = [] if skip is None else [skip]
     properties = _properties(response, answer, rule, text, value)
     left_out = drop_overflow(properties)
@@ -285,13 +309,36 @@ def _value(rule: QuestionRule, found: object, place: str) -> tuple[Fitted | None
     return None, Skip(place, value.value)
 
 
+def _first_answer(paths: Iterable[Path], fields: Mapping[str, object]) -> object | None:
+    """The first value that answers something, without the choices that are blank."""
+    found = (_without_blanks(hit.value) for hit in hits(paths, fields))
+    return next((value for value in found if not is_blank(value)), None)
+
+
+def _without_blanks(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return [each for each in map(_without_blanks, value) if not is_blank(each)]
+
+
+def _holds_its_answer_elsewhere(answer: Answer, rule: SurveyRule) -> bool:
+    """Whether an entry has something in it, but not even a blank where the answer should stand.
+
+    A skipped question has the field; one without it has a shape that we do not know.
+    """
+    roots = (re.match(r"\w+", path.text) for path in rule.answer)
+    return bool(answer.fields) and not any(
+        root is not None and root.group() in answer.fields for root in roots
+    )
+
+
 def _text_of(found: object) -> str:
     """An answer as one text: choices with commas between them, anything nested as JSON."""
     if isinstance(found, list):
         parts = [as_text(each) for each in found]
         texts = [part for part in parts if not isinstance(part, Misfit)]
         if len(texts) == len(parts):
-            return ", ".join(each for each in texts if each.strip())
+            return ", ".join(texts)
     text = as_text(found)
     return compact_json(found).decode() if isinstance(text, Misfit) else text
 

@@ -16,7 +16,7 @@ from braze_bridge.jobs.envelope import DeliveryJob, parse_job, split_job
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.values import looks_like_date
 from braze_delivery.packing import identifier_of
-from iterate_responses.mapping import attribute_name, braze_text, map_response
+from iterate_responses.mapping import MOST_RESPONSES, attribute_name, braze_text, map_response
 from tests.fakes.clock import NOON
 from tests.fakes.iterate import PARTNER_CONFIG, SURVEY, answer, body
 from tests.fakes.json_bodies import iterate_bodies
@@ -244,7 +244,7 @@ def test_of_two_answers_without_times_the_last_in_the_list_stays() -> None:
     assert job_of(outcome).attributes == {"Why?": "second"}
 
 
-@pytest.mark.parametrize("blank", ["", "  ", None, [], {}, [" ", ""]])
+@pytest.mark.parametrize("blank", ["", "  ", None, [], {}, [" ", ""], [None], [[]], [{}, [""]]])
 def test_a_blank_answer_is_none(blank: Any) -> None:
     """A skipped question leaves neither attribute nor event, and is counted."""
     outcome = mapped(body(answer(1, ENJOY), answer(2, "Why?", blank)))
@@ -265,6 +265,32 @@ def test_a_response_without_an_answer_is_ignored(responses: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "responses",
+    [
+        [{"q": "Do you?", "a": "No"}],
+        [{"question_prompt": "Do you?", "response": "No"}],
+        [{}, {"question_prompt": "Do you?", "response": "No"}],
+    ],
+)
+def test_answers_that_stand_elsewhere_are_not_taken_for_skipped_ones(responses: Any) -> None:
+    """Not even a blank where the answer should be: a shape we do not know, so it is parked."""
+    outcome = mapped(body(responses=responses))
+
+    assert codes(outcome) == [("survey_response.responses", "no_answer_field")]
+
+
+def test_more_entries_than_any_survey_has_are_parked_unread() -> None:
+    """Reading 80,000 entries that hold nothing would outlast the function."""
+    most = mapped(body(responses=[{}] * MOST_RESPONSES))
+    more = mapped(body(responses=[{}] * (MOST_RESPONSES + 1)))
+
+    assert most == Ignored("no_answers")
+    assert codes(more) == [("survey_response.responses", "too_many")]
+    assert isinstance(more, Unmappable)
+    assert more.skips == ()
+
+
+@pytest.mark.parametrize(
     ("found", "kept", "code"),
     [
         ("Yes", "Yes", None),
@@ -274,6 +300,8 @@ def test_a_response_without_an_answer_is_ignored(responses: Any) -> None:
         (9, "9", None),
         (True, "true", None),
         (["a", "b"], "a, b", None),
+        (["a", None, " ", "b"], "a, b", None),
+        ([None, {"row": None}], '[{"row":null}]', None),
         ({"row": "a"}, '{"row":"a"}', None),
         ("x" * 255, "x" * 255, None),
         ("x" * 256, "x" * 254 + "…", "too_long"),
@@ -480,6 +508,39 @@ def test_events_can_be_renamed_and_turned_off(tmp_path: pathlib.Path) -> None:
         (None, "nothing_to_send"),
         ("responses[0]", "wrong_type"),
     ]
+
+
+def test_a_survey_of_which_nothing_is_wanted_is_ignored(tmp_path: pathlib.Path) -> None:
+    """Neither events nor this attribute, says the file: nothing is lost, so nothing is parked."""
+    given = config(tmp_path, "event_name = false\nquestions.q1 = { attribute = false }\n")
+
+    assert mapped(body(answer(1, ENJOY), user=ADA), given) == Ignored("nothing_to_send")
+    assert job_of(mapped(body(answer(1, ENJOY), answer(2, "b"), user=ADA), given)).attributes == {
+        "b": "Yes"
+    }
+
+
+@pytest.mark.parametrize("blank", [" ", [" "], [None]])
+def test_a_blank_elsewhere_erases_nothing(tmp_path: pathlib.Path, blank: Any) -> None:
+    """A rule that looks elsewhere and finds a blank there has not found an answer."""
+    given = config(tmp_path, 'questions.q1 = { from = "label" }\n')
+
+    outcome = mapped(body(answer(1, ENJOY, label=blank), user=ADA), given)
+
+    assert job_of(outcome).attributes == {}
+    assert skips_of(outcome) == [("responses[0]", "not_found", False)]
+
+
+def test_an_answer_elsewhere_counts_where_the_formatted_one_is_blank(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Blank choices beside it do not make the question a skipped one."""
+    given = config(tmp_path, 'questions.q1 = { from = "response_int", type = "integer" }\n')
+
+    job = job_of(mapped(body(answer(1, ENJOY, [""], response_int=4), user=ADA), given))
+
+    assert job.attributes == {ENJOY: 4}
+    assert job.events[0].properties["response"] == "4"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -25,6 +25,9 @@ from braze_bridge.jobs.envelope import (
 )
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import event, job
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 ALIAS = UserAlias(alias_name="a", alias_label="email")
 
@@ -212,6 +215,28 @@ def test_a_resend_is_cut_at_the_same_places() -> None:
     assert [part.attributes for part in split_job(first, 3_000)] == [
         part.attributes for part in split_job(later, 3_000)
     ]
+
+
+@given(st.integers(1_500, 12_000))
+def test_a_resend_with_times_of_its_arrival_is_cut_alike(max_bytes: int) -> None:
+    """An event may have its arrival's time, written longer or shorter: that moves no cut."""
+
+    def sent(at: datetime, correlation_id: str) -> DeliveryJob:
+        return job(
+            occurred_at=at,
+            received_at=at,
+            correlation_id=correlation_id,
+            events=[
+                event(f"event-{n}", answer="x" * 20).model_copy(update={"time": at})
+                for n in range(60)
+            ],
+        )
+
+    first = split_job(sent(NOON, "r"), max_bytes)
+    later = split_job(sent(NOON + timedelta(seconds=61, microseconds=123), "r" * 128), max_bytes)
+
+    assert [part.job_id for part in first] == [part.job_id for part in later]
+    assert [len(part.events) for part in first] == [len(part.events) for part in later]
 
 
 def test_a_hash_ignores_spelling_and_sees_content() -> None:

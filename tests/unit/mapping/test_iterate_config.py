@@ -191,6 +191,24 @@ def test_an_id_comes_before_a_prompt_and_a_survey_before_everybody(tmp_path: pat
         ("[survey.s]\nsurvey_id = 'x'", "survey.s.survey_id", "not a known key"),
         ("[survey.s]\nanswer = []", "survey.s.answer", "at least one path"),
         ("[survey.s]\nquestions.a = false", "survey.s.questions.a", "takes nothing away"),
+        (
+            "questions.a = { name = 'x' }\nquestions.b = { name = 'x', type = 'integer' }",
+            "default.questions.b",
+            '"x" a number, elsewhere a string',
+        ),
+        (
+            "questions.a = { type = 'number' }\n[survey.s]\nquestions.a = false",
+            "survey.s.questions.a",
+            '"a" a string, elsewhere a number',
+        ),
+        (
+            (
+                "questions.a = { type = 'array' }\n"
+                "questions.b = { name = 'a', type = 'array', items = 'number' }"
+            ),
+            "default.questions.b",
+            "a list of numbers, elsewhere a list of strings",
+        ),
         ("[survey.s.person]\norder = ['phone']", "survey.s.person", "no phone"),
         ("[surveys.s]", "surveys", "did you mean survey"),
     ],
@@ -228,6 +246,23 @@ def test_a_format_that_nobody_can_write_is_no_crash(tmp_path: pathlib.Path) -> N
     text = 'questions.a = { type = "date", formats = ["%m/%d/%Y\\u0000"] }'
 
     assert len(problems(tmp_path, BASE + text)) in {0, 1}
+
+
+def test_one_type_of_an_attribute_may_be_said_often(tmp_path: pathlib.Path) -> None:
+    """Braze's numbers are one type; a question without an attribute has none."""
+    text = """
+[default.questions]
+a = { name = "x", type = "integer" }
+b = { name = "x", type = "number" }
+c = { type = "integer" }
+d = { type = "array", items = "integer" }
+[survey.s.questions]
+a = { name = "x", type = "integer" }
+c = { attribute = false }
+d = { type = "array", items = "number" }
+"""
+
+    assert problems(tmp_path, BASE + text) == []
 
 
 def test_a_broken_file_cannot_be_loaded(tmp_path: pathlib.Path) -> None:

@@ -69,6 +69,7 @@ RULE = PersonRule(
             {"email": "a@example.com"},
             [("external_id", "unrendered_liquid")],
         ),
+        ({"braze_id": "%7b%7B$%7Bbraze_id%7D%7D"}, None, [("braze_id", "unrendered_liquid")]),
         ({}, None, []),
         ([], None, []),
         ("ada@example.com", None, []),

@@ -15,7 +15,7 @@ from braze_bridge.mapping.attributes import Skip
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.observability import Metric
 from braze_bridge.web.door import Admitted, DoorError, Route
-from braze_bridge.web.intake import Intake
+from braze_bridge.web.intake import MOST_SKIPS_LOGGED, Intake
 from tests.fakes.clock import NOON
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
 from tests.fakes.log import RecordingLog
@@ -89,6 +89,22 @@ def test_job_is_queued_then_answered_and_counted() -> None:
     assert logged == [("a", "too_long"), ("b", "wrong_type"), (None, None)]
     assert room.log.lines[-1]["unusable_identifiers"] == ["email: invalid_email"]
     assert room.openings == 0
+
+
+def test_so_many_skips_are_counted_in_full_and_logged_in_part() -> None:
+    """A body of 130,000 values that do not fit must not outlast the function by its log lines."""
+    room = Room()
+    named = tuple(Skip(f"responses[{n}]", "wrong_type") for n in range(MOST_SKIPS_LOGGED))
+    more = (*[Skip("x", "too_long")] * 3, Skip("y", "same_name", default_used=True))
+
+    room.intake.settle(admitted(), Mapped(JOB, named))
+    lines = len(room.log.lines)
+    room.intake.settle(admitted(), Mapped(JOB, named + more))
+
+    assert room.meter.totals[Metric.ATTRIBUTES_SKIPPED] == 2 * MOST_SKIPS_LOGGED + 3
+    assert lines == MOST_SKIPS_LOGGED + 1
+    assert len(room.log.lines) == 2 * lines + 1
+    assert room.log.lines[-2]["codes"] == {"too_long": 3, "same_name": 1}
 
 
 def test_refusing_queue_is_503_and_counts_nothing() -> None:

@@ -5,6 +5,7 @@ In the layer, not in the function: checking a configuration before it is deploye
 
 from __future__ import annotations
 
+import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -173,6 +174,7 @@ def _read(root: Table) -> IterateConfig:
     door = read_door(root)
     base = _Patch()
     survey_id: tuple[Path, ...] = ()
+    types: dict[str, str] = {}
     table = root.table("default")
     if table is not None:
         survey_id = table.paths("survey_id") or ()
@@ -181,6 +183,7 @@ def _read(root: Table) -> IterateConfig:
             if not found:
                 table.problem(key, "must name at least one path")
         check_person(base.person or PersonPatch(), table)
+        _check_types(base.questions, types, table)
     elif not root.has("default"):
         root.problem("default", "is missing")
     surveys: dict[str, SurveyRule] = {}
@@ -191,6 +194,7 @@ def _read(root: Table) -> IterateConfig:
             patch = _read_patch(inner)
             whole = patch.over(base)
             _check(patch, whole, base, inner)
+            _check_types(patch.questions, types, inner)
             surveys[key] = whole.rule(base.questions)
     return IterateConfig(door, survey_id, base.rule(), surveys)
 
@@ -205,6 +209,38 @@ def _check(patch: _Patch, whole: _Patch, base: _Patch, table: Table) -> None:
     for key, rule in patch.questions.items():
         if rule is False and key not in base.questions and inner is not None:
             inner.problem(key, "= false takes nothing away")
+
+
+def _check_types(
+    questions: Mapping[str, QuestionPatch], types: dict[str, str], table: Table
+) -> None:
+    """Note each attribute that has another type elsewhere in the file: Braze keeps the first.
+
+    Args:
+        questions: Of one table. (What an id's question is called is not known here.)
+        types: Name to type so far; added to.
+        table: The one to name.
+    """
+    inner = table.table("questions")
+    for key, patch in questions.items():
+        rule = patch or PLAIN
+        if patch is None or inner is None or not rule.has_attribute:
+            continue
+        name, kind = rule.value.name or key, _type_at_braze(rule.value.shape)
+        known = types.setdefault(name, kind)
+        if known != kind:
+            inner.problem(
+                key,
+                f"makes {json.dumps(name, ensure_ascii=False)} a {kind}, elsewhere a {known}: "
+                "an attribute has one type for ever; give one of them another name",
+            )
+
+
+def _type_at_braze(shape: Shape) -> str:
+    """Braze knows no integers: both are numbers, and may follow each other."""
+    word = shape.items if shape.type is ValueType.ARRAY else shape.type
+    word = ValueType.NUMBER if word is ValueType.INTEGER else word
+    return f"list of {word}s" if shape.type is ValueType.ARRAY else str(word)
 
 
 def _read_patch(table: Table) -> _Patch:

@@ -233,21 +233,24 @@ def split_job(job: DeliveryJob, max_bytes: int = MAX_JOB_BYTES) -> list[Delivery
             single larger one makes a larger part.
 
     Returns:
-        The job itself if it fits, else its parts in order: attributes first, then events. The same
-        job always splits alike, so that a resend makes the same parts.
+        The job itself if it surely fits, else its parts in order: attributes first, then events.
+        The same job always splits alike, so that a resend makes the same parts.
     """
-    if len(job.to_json().encode()) <= max_bytes:
-        return [job]
-    # What differs from resend to resend must not move the cuts: a part is known by its number.
-    bare = job.model_copy(
+    # What differs from resend to resend must move no cut, nor decide whether there is one: a part
+    # is known by its number. (An event's time may be that of its arrival.)
+    longest = job.model_copy(
         update={
-            "attributes": {},
-            "events": (),
+            "events": tuple(
+                event.model_copy(update={"time": _LONGEST_TIME}) for event in job.events
+            ),
             "correlation_id": "x" * 128,
             "occurred_at": _LONGEST_TIME,
             "received_at": _LONGEST_TIME,
         }
     )
+    if len(longest.to_json().encode()) <= max_bytes:
+        return [job]
+    bare = longest.model_copy(update={"attributes": {}, "events": ()})
     room = max_bytes - len(bare.to_json().encode()) - 16
     parts: list[tuple[dict[str, AttributeValue], tuple[JobEvent, ...]]] = []
     attributes: dict[str, AttributeValue] = {}
@@ -266,8 +269,8 @@ def split_job(job: DeliveryJob, max_bytes: int = MAX_JOB_BYTES) -> list[Delivery
             close()
         attributes[name] = value
         used += size
-    for event in job.events:
-        size = len(event.model_dump_json().encode()) + 1
+    for event, as_long_as_any in zip(job.events, longest.events, strict=True):
+        size = len(as_long_as_any.model_dump_json().encode()) + 1
         if used + size > room:
             close()
         events.append(event)

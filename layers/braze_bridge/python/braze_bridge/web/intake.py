@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.jobs.rejected import RejectedRecord, RejectedStoreUnavailableError
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from braze_bridge.mapping.outcomes import Outcome
     from braze_bridge.observability import Meter
     from braze_bridge.web.door import Admitted, ProxyResponse
+
+MOST_SKIPS_LOGGED: Final = 100
+"""A line each for so many values of one body, the rest by number: a hostile body has 130,000, and
+writing that many lines outlasts the function's timeout."""
 
 
 class Intake:
@@ -132,13 +137,20 @@ class Intake:
         )
 
     def _report(self, admitted: Admitted, skips: Sequence[Skip]) -> None:
-        for skip in skips:
-            if not skip.default_used:
-                self._meter.add(Metric.ATTRIBUTES_SKIPPED)
+        lost = sum(not skip.default_used for skip in skips)
+        if lost:
+            self._meter.add(Metric.ATTRIBUTES_SKIPPED, lost)
+        for skip in skips[:MOST_SKIPS_LOGGED]:
             self._log.warning(
                 "value does not fit",
                 attribute=skip.name,
                 code=skip.code,
                 default_used=skip.default_used,
+                correlation_id=admitted.correlation_id,
+            )
+        if len(skips) > MOST_SKIPS_LOGGED:
+            self._log.warning(
+                "more values do not fit",
+                codes=Counter(skip.code for skip in skips[MOST_SKIPS_LOGGED:]),
                 correlation_id=admitted.correlation_id,
             )
