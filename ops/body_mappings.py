@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic_core import from_json
 
+from braze_bridge.iterate_config import load_iterate
 from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.outcomes import Unmappable
 from braze_bridge.outgrow_config import load_outgrow
 from braze_bridge.quikly_config import load_quikly
+from iterate_responses import mapping as iterate
 from outgrow_ingest import mapping as outgrow
 from quikly_events import mapping as quikly_events
 
@@ -61,6 +63,25 @@ def outgrow_mapping(directory: Path) -> BodyMapping:
     return map_body
 
 
+def iterate_mapping(directory: Path) -> BodyMapping:
+    """Iterate's, by the ``iterate.toml`` of a folder.
+
+    Raises:
+        ConfigError: The file has mistakes.
+    """
+    config = load_iterate(directory)
+
+    def map_body(body: object, record: RejectedRecord) -> Outcome:
+        return iterate.map_response(
+            body,
+            config=config,
+            received_at=record.first_seen,  # as above
+            correlation_id=record.correlation_id,
+        )
+
+    return map_body
+
+
 def quikly_events_mapping(directory: Path) -> BodyMapping:
     """Quikly's activation events, by the ``quikly.toml`` of a folder.
 
@@ -81,6 +102,7 @@ def quikly_events_mapping(directory: Path) -> BodyMapping:
 
 
 LOADERS: Final[Mapping[str, Callable[[Path], BodyMapping]]] = {
+    iterate.SOURCE: iterate_mapping,
     outgrow.SOURCE: outgrow_mapping,
     quikly_events.SOURCE: quikly_events_mapping,
 }

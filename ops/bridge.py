@@ -12,7 +12,12 @@ from braze_bridge.aws_clients import bounded_config
 from braze_bridge.partner_config import check_partner_config
 from ops import dead_letter_commands, gate_commands, rejected_commands
 from ops.body_mappings import CONFIG_DIRECTORY
+from ops.braze_access import BrazeClients
+from ops.permission_checks import Verdict, check_in_app_surveys
 from ops.secrets import SecretAccessError, SecretName, current, secret_id, set_current
+from ops.stack_access import StackUnavailableError
+from ops.stack_options import LOCAL_FOLDER, Folder, not_done, unavailable
+from ops.stack_options import Stack as AnyStack
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
@@ -46,6 +51,27 @@ def check_config(
     if problems:
         raise typer.Exit(1)
     typer.echo(f"{directory.name}: no mistakes")
+
+
+@app.command("check-kpi")
+def check_kpi(
+    ctx: typer.Context,
+    stack: AnyStack = None,
+    region: Region = None,
+    folder: Folder = LOCAL_FOLDER,
+) -> None:
+    """Check that the Braze key has what Iterate needs for in-app surveys; exit 1 if it has not."""
+    clients = ctx.find_object(BrazeClients) or BrazeClients()
+    try:
+        finding = check_in_app_surveys(clients.of(stack, region, folder).mau_data_series)
+    except StackUnavailableError as error:
+        unavailable(str(error))
+    line = f"{finding.permission}: {finding.verdict}. {finding.advice}"
+    if finding.verdict is Verdict.NOT_TOLD:
+        unavailable(line)
+    if not finding.is_good:
+        not_done(line)
+    typer.echo(line)
 
 
 @secrets.command("set")

@@ -12,11 +12,12 @@ from ops.aws_errors import cause_of
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
-SecretName = Literal["braze", "outgrow", "quikly", "braze-webhook", "quikly-api"]
+SecretName = Literal["braze", "outgrow", "iterate", "quikly", "braze-webhook", "quikly-api"]
 
 PATHS: Final[dict[SecretName, str]] = {
     "braze": "braze",
     "outgrow": "partner/outgrow",
+    "iterate": "partner/iterate",
     "quikly": "partner/quikly",
     "braze-webhook": "partner/braze-webhook",
     "quikly-api": "quikly-api",

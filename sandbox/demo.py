@@ -6,6 +6,7 @@ Exits with 1 if an answer or a profile is not what the event's file says it shou
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sandbox.event_files import EventCase, event_cases, fits
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 
     from sandbox.stack.stack_file import StackFile
 
-PARTNERS: Final = ("outgrow", "quikly")
+PARTNERS: Final = ("outgrow", "iterate", "quikly")
 ARRIVAL_SECONDS: Final = 30
 CALL_SECONDS: Final = 30
+GLIMPSE: Final = 40
+"""Characters of a long text that the tables show."""
 
 Profile = dict[str, Any]
 
@@ -53,6 +57,26 @@ class Row:
     def is_right(self) -> bool:
         """Same value, same type."""
         return fits(self.expected, self.found)
+
+
+def prepared(stack: StackFile, case: EventCase) -> EventCase:
+    """The event as it can be posted: about a profile that is there already, where it needs one.
+
+    A profile that cannot be made leaves the event as it is: it is about nobody then, and missed.
+    """
+    if case.profile is None:
+        return case
+    key = {"Authorization": f"Bearer {stack.braze_api_key}"}
+    made = requests.post(
+        f"{stack.braze_url}/users/track",
+        json={"attributes": [case.profile]},
+        headers=key,
+        timeout=CALL_SECONDS,
+    )
+    if not made.ok:
+        return case
+    found = _find(profiles(stack), case.profile)
+    return case.about(str(found["braze_id"]))
 
 
 def post(stack: StackFile, case: EventCase) -> str | None:
@@ -94,7 +118,8 @@ def rows(cases: Iterable[EventCase], found: Sequence[Profile]) -> list[Row]:
 
 
 def _value(user: Mapping[str, Any]) -> str:
-    return str(next(iter(user.values())))
+    value = next(iter(user.values()))
+    return ":".join(value.values()) if isinstance(value, dict) else str(value)
 
 
 def _find(found: Sequence[Profile], user: Mapping[str, Any]) -> Profile:
@@ -141,6 +166,13 @@ def strays(cases: Iterable[EventCase], found: Sequence[Profile]) -> list[str]:
     return wrong
 
 
+def _glimpse(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """A long text's beginning: names stand whole in a table, what people wrote need not."""
+    if isinstance(value, str) and len(value) > GLIMPSE:
+        return value[: GLIMPSE - 1] + "…"
+    return value
+
+
 def show(table: Sequence[Row], console: Console) -> None:
     """Print what is on the profiles, a line an attribute."""
     drawn = Table(title="Braze profiles", title_justify="left")
@@ -151,11 +183,33 @@ def show(table: Sequence[Row], console: Console) -> None:
         drawn.add_row(
             row.case.path,
             row.person,
-            row.name,
-            str(shown),
+            escape(row.name),
+            escape(_glimpse(str(shown))),
             type(shown).__name__,
             "ok" if row.is_right else f"WRONG: {'missing' if row.found is None else row.expected}",
         )
+    console.print(drawn, soft_wrap=not console.is_terminal)
+
+
+def show_events(cases: Iterable[EventCase], found: Sequence[Profile], console: Console) -> None:
+    """Print the custom events on the profiles, a line an event."""
+    drawn = Table(title="Braze events", title_justify="left")
+    for heading in ("posted to", "person", "event", "time", "properties"):
+        drawn.add_column(heading, no_wrap=True)
+    for case in cases:
+        for event in _find(found, case.expect["user"]).get("events", ()):
+            drawn.add_row(
+                case.path,
+                _value(case.expect["user"]),
+                event["name"],
+                event["time"],
+                escape(
+                    json.dumps(
+                        {name: _glimpse(value) for name, value in event["properties"].items()},
+                        ensure_ascii=False,
+                    )
+                ),
+            )
     console.print(drawn, soft_wrap=not console.is_terminal)
 
 
@@ -176,19 +230,21 @@ def demonstrate(stack: StackFile, console: Console, seconds: float = ARRIVAL_SEC
         The number of things that are not as they should be.
     """
     cases = [
-        case
+        prepared(stack, case)
         for partner in PARTNERS
         for case in event_cases(partner)
         if not case.is_for_the_function_only
     ]
     wrong = [complaint for case in cases if (complaint := post(stack, case)) is not None]
     good = [case for case in cases if case.is_good]
+    ignored = [case for case in cases if "ignored" in case.expect]
     console.print(
-        f"Posted {len(cases)} sample events: {len(good)} good ones, "
-        f"{len(cases) - len(good)} that must be refused"
+        f"Posted {len(cases)} sample events: {len(good)} good ones, {len(ignored)} to be ignored, "
+        f"{len(cases) - len(good) - len(ignored)} that must be refused"
     )
     table = arrived(stack, good, seconds)
     show(table, console)
+    show_events(good, profiles(stack), console)
     wrong += [f"{row.person}: {row.name} is not as expected" for row in table if not row.is_right]
     wrong += strays(good, profiles(stack))
     for complaint in wrong:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -26,6 +26,8 @@ class EventCase:
         token: Whether the right token, a wrong one or none is sent.
         headers: The content type, and whatever else the file gives.
         expect: As in the file.
+        profile: The external id of a profile that Braze knows before, as in the file. Where the
+            event names a person by ``braze_id``, it is this profile's, which only Braze can tell.
         is_for_the_function_only: It shows what the function makes of it; API Gateway, or the local
             engine in its place, answers or alters such a request before the function sees it.
     """
@@ -37,12 +39,19 @@ class EventCase:
     token: Literal["valid", "wrong", "none"]
     headers: dict[str, str]
     expect: dict[str, Any]
+    profile: dict[str, str] | None = None
     is_for_the_function_only: bool = False
 
     @property
     def is_good(self) -> bool:
-        """Whether it becomes a job, or an acquisition."""
-        return self.expect["status"] in {200, 202}
+        """Whether it becomes a job: some are answered 200 and forgotten."""
+        return "user" in self.expect
+
+    def about(self, braze_id: str) -> EventCase:
+        """The same event about the profile that has this ``braze_id``."""
+        placeholder = self.expect["user"]["braze_id"]
+        body = self.sent_bytes().decode().replace(placeholder, braze_id)
+        return replace(self, body=body, expect={**self.expect, "user": {"braze_id": braze_id}})
 
     @property
     def token_name(self) -> str:
@@ -97,6 +106,7 @@ def _case(path: Path) -> EventCase:
         token=case.get("token", "valid"),
         headers=case.get("headers", {}),
         expect=case["expect"],
+        profile=case.get("profile"),
         is_for_the_function_only=case.get("function_only", False),
     )
 

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import re
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.clock import iso_millis
 from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, canonical_hash, earliest
 from braze_bridge.jobs.rejected import Reason
-from braze_bridge.mapping.attributes import (
-    IDENTIFIER_CONFLICT,
-    Skip,
-    collect,
-    collect_properties,
-)
-from braze_bridge.mapping.instants import read_instant
+from braze_bridge.mapping.attributes import collect, collect_properties, without_conflicts
+from braze_bridge.mapping.identities import HASH_CHARS, first_text, loggable
+from braze_bridge.mapping.instants import first_instant
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
-from braze_bridge.mapping.paths import first_hit, hits
+from braze_bridge.mapping.paths import first_hit
 from braze_bridge.mapping.people import find_person
 from braze_bridge.mapping.values import Shape, ValueType, fit
 from outgrow_ingest.models import OutgrowResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
-    from braze_bridge.jobs.envelope import JobUser
-    from braze_bridge.mapping.paths import Path
-    from braze_bridge.mapping.values import Fitted
     from braze_bridge.outgrow_config import OutgrowRule
 
 SOURCE: Final = "outgrow"
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HASH_CHARS: Final = 32
 _SHORT_HASH_CHARS: Final = 8
-_LONGEST_NUMBER: Final = 10**300
 _CONSENT: Final = Shape(ValueType.BOOLEAN, trim=True)
 
 
@@ -71,7 +58,7 @@ def read_response(body: object, *, content_id: str | None, rule: OutgrowRule) ->
         rule: The content's.
     """
     consent = first_hit(rule.consent, body)
-    occurred_at = _first_time(rule.occurred_at, body)
+    occurred_at = first_instant(rule.occurred_at, body)
     return OutgrowResponse(
         content_id=content_id,
         identity=_identity(body, rule, occurred_at),
@@ -101,7 +88,7 @@ def decide(response: OutgrowResponse, *, received_at: datetime, correlation_id: 
         return Ignored("no_consent")
     user = response.person.user
     found = response.attributes
-    attributes, conflicts = _without_conflicts(found.values, user)
+    attributes, conflicts = without_conflicts(found.values, user)
     skips = (*found.skips, *response.properties.skips, *conflicts)
     rejects = [*found.rejects, *response.properties.rejects]
     reasons: list[Reason] = []
@@ -120,7 +107,7 @@ def decide(response: OutgrowResponse, *, received_at: datetime, correlation_id: 
         return Unmappable(tuple(reasons), skips)
     occurred_at = earliest(response.occurred_at, received_at)
     job = DeliveryJob(
-        job_id=f"{SOURCE}:{_loggable(response.content_id or 'default')}:{response.identity}",
+        job_id=f"{SOURCE}:{loggable(response.content_id or 'default')}:{response.identity}",
         source=SOURCE,
         occurred_at=occurred_at,
         received_at=received_at,
@@ -139,57 +126,14 @@ def _events(response: OutgrowResponse, occurred_at: datetime) -> tuple[JobEvent,
     return (JobEvent(name=response.event_name, time=occurred_at, properties=properties),)
 
 
-def _first_time(paths: Iterable[Path], body: object) -> datetime | None:
-    """The first time that can be read: one that cannot would order nothing."""
-    read = (read_instant(hit.value) for hit in hits(paths, body))
-    return next((instant for instant in read if instant is not None), None)
-
-
 def _identity(body: object, rule: OutgrowRule, occurred_at: datetime | None) -> str:
-    plain = _first_text(rule.response_id, body)
+    plain = first_text(rule.response_id, body)
     if plain is not None:
-        return _loggable(plain)
-    lead = _first_text(rule.response_id_with_time, body)
+        return loggable(plain)
+    lead = first_text(rule.response_id_with_time, body)
     if lead is not None and occurred_at is not None:
         # The vendor's time as it is, not the job's: a resend must find the same one. And a hash of
         # the answers, since the time may be the lead's rather than the response's.
         stamp = re.sub(r"[-:]", "", iso_millis(occurred_at))
-        return _loggable(f"{lead}.{stamp}.{canonical_hash(body)[:_SHORT_HASH_CHARS]}")
-    return f"b-{canonical_hash(body)[:_HASH_CHARS]}"
-
-
-def _first_text(paths: Iterable[Path], body: object) -> str | None:
-    """The first text or number, spelled alike: ``17`` and ``"17"`` are one id."""
-    for hit in hits(paths, body):
-        value = hit.value
-        if isinstance(value, str):
-            return value.strip()
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        # Compared first: isfinite() itself overflows on an integer of 4,000 digits.
-        if abs(value) < _LONGEST_NUMBER and math.isfinite(value):
-            return str(value)
-    return None
-
-
-def _loggable(identity: str) -> str:
-    """An id as it may stand in logs: plain as it is, hashed where it could be personal."""
-    if _PLAIN.fullmatch(identity):
-        return identity
-    return f"h-{hashlib.sha256(identity.encode()).hexdigest()[:_HASH_CHARS]}"
-
-
-def _without_conflicts(
-    values: dict[str, Fitted], user: JobUser | None
-) -> tuple[dict[str, Fitted], tuple[Skip, ...]]:
-    """Leave out an e-mail or phone attribute that would change whom Braze takes the update for."""
-    if user is None or (user.email is None and user.phone is None):
-        return values, ()
-    forbidden = {"email"} if user.phone is None else {"email", "phone"}
-    kept = {name: value for name, value in values.items() if name not in forbidden}
-    conflicts = tuple(
-        Skip(name, IDENTIFIER_CONFLICT)
-        for name, value in values.items()
-        if name in forbidden and value not in (user.email, user.phone)
-    )
-    return kept, conflicts
+        return loggable(f"{lead}.{stamp}.{canonical_hash(body)[:_SHORT_HASH_CHARS]}")
+    return f"b-{canonical_hash(body)[:HASH_CHARS]}"

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from sandbox.braze.audience import Audience
 from sandbox.braze.dates import write_date
 from sandbox.braze.endpoints.export import FIELDS, export_profile
 from sandbox.braze.exchange import JsonObject
@@ -116,6 +117,13 @@ async def _profiles(workspace: Workspace, _: Request) -> Response:
     return _json([show_profile(profile, now) for profile in workspace.profiles])
 
 
+async def _audience(workspace: Workspace, request: Request) -> Response:
+    wanted = Audience.model_validate_json(await request.body())
+    now = workspace.clock()
+    found = [show_profile(each, now) for each in workspace.profiles if wanted.includes(each)]
+    return _json(found)
+
+
 async def _dropped(workspace: Workspace, _: Request) -> Response:
     return _json([asdict(drop) for drop in workspace.dropped])
 
@@ -150,6 +158,7 @@ _TABLE: list[tuple[str, _Handler, list[str]]] = [
     ("settings", _settings, ["GET", "POST"]),
     ("requests", _requests, ["GET"]),
     ("profiles", _profiles, ["GET"]),
+    ("audience", _audience, ["POST"]),
     ("dropped", _dropped, ["GET"]),
     ("double_opt_in", _double_opt_in, ["GET", "POST"]),
     ("quikly", _quikly, ["GET", "POST"]),

@@ -15,6 +15,11 @@ _BODY: Final = (
     '{"id": "try-1", "created_at": "2026-11-22T12:00:00Z",'
     ' "email": "ada@example.com", "quiz_score": 42, "segment": "curious"}'
 )
+_SURVEY: Final = (
+    '{"event_type": "survey_response", "survey_response": {"id": "try-2",'
+    ' "user": {"email": "ada@example.com"}, "responses": [{"id": "try-3",'
+    ' "question_prompt": "Do you enjoy our products?", "formatted_response": "Yes"}]}}'
+)
 
 
 def main() -> int:
@@ -75,6 +80,8 @@ Try it, then look at the profile:
 
   curl -sS -X POST {stack.api_url}/outgrow -H 'Authorization: Bearer {stack.tokens["outgrow"]}' \
 -H 'Content-Type: application/json' -d '{_BODY}'
+  curl -sS -X POST {stack.api_url}/iterate -H 'Authorization: Bearer {stack.tokens["iterate"]}' \
+-H 'Content-Type: application/json' -d '{_SURVEY}'
   curl -sS -X POST {stack.api_url}/quikly/webhook \
 -H 'Authorization: Bearer {stack.tokens["braze_webhook"]}' \
 -H 'Content-Type: application/json' -d '{_CALL}'

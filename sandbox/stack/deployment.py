@@ -32,8 +32,17 @@ BUILD_SECONDS: Final = 300
 DEPLOY_SECONDS: Final = 180
 PROBE_SECONDS: Final = 60
 
+_PARTNER_SECRETS: Final = {
+    "outgrow": "OutgrowSecretName",
+    "iterate": "IterateSecretName",
+    "quikly": "QuiklySecretName",
+    "braze_webhook": "BrazeWebhookSecretName",
+}
+"""The template's output with the name of the secret of each caller's token."""
+
 BEHIND_THE_DOOR: Final = {
     "outgrow_ingest": "/outgrow",
+    "iterate_responses": "/iterate",
     "quikly_webhook": "/quikly/webhook",
     "quikly_events": "/quikly/events",
 }
@@ -113,20 +122,18 @@ def describe(
             keeper.put_secret_value(
                 SecretId=found[output], SecretString=json.dumps({"current": key, "previous": ""})
             )
-        tokens = {
-            partner: json.loads(keeper.get_secret_value(SecretId=found[output])["SecretString"])
-            for partner, output in (
-                ("outgrow", "OutgrowSecretName"),
-                ("quikly", "QuiklySecretName"),
-                ("braze_webhook", "BrazeWebhookSecretName"),
-            )
-        }
+        secrets = {partner: found[output] for partner, output in _PARTNER_SECRETS.items()}
         return StackFile(
             api_url=f"{endpoint_url}/_aws/execute-api/{found['BridgeApiId']}/live",
             braze_url=braze_url,
             braze_api_key=braze_api_key,
             console_url=f"{braze_url}/_sandbox/profiles",
-            tokens={partner: secret["current"] for partner, secret in tokens.items()},
+            tokens={
+                partner: json.loads(keeper.get_secret_value(SecretId=name)["SecretString"])[
+                    "current"
+                ]
+                for partner, name in secrets.items()
+            },
             queues={
                 "delivery": found["DeliveryQueueUrl"],
                 "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
@@ -140,14 +147,13 @@ def describe(
             },
             secrets={
                 "braze": found["BrazeSecretName"],
-                "outgrow": found["OutgrowSecretName"],
-                "quikly": found["QuiklySecretName"],
-                "braze_webhook": found["BrazeWebhookSecretName"],
                 "quikly_api": found["QuiklyApiSecretName"],
                 "claims": found["ClaimsSecretName"],
+                **secrets,
             },
             functions={
                 "outgrow_ingest": found["OutgrowIngestFunctionName"],
+                "iterate_responses": found["IterateResponsesFunctionName"],
                 "quikly_webhook": found["QuiklyWebhookFunctionName"],
                 "quikly_forward": found["QuiklyForwardFunctionName"],
                 "quikly_webhook_sweep": found["QuiklyWebhookSweepFunctionName"],
@@ -157,6 +163,7 @@ def describe(
             log_groups={
                 "door": f"/{name}/door",
                 "outgrow_ingest": f"/{name}/outgrow-ingest",
+                "iterate_responses": f"/{name}/iterate-responses",
                 "quikly_webhook": f"/{name}/quikly-webhook",
                 "quikly_forward": f"/{name}/quikly-forward",
                 "quikly_webhook_sweep": f"/{name}/quikly-webhook-sweep",

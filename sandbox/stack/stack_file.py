@@ -26,13 +26,14 @@ class StackFile(BaseModel):
         braze_url: The stand-in Braze.
         braze_api_key: The key that the stand-in takes and the stack holds.
         console_url: The stand-in's page for people.
-        tokens: What each caller must send: `outgrow`, `quikly`, `braze_webhook`.
+        tokens: What each caller must send: `outgrow`, `iterate`, `quikly`, `braze_webhook`.
         queues: URLs by name: `delivery`, `delivery_dead_letter`, `forward`, `forward_dead_letter`.
         tables: Names of tables by name: `rejected`, `ledger`, `claims`.
-        secrets: Names of secrets by name: `braze`, `outgrow`, `quikly`, `braze_webhook`,
+        secrets: Names of secrets by name: `braze`, `outgrow`, `iterate`, `quikly`, `braze_webhook`,
             `quikly_api`, `claims`.
-        functions: Names of functions by what they do: `outgrow_ingest`, `quikly_webhook`,
-            `quikly_webhook_sweep`, `quikly_forward`, `quikly_events`, `braze_delivery`.
+        functions: Names of functions by what they do: `outgrow_ingest`, `iterate_responses`,
+            `quikly_webhook`, `quikly_webhook_sweep`, `quikly_forward`, `quikly_events`,
+            `braze_delivery`.
         log_groups: Names of log groups by the same, and `door`.
         aws_endpoint_url: The local AWS engine.
         region: The AWS region that it plays.

@@ -80,6 +80,8 @@ def test_every_sample_event_becomes_what_its_file_says(stack: StackFile) -> None
 
     assert demonstrate(stack, Console(file=printed, width=500)) == 0
     assert "ada.winter@example.com" in printed.getvalue()
+    assert "Do you enjoy our products?" in printed.getvalue()
+    assert "survey-question-response" in printed.getvalue()
 
 
 def test_the_demo_fails_when_braze_rejects_the_profiles(stack: StackFile) -> None:

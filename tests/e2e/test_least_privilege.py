@@ -117,6 +117,9 @@ ELSEWHERE: dict[str, Call] = {
     "read outgrow token": lambda client, stack: client("secretsmanager").get_secret_value(
         SecretId=stack.secrets["outgrow"]
     ),
+    "read iterate token": lambda client, stack: client("secretsmanager").get_secret_value(
+        SecretId=stack.secrets["iterate"]
+    ),
     "read quikly token": lambda client, stack: client("secretsmanager").get_secret_value(
         SecretId=stack.secrets["quikly"]
     ),
@@ -143,6 +146,7 @@ CALLS = QUEUE | FORWARDS | CLAIMS | TABLE | ELSEWHERE
 
 MAY = {
     "outgrow_ingest": {"send", "update row", "read outgrow token"},
+    "iterate_responses": {"send", "update row", "read iterate token"},
     "quikly_webhook": {
         "send",
         "send forward",

@@ -100,3 +100,35 @@ def outgrow_bodies() -> SearchStrategy[Any]:
         max_size=8,
     )
     return st.one_of(likely, json_values(OUTGROW_KEYS))
+
+
+def iterate_bodies() -> SearchStrategy[Any]:
+    """Bodies, many of which look like Iterate's."""
+    scalars = json_scalars()
+    prompts = st.sampled_from(("Why?", "email", "$x", "external_id", "How likely are you?"))
+    entry = st.fixed_dictionaries(
+        {},
+        optional={
+            "id": scalars,
+            "question_id": scalars,
+            "created_at": scalars,
+            "question_prompt": st.one_of(prompts, scalars),
+            "formatted_response": st.one_of(scalars, json_values()),
+        },
+    )
+    people = st.dictionaries(
+        st.sampled_from(("braze_id", "external_id", "email", "id")), scalars, max_size=3
+    )
+    responses = st.lists(st.one_of(entry, entry, scalars), max_size=5)
+    response = st.fixed_dictionaries(
+        {"responses": st.one_of(responses, responses, scalars)},
+        optional={
+            "id": scalars,
+            "completed_at": scalars,
+            "survey": st.one_of(scalars, st.fixed_dictionaries({"id": scalars, "name": scalars})),
+            "user": st.one_of(people, scalars),
+        },
+    )
+    kinds = st.one_of(st.just("survey_response"), st.just("survey_response"), scalars)
+    likely = st.fixed_dictionaries({"event_type": kinds, "survey_response": response})
+    return st.one_of(likely, likely, json_values(("event_type", "survey_response", "responses")))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ALARMS = sorted(default_template().of_type("AWS::CloudWatch::Alarm"))
 HANDLERS = {
     "outgrow-ingest": "outgrow_ingest.app",
+    "iterate-responses": "iterate_responses.app",
     "quikly-webhook": "quikly_webhook.app",
     "quikly-webhook-sweep": "quikly_webhook.sweep",
     "quikly-forward": "quikly_webhook.forward",

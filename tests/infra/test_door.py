@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from iterate_responses import app as iterate
 from outgrow_ingest import app as outgrow
 from quikly_events import app as events
 from quikly_webhook import app as webhook
 from tests.infra.template import Template
 
-ROUTES = (*outgrow.ROUTES, *webhook.ROUTES, *events.ROUTES)
+ROUTES = (*outgrow.ROUTES, *iterate.ROUTES, *webhook.ROUTES, *events.ROUTES)
 
 RESPONSES = "x-amazon-apigateway-gateway-responses"
 
@@ -119,6 +120,7 @@ def test_there_is_one_stage_and_its_urls_are_outputs(template: Template) -> None
     assert [stage["Properties"]["StageName"] for stage in stages.values()] == ["live"]
     for output, route in (
         ("OutgrowUrl", "/outgrow"),
+        ("IterateUrl", "/iterate"),
         ("QuiklyWebhookUrl", "/quikly/webhook"),
         ("QuiklyEventsUrl", "/quikly/events"),
     ):

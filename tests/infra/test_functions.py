@@ -27,6 +27,7 @@ SETTINGS: dict[
     type[IngestSettings | WebhookSettings | ClaimsSettings | ForwardSettings | DeliverySettings],
 ] = {
     "OutgrowIngestFunction": IngestSettings,
+    "IterateResponsesFunction": IngestSettings,
     "QuiklyWebhookFunction": WebhookSettings,
     "QuiklyWebhookSweepFunction": ClaimsSettings,
     "QuiklyForwardFunction": ForwardSettings,
@@ -189,6 +190,7 @@ def test_both_layers_reach_the_functions_that_read_them(template: Template) -> N
 
     assert layers == {
         "OutgrowIngestFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
+        "IterateResponsesFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
         "QuiklyWebhookFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
         "QuiklyWebhookSweepFunction": ["BrazeBridgeLayer", "PartnerConfigLayer"],
         "QuiklyForwardFunction": ["BrazeBridgeLayer"],

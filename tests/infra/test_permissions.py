@@ -23,6 +23,15 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "xray:PutTraceSegments": "*",
         "xray:PutTelemetryRecords": "*",
     },
+    "IterateResponsesRole": {
+        "sqs:SendMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
+        "dynamodb:UpdateItem": {"Fn::GetAtt": ["RejectedTable", "Arn"]},
+        "secretsmanager:GetSecretValue": f"{SECRET}partner/iterate-??????",
+        "logs:CreateLogStream": {"Fn::GetAtt": ["IterateResponsesLogGroup", "Arn"]},
+        "logs:PutLogEvents": {"Fn::GetAtt": ["IterateResponsesLogGroup", "Arn"]},
+        "xray:PutTraceSegments": "*",
+        "xray:PutTelemetryRecords": "*",
+    },
     "QuiklyWebhookRole": {
         "dynamodb:PutItem": {"Fn::GetAtt": ["ClaimsTable", "Arn"]},
         "dynamodb:UpdateItem": {"Fn::GetAtt": ["ClaimsTable", "Arn"]},

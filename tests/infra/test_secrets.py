@@ -30,23 +30,23 @@ def test_a_key_of_theirs_is_created_empty(
     assert SecretPair.model_validate_json(secret["SecretString"]).accepted == ()
 
 
-@pytest.mark.parametrize(
-    ("resource", "name"),
-    [
-        ("OutgrowSecret", "outgrow"),
-        ("QuiklySecret", "quikly"),
-        ("BrazeWebhookSecret", "braze-webhook"),
-    ],
-)
-def test_a_partner_s_token_is_generated(
-    template: Template, resource: str, name: SecretName
-) -> None:
+PARTNERS: dict[SecretName, tuple[str, str]] = {
+    "outgrow": ("Outgrow", "OutgrowIngestFunction"),
+    "iterate": ("Iterate", "IterateResponsesFunction"),
+    "quikly": ("Quikly", "QuiklyEventsFunction"),
+    "braze-webhook": ("BrazeWebhook", "QuiklyWebhookFunction"),
+}
+"""What their resources' names begin with, and a function that reads the token."""
+
+
+@pytest.mark.parametrize("partner", PARTNERS)
+def test_a_partner_s_token_is_generated(template: Template, partner: SecretName) -> None:
     """It is long, it needs no escaping in a header or a URL, and nobody ever chose it."""
-    secret = template.properties(resource)
+    secret = template.properties(f"{PARTNERS[partner][0]}Secret")
     rule = secret["GenerateSecretString"]
     made = {**json.loads(rule["SecretStringTemplate"]), rule["GenerateStringKey"]: "generated"}
 
-    assert secret["Name"] == secret_id(STACK, name)
+    assert secret["Name"] == secret_id(STACK, partner)
     assert "SecretString" not in secret
     assert SecretPair.model_validate(made).accepted == ("generated",)
     assert rule["PasswordLength"] >= 40
@@ -59,14 +59,11 @@ def test_functions_are_given_names_and_no_secret(template: Template) -> None:
         variables = template.properties(function)["Environment"]["Variables"]
         assert not re.search(r"resolve:|SecretString", json.dumps(variables))
     delivery = template.properties("BrazeDeliveryFunction")["Environment"]["Variables"]
-    ingest = template.properties("OutgrowIngestFunction")["Environment"]["Variables"]
     assert delivery["BRAZE_SECRET"] == secret_id(STACK, "braze")
-    assert ingest["PARTNER_SECRET"] == secret_id(STACK, "outgrow")
-    events = template.properties("QuiklyEventsFunction")["Environment"]["Variables"]
-    webhook = template.properties("QuiklyWebhookFunction")["Environment"]["Variables"]
+    for partner, (_, function) in PARTNERS.items():
+        ingest = template.properties(function)["Environment"]["Variables"]
+        assert ingest["PARTNER_SECRET"] == secret_id(STACK, partner)
     forward = template.properties("QuiklyForwardFunction")["Environment"]["Variables"]
-    assert events["PARTNER_SECRET"] == secret_id(STACK, "quikly")
-    assert webhook["PARTNER_SECRET"] == secret_id(STACK, "braze-webhook")
     assert forward["QUIKLY_API_SECRET"] == secret_id(STACK, "quikly-api")
 
 
@@ -76,10 +73,9 @@ def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
 
     assert "resolve:" not in json.dumps(outputs)
     assert outputs["BrazeSecretName"]["Value"] == secret_id(STACK, "braze")
-    assert outputs["OutgrowSecretName"]["Value"] == secret_id(STACK, "outgrow")
-    assert outputs["QuiklySecretName"]["Value"] == secret_id(STACK, "quikly")
+    for partner, (name, _) in PARTNERS.items():
+        assert outputs[f"{name}SecretName"]["Value"] == secret_id(STACK, partner)
     assert outputs["QuiklyApiSecretName"]["Value"] == secret_id(STACK, "quikly-api")
-    assert outputs["BrazeWebhookSecretName"]["Value"] == secret_id(STACK, "braze-webhook")
 
 
 def test_the_key_of_claims_goes_and_stays_with_its_table(template: Template) -> None:

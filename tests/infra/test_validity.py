@@ -51,6 +51,7 @@ def test_sections_stand_in_the_order_the_template_announces() -> None:
         "parameters",
         "the door",
         "outgrow ingest",
+        "iterate responses",
         "quikly webhook",
         "quikly webhook sweep",
         "quikly forward",

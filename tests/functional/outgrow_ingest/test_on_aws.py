@@ -3,83 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from moto import mock_aws
 
-from braze_bridge import aws_clients
 from braze_bridge.jobs.envelope import parse_job
-from braze_bridge.observability import logger, metrics
-from braze_bridge.web.edge import lambda_handler_of
 from outgrow_ingest import app
 from tests.fakes.api_event import TOKEN, proxy_event
-from tests.fakes.log import RecordingLog
+from tests.fakes.ingest_cloud import TABLE, Cloud, ingest_cloud
 from tests.fakes.outgrow import PARTNER_CONFIG, answered
 
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Iterator
 
-    from braze_bridge.web.edge import LambdaHandler
-
-TABLE = "stack-rejected"
 SECRET = "stack/partner/outgrow"
-
-
-class Cloud:
-    """What the template would have made, and the handler as Lambda would find it."""
-
-    def __init__(self, queue_url: str, log: RecordingLog) -> None:
-        self.queue_url = queue_url
-        self.log = log
-        self.handler: LambdaHandler = lambda_handler_of(app.compose, log=lambda: log.logger)
-
-    def jobs(self) -> list[str]:
-        answer = boto3.client("sqs").receive_message(
-            QueueUrl=self.queue_url, MaxNumberOfMessages=10
-        )
-        return [message["Body"] for message in answer.get("Messages", [])]
-
-    def rows(self) -> list[dict[str, Any]]:
-        return boto3.client("dynamodb").scan(TableName=TABLE)["Items"]
-
-
-def forget() -> None:
-    """Drop what a process keeps: each test is a cold start."""
-    clients = (aws_clients.sqs, aws_clients.dynamodb, aws_clients.secretsmanager)
-    for kept in (*clients, metrics, logger):
-        kept.cache_clear()
 
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    for name, value in {
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "POWERTOOLS_SERVICE_NAME": "outgrow-ingest",
-        "REJECTED_TABLE": TABLE,
-        "PARTNER_SECRET": SECRET,
-        "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
-    }.items():
-        monkeypatch.setenv(name, value)
-    forget()
-    with mock_aws():
-        queue = boto3.client("sqs").create_queue(QueueName="stack-delivery")
-        monkeypatch.setenv("DELIVERY_QUEUE_URL", queue["QueueUrl"])
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        boto3.client("secretsmanager").create_secret(
-            Name=SECRET, SecretString=json.dumps({"current": TOKEN, "previous": ""})
-        )
-        yield Cloud(queue["QueueUrl"], RecordingLog())
-    forget()
+    with ingest_cloud(monkeypatch, app.compose, "outgrow-ingest", SECRET) as made:
+        yield made
 
 
 BODY = json.dumps({"response_id": "r-1", "email": "ada@example.com", "score": "87"})

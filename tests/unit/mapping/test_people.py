@@ -64,6 +64,11 @@ RULE = PersonRule(
         ),
         ({"phone": 4930123456}, None, [("phone", "invalid_phone")]),
         ({"phone": "030 123"}, None, [("phone", "invalid_phone")]),
+        (
+            {"external_id": "{{${user_id}}}", "email": "a@example.com"},
+            {"email": "a@example.com"},
+            [("external_id", "unrendered_liquid")],
+        ),
         ({}, None, []),
         ([], None, []),
         ("ada@example.com", None, []),
@@ -107,6 +112,7 @@ def test_reasons_never_quote_the_body(body: Any) -> None:
     details = {
         None,
         "not an e-mail address",
+        "a Liquid tag that nobody rendered",
         "not an international number such as +4930123456",
         *(f"a text or a whole number can be a {kind}" for kind in IdentifierKind),
         *(f"longer than Braze takes a {kind}" for kind in IdentifierKind),

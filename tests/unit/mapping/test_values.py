@@ -26,6 +26,7 @@ INTEGER = Shape(ValueType.INTEGER)
 NUMBER = Shape(ValueType.NUMBER)
 BOOLEAN = Shape(ValueType.BOOLEAN)
 DATE = Shape(ValueType.DATE)
+SPELLED = Shape(ValueType.DATE, formats=("%m/%d/%Y", "%B %d, %Y"))
 STRINGS = Shape(ValueType.ARRAY)
 INTEGERS = Shape(ValueType.ARRAY, items=ValueType.INTEGER)
 NUMBERS = Shape(ValueType.ARRAY, items=ValueType.NUMBER)
@@ -135,6 +136,12 @@ def same(one: object, other: object) -> bool:
         (DATE, "20.11.2026", WRONG),
         (DATE, "12/1/2021", WRONG),
         (DATE, "20261120", WRONG),
+        (SPELLED, "12/1/2021", "2021-12-01"),
+        (SPELLED, "December 1, 2021", "2021-12-01"),
+        (SPELLED, "2021-12-01", "2021-12-01"),
+        (SPELLED, "31/12/2021", WRONG),
+        (SPELLED, "02/30/2021", WRONG),
+        (SPELLED, "01/01/3001", RANGE),
         (DATE, 1795164000, WRONG),
         (DATE, True, WRONG),
         (STRINGS, ["b", "a", "b"], ["b", "a"]),

@@ -34,6 +34,8 @@ from tests.fakes.braze import FakeTrack, InlineExecutor
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import event, job
 from tests.fakes.forwarding import InMemoryForwardQueue, forward_message
+from tests.fakes.iterate import SURVEY, IterateBench, answer
+from tests.fakes.iterate import body as survey
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
 from tests.fakes.outgrow import PARTNER_CONFIG, OutgrowBench
 from tests.fakes.rejected_rows import InMemoryRejectedRows
@@ -56,8 +58,8 @@ def config(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
-def correct(config: pathlib.Path, old: str, new: str) -> None:
-    file = config / "outgrow.toml"
+def correct(config: pathlib.Path, old: str, new: str, name: str = "outgrow.toml") -> None:
+    file = config / name
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new, 1))
@@ -219,6 +221,27 @@ def test_a_response_without_a_time_is_as_old_as_its_first_sighting(config: pathl
     assert (replayed.received_at, replayed.occurred_at) == (world.clock.now(), NOON)
     assert world.deliver_queued() == (1, 0, 0, 0)
     assert [item["outgrow_quiz_score"] for _, item in world.braze.taken] == [9]
+
+
+def test_an_iterate_body_is_mapped_by_iterate_s_file(config: pathlib.Path) -> None:
+    """Corrected, it becomes the job that Iterate's own resend makes, dated by its answers."""
+    bench = IterateBench()
+    nobody = survey(answer(1, "Why?", "So"), user={"customer": "c-1"})
+    assert bench.post(nobody)["statusCode"] == 422
+    (record,) = bench.rejected.records.values()
+    correct(
+        config,
+        'external_id = ["survey_response.user.external_id",',
+        'external_id = ["survey_response.user.customer",',
+        "iterate.toml",
+    )
+
+    verdict = judge(record, BodyMappings(config), NOON, resend_unknown=False)
+
+    assert isinstance(verdict, Send)
+    assert verdict.job.job_id == f"iterate:{SURVEY}:sr-1"
+    assert verdict.job.user == JobUser(external_id="c-1")
+    assert [event.time.isoformat() for event in verdict.job.events] == ["2026-11-20T08:01:00+00:00"]
 
 
 def test_a_body_that_still_fits_nothing_stays_with_the_reasons_of_today(

@@ -26,6 +26,7 @@ class Metric(StrEnum):
     UNAUTHORIZED = "Unauthorized"
     RESPONSES_IGNORED = "ResponsesIgnored"
     ATTRIBUTES_SKIPPED = "AttributesSkipped"
+    QUESTIONS_UNANSWERED = "QuestionsUnanswered"
 
     JOBS_RECEIVED = "JobsReceived"
     JOBS_DELIVERED = "JobsDelivered"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 from braze_bridge.braze.limits import MAX_STRING_CHARS
 from braze_bridge.mapping.attributes import ValueRule
 from braze_bridge.mapping.identifiers import alias_fits
+from braze_bridge.mapping.instants import read_date
 from braze_bridge.mapping.paths import Path, PathError, compile_path
 from braze_bridge.mapping.people import IdentifierKind, PersonRule
 from braze_bridge.mapping.profile_fields import (
@@ -139,6 +140,19 @@ class Table:
         ):
             return tuple(value)
         self.problem(key, f"must list some of {', '.join(allowed)}, each once")
+        return None
+
+    def texts(self, key: str) -> tuple[str, ...] | None:
+        """A list of strings, none blank; or one string."""
+        value = self.value(key)
+        if value is None:
+            return None
+        texts = [value] if isinstance(value, str) else value
+        if isinstance(texts, list) and texts:
+            kept = [text for text in texts if isinstance(text, str) and text.strip()]
+            if len(kept) == len(texts):
+                return tuple(kept)
+        self.problem(key, "must be a list of texts in quotes")
         return None
 
     def paths(self, key: str) -> tuple[Path, ...] | None:
@@ -365,21 +379,37 @@ def _read_values(
         if table.value(written) is False:
             rules[name] = False
         elif (entry := table.table(written)) is not None:
-            rules[name] = _read_value(name, entry, standard.get(name))
+            rules[name] = read_value(name, entry, standard.get(name))
     return rules
 
 
-def _read_value(name: str, table: Table, standard: StandardField | None) -> ValueRule | None:
+def read_value(
+    name: str,
+    table: Table,
+    standard: StandardField | None,
+    base: ValueRule | None = None,
+) -> ValueRule | None:
+    """Read one rule: ``from``, the type and its options, ``on_mismatch`` or ``default``.
+
+    Args:
+        name: At Braze.
+        table: The rule's; finished by this.
+        standard: Braze's own field of that name, if it is one.
+        base: Says what is meant where ``from``, ``type``, ``separator`` or ``trim`` is left out;
+            without it, the first two must be there.
+    """
     paths = table.paths("from")
-    if not paths and (paths is not None or not table.has("from")):
+    if base is not None and not table.has("from"):
+        paths = base.paths
+    elif not paths and (paths is not None or not table.has("from")):
         table.problem("from", "must name at least one path")
-    shape = _read_shape(name, table, standard)
+    shape = _read_shape(name, table, standard, None if base is None else base.shape)
     mismatch = table.choice("on_mismatch", ("skip", "reject"))
     default = table.value("default")
     if default is not None and table.has("on_mismatch"):
         table.problem("on_mismatch", "and default exclude each other")
     table.finish()
-    if not paths or shape is None:
+    if paths is None or shape is None or (base is None and not paths):
         return None
     on_misfit: Literal["skip", "reject"] = "reject" if mismatch == "reject" else "skip"
     rule = ValueRule(name, paths, shape, on_misfit, standard=standard)
@@ -395,29 +425,61 @@ def _read_value(name: str, table: Table, standard: StandardField | None) -> Valu
     return ValueRule(name, paths, shape, on_misfit, fitted, standard)
 
 
-def _read_shape(name: str, table: Table, standard: StandardField | None) -> Shape | None:
+def _read_shape(
+    name: str, table: Table, standard: StandardField | None, base: Shape | None
+) -> Shape | None:
     word = table.choice("type", tuple(ValueType))
     items = table.choice("items", _ITEM_TYPES)
     separator = table.text("separator", blank=True)
     trim = table.flag("trim")
-    if not table.has("type"):
+    formats = table.texts("formats") or ()
+    if base is not None and not table.has("type"):
+        word = base.type
+    elif not table.has("type"):
         table.problem("type", f"is missing: one of {', '.join(ValueType)}")
     if word is None:
         return None
     kind = ValueType(word)
-    for key in ("items", "separator"):
-        if table.has(key) and kind is not ValueType.ARRAY:
-            table.problem(key, 'is for type = "array" only')
+    _check_options(table, kind, formats)
     if standard is not None and kind is not standard.type:
         table.problem("type", f'must be "{standard.type}": {name} is a field of Braze\'s own')
+    if base is not None:
+        separator = base.separator if separator is None else separator
+        # Spaces around a number, a date or a choice never mean anything.
+        trim = kind is not ValueType.STRING if trim is None else trim
     return Shape(
         type=kind,
         items=next((item for item in _ITEM_TYPES if item == items), ValueType.STRING),
         separator=separator or "",
         trim=bool(trim),
         max_chars=MAX_STRING_CHARS if standard is None else standard.max_chars,
+        formats=formats,
         dates_are_text=standard is not None,
     )
+
+
+def _check_options(table: Table, kind: ValueType, formats: tuple[str, ...]) -> None:
+    """Note each option that the type does not have."""
+    for key, only in (
+        ("items", ValueType.ARRAY),
+        ("separator", ValueType.ARRAY),
+        ("formats", ValueType.DATE),
+    ):
+        if table.has(key) and kind is not only:
+            table.problem(key, f'is for type = "{only}" only')
+    for spelling in formats:
+        if not _is_date_format(spelling):
+            table.problem("formats", f"{json.dumps(spelling)} is no date: such as %m/%d/%Y")
+
+
+def _is_date_format(spelling: str) -> bool:
+    """Whether a date written so is read back as the same date."""
+    day = date(2021, 12, 1)
+    try:
+        written = day.strftime(spelling)
+    except ValueError:
+        return False
+    return read_date(written, (spelling,)) == day
 
 
 def _did_you_mean(given: object, known: Sequence[str]) -> str:
@@ -466,11 +528,17 @@ def check_partner_config(directory: pathlib.Path) -> list[Problem]:
     Returns:
         Every problem of every file, in the files' order; empty where all of it can be deployed.
     """
+    from braze_bridge.iterate_config import load_iterate
     from braze_bridge.outgrow_config import load_outgrow
     from braze_bridge.quikly_config import load_quikly
 
     problems: list[Problem] = []
-    for load in (load_outgrow, load_quikly):
+    loaders: tuple[Callable[[pathlib.Path], object], ...] = (
+        load_iterate,
+        load_outgrow,
+        load_quikly,
+    )
+    for load in loaders:
         try:
             load(directory)
         except ConfigError as error:

@@ -24,6 +24,9 @@ SAME_NAME: Final = "same_name"
 NO_NAME: Final = "no_name"
 """There is nothing to name the attribute by."""
 
+NOT_FOUND: Final = "not_found"
+"""There is an answer, but not where the configuration looks for it."""
+
 KEPT_AS_TEXT: Final = "kept_as_text"
 """A text that Braze would turn into a date, sent with a mark that keeps it a text."""
 
@@ -38,6 +41,7 @@ DETAILS: Final[Mapping[str, str]] = {
     IDENTIFIER_CONFLICT: "it would change whom the update is about",
     SAME_NAME: "another answer goes under the same name",
     NO_NAME: "there is nothing to name the attribute by",
+    NOT_FOUND: "there is an answer, but not where the configuration looks for it",
     KEPT_AS_TEXT: "marked, so that Braze does not turn it into a date",
 }
 """What the codes mean, for people."""

@@ -16,11 +16,13 @@ class Mapped(NamedTuple):
     Attributes:
         skips: Values that did not fit and were left out or replaced: to be counted and logged.
         notes: Identifiers that were there but unusable, before one was found: to be logged.
+        unanswered: Questions that were shown and not answered: to be counted.
     """
 
     job: DeliveryJob
     skips: tuple[Skip, ...] = ()
     notes: tuple[Reason, ...] = ()
+    unanswered: int = 0
 
 
 class Unmappable(NamedTuple):

@@ -91,6 +91,8 @@ def _usable(kind: IdentifierKind, value: object) -> str | Reason:
         text = value
     else:
         return Reason(code="wrong_type", detail=f"a text or a whole number can be a {kind}")
+    if "{{" in text or "${" in text:
+        return Reason(code="unrendered_liquid", detail="a Liquid tag that nobody rendered")
     match kind:
         case IdentifierKind.EMAIL:
             return normal_email(text) or Reason(

@@ -20,7 +20,7 @@ from braze_bridge.braze.limits import (
     MAX_STRING_CHARS,
 )
 from braze_bridge.clock import iso_millis
-from braze_bridge.mapping.instants import read_iso
+from braze_bridge.mapping.instants import read_date, read_iso
 
 Fitted = bool | int | float | str | list[bool | int | float | str]
 """A value as it goes into a DeliveryJob."""
@@ -102,6 +102,7 @@ class Shape(NamedTuple):
         separator: Of an array, what cuts a single string into elements; empty: nothing does.
         trim: Whether surrounding whitespace is taken off strings before anything else.
         max_chars: The most characters a string may have.
+        formats: Of a date, spellings besides ISO 8601, as ``strptime`` writes them.
         dates_are_text: Whether a string may look like a date: Braze turns such values of custom
             attributes and event properties into dates, those of its standard fields not.
     """
@@ -111,6 +112,7 @@ class Shape(NamedTuple):
     separator: str = ""
     trim: bool = False
     max_chars: int = MAX_STRING_CHARS
+    formats: tuple[str, ...] = ()
     dates_are_text: bool = False
 
 
@@ -138,7 +140,7 @@ def fit(value: object, shape: Shape) -> Fitted | Misfit:
         case ValueType.BOOLEAN:
             return _boolean(value)
         case ValueType.DATE:
-            return _date(value)
+            return _date(value, shape.formats)
         case ValueType.ARRAY:
             return _array(value, shape)
 
@@ -175,7 +177,7 @@ def _trimmed(value: object) -> object:
 
 
 def _string(value: object, shape: Shape) -> str | Misfit:
-    text = _text(value)
+    text = as_text(value)
     if isinstance(text, Misfit):
         return text
     if not text.strip():
@@ -187,7 +189,8 @@ def _string(value: object, shape: Shape) -> str | Misfit:
     return text
 
 
-def _text(value: object) -> str | Misfit:
+def as_text(value: object) -> str | Misfit:
+    """A text, truth value or number as text; anything else is of the wrong type."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -238,10 +241,10 @@ def _boolean(value: object) -> bool | Misfit:
     return Misfit.WRONG_TYPE
 
 
-def _date(value: object) -> str | Misfit:
+def _date(value: object, formats: tuple[str, ...]) -> str | Misfit:
     if not isinstance(value, str):
         return Misfit.WRONG_TYPE
-    read = read_iso(value)
+    read = read_iso(value) or read_date(value, formats)
     if read is None:
         return Misfit.WRONG_TYPE
     if read.year > MAX_YEAR:

@@ -91,6 +91,8 @@ class Intake:
             raise unavailable("unavailable", "the queue did not take it; send it again") from error
         self._meter.add(Metric.JOBS_ACCEPTED)
         self._report(admitted, mapped.skips)
+        if mapped.unanswered:
+            self._meter.add(Metric.QUESTIONS_UNANSWERED, mapped.unanswered)
         self._log.info(
             "job accepted",
             job_id=job.job_id,

@@ -1,0 +1,102 @@
+"""What the template makes for an ingest function, on moto, and the handler as Lambda finds it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from moto import mock_aws
+
+from braze_bridge import aws_clients
+from braze_bridge.observability import logger, metrics
+from braze_bridge.web.edge import lambda_handler_of
+from tests.fakes.api_event import TOKEN
+from tests.fakes.log import RecordingLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+    from braze_bridge.web.door import ProxyResponse
+    from braze_bridge.web.edge import LambdaHandler
+
+TABLE: Final = "stack-rejected"
+PARTNER_CONFIG: Final = pathlib.Path(__file__).parents[2] / "layers" / "partner_config"
+
+
+class Cloud:
+    """A queue, a table and a secret.
+
+    Attributes:
+        handler: The function's, as Lambda would call it.
+    """
+
+    def __init__(
+        self, queue_url: str, compose: Callable[[], Callable[[object], ProxyResponse]]
+    ) -> None:
+        log = RecordingLog()
+        self.queue_url = queue_url
+        self.log = log
+        self.handler: LambdaHandler = lambda_handler_of(compose, log=lambda: log.logger)
+
+    def jobs(self) -> list[str]:
+        answer = boto3.client("sqs").receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10
+        )
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return boto3.client("dynamodb").scan(TableName=TABLE)["Items"]
+
+
+@contextlib.contextmanager
+def ingest_cloud(
+    monkeypatch: pytest.MonkeyPatch,
+    compose: Callable[[], Callable[[object], ProxyResponse]],
+    service: str,
+    secret: str,
+) -> Iterator[Cloud]:
+    """A cold start in a cloud of its own.
+
+    Args:
+        monkeypatch: Sets the function's variables.
+        compose: Wires the function.
+        service: Its ``POWERTOOLS_SERVICE_NAME``.
+        secret: The name of its partner's secret, which holds ``TOKEN``.
+    """
+    for name, value in {
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "POWERTOOLS_SERVICE_NAME": service,
+        "REJECTED_TABLE": TABLE,
+        "PARTNER_SECRET": secret,
+        "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
+    }.items():
+        monkeypatch.setenv(name, value)
+    forget()
+    with mock_aws():
+        queue = boto3.client("sqs").create_queue(QueueName="stack-delivery")
+        monkeypatch.setenv("DELIVERY_QUEUE_URL", queue["QueueUrl"])
+        boto3.client("dynamodb").create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        boto3.client("secretsmanager").create_secret(
+            Name=secret, SecretString=json.dumps({"current": TOKEN, "previous": ""})
+        )
+        yield Cloud(queue["QueueUrl"], compose)
+    forget()
+
+
+def forget() -> None:
+    """Drop what a process keeps: each test is a cold start."""
+    clients = (aws_clients.sqs, aws_clients.dynamodb, aws_clients.secretsmanager)
+    for kept in (*clients, metrics, logger):
+        kept.cache_clear()

@@ -1,0 +1,110 @@
+"""The function as it is wired for Lambda, on moto's SQS, DynamoDB and Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from braze_bridge.jobs.envelope import parse_job
+from iterate_responses import app
+from tests.fakes.api_event import TOKEN, proxy_event
+from tests.fakes.ingest_cloud import PARTNER_CONFIG, Cloud, ingest_cloud
+from tests.fakes.iterate import SURVEY, answer, body
+from tests.fakes.outgrow import answered
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Iterator
+    from typing import Any
+
+    from braze_bridge.web.door import ProxyResponse
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    made = ingest_cloud(monkeypatch, app.compose, "iterate-responses", "stack/partner/iterate")
+    with made as running:
+        yield running
+
+
+def post(cloud: Cloud, posted: Any, token: str = TOKEN) -> ProxyResponse:
+    event = proxy_event(json.dumps(posted), path="/iterate", token=token)
+    return cloud.handler(event, None)
+
+
+def test_a_response_becomes_a_message(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    """An accepted response is a DeliveryJob in the queue, and a metric in the function's output."""
+    status, said = answered(post(cloud, body(answer(1, "Why?"), answer(2, "How?", ""))))
+
+    assert status == 200
+    [message] = cloud.jobs()
+    job = parse_job(message)
+    assert (job.job_id, job.attributes) == (said["job_id"], {"Why?": "Yes"})
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (figures["JobsAccepted"], figures["QuestionsUnanswered"]) == ([1.0], [1.0])
+    assert figures["service"] == "iterate-responses"
+
+
+def test_a_job_too_long_for_a_message_is_sent_in_parts(cloud: Cloud) -> None:
+    """1,900 answers of a survey with a long name: several messages, every event in one of them."""
+    many = [
+        {"id": f"r{n}", "question_id": f"q{n}", "question_prompt": f"Q{n}?"}
+        | {"formatted_response": "Y"}
+        for n in range(1900)
+    ]
+
+    status, said = answered(post(cloud, body(*many, survey={"id": SURVEY, "name": "s" * 255})))
+
+    parts = [parse_job(message) for message in cloud.jobs()]
+    assert status == 200
+    assert len(parts) > 1
+    assert {part.job_id for part in parts} == {
+        f"{said['job_id']}/{n}" for n in range(1, len(parts) + 1)
+    }
+    assert sum(len(part.events) for part in parts) == 1900
+
+
+def test_an_unmappable_body_becomes_a_row(cloud: Cloud) -> None:
+    """A refused body is a row of the rejected table, whole and with its reason."""
+    posted = body(answer(1, "Why?"), user={})
+
+    assert post(cloud, posted)["statusCode"] == 422
+
+    [row] = cloud.rows()
+    assert (row["source"]["S"], row["route"]["S"], row["reason"]["S"]) == (
+        "iterate",
+        "/iterate",
+        "no_identity",
+    )
+    assert json.loads(row["payload"]["S"]) == posted
+    assert cloud.jobs() == []
+
+
+def test_a_wrong_token_reaches_nothing(cloud: Cloud) -> None:
+    """A stranger's call leaves neither message nor row."""
+    assert post(cloud, body(answer(1, "Why?")), token="wrong")["statusCode"] == 401
+
+    assert (cloud.jobs(), cloud.rows()) == ([], [])
+
+
+def test_a_broken_partner_file_is_503_and_names_the_key(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """A configuration with a mistake is never used: the log names the key, the sender waits."""
+    text = (PARTNER_CONFIG / "iterate.toml").read_text(encoding="utf-8")
+    (tmp_path / "iterate.toml").write_text(text.replace('"integer" }', '"int" }'), encoding="utf-8")
+    monkeypatch.setenv("PARTNER_CONFIG_DIR", str(tmp_path))
+
+    assert post(cloud, body(answer(1, "Why?")))["statusCode"] == 503
+    key = 'survey.demo.questions."How likely are you to recommend us?".type'
+    assert key in cloud.log.text.replace("\\", "")
+    assert cloud.jobs() == []
+
+
+def test_the_module_s_handler_answers(cloud: Cloud) -> None:
+    """``iterate_responses.app.lambda_handler`` itself, as the template names it, answers."""
+    event = proxy_event(json.dumps(body(answer(1, "Why?"))), path="/iterate")
+
+    assert app.lambda_handler(event, None)["statusCode"] == 200
