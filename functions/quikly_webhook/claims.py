@@ -4,15 +4,19 @@ An award is one transaction: *put the claim unless the person has one* and *coun
 it is exhausted*. Either both happen or neither, so nobody has two and no quantity is passed. The
 answer of a transaction that was refused brings what it met (``ALL_OLD``): the person's own claim,
 or the counters. A claim without an award needs no counter: one conditional put. So it is one trip
-to DynamoDB, and in rank mode one more for the position.
+to DynamoDB, and in rank mode one more for the position: read before the transaction that gives it
+away together with its award, so that no later position overtakes; and, once every award has a
+position, counted up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from braze_bridge.claim_records import (
+    LAST_RANK,
     TIER_COUNTER,
     Claimer,
     ClaimRecord,
@@ -22,6 +26,7 @@ from braze_bridge.claim_records import (
     counters_row_id,
     entries_row_id,
     of_row,
+    rank_row_id,
     shard_of,
     to_row,
 )
@@ -31,12 +36,12 @@ from quikly_webhook.incentives import (
     Window,
     award_of,
     candidates,
-    is_past,
     response_time,
+    tier_at,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from botocore.exceptions import BotoCoreError, ClientError
@@ -56,9 +61,11 @@ FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.5
 """Seconds, before full jitter."""
 
-PATIENCE: Final = 0.1
-"""Seconds, before full jitter: how long a late position lets earlier ones still on their way take
-theirs."""
+TURNS: Final = 60
+"""How often one claim asks for the next position, and comes second."""
+
+TURN_PAUSE: Final = 0.05
+"""Seconds, before full jitter, between two of them: about one and a half seconds in all."""
 
 
 class ClaimConflictError(Exception):
@@ -79,11 +86,13 @@ class Take(NamedTuple):
     Attributes:
         quantity: Most of this tier; ``None``: no such limit.
         total: Most of all tiers together; ``None``: no such limit.
+        after: The last position given; the claim's is the next, and goes with the award.
     """
 
     tier: str
     quantity: int | None
     total: int | None
+    after: int | None = None
 
 
 class Enter(NamedTuple):
@@ -106,11 +115,21 @@ class Exhausted(NamedTuple):
     counters: Counters
 
 
+class Overtaken(NamedTuple):
+    """Somebody else has the position; nothing was written.
+
+    Attributes:
+        last: The last position given.
+    """
+
+    last: int
+
+
 class EntriesClosed(NamedTuple):
     """The draw has begun; nothing was written."""
 
 
-Outcome = Recorded | Existing | Exhausted | EntriesClosed
+Outcome = Recorded | Existing | Exhausted | Overtaken | EntriesClosed
 
 
 class ClaimStore(Protocol):
@@ -125,6 +144,10 @@ class ClaimStore(Protocol):
 
     def find(self, q_scope: str, claimant: str) -> ClaimRecord | None:
         """A person's claim, just written ones included."""
+        ...
+
+    def last_rank(self, q_scope: str) -> int:
+        """The last position given, just given ones included; 0: none."""
         ...
 
     def next_rank(self, q_scope: str) -> int:
@@ -156,6 +179,7 @@ class _Jitter:
         self._sleep = sleep
         self._random = random
         self.pauses = 0
+        self._turns = 0
 
     def pause(self) -> None:
         """Wait, each time longer.
@@ -169,9 +193,16 @@ class _Jitter:
         longest = min(FIRST_PAUSE * 2.0**self.pauses, LONGEST_PAUSE)
         self._sleep(longest * self._random())
 
-    def let_others_pass(self) -> None:
-        """Wait once for positions on their way."""
-        self._sleep(PATIENCE * self._random())
+    def await_turn(self) -> None:
+        """Wait shortly: others move on, so there will be a turn.
+
+        Raises:
+            ClaimsBusyError: That was the last.
+        """
+        self._turns += 1
+        if self._turns >= TURNS:
+            raise ClaimsBusyError
+        self._sleep(TURN_PAUSE * self._random())
 
 
 class Claims:
@@ -201,6 +232,7 @@ class Claims:
         # Counters only rise, and a quantity is raised by a deployment, which starts new processes:
         # so what was exhausted once is so for good, and need not be tried.
         self._exhausted: set[tuple[str, str]] = set()
+        self._all_placed: set[str] = set()
 
     def claim(
         self, rule: ActivationRule, call: WebhookCall, arrived_at: datetime, correlation_id: str
@@ -262,35 +294,57 @@ class Claims:
         jitter: _Jitter,
     ) -> Decided:
         if rule.mode is Mode.RANK:
+            placed = self._place(rule, claim, jitter)
+            if placed is not None:
+                return placed
             claim = claim._replace(rank=self._next_rank(rule.q_scope, jitter))
-        has_waited = False
         for tier in tiers:
             if (rule.q_scope, tier.name) in self._exhausted:
                 continue
-            if claim.rank is not None and not has_waited and is_past(rule, tier, claim.rank):
-                # One may be left, as a repeat or a crash let its position lapse. Or its owner is on
-                # the way: without this, a later position would now and then overtake.
-                jitter.let_others_pass()
-                has_waited = True
             take = Take(tier.name, tier.quantity, rule.total)
             counted = None if tier.quantity is None and rule.total is None else take
             won = claim._replace(status=Status.AWARDED, award=award_of(tier))
             decided = self._try(won, counted, jitter)
-            if not isinstance(decided, Exhausted):
+            if isinstance(decided, Decided):
                 return decided
-            self._note_exhausted(rule, decided.counters)
+            if isinstance(decided, Exhausted):
+                self._note_exhausted(rule, decided.counters)
         consolation = None if rule.consolation is None else award_of(rule.consolation)
         return self._keep(claim._replace(award=consolation), None, jitter)
 
+    def _place(self, rule: ActivationRule, claim: ClaimRecord, jitter: _Jitter) -> Decided | None:
+        """Give the next position that has an award, and the award: both or neither.
+
+        Returns:
+            ``None`` where every such position is given. What is left then is there because a
+            quantity was raised since, and goes by what is left rather than by position.
+        """
+        if rule.q_scope in self._all_placed:
+            return None
+        last = self._last_rank(rule.q_scope, jitter)
+        while (tier := tier_at(rule, last + 1)) is not None:
+            won = claim._replace(status=Status.AWARDED, award=award_of(tier), rank=last + 1)
+            take = Take(tier.name, tier.quantity, rule.total, after=last)
+            decided = self._try(won, take, jitter)
+            if isinstance(decided, Decided):
+                return decided
+            if isinstance(decided, Exhausted):
+                self._note_exhausted(rule, decided.counters)
+                return None
+            last = decided.last
+            jitter.await_turn()
+        self._all_placed.add(rule.q_scope)
+        return None
+
     def _keep(self, claim: ClaimRecord, counted: Enter | None, jitter: _Jitter) -> Decided:
         decided = self._try(claim, counted, jitter)
-        if isinstance(decided, Exhausted):  # pragma: no cover - nothing was to be taken
+        if not isinstance(decided, Decided):  # pragma: no cover - nothing was to be taken
             raise ClaimsUnavailableError("a claim that takes nothing met an end")
         return decided
 
     def _try(
         self, claim: ClaimRecord, counted: Take | Enter | None, jitter: _Jitter
-    ) -> Decided | Exhausted:
+    ) -> Decided | Exhausted | Overtaken:
         while True:
             try:
                 outcome = self._store.record(claim, counted)
@@ -304,8 +358,15 @@ class Claims:
                     return Decided(known, is_repeat=True, pauses=jitter.pauses)
                 case EntriesClosed():
                     return Decided(_outside(claim, Status.CLOSED), pauses=jitter.pauses)
-                case Exhausted():
+                case Exhausted() | Overtaken():
                     return outcome
+
+    def _last_rank(self, q_scope: str, jitter: _Jitter) -> int:
+        while True:
+            try:
+                return self._store.last_rank(q_scope)
+            except ClaimConflictError:
+                jitter.pause()
 
     def _next_rank(self, q_scope: str, jitter: _Jitter) -> int:
         while True:
@@ -374,6 +435,10 @@ def claims_client() -> DynamoDBClient:
     )
 
 
+_Refused = Callable[["Mapping[str, AttributeValueTypeDef]"], Outcome]
+"""What a counter's refusal means, by the row as it is."""
+
+
 class DynamoClaimStore:
     """A :class:`ClaimStore` on the claims table (rows: :mod:`braze_bridge.claim_records`)."""
 
@@ -405,6 +470,20 @@ class DynamoClaimStore:
             raise _failure(error) from error
         return of_row(answer["Item"]) if "Item" in answer else None
 
+    def last_rank(self, q_scope: str) -> int:
+        """See :meth:`ClaimStore.last_rank`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key={"id": {"S": rank_row_id(q_scope)}},
+                ConsistentRead=True,
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise _failure(error) from error
+        return _last_of(answer.get("Item", {}))
+
     def next_rank(self, q_scope: str) -> int:
         """See :meth:`ClaimStore.next_rank`."""
         from botocore.exceptions import BotoCoreError, ClientError
@@ -412,25 +491,29 @@ class DynamoClaimStore:
         try:
             answer = self._client.update_item(
                 TableName=self._table,
-                Key={"id": {"S": f"r#{q_scope}"}},
+                Key={"id": {"S": rank_row_id(q_scope)}},
                 UpdateExpression="ADD #last :one",
-                ExpressionAttributeNames={"#last": "last"},
+                ExpressionAttributeNames={"#last": LAST_RANK},
                 ExpressionAttributeValues={":one": {"N": "1"}},
                 ReturnValues="UPDATED_NEW",
             )
         except (BotoCoreError, ClientError) as error:
             raise _failure(error) from error
-        return int(answer["Attributes"]["last"]["N"])
+        return _last_of(answer["Attributes"])
 
     def record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
         """See :meth:`ClaimStore.record`."""
         if counted is None:
             return self._put(claim)
         if isinstance(counted, Enter):
-            return self._put_and_count(claim, self._entry(claim), lambda _row: EntriesClosed())
-        return self._put_and_count(
-            claim, self._award(claim, counted), lambda row: Exhausted(counters_of_row(row))
-        )
+            return self._put_and_count(claim, [self._entry(claim)], [lambda _row: EntriesClosed()])
+        counting = [self._award(claim, counted)]
+        refused: list[_Refused] = [lambda row: Exhausted(counters_of_row(row))]
+        if counted.after is not None:
+            # Before the award: whose position is gone may find its tier exhausted by that.
+            counting.insert(0, self._position(claim, counted.after))
+            refused.insert(0, lambda row: Overtaken(_last_of(row)))
+        return self._put_and_count(claim, counting, refused)
 
     def _put(self, claim: ClaimRecord) -> Outcome:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -454,8 +537,8 @@ class DynamoClaimStore:
     def _put_and_count(
         self,
         claim: ClaimRecord,
-        counting: TransactWriteItemTypeDef,
-        refused: Callable[[Mapping[str, AttributeValueTypeDef]], Outcome],
+        counting: Sequence[TransactWriteItemTypeDef],
+        refused: Sequence[_Refused],
     ) -> Outcome:
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -469,18 +552,19 @@ class DynamoClaimStore:
         }
         try:
             # botocore adds a client token: its own retry of a lost answer is the same transaction.
-            self._client.transact_write_items(TransactItems=[putting, counting])
+            self._client.transact_write_items(TransactItems=[putting, *counting])
         except ClientError as error:
             reasons: list[dict[str, Any]] = cast("dict[str, Any]", error.response).get(
                 "CancellationReasons", []
             )
-            if len(reasons) == 2:  # noqa: PLR2004  # the items above
-                put, counter = reasons
+            if len(reasons) == 1 + len(counting):
+                put, *counters = reasons
                 if put.get("Code") in _REFUSED and "Item" in put:
                     return Existing(of_row(put["Item"]))
-                if counter.get("Code") in _REFUSED and "Item" in counter:
-                    return refused(counter["Item"])
-                if {str(put.get("Code")), str(counter.get("Code"))} & _BUSY:
+                for counter, outcome_of in zip(counters, refused, strict=True):
+                    if counter.get("Code") in _REFUSED and "Item" in counter:
+                        return outcome_of(counter["Item"])
+                if {str(each.get("Code")) for each in reasons} & _BUSY:
                     raise ClaimConflictError from error
             raise _failure(error) from error
         except BotoCoreError as error:
@@ -508,6 +592,22 @@ class DynamoClaimStore:
             }
         }
 
+    def _position(self, claim: ClaimRecord, last: int) -> TransactWriteItemTypeDef:
+        values: dict[str, AttributeValueTypeDef] = {":next": {"N": str(last + 1)}}
+        if last:
+            values[":known"] = {"N": str(last)}
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": {"id": {"S": rank_row_id(claim.q_scope)}},
+                "UpdateExpression": "SET #last = :next",
+                "ConditionExpression": "#last = :known" if last else "attribute_not_exists(#last)",
+                "ExpressionAttributeNames": {"#last": LAST_RANK},
+                "ExpressionAttributeValues": values,
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
     def _entry(self, claim: ClaimRecord) -> TransactWriteItemTypeDef:
         shard = shard_of(claim.claimant)
         return {
@@ -520,6 +620,11 @@ class DynamoClaimStore:
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         }
+
+
+def _last_of(row: Mapping[str, AttributeValueTypeDef]) -> int:
+    last = row.get(LAST_RANK)
+    return 0 if last is None else int(last["N"])
 
 
 def _failure(

@@ -84,19 +84,23 @@ def award_of(tier: Tier) -> Award:
     return Award(tier.name, tier.incentive, tier.value, tier.currency)
 
 
-def is_past(rule: ActivationRule, tier: Tier, rank: int) -> bool:
-    """Whether a position lies behind all of a tier's: one is free only if somebody let it lapse.
+def tier_at(rule: ActivationRule, position: int) -> Tier | None:
+    """The tier of a position: those of a tier follow those of the tiers before it.
 
     Args:
-        rule: In rank mode: positions are the quantities added up.
-        tier: One of its tiers.
-        rank: From 1.
+        rule: In rank mode.
+        position: From 1.
+
+    Returns:
+        ``None`` behind the last award, and where a tier has no end: it needs no position.
     """
+    if rule.total is not None and position > rule.total:
+        return None
     last = 0
-    for each in rule.tiers:
-        if each.quantity is None:
-            return False
-        last += each.quantity
-        if each.name == tier.name:
-            break
-    return rank > last
+    for tier in rule.tiers:
+        if tier.quantity is None:
+            return None if rule.total is None else tier
+        last += tier.quantity
+        if position <= last:
+            return tier
+    return None

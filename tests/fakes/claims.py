@@ -21,6 +21,7 @@ from quikly_webhook.claims import (
     EntriesClosed,
     Exhausted,
     Existing,
+    Overtaken,
     Recorded,
     Take,
 )
@@ -88,6 +89,10 @@ class InMemoryClaims:
         """See :meth:`quikly_webhook.claims.ClaimStore.find`."""
         return self._do("find", lambda: self.rows.get((q_scope, claimant)))
 
+    def last_rank(self, q_scope: str) -> int:
+        """See :meth:`quikly_webhook.claims.ClaimStore.last_rank`."""
+        return self._do("last_rank", lambda: self.ranks[q_scope])
+
     def next_rank(self, q_scope: str) -> int:
         """See :meth:`quikly_webhook.claims.ClaimStore.next_rank`."""
 
@@ -112,11 +117,14 @@ class InMemoryClaims:
                 return EntriesClosed()
             self.entries[shard] += 1
         if isinstance(counted, Take):
+            if counted.after is not None and self.ranks[scope] != counted.after:
+                return Overtaken(self.ranks[scope])
             tier = (scope, counted.tier)
             if (counted.quantity is not None and self.taken[tier] >= counted.quantity) or (
                 counted.total is not None and self.totals[scope] >= counted.total
             ):
                 return Exhausted(self._counters(scope))
+            self.ranks[scope] += counted.after is not None
             self.taken[tier] += 1
             self.totals[scope] += 1
         self.rows[scope, claim.claimant] = claim

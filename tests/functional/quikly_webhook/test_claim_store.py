@@ -26,6 +26,7 @@ from quikly_webhook.claims import (
     EntriesClosed,
     Exhausted,
     Existing,
+    Overtaken,
     Recorded,
     Take,
 )
@@ -199,6 +200,24 @@ def test_positions_rise(table: Table) -> None:
     ranks = [table.store.next_rank("launch") for _ in range(3)]
 
     assert (ranks, table.store.next_rank("other")) == ([1, 2, 3], 1)
+
+
+def test_a_position_goes_with_its_award_or_not_at_all(table: Table) -> None:
+    """Whose position was given meanwhile is told the last one, even if its tier is gone, too."""
+    store = table.store
+    assert store.last_rank("launch") == 0
+    assert store.record(claim("a1", rank=1), Take("gold", 1, None, after=0)) == Recorded()
+    assert store.last_rank("launch") == 1
+
+    assert store.record(claim("a2", rank=1), Take("gold", 1, None, after=0)) == Overtaken(1)
+    assert store.record(claim("a1", rank=2), Take("silver", 1, None, after=1)) == Existing(
+        claim("a1", rank=1)
+    )
+    outcome = store.record(claim("a2", rank=2), Take("gold", 1, None, after=1))
+
+    assert isinstance(outcome, Exhausted)
+    assert store.find("launch", "a2") is None
+    assert (store.last_rank("launch"), store.next_rank("launch")) == (1, 2)
 
 
 def test_closed_entries_take_nobody(table: Table) -> None:

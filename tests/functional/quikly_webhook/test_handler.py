@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -152,16 +154,49 @@ def test_rank_is_answered_award_or_not() -> None:
     ]
 
 
-def test_burnt_position_burns_no_award() -> None:
-    """A repeat burns position 2; who comes with position 3 still gets the second reward."""
+def test_repeat_burns_no_position() -> None:
+    """Who calls again while there are awards takes nobody's place."""
     webhook = Webhook(activation(Mode.RANK, REWARD))
     people(webhook, 1)
     people(webhook, 1)
 
     late = call(webhook, webhook_event("late@example.com"))
 
-    assert late == {"status": "awarded", "tier": "reward", "rank": 3}
-    assert webhook.slept == [0.1], "who is past a tier's positions lets the others pass first"
+    assert late == {"status": "awarded", "tier": "reward", "rank": 2}
+
+
+def test_what_a_raised_quantity_adds_goes_by_what_is_left() -> None:
+    """Positions behind the awards were given already; nobody who comes now waits for them."""
+    webhook = Webhook(activation(Mode.RANK, Tier("reward", quantity=1)))
+    assert [each["status"] for each in people(webhook, 3)] == ["awarded", "no_award", "no_award"]
+
+    raised = Webhook(activation(Mode.RANK, Tier("reward", quantity=2)), store=webhook.store)
+    late = call(raised, webhook_event("late@example.com"))
+
+    assert late == {"status": "awarded", "tier": "reward", "rank": 4}
+
+
+def test_an_earlier_position_is_never_overtaken() -> None:
+    """However calls meet, the awards go to positions 1 to 10, and each tier to its own."""
+    rule = activation(Mode.RANK, Tier("gold", quantity=3), Tier("silver", quantity=7))
+    webhook = Webhook(rule)
+
+    def one(number: int) -> dict[str, Any]:
+        event = webhook_event(f"p{number}@example.com")
+        lambda_ = webhook.lambda_()
+        for _ in range(50):
+            answered = lambda_(event)
+            if answered["statusCode"] == 200:
+                return dict(json.loads(answered["body"]))
+        raise AssertionError("never decided")
+
+    webhook.store.before = lambda _operation: time.sleep(0)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(one, range(40)))
+
+    by_rank = {each["rank"]: each.get("tier") for each in answers}
+    expected = {n: "gold" if n <= 3 else "silver" if n <= 10 else None for n in range(1, 41)}
+    assert by_rank == expected
 
 
 def test_value_is_that_of_the_arrival() -> None:
@@ -507,7 +542,11 @@ def test_nothing_personal_is_logged() -> None:
     ("rule", "first", "later"),
     [
         (FIRST, {"record": 1}, {"record": 1}),
-        (activation(Mode.RANK, REWARD), {"next_rank": 1, "record": 1}, None),
+        (
+            activation(Mode.RANK, REWARD),
+            {"last_rank": 1, "record": 1},
+            {"next_rank": 1, "record": 1},
+        ),
         (activation(Mode.DRAW, REWARD), {"record": 1}, {"record": 1}),
         (activation(Mode.FORWARD), {"record": 1}, {"record": 1}),
     ],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_bridge.quikly_activation_config import Decay, Mode, Odds, Status, Tier
-from quikly_webhook.incentives import Window, candidates, is_past, response_time
+from quikly_webhook.incentives import Window, candidates, response_time, tier_at
 from tests.fakes.claims import activation
 from tests.fakes.clock import NOON
 
@@ -181,23 +181,28 @@ def test_lot_decides_between_tiers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tier", "rank", "expected"),
+    ("total", "positions"),
     [
-        ("gold", 3, False),
-        ("gold", 4, True),
-        ("silver", 10, False),
-        ("silver", 11, True),
-        ("bronze", 10**9, False),
+        (None, {1: "gold", 3: "gold", 4: "silver", 10: "silver", 11: None, 10**9: None}),
+        (5, {3: "gold", 4: "silver", 5: "silver", 6: None}),
+        (12, {10: "silver", 11: "bronze", 12: "bronze", 13: None}),
     ],
 )
 def test_positions_of_a_tier_are_the_quantities_added_up(
-    tier: str, rank: int, *, expected: bool
+    total: int | None, positions: dict[int, str | None]
 ) -> None:
-    """Gold 1 to 3, silver 4 to 10, and everybody behind for the one without a quantity."""
+    """Gold 1 to 3, silver 4 to 10; one without a quantity needs none, unless a total ends it."""
     rule = activation(
-        Mode.RANK, Tier("gold", quantity=3), Tier("silver", quantity=7), Tier("bronze")
+        Mode.RANK, Tier("gold", quantity=3), Tier("silver", quantity=7), Tier("bronze"), total=total
     )
 
-    found = rule.tier(tier)
-    assert found is not None
-    assert is_past(rule, found, rank) is expected
+    found = {position: tier_at(rule, position) for position in positions}
+
+    assert {position: tier and tier.name for position, tier in found.items()} == positions
+
+
+def test_there_is_no_position_behind_the_last_quantity() -> None:
+    """Where every tier has an end."""
+    rule = activation(Mode.RANK, Tier("gold", quantity=0), Tier("silver", quantity=2))
+
+    assert [tier_at(rule, position) is None for position in (1, 2, 3)] == [False, False, True]

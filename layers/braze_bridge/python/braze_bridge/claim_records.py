@@ -205,6 +205,9 @@ class Counters(NamedTuple):
     committed_at: datetime | None = None
 
 
+LAST_RANK: Final = "last"
+"""The attribute with the last position given."""
+
 TIER_COUNTER: Final = "tier:"
 """Prefix of the attributes that count tiers."""
 
@@ -212,6 +215,11 @@ TIER_COUNTER: Final = "tier:"
 def counters_row_id(q_scope: str) -> str:
     """The key of the row of an activation's counters."""
     return f"s#{q_scope}"
+
+
+def rank_row_id(q_scope: str) -> str:
+    """The key of the row of an activation's last position."""
+    return f"r#{q_scope}"
 
 
 def entries_row_id(q_scope: str, shard: str) -> str:
