@@ -51,6 +51,17 @@ def call(stack: StackFile, scope: str, email: str, **more: Any) -> tuple[int, di
     return answer.status_code, answer.json()
 
 
+def decided(stack: StackFile, scope: str, email: str) -> dict[str, Any]:
+    """The answer, asked for again after 429 and 503 as Braze does."""
+    for _ in range(10):
+        status, answer = call(stack, scope, email)
+        if status == 200:
+            return answer
+        assert status in {429, 503}, answer
+        time.sleep(0.5)
+    raise AssertionError("never decided")
+
+
 def somebody() -> str:
     return f"{uuid.uuid4().hex}@example.com"
 
@@ -220,27 +231,29 @@ def test_a_call_is_answered_with_its_award_and_the_profile_shows_it(
 
 
 def test_a_rank_is_a_place_in_line_and_the_best_tiers_go_to_the_first(stack: StackFile) -> None:
-    """Twelve people, one after the other: later ranks, never better tiers; the last get nothing."""
+    """Twelve people at once: the tier is that of the position, and the last get nothing."""
     people = [somebody() for _ in range(12)]
 
-    answers = [call(stack, "demo-rank", email)[1] for email in people]
+    with ThreadPoolExecutor(len(people)) as pool:
+        answers = list(pool.map(lambda email: decided(stack, "demo-rank", email), people))
 
-    ranks = [answer["rank"] for answer in answers]
-    assert ranks == sorted(set(ranks))
-    order = ["gold", "silver", "consolation"]
-    places = [order.index(answer["tier"]) for answer in answers]
-    assert places == sorted(places)
+    tier_of = {answer["rank"]: answer["tier"] for answer in answers}
+    assert len(tier_of) == len(people)
+    for rank, tier in tier_of.items():
+        assert tier == ("gold" if rank <= 3 else "silver" if rank <= 10 else "consolation"), rank
     state = state_of(
         load_quikly(SHIPPED).activations["demo-rank"],
         Activations.of(stack).book,
         datetime.now(UTC),
     )
     assert [tier.claim_count for tier in state.tiers] == [3, 7]
-    assert answers[-1]["status"] == "no_award"
-    # Asked again they hear the same, though the question has used up a rank.
+    last = max(answers, key=lambda answer: answer["rank"])
+    assert last["status"] == "no_award"
+    # Asked again they hear the same.
     assert [call(stack, "demo-rank", email)[1] for email in people[::5]] == answers[::5]
-    assert wait_for(lambda: event_names(stack, people[-1]) == ["quikly_no_award"])
-    assert profile(stack, people[-1])["custom_attributes"]["quikly_incentive"] == "The recording"
+    loser = people[answers.index(last)]
+    assert wait_for(lambda: event_names(stack, loser) == ["quikly_no_award"])
+    assert profile(stack, loser)["custom_attributes"]["quikly_incentive"] == "The recording"
 
 
 def test_chance_is_what_the_published_commitment_says(stack: StackFile) -> None:
