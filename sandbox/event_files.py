@@ -13,6 +13,9 @@ from typing import Any, Final, Literal
 
 EVENTS: Final = Path(__file__).parents[1] / "events"
 
+NOT_POSTED: Final = frozenset({"sqs"})
+"""Folders of what arrives otherwise than through the API."""
+
 
 @dataclass(frozen=True)
 class EventCase:
@@ -67,6 +70,27 @@ class EventCase:
 def event_cases(partner: str) -> list[EventCase]:
     """Every case of a partner, by name."""
     return [_case(path) for path in sorted((EVENTS / partner).glob("*.json"))]
+
+
+def samples() -> list[tuple[str, EventCase]]:
+    """What may be posted through the API, as ``partner/name``: the good ones of a partner first."""
+    partners = sorted(folder.name for folder in EVENTS.iterdir() if folder.name not in NOT_POSTED)
+    found = [
+        (f"{partner}/{case.name}", case)
+        for partner in partners
+        for case in event_cases(partner)
+        if not case.is_for_the_function_only
+    ]
+    return sorted(found, key=lambda each: (each[0].split("/")[0], not each[1].is_good, each[0]))
+
+
+def sample(name: str) -> EventCase:
+    """One of :func:`samples`.
+
+    Raises:
+        KeyError: There is none of that name.
+    """
+    return dict(samples())[name]
 
 
 def _case(path: Path) -> EventCase:

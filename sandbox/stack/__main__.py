@@ -82,6 +82,8 @@ Try it, then look at the profile:
   curl -sS -X POST {stack.api_url}/iterate -H 'Authorization: Bearer {stack.tokens["iterate"]}' \
 -H 'Content-Type: application/json' -d '{_SURVEY}'
   curl -sS {stack.braze_url}/_sandbox/profiles
+
+Or open the page in a browser: it posts samples and shows what becomes of them.
 """
 
 

@@ -25,7 +25,7 @@ class StackFile(BaseModel):
         api_url: Routes follow it: `{api_url}/outgrow`.
         braze_url: The stand-in Braze.
         braze_api_key: The key that the stand-in takes and the stack holds.
-        console_url: The stand-in's page for people.
+        console_url: The stand-in's page for people (`sandbox/page`).
         tokens: What each partner must send, by partner.
         queues: URLs by name: `delivery`, `delivery_dead_letter`.
         tables: Names of tables by name: `rejected`, `ledger`.

@@ -1,0 +1,116 @@
+"""A browser window as a person has it: a size, colours, and what is on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from selenium.webdriver.chrome.webdriver import WebDriver
+    from selenium.webdriver.remote.webelement import WebElement
+
+SECONDS: Final = 20
+SCREENSHOTS: Final = Path(__file__).parents[2] / ".local" / "screenshots"
+
+SIZES: Final = {"desktop": (1360, 900, 1), "phone": (390, 844, 2)}
+Colours = Literal["light", "dark"]
+Size = Literal["desktop", "phone"]
+
+
+class Screen:
+    """One tab.
+
+    Args:
+        driver: Of the browser.
+    """
+
+    def __init__(self, driver: WebDriver) -> None:
+        self.driver = driver
+
+    def look_like(self, colours: Colours, size: Size) -> None:
+        """Be that window, on a system with those colours."""
+        width, height, ratio = SIZES[size]
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {
+                "width": width,
+                "height": height,
+                "deviceScaleFactor": ratio,
+                "mobile": size == "phone",
+            },
+        )
+        features = [
+            {"name": "prefers-color-scheme", "value": colours},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    def open(self, braze_url: str) -> None:
+        """Go to the page of a stand-in, and wait until it is alive."""
+        self.driver.get(f"{braze_url}/_sandbox/")
+        self.until(lambda: "Live" in self.text("#connection"))
+
+    def leave(self) -> None:
+        """Close the page; fail if it wrote errors, refused contents among them."""
+        complaints = [
+            entry["message"]
+            for entry in self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's
+            if entry["level"] == "SEVERE"
+        ]
+        self.driver.get("about:blank")
+        assert complaints == []
+
+    def find(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def find_all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def button(self, name: str) -> WebElement:
+        """A button by the words on it."""
+        found = [each for each in self.find_all("button") if name in (each.text or "")]
+        assert found, f"no button {name!r}"
+        return found[0]
+
+    def text(self, selector: str) -> str:
+        """What is written there, seen or only read out."""
+        written: str = self.run(
+            "return document.querySelector(arguments[0])?.textContent ?? ''", selector
+        )
+        return " ".join(written.split())
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]  # selenium's
+
+    def until(self, check: Callable[[], object], seconds: float = SECONDS) -> None:
+        """Wait for something to be true."""
+        WebDriverWait(self.driver, seconds, 0.1).until(lambda _: check())
+
+    def choose(self, selector: str, value: str) -> None:
+        """Choose an option as a person would, by its value."""
+        self.find(f'{selector} option[value="{value}"]').click()
+
+    def write(self, selector: str, text: str) -> None:
+        """Replace what a field holds."""
+        field = self.find(selector)
+        field.clear()
+        field.send_keys(text)
+
+    def photograph(self, name: str, *, whole: bool = True) -> Path:
+        """Keep a picture of the page under `.local/screenshots`."""
+        import base64  # noqa: PLC0415 - only here
+
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        options = {"format": "png", "captureBeyondViewport": whole}
+        if whole:
+            size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+            options["clip"] = {**size, "x": 0, "y": 0, "scale": 1}
+        taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", options)
+        path = SCREENSHOTS / f"{name}.png"
+        path.write_bytes(base64.b64decode(taken["data"]))
+        return path
