@@ -85,7 +85,7 @@ class Screen:
         return " ".join(written.split())
 
     def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]  # selenium's
+        return self.driver.execute_script(script, *arguments)
 
     def until(self, check: Callable[[], object], seconds: float = SECONDS) -> None:
         """Wait for something to be true."""
