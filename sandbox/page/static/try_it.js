@@ -5,9 +5,10 @@ import { at, badge, complain, el, fill, icon, kindOf, say, time } from "./dom.js
 
 const PARTNERS = { outgrow: "Outgrow", iterate: "Iterate", quikly: "Quikly" };
 
-// What tells one answer from another (design §3); a "q_scope" or a person's id is none of these.
+// What tells one answer from another (design §3). An "id" does so at the top, and in the answer's
+// envelope; elsewhere it is a person's, a survey's or a question's.
 const IDENTITIES = new Set(["response_id", "submission_id", "event_id", "idempotency_key", "dispatch_id"]);
-const PEOPLE = new Set(["lead", "user", "person", "contact"]);
+const ENVELOPES = new Set(["survey_response"]);
 const TIMES = new Set(["created_at", "createdAt", "submitted_at", "occurred_at", "completed_at", "given_at"]);
 const FOLLOWED_MS = 1500;
 const SLOW_SECONDS = 20;
@@ -55,9 +56,7 @@ function titleOf(sample) {
   return sample.status < 400 ? name : `${name} (refused: ${sample.status})`;
 }
 
-function choose(id) {
-  const sample = samples.get(id);
-  if (!sample) return;
+function offer(sample) {
   say(at("sample-hint"), sample.description);
   fields.path.value = sample.path;
   fields.token.value = sample.token;
@@ -91,22 +90,36 @@ function pretty(text) {
  */
 export function renewed(text) {
   const value = read(text);
-  return value === null ? text : JSON.stringify(renew(value, false), null, 2);
+  return value === null ? text : JSON.stringify(renew(value, true), null, 2);
 }
 
-function renew(value, isPerson) {
+function renew(value, isEnvelope) {
   if (Array.isArray(value) || value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => {
-    const names = IDENTITIES.has(key) || (key === "id" && !isPerson);
+    const names = IDENTITIES.has(key) || (key === "id" && isEnvelope);
     if (names && typeof item === "string") return [key, `${item.replace(/-try[0-9a-f]{6}$/, "")}-try${chance()}`];
     if (names && Number.isInteger(item)) return [key, item + Math.floor(Math.random() * 1e9)];
     if (TIMES.has(key) && typeof item === "string" && /^\d{4}-/.test(item)) return [key, new Date().toISOString()];
     if (TIMES.has(key) && Number.isInteger(item)) return [key, Math.floor(Date.now() / (item > 1e11 ? 1 : 1000))];
-    return [key, renew(item, isPerson || PEOPLE.has(key))];
+    return [key, renew(item, ENVELOPES.has(key))];
   }));
 }
 
 const chance = () => Math.floor(Math.random() * 0x1000000).toString(16).padStart(6, "0");
+
+/** Makes a profile for a sample that is about somebody whom only Braze can name. */
+async function choose(id) {
+  let sample = samples.get(id);
+  complain(at("try-error"), null);
+  if (sample?.needs_profile) {
+    try {
+      sample = await call("samples", { id });
+    } catch (error) {
+      complain(at("try-error"), error.message);
+    }
+  }
+  if (sample && fields.sample.value === id) offer(sample);
+}
 
 async function send(page) {
   const button = form.querySelector("button[type=submit]");

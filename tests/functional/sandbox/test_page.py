@@ -286,6 +286,18 @@ def test_samples_are_listed_as_they_are_posted(page: Caller) -> None:
     assert found["outgrow/bad_no_token"]["token"] == "none"
 
 
+def test_a_sample_about_somebody_only_braze_can_name_is_made_ready(page: Caller) -> None:
+    """Asked for twice, it is about one profile."""
+    wanted = next(each for each in ask(page, "samples").json() if each["needs_profile"])
+    ready = [ask(page, "samples", {"id": wanted["id"]}).json() for _ in range(2)]
+
+    (person,) = live(page)["people"]
+    assert person["braze_id"] in ready[0]["body"]
+    assert person["braze_id"] not in wanted["body"]
+    assert ready[0] == ready[1]
+    assert ask(page, "samples", {"id": "nothing/there"}).status_code == 409
+
+
 # -- posting ---------------------------------------------------------------------------------------
 
 
