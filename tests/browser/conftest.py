@@ -13,12 +13,9 @@ from selenium.webdriver.chrome.service import Service
 
 from sandbox.braze.server import Sandbox, running
 from tests.browser.screen import Screen
-from tests.e2e.conftest import stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-__all__ = ["stack"]  # the one local stack of the session
 
 HERE: Final = Path(__file__).parent
 
@@ -70,8 +67,12 @@ def braze() -> Iterator[tuple[Sandbox, str]]:
 
 
 @pytest.fixture
-def screen(chromium: webdriver.Chrome) -> Iterator[Screen]:
-    """A desktop in light colours; whatever the page complained of fails the test."""
+def screen(chromium: webdriver.Chrome, braze: tuple[Sandbox, str]) -> Iterator[Screen]:
+    """A desktop in light colours; whatever the page complained of fails the test.
+
+    It is left before the stand-in goes, which the page would complain of.
+    """
+    del braze
     shown = Screen(chromium)
     shown.look_like("light", "desktop")
     yield shown

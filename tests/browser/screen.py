@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -31,6 +32,7 @@ class Screen:
 
     def __init__(self, driver: WebDriver) -> None:
         self.driver = driver
+        self._expected: tuple[str, ...] = ()
 
     def look_like(self, colours: Colours, size: Size) -> None:
         """Be that window, on a system with those colours."""
@@ -61,9 +63,34 @@ class Screen:
             entry["message"]
             for entry in self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's
             if entry["level"] == "SEVERE"
+            and not any(words in entry["message"] for words in self._expected)
         ]
         self.driver.get("about:blank")
-        assert complaints == []
+        assert complaints == [], complaints
+
+    def expect_complaints(self, *words: str) -> None:
+        """Let errors with these words pass: the test has asked for them."""
+        self._expected = words
+
+    def resize(self, width: int, height: int) -> None:
+        """Be a smaller phone."""
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True},
+        )
+
+    def import_from(self, module: str, name: str) -> Callable[[str], str]:
+        """One of the page's own functions, of a text to a text."""
+        script = (
+            "const done = arguments[arguments.length - 1];"
+            "import(`/_sandbox/page/${arguments[0]}`)"
+            ".then((module) => done(module[arguments[1]](arguments[2])))"
+        )
+
+        def called(text: str) -> str:
+            return str(self.driver.execute_async_script(script, module, name, text))
+
+        return called
 
     def find(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
@@ -73,9 +100,30 @@ class Screen:
 
     def button(self, name: str) -> WebElement:
         """A button by the words on it."""
-        found = [each for each in self.find_all("button") if name in (each.text or "")]
-        assert found, f"no button {name!r}"
-        return found[0]
+        found: WebElement | None = self.run(
+            "return [...document.querySelectorAll('button')]"
+            ".find((each) => each.checkVisibility() && each.textContent.includes(arguments[0]))",
+            name,
+        )
+        assert found is not None, f"no button {name!r}"
+        return self._in_the_middle(found)
+
+    def click(self, selector: str) -> None:
+        """Click what a selector finds."""
+        self._in_the_middle(self.find(selector)).click()
+
+    def _in_the_middle(self, element: WebElement) -> WebElement:
+        """As a person scrolls before clicking: not under the head of the page."""
+        self.run("arguments[0].scrollIntoView({ block: 'center' })", element)
+        return element
+
+    def texts(self, selector: str) -> list[str]:
+        """What is written in each of them, at one moment: the page may draw them anew."""
+        found: list[str] = self.run(
+            "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText)",
+            selector,
+        )
+        return found
 
     def text(self, selector: str) -> str:
         """What is written there, seen or only read out."""
@@ -93,6 +141,7 @@ class Screen:
 
     def choose(self, selector: str, value: str) -> None:
         """Choose an option as a person would, by its value."""
+        self._in_the_middle(self.find(selector))
         self.find(f'{selector} option[value="{value}"]').click()
 
     def write(self, selector: str, text: str) -> None:
@@ -103,8 +152,6 @@ class Screen:
 
     def photograph(self, name: str, *, whole: bool = True) -> Path:
         """Keep a picture of the page under `.local/screenshots`."""
-        import base64  # noqa: PLC0415 - only here
-
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         options = {"format": "png", "captureBeyondViewport": whole}
         if whole:

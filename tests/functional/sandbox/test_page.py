@@ -14,7 +14,7 @@ from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.gate import GateState
 from braze_bridge.shared_gate import ALL, SharedGate, StoredGate
 from sandbox.braze.server import Sandbox, running
-from sandbox.page.console import LedgerLink
+from sandbox.page.console import Console, LedgerLink
 from sandbox.page.gates import SharedGates
 from sandbox.page.routes import STATIC
 from tests.fakes.clock import NOON, FixedClock
@@ -30,18 +30,29 @@ if TYPE_CHECKING:
 SAMPLE = "outgrow/quiz_flat"
 
 
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return Sandbox(key=KEY, clock=SteppingClock())
-
-
-@pytest.fixture
-def page(sandbox: Sandbox) -> Iterator[Caller]:
-    """A stand-in of the test's own: what a stack tells it outlives a reset."""
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Sandbox, Caller]]:
+    clock = SteppingClock()
+    sandbox = Sandbox(key=KEY, clock=clock)
     with running(sandbox) as url:
-        caller = Caller(url, SteppingClock())
-        yield caller
+        caller = Caller(url, clock)
+        yield sandbox, caller
         caller.session.close()
+
+
+@pytest.fixture
+def sandbox(served: tuple[Sandbox, Caller]) -> Sandbox:
+    """A stand-in that nobody has told of a stack."""
+    sandbox, caller = served
+    sandbox.reset()
+    sandbox.console = Console(caller.clock)
+    return sandbox
+
+
+@pytest.fixture
+def page(sandbox: Sandbox, served: tuple[Sandbox, Caller]) -> Caller:
+    """Whoever calls it."""
+    return served[1]
 
 
 def ask(page: Caller, route: str, body: Any = None, **options: Any) -> requests.Response:
@@ -303,10 +314,11 @@ def test_a_sample_about_somebody_only_braze_can_name_is_made_ready(page: Caller)
 
 def test_without_a_stack_nothing_can_be_posted(page: Caller) -> None:
     """409 and a sentence that says what to do."""
-    for answer in (ask(page, "try", {"sample": SAMPLE}), ask(page, "gate")):
-        assert answer.status_code == 409
-        assert "make up" in answer.json()["errors"][0]["reason"]
-    assert ask(page, "stack").json() is None
+    answer = ask(page, "try", {"sample": SAMPLE})
+
+    assert answer.status_code == 409
+    assert "make up" in answer.json()["errors"][0]["reason"]
+    assert [ask(page, route).json() for route in ("stack", "gate")] == [None, None]
 
 
 def test_a_sample_goes_through_the_door_with_the_right_token(page: Caller) -> None:
