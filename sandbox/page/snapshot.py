@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from sandbox.braze.control import show_profile
 from sandbox.braze.limits import FAMILIES, Bound, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pydantic import JsonValue
 
@@ -30,6 +30,15 @@ _REFUSED: Final = 400
 State = Literal["refused", "ignored", "waiting", "retrying", "rejected", "taken", "arrived"]
 
 
+class Left(NamedTuple):
+    """One thing that a request left on a profile."""
+
+    profile: Profile
+    kind: Literal["attribute", "event"]
+    name: str
+    value: JsonValue
+
+
 @dataclass(frozen=True, slots=True)
 class Journey:
     """How far a try has come.
@@ -40,13 +49,13 @@ class Journey:
             Braze · `retrying` after one that failed · `rejected` by Braze · `taken` by Braze, not
             to be seen yet · `arrived`.
         rows: The requests about its person since, up to the one that succeeded.
-        values: What the last of them left on a profile: person, name, value.
+        values: What the last of them left on a profile: values of attributes, properties of events.
     """
 
     attempt: Try
     state: State
     rows: Sequence[LoggedRequest]
-    values: Sequence[tuple[Profile, str, JsonValue]]
+    values: Sequence[Left]
 
 
 def journey_of(attempt: Try, log: Sequence[LoggedRequest]) -> Journey:
@@ -70,16 +79,16 @@ def journey_of(attempt: Try, log: Sequence[LoggedRequest]) -> Journey:
         if has_job and row.path == "/users/track" and row.status in _SUCCESS:
             break
     last = rows[-1] if rows else None
-    values: list[tuple[Profile, str, JsonValue]] = []
+    values: list[Left] = []
     state: State = "waiting" if has_job else "ignored"
     if last is not None:
         state = "retrying"
         if last.status in _SUCCESS:
             values = [
-                (profile, name, value)
+                left
                 for profile in _once(last.applied)
                 if attempt.names_any(_identifiers(profile))
-                for name, value in _left_by(profile, last.n)
+                for left in _left_by(profile, last.n)
             ]
             is_rejected = attempt.names_any(last.refused)
             state = "rejected" if is_rejected else "arrived" if values else "taken"
@@ -122,9 +131,9 @@ def snapshot(
     log = workspace.requests[-ROWS:]
     journeys = [journey_of(attempt, log) for attempt in tries]
     jobs = {
-        (profile.braze_id, journey.rows[-1].n): journey.attempt
+        (left.profile.braze_id, journey.rows[-1].n): journey.attempt
         for journey in journeys
-        for profile, _, __ in journey.values
+        for left in journey.values
     }
     found, people = search(workspace.profiles, text)
     now = workspace.clock()
@@ -163,14 +172,14 @@ def _identifiers(profile: Profile) -> tuple[str, ...]:
     return (*(name for name in given if name), profile.braze_id)
 
 
-def _left_by(profile: Profile, n: int) -> Iterable[tuple[str, JsonValue]]:
+def _left_by(profile: Profile, n: int) -> Iterator[Left]:
     values = profile.standard | profile.custom
     for name, origin in profile.origins.items():
         if origin.n == n and name in values:
-            yield name, values[name]
+            yield Left(profile, "attribute", name, values[name])
     for event in profile.events:
         if event.origin.n == n:
-            yield f"event {event.name}", event.properties
+            yield Left(profile, "event", event.name, event.properties)
 
 
 def _once(profiles: Iterable[Profile]) -> list[Profile]:
@@ -234,8 +243,13 @@ def _journey(journey: Journey) -> JsonObject:
         "state": journey.state,
         "requests": [_row(row) for row in journey.rows],
         "values": [
-            {"braze_id": profile.braze_id, "name": name, "value": value}
-            for profile, name, value in journey.values
+            {
+                "braze_id": left.profile.braze_id,
+                "kind": left.kind,
+                "name": left.name,
+                "value": left.value,
+            }
+            for left in journey.values
         ],
     }
 

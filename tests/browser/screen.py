@@ -153,6 +153,7 @@ class Screen:
     def photograph(self, name: str, *, whole: bool = True) -> Path:
         """Keep a picture of the page under `.local/screenshots`."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.run("scrollTo(0, 0)")
         options = {"format": "png", "captureBeyondViewport": whole}
         if whole:
             size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]

@@ -109,7 +109,7 @@ def test_samples_of_each_partner_arrive(page: Screen, sample: str) -> None:
     page.button("Post it").click()
 
     until_it_arrives(page)
-    assert "event " in page.text("#journey")
+    assert "event" in page.text("#journey .steps li:last-child")
 
 
 def test_a_refusal_shows_the_bridge_s_reasons(page: Screen) -> None:

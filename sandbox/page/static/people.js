@@ -17,9 +17,9 @@ export function setUp(page) {
 
 export const searched = () => at("search").value.trim();
 
-/** Shows one profile, whatever was searched for. @param {string} id */
+/** Shows one profile that has just changed, whatever was searched for. @param {string} id */
 export function show(id) {
-  at("search").value = id;
+  at("search").value = "";
   chosen = id;
 }
 
@@ -96,8 +96,13 @@ function source(origin) {
 }
 
 function event(each) {
-  const properties = Object.entries(each.properties ?? {}).map(([name, value]) => `${name} = ${JSON.stringify(value)}`).join(", ");
-  return el("li", {}, el("code", {}, each.name), ` at ${new Date(each.time).toLocaleString()}`, properties ? ` · ${properties}` : "", el("span.source", {}, source(each.origin)));
+  const properties = Object.entries(each.properties ?? {});
+  return el("li", {},
+    el("code", {}, each.name), ` at ${new Date(each.time).toLocaleString()}`,
+    properties.length
+      ? el("dl.properties", {}, ...properties.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, JSON.stringify(value)))))
+      : null,
+    el("span.source", {}, source(each.origin)));
 }
 
 function subscription(group) {

@@ -93,6 +93,7 @@ export function renewed(text) {
   return value === null ? text : JSON.stringify(renew(value, true), null, 2);
 }
 
+// Lists stay as they are: the answers of a survey have ids and times of their own, in an order.
 function renew(value, isEnvelope) {
   if (Array.isArray(value) || value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => {
@@ -236,9 +237,23 @@ const took = (row) => `answered in ${row.ms < 10 ? row.ms : Math.round(row.ms)} 
 
 function arrival(attempt, page) {
   return step("good", "check", "On the profile",
-    el("dl.values", {}, ...attempt.values.map(({ name, value }) =>
-      el("div", {}, el("dt", {}, name), el("dd", {}, el("span.value", {}, JSON.stringify(value)), el("span.badge.kind", {}, kindOf(value)))))),
+    el("dl.values", {},
+      ...attributesOf(attempt).map(({ name, value }) => arrived(name, el("span.value", {}, JSON.stringify(value)), kindOf(value))),
+      ...eventsOf(attempt).map(([name, count]) => arrived(name, null, count === 1 ? "event" : `${count} events`))),
     el("button.small", { type: "button", "data-key": "show", onclick: () => page.show(attempt.values[0].braze_id) }, "Show the profile"));
+}
+
+const arrived = (name, value, kind) => el("div", {}, el("dt", {}, name), el("dd", {}, value, el("span.badge.kind", {}, kind)));
+
+const attributesOf = (attempt) => attempt.values.filter(({ kind }) => kind === "attribute");
+
+/** Events by name, with how many there are of each. */
+function eventsOf(attempt) {
+  const counts = new Map();
+  for (const { kind, name } of attempt.values) {
+    if (kind === "event") counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return [...counts];
 }
 
 function before(earlier) {
@@ -253,8 +268,9 @@ function announce(attempt) {
   if (print === announced) return;
   announced = print;
   if (attempt.state === "arrived") {
-    const values = attempt.values.map(({ name, value }) => `${name} as ${kindOf(value)} ${JSON.stringify(value)}`);
-    say(at("announcer"), `Arrived: ${values.join(", ")}.`);
+    const values = attributesOf(attempt).map(({ name, value }) => `${name} as ${kindOf(value)} ${JSON.stringify(value)}`);
+    const events = eventsOf(attempt).map(([name, count]) => `${count} ${name}`);
+    say(at("announcer"), `Arrived: ${[...values, ...events].join(", ")}.`);
   } else if (attempt.state === "retrying") {
     say(at("announcer"), `Braze refused the request; it is being tried again.`);
   } else if (attempt.state === "rejected") {

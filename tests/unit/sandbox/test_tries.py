@@ -78,9 +78,9 @@ def test_it_is_followed_up_to_its_first_success() -> None:
 
     assert [each.n for each in journey.rows] == [4, 5, 6]
     assert journey.state == "arrived"
-    assert [(name, value) for _, name, value in journey.values] == [
-        ("score", 87),
-        ("event done", {"a": 1}),
+    assert [left[1:] for left in journey.values] == [
+        ("attribute", "score", 87),
+        ("event", "done", {"a": 1}),
     ]
 
 
@@ -109,7 +109,7 @@ def test_values_of_others_in_the_same_request_are_not_its() -> None:
 
     journey = journey_of(attempt(), log)
 
-    assert [value for _, _, value in journey.values] == [87]
+    assert [left.value for left in journey.values] == [87]
 
 
 @pytest.mark.parametrize(
