@@ -33,14 +33,6 @@ _SHORTEST_PHONE: Final = 7
 _NO_PROXIES: Final = {"http": ""}
 """A proxy set in the environment cannot reach this machine's loopback."""
 
-TOKENS: Final = (
-    ("/quikly/webhook", "braze_webhook"),
-    ("/quikly/", "quikly"),
-    ("/iterate", "iterate"),
-    ("/outgrow", "outgrow"),
-)
-"""Which token opens which routes (design §3), the longer beginnings first."""
-
 
 class ConsoleError(Exception):
     """The page asks for what cannot be done; the text says why, in a sentence."""
@@ -149,6 +141,11 @@ class Try:
     answer: str
     job_id: str | None
 
+    @property
+    def is_acquisition(self) -> bool:
+        """Whether it takes several calls to Braze, and has a state of its own at the bridge."""
+        return self.path.endswith("/acquisitions")
+
     def names_any(self, people: tuple[str, ...]) -> bool:
         """Whether the body holds one of these identifiers, whatever their spelling."""
         return any(form in self.names for person in people for form in comparable(person))
@@ -195,7 +192,7 @@ class Console:
             raise ConsoleError("No stack is behind this stand-in: start one with `make up`.")
         try:
             case = wanted.case()
-            headers = case.sent_headers(self.link.tokens[token_name(case.path)])
+            headers = case.sent_headers(self.link.tokens[case.token_name])
         except KeyError as unknown:
             raise ConsoleError(f"There is nothing called {unknown} here.") from unknown
         at, began = self._clock(), time.perf_counter()
@@ -230,18 +227,6 @@ class Console:
         if wanted.method == "POST":
             self.tries.append(done)
         return done
-
-
-def token_name(path: str) -> str:
-    """Which of the stack's tokens opens a path.
-
-    Raises:
-        KeyError: None does.
-    """
-    for beginning, name in TOKENS:
-        if path.startswith(beginning):
-            return name
-    raise KeyError(path)
 
 
 def comparable(text: str) -> Iterator[str]:

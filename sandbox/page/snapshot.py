@@ -25,9 +25,12 @@ EVENTS: Final = 50
 DROPS: Final = 50
 
 _SUCCESS: Final = range(200, 300)
+_TRACK: Final = "/users/track"
 _REFUSED: Final = 400
 
-State = Literal["refused", "ignored", "waiting", "retrying", "rejected", "taken", "arrived"]
+State = Literal[
+    "refused", "answered", "waiting", "retrying", "rejected", "under_way", "taken", "arrived"
+]
 
 
 class Left(NamedTuple):
@@ -45,9 +48,9 @@ class Journey:
 
     Attributes:
         attempt: The try.
-        state: `refused` by the door · `ignored` on purpose · `waiting` for the first request to
-            Braze · `retrying` after one that failed · `rejected` by Braze · `taken` by Braze, not
-            to be seen yet · `arrived`.
+        state: `refused` by the door · `answered` without a job · `waiting` for the first request to
+            Braze · `retrying` after one that failed · `rejected` by Braze · `under_way`, for an
+            acquisition · `taken` by Braze, not to be seen yet · `arrived`.
         rows: The requests about its person since, up to the one that succeeded.
         values: What the last of them left on a profile: values of attributes, properties of events.
     """
@@ -76,11 +79,11 @@ def journey_of(attempt: Try, log: Sequence[LoggedRequest]) -> Journey:
         if row.n <= attempt.since or not attempt.names_any(row.people):
             continue
         rows.append(row)
-        if has_job and row.path == "/users/track" and row.status in _SUCCESS:
+        if not attempt.is_acquisition and row.path == _TRACK and row.status in _SUCCESS:
             break
     last = rows[-1] if rows else None
     values: list[Left] = []
-    state: State = "waiting" if has_job else "ignored"
+    state: State = "waiting" if has_job else "answered"
     if last is not None:
         state = "retrying"
         if last.status in _SUCCESS:
@@ -92,6 +95,8 @@ def journey_of(attempt: Try, log: Sequence[LoggedRequest]) -> Journey:
             ]
             is_rejected = attempt.names_any(last.refused)
             state = "rejected" if is_rejected else "arrived" if values else "taken"
+            if attempt.is_acquisition:
+                state = "under_way"
     return Journey(attempt, state, rows, values)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 from selenium.webdriver.common.keys import Keys
 
+from sandbox.page.console import StackLink
+from tests.fakes.loopback_server import LoopbackServer
+
 if TYPE_CHECKING:
     from sandbox.braze.server import Sandbox
     from tests.browser.screen import Screen
+    from tests.fakes.loopback_server import Connection
 
 Braze = tuple["Sandbox", str]
 TIMEOUT = (2, 10)
@@ -172,6 +177,27 @@ def test_markup_could_not_be_made_even_by_mistake(screen: Screen, braze: Braze) 
     assert refused == ["TypeError"] * 3
     assert screen.run("return window.hit") is None
     screen.expect_complaints("Content Security Policy", "TrustedHTML", "Trusted")
+
+
+def test_a_double_opt_in_is_answered_as_the_person(screen: Screen, braze: Braze) -> None:
+    """The state is Unsubscribed until then, as Braze reads it."""
+    group = {"subscription_group_id": "demo-sms-doi-group", "subscription_state": "subscribed"}
+    track(
+        braze,
+        attributes=[
+            {
+                "external_id": "dora",
+                "phone": "+12025550187",
+                "subscription_groups": [{**group, "use_double_opt_in_logic": True}],
+            }
+        ],
+    )
+    screen.open(braze[1])
+    screen.until(lambda: "Unsubscribed, waits for the double opt-in" in screen.text("#person"))
+
+    screen.button("Answer Y").click()
+
+    screen.until(lambda: "demo-sms-doi-group · Subscribed" in screen.text("#person"))
 
 
 def test_the_log_is_live(screen: Screen, braze: Braze) -> None:
@@ -340,3 +366,33 @@ def test_a_stand_in_that_goes_away_is_told(screen: Screen, braze: Braze) -> None
 
     screen.run("window.fetch = window.fetchOf;")
     screen.until(lambda: screen.text("#connection") == "Live")
+
+
+def test_an_acquisition_is_followed_to_its_end(screen: Screen, braze: Braze) -> None:
+    """Its state is asked for at the bridge; the requests to Braze show beside it."""
+    states = iter(["pending", "awaiting_opt_in", "credited"])
+
+    def answer(connection: Connection) -> None:
+        if len(api.seen) == 1:
+            connection.answer(202, b'{"status": "accepted", "acquisition_id": "acq-1"}')
+            return
+        state = next(states, "credited")
+        history = [{"at": "2026-11-22T10:00:00Z", "step": "created", "detail": "<b>one</b>"}]
+        connection.answer(200, json.dumps({"state": state, "history": history}).encode())
+
+    with LoopbackServer(answer) as api:
+        braze[0].console.introduce(StackLink(api_url=api.url, tokens={"quikly": "the-token"}))
+        screen.open(braze[1])
+        screen.until(lambda: screen.find_all("#sample option"))
+        body = json.dumps({"q_scope": "demo-email", "email": "ada@example.com"})
+        screen.run("document.getElementById('body').value = arguments[0]", body)
+        screen.write("#path", "/quikly/acquisitions")
+        screen.button("Post it").click()
+
+        screen.until(lambda: "Acquisition: awaiting opt in" in screen.text("#journey"))
+        assert "created: <b>one</b>" in screen.text("#journey")
+        track(braze, attributes=[{"email": "ada@example.com", "a": 1}])
+        screen.until(lambda: "Request 1: 201" in screen.text("#journey"))
+        screen.until(lambda: "Acquisition: credited" in screen.text("#journey"))
+        assert screen.text("#journey .journey-head").startswith("credited")
+        assert "GET /quikly/acquisitions/acq-1" in api.seen[1].head

@@ -196,6 +196,7 @@ def _apply_attributes(
 ) -> None:
     merge = thing.item.get("_merge_objects") is True
     custom, blocklist = workspace.custom_attributes, workspace.settings.blocklisted_attributes
+    origin = Origin(call.n, call.at)
     for key, value in thing.item.items():
         if key in _SKIPPED:
             continue
@@ -212,7 +213,7 @@ def _apply_attributes(
             workspace.drop(call, thing.place, key, str(error), profile)
             continue
         if is_news:
-            profile.origins[name] = Origin(call.n, call.at)
+            profile.origins[name] = origin
 
 
 def _custom_name(key: str, blocklist: Collection[str]) -> str:

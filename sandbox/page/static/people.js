@@ -1,5 +1,6 @@
 // Profiles as a marketer looks for them: who, which values, where each came from, what was dropped.
 
+import { call } from "./api.js";
 import { at, el, fill, kindOf, say, time } from "./dom.js";
 
 /** Whom the person at the screen chose; until then the page shows who changed last. */
@@ -65,7 +66,7 @@ function detail(person) {
     el("h4", {}, person.events_in_all > person.events.length ? `Events (the last ${person.events.length} of ${person.events_in_all})` : "Events"),
     person.events.length ? el("ol.plain.lines", {}, ...person.events.map(event)) : el("p.empty", {}, "None."),
     el("h4", {}, "Subscription groups"),
-    person.subscription_groups.length ? el("ul.plain.lines", {}, ...person.subscription_groups.map(subscription)) : el("p.empty", {}, "None."),
+    person.subscription_groups.length ? el("ul.plain.lines", {}, ...person.subscription_groups.map((group) => subscription(person, group))) : el("p.empty", {}, "None."),
     el("h4", {}, "Dropped by Braze"),
     person.dropped.length ? el("ul.plain.lines", {}, ...person.dropped.map(drop)) : el("p.empty", {}, "Nothing."),
   ];
@@ -105,8 +106,18 @@ function event(each) {
     el("span.source", {}, source(each.origin)));
 }
 
-function subscription(group) {
-  return el("li", {}, el("code", {}, group.id), ` · ${group.status}`, group.pending ? " (waits for the double opt-in)" : "");
+function subscription(person, group) {
+  return el("li", {},
+    el("code", {}, group.id), ` · ${group.status}`, group.pending ? ", waits for the double opt-in " : "",
+    group.pending ? el("button.small", { type: "button", "data-key": group.id, onclick: () => confirm(person, group) }, "Answer Y as this person") : null);
+}
+
+async function confirm(person, group) {
+  try {
+    await call("double_opt_in", { subscription_group_id: group.id, phone: person.phone });
+  } catch {
+    // It was answered meanwhile: the next poll shows it.
+  }
 }
 
 function drop(each) {

@@ -150,10 +150,11 @@ const doorText = (status) => (status < 400 ? `The bridge answered ${status}: acc
 
 const STATES = {
   refused: ["bad", "cross", "refused by the bridge"],
-  ignored: ["", "minus", "answered"],
+  answered: ["", "minus", "answered"],
   waiting: ["warn", "wait", "waiting"],
   retrying: ["warn", "again", "being retried"],
   rejected: ["bad", "cross", "rejected by Braze"],
+  under_way: ["warn", "wait", "under way"],
   taken: ["warn", "wait", "taken by Braze"],
   arrived: ["good", "check", "arrived"],
 };
@@ -174,7 +175,7 @@ function age(attempt, now) {
 }
 
 function head(attempt) {
-  return el("p.journey-head", {}, badge(...STATES[attempt.state]), el("code", {}, attempt.path), el("span.hint", {}, time(attempt.at)));
+  return el("p.journey-head", {}, badge(...(ENDS[acquisitionOf(attempt)?.state] ?? STATES[attempt.state])), el("code", {}, attempt.path), el("span.hint", {}, time(attempt.at)));
 }
 
 function step(kind, sign, title, ...more) {
@@ -185,11 +186,11 @@ const more = (...children) => el("p.more", {}, ...children);
 
 function steps(attempt, live, page) {
   const list = [door(attempt)];
-  const isJob = !["refused", "ignored"].includes(attempt.state);
+  const isJob = !["refused", "answered"].includes(attempt.state);
   if (isJob) {
     const waits = attempt.state === "waiting";
     list.push(step(waits ? "warn" : "good", waits ? "wait" : "check",
-      waits ? "Waiting in the delivery queue" : "Left the delivery queue",
+      waits ? "Waiting in the queue" : "Left the queue",
       waits && age(attempt, live.now)
         ? more("This takes longer than usual. An answer that was posted before counts once and does not travel again; or the gate is closed: see “Limits and gate”.")
         : null));
@@ -280,7 +281,11 @@ function announce(attempt) {
 
 // -- acquisitions: their state is asked for at the bridge itself -----------------------------------
 
-const FINAL = new Set(["credited", "failed", "expired"]);
+const ENDS = {
+  credited: ["good", "check", "credited"],
+  failed: ["bad", "cross", "failed"],
+  expired: ["bad", "cross", "expired"],
+};
 
 function acquisitionId(attempt) {
   try {
@@ -295,7 +300,7 @@ function acquisitionOf(attempt) {
   if (!id) return null;
   const known = acquisitions.get(id) ?? { asked: 0, value: null };
   acquisitions.set(id, known);
-  if (!FINAL.has(known.value?.state) && Date.now() - known.asked > FOLLOWED_MS) {
+  if (!(known.value?.state in ENDS) && Date.now() - known.asked > FOLLOWED_MS) {
     known.asked = Date.now();
     call("try", { path: `${attempt.path}/${id}`, method: "GET" }).then(
       (answer) => { known.value = answer.status === 200 ? JSON.parse(answer.body) : known.value; },
@@ -306,8 +311,8 @@ function acquisitionOf(attempt) {
 }
 
 function acquisitionStep(value) {
-  const kinds = { credited: ["good", "check"], failed: ["bad", "cross"], expired: ["bad", "cross"] };
   const steps = (value.history ?? []).map((each) => el("li", {}, [each.step, each.detail].filter(Boolean).join(": ")));
-  return step(...(kinds[value.state] ?? ["warn", "wait"]), `Acquisition: ${String(value.state).replaceAll("_", " ")}`,
+  const [kind, sign] = ENDS[value.state] ?? ["warn", "wait"];
+  return step(kind, sign, `Acquisition: ${String(value.state).replaceAll("_", " ")}`,
     value.reason ? more(value.reason) : null, el("ul.plain.lines", {}, ...steps));
 }

@@ -20,7 +20,6 @@ from sandbox.page.console import (
     WantedTry,
     comparable,
     names_in,
-    token_name,
 )
 from sandbox.page.mapped_names import partners_by_name
 from sandbox.page.snapshot import journey_of, search
@@ -88,7 +87,8 @@ def test_it_is_followed_up_to_its_first_success() -> None:
     ("changes", "log", "state"),
     [
         ({"status": 422, "job_id": None}, [row(4, 201)], "refused"),
-        ({"answer": '{"status": "ignored"}', "job_id": None}, [], "ignored"),
+        ({"answer": '{"status": "ignored"}', "job_id": None}, [], "answered"),
+        ({"answer": '{"status": "awarded"}', "job_id": None}, [row(4, 201)], "taken"),
         ({}, [row(4, 0)], "retrying"),
         ({}, [row(4, 429)], "retrying"),
         ({}, [row(4, 201)], "taken"),
@@ -99,6 +99,16 @@ def test_it_is_followed_up_to_its_first_success() -> None:
 def test_how_far_it_has_come(changes: dict[str, Any], log: list[Any], state: str) -> None:
     """Each word of the page, by what was answered on the way."""
     assert journey_of(attempt(**changes), log).state == state
+
+
+def test_an_acquisition_takes_several_calls() -> None:
+    """All of them are shown; what became of it the bridge itself knows."""
+    log = [row(4, 201), row(5, 0), row(6, 201)]
+    tried = attempt(path="/quikly/acquisitions", status=202, job_id=None)
+
+    journey = journey_of(tried, log)
+
+    assert ([each.n for each in journey.rows], journey.state) == ([4, 5, 6], "under_way")
 
 
 def test_values_of_others_in_the_same_request_are_not_its() -> None:
@@ -151,13 +161,13 @@ def test_a_body_that_is_no_json_names_nobody() -> None:
 )
 def test_each_route_has_its_token(path: str, token: str) -> None:
     """As the design lists them."""
-    assert token_name(path) == token
+    assert WantedTry(path=path).case().token_name == token
 
 
 def test_every_sample_can_be_posted() -> None:
     """Each has a path with a token, and a name by which the page asks for it."""
     for name, case in samples():
-        assert token_name(case.path)
+        assert case.token_name in {"outgrow", "iterate", "quikly", "braze_webhook"}
         assert WantedTry(sample=name).case() == case
         assert WantedTry(path=case.path, body="{}").case().path == case.path
 
