@@ -32,8 +32,8 @@ demo: environments ## the sample events through a local stack, and the profiles 
 test: lint types imports ## lint, types, import rules, then the tests from unit to e2e
 	$(RUN) -m pytest -m 'not campaign' $(TESTS)
 
-test-all: lint types imports ## that, what takes long, and branch coverage of what ships
-	$(RUN) -m pytest $(COVERED) $(TESTS) $(wildcard tests/campaign)
+test-all: lint types imports ## that, what takes long or needs Chromium, and branch coverage of what ships
+	$(RUN) -m pytest $(COVERED) $(TESTS) tests/browser $(wildcard tests/campaign)
 
 up: environments ## start the local stack, and leave it running
 	@$(RUN) -m sandbox.stack up --dir "$(DIR)"

@@ -13,6 +13,9 @@ from typing import Any, Final, Literal
 
 EVENTS: Final = Path(__file__).parents[1] / "events"
 
+NOT_POSTED: Final = frozenset({"sqs"})
+"""Folders of what arrives otherwise than through the API."""
+
 
 @dataclass(frozen=True)
 class EventCase:
@@ -49,18 +52,18 @@ class EventCase:
         """Whether it leaves something at Braze: some are answered 200 and forgotten."""
         return "user" in self.expect
 
+    def about(self, braze_id: str) -> EventCase:
+        """The same event about the profile that has this ``braze_id``."""
+        placeholder = self.expect["user"]["braze_id"]
+        body = self.sent_bytes().decode().replace(placeholder, braze_id)
+        return replace(self, body=body, expect={**self.expect, "user": {"braze_id": braze_id}})
+
     @property
     def token_name(self) -> str:
         """Whose token it is posted with, as the stack's file calls it."""
         if self.path == "/quikly/webhook":
             return "braze_webhook"
         return self.path.strip("/").split("/", maxsplit=1)[0]
-
-    def about(self, braze_id: str) -> EventCase:
-        """The same event about the profile that has this ``braze_id``."""
-        placeholder = self.expect["user"]["braze_id"]
-        body = self.sent_bytes().decode().replace(placeholder, braze_id)
-        return replace(self, body=body, expect={**self.expect, "user": {"braze_id": braze_id}})
 
     def sent_headers(self, token: str) -> dict[str, str]:
         """The headers to post it with, where ``token`` is the right one."""
@@ -96,6 +99,27 @@ def fits(expected: object, found: object) -> bool:
 def event_cases(partner: str, names: str = "*") -> list[EventCase]:
     """Every case of a partner, or those whose names match a pattern, by name."""
     return [_case(path) for path in sorted((EVENTS / partner).glob(f"{names}.json"))]
+
+
+def samples() -> list[tuple[str, EventCase]]:
+    """What may be posted through the API, as ``partner/name``: the good ones of a partner first."""
+    partners = sorted(folder.name for folder in EVENTS.iterdir() if folder.name not in NOT_POSTED)
+    found = [
+        (f"{partner}/{case.name}", case)
+        for partner in partners
+        for case in event_cases(partner)
+        if not case.is_for_the_function_only
+    ]
+    return sorted(found, key=lambda each: (each[0].split("/")[0], not each[1].is_good, each[0]))
+
+
+def sample(name: str) -> EventCase:
+    """One of :func:`samples`.
+
+    Raises:
+        KeyError: There is none of that name.
+    """
+    return dict(samples())[name]
 
 
 def _case(path: Path) -> EventCase:

@@ -1,6 +1,6 @@
 """The control routes, `/_sandbox/*` (design §6): no key, not logged, loopback only."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from sandbox.braze.dates import write_date
 from sandbox.braze.endpoints.export import FIELDS, export_profile
 from sandbox.braze.exchange import JsonObject
 from sandbox.braze.faults import Fault
+from sandbox.braze.guard import PREFIX
 from sandbox.braze.identity import normalise_phone
 from sandbox.braze.openapi import document
 from sandbox.braze.profiles import Profile
@@ -24,7 +25,6 @@ from sandbox.braze.settings import Settings
 from sandbox.braze.subscriptions import confirm
 from sandbox.braze.workspace import Workspace
 
-PREFIX = "/_sandbox/"
 _LONGEST_NUMBER = 18
 _PATCH: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
@@ -109,7 +109,7 @@ async def _requests(workspace: Workspace, request: Request) -> Response:
     since = request.query_params.get("since", "0")
     if not (since.isascii() and since.isdigit() and len(since) <= _LONGEST_NUMBER):
         return _json({"errors": [{"field": "since", "reason": "not a number"}]}, 422)
-    return _json([asdict(row) for row in workspace.requests[int(since) :]])
+    return _json([row.public() for row in workspace.requests[int(since) :]])
 
 
 async def _profiles(workspace: Workspace, _: Request) -> Response:
@@ -191,11 +191,12 @@ class _Unlogged:
         await _json(missing, 404)(scope, receive, send)
 
 
-def control_routes(host: Host) -> list[Route]:
+def control_routes(host: Host, more: Sequence[Route] = ()) -> list[Route]:
     """Builds the control routes.
 
     Args:
         host: Who holds the workspace.
+        more: Routes of others under the same prefix.
 
     Returns:
         The routes; bad bodies are answered 422 with a reason per field, values not echoed.
@@ -220,5 +221,6 @@ def control_routes(host: Host) -> list[Route]:
     return [
         *(route(*row) for row in _TABLE),
         Route(PREFIX + "reset", reset, methods=["POST"]),
+        *more,
         Route(PREFIX + "{rest:path}", _Unlogged()),
     ]

@@ -72,6 +72,25 @@ class FixedWindows:
     def __init__(self) -> None:
         self._counts: dict[tuple[str, float], tuple[int, int]] = {}
 
+    def look(self, bound: Bound, now: float) -> Standing:
+        """Tells how a counter stands, counting nothing.
+
+        Args:
+            bound: The counter and its limit.
+            now: Epoch seconds.
+        """
+        window, count = self._count(bound, now)
+        remaining = max(bound.limit.requests - count, 0)
+        resets_at = (window + 1) * bound.limit.seconds
+        is_refused = bound.is_enforced and not remaining
+        return Standing(bound.limit.requests, remaining, resets_at, is_refused)
+
+    def _count(self, bound: Bound, now: float) -> tuple[int, int]:
+        """The window that now lies in, and what was counted in it."""
+        window = math.floor(now / bound.limit.seconds)
+        known, count = self._counts.get((bound.counter, bound.limit.seconds), (window, 0))
+        return window, count if known == window else 0
+
     def admit(self, bounds: Sequence[Bound], now: float) -> Standing:
         """Counts one request, unless a limit is reached.
 
@@ -82,11 +101,7 @@ class FixedWindows:
         Returns:
             The standing after this request.
         """
-        states = []
-        for bound in bounds:
-            window = math.floor(now / bound.limit.seconds)
-            known, count = self._counts.get((bound.counter, bound.limit.seconds), (window, 0))
-            states.append((bound, window, count if known == window else 0))
+        states = [(bound, *self._count(bound, now)) for bound in bounds]
         exhausted = [
             (bound, window)
             for bound, window, count in states

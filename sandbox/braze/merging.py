@@ -87,6 +87,7 @@ def merge_profiles(store: ProfileStore, keep: Profile, gone: Profile, now: float
         },
     )
     keep.custom.update({k: v for k, v in gone.custom.items() if k not in keep.custom})
+    keep.origins.update({k: v for k, v in gone.origins.items() if k not in keep.origins})
     keep.memberships.update(
         {k: v for k, v in gone.memberships.items() if k not in keep.memberships},
     )

@@ -23,12 +23,20 @@ class Identifier(NamedTuple):
     label: str = ""
 
 
+class Origin(NamedTuple):
+    """Where a value came from: the request's number in the log, and when it came."""
+
+    n: int
+    at: float
+
+
 class Event(NamedTuple):
     """A custom event as it was taken; `time` in UTC, never later than it came."""
 
     name: str
     time: datetime
     properties: JsonObject
+    origin: Origin
 
 
 @dataclass(slots=True)
@@ -97,6 +105,7 @@ class Profile:
         custom: Custom attributes as exported.
         tallies: Custom events by name.
         purchases: Products by `product_id`.
+        origins: Of what each standard field and custom attribute holds now, by its export name.
     """
 
     braze_id: str
@@ -114,6 +123,7 @@ class Profile:
     total_revenue: float = 0.0
     memberships: dict[str, Membership] = field(default_factory=dict)
     dropped: list[Drop] = field(default_factory=list)
+    origins: dict[str, Origin] = field(default_factory=dict)
 
     @property
     def email(self) -> str | None:

@@ -15,6 +15,7 @@ from random import Random
 import uvicorn
 from pydantic_core import to_json
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -25,9 +26,13 @@ from sandbox.braze import control, quikly
 from sandbox.braze.api import answer_call, objects_in
 from sandbox.braze.exchange import MAX_BODY_BYTES, Answer, Call
 from sandbox.braze.faults import Fault
+from sandbox.braze.guard import GuardedControls
 from sandbox.braze.keys import bearer_key
+from sandbox.braze.naming import people_named, people_refused
 from sandbox.braze.settings import default_settings
 from sandbox.braze.workspace import Clock, Workspace
+from sandbox.page.console import Console
+from sandbox.page.routes import page_routes
 
 DEFAULT_KEY = "sandbox-braze-key"
 DEFAULT_QUIKLY_KEY = "sandbox-quikly-key"
@@ -62,6 +67,7 @@ class Sandbox:
         self._quikly_key = quikly_key
         self._clock = clock
         self.workspace = self._fresh()
+        self.console = Console(clock)
 
     def _fresh(self) -> Workspace:
         return Workspace(
@@ -74,6 +80,7 @@ class Sandbox:
     def reset(self) -> Workspace:
         """Replaces the workspace by a fresh one; returns the one that was."""
         replaced, self.workspace = self.workspace, self._fresh()
+        self.console.forget_tries()
         return replaced
 
 
@@ -169,11 +176,14 @@ class _Edge:
         fault = workspace.faults.take(call.path, key, body)
         answer = self._process(workspace, call, fault)
         row.objects = objects_in(call)
+        row.met_fault = fault is not None
+        row.people, row.refused = people_named(call), people_refused(call, answer)
         if call.path.startswith(quikly.PREFIX):
             status = 0 if fault is not None and fault.reset else answer.status
             quikly.keep_quikly_call(workspace, call, status)
         if fault is not None and fault.delay_ms:
             await asyncio.sleep(fault.delay_ms / 1000)
+        row.ms = round((workspace.clock() - row.at) * 1000, 1)
         if fault is not None and fault.reset is not None:
             return _NoAnswer()
         row.status = answer.status
@@ -207,10 +217,11 @@ def create_app(sandbox: Sandbox) -> Starlette:
     """
     return Starlette(
         routes=[
-            *control.control_routes(sandbox),
+            *control.control_routes(sandbox, page_routes(sandbox)),
             # An ASGI application takes every method, where a function would need them listed.
             Route("/{path:path}", _Edge(sandbox)),
         ],
+        middleware=[Middleware(GuardedControls)],
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from pydantic import JsonValue
+
 from sandbox.braze.custom_attributes import CustomAttributes
 from sandbox.braze.exchange import Call
 from sandbox.braze.faults import FaultPlan
@@ -21,7 +23,21 @@ Write = Callable[[float], None]
 
 @dataclass(slots=True)
 class LoggedRequest:
-    """One row of the request log; `status` is 0 while, or if, no answer was sent."""
+    """One row of the request log.
+
+    Attributes:
+        n: Its number, from 1.
+        at: When it came, epoch seconds.
+        method: The HTTP method.
+        path: Without the query.
+        status: 0 while, or if, no answer was sent.
+        objects: How many objects a track call carried.
+        ms: How long the answer, or the reset in its place, took; None before that.
+        met_fault: Whether it was one of those a fault was meant for.
+        people: The identifiers it names.
+        refused: Those of them whose objects the answer's `errors` name.
+        applied: The profiles it wrote to so far.
+    """
 
     n: int
     at: float
@@ -29,6 +45,22 @@ class LoggedRequest:
     path: str
     status: int = 0
     objects: int = 0
+    ms: float | None = None
+    met_fault: bool = False
+    people: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    applied: list[Profile] = field(default_factory=list, repr=False)
+
+    def public(self) -> dict[str, JsonValue]:
+        """The row as `/_sandbox/requests` shows it (design §6)."""
+        return {
+            "n": self.n,
+            "at": self.at,
+            "method": self.method,
+            "path": self.path,
+            "status": self.status,
+            "objects": self.objects,
+        }
 
 
 @dataclass(slots=True)
@@ -135,13 +167,25 @@ class Workspace:
         """Counts a request against every limit that holds for it."""
         family = FAMILIES[path]
         bounds = [
-            *(Bound(family, limit, is_enforced=True) for limit in self._limits.get(family, ())),
+            *self._bounds(family),
             *(
                 Bound(f"{family} {key}", limit, is_enforced=True)
                 for limit in self._key_limits.get(key, {}).get(family, ())
             ),
         ] or [Bound(family, DOCUMENTED[family], is_enforced=False)]
         return self._windows.admit(bounds, self.clock())
+
+    def _bounds(self, family: str) -> list[Bound]:
+        return [Bound(family, limit, is_enforced=True) for limit in self._limits.get(family, ())]
+
+    def standings(self) -> dict[str, list[tuple[Bound, Standing]]]:
+        """How much is left of each family's limits now; what holds for single keys is left out."""
+        now = self.clock()
+        return {
+            family: [(bound, self._windows.look(bound, now)) for bound in bounds]
+            for family, documented in DOCUMENTED.items()
+            for bounds in [self._bounds(family) or [Bound(family, documented, is_enforced=False)]]
+        }
 
     # -- writes ----------------------------------------------------------------------------------
 

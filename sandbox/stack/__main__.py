@@ -86,6 +86,8 @@ Try it, then look at the profile:
 -H 'Authorization: Bearer {stack.tokens["braze_webhook"]}' \
 -H 'Content-Type: application/json' -d '{_CALL}'
   curl -sS {stack.braze_url}/_sandbox/profiles
+
+Or open the page in a browser: it posts samples and shows what becomes of them.
 """
 
 

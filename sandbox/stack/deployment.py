@@ -138,7 +138,7 @@ def describe(
             api_url=f"{endpoint_url}/_aws/execute-api/{found['BridgeApiId']}/live",
             braze_url=braze_url,
             braze_api_key=braze_api_key,
-            console_url=f"{braze_url}/_sandbox/profiles",
+            console_url=f"{braze_url}/_sandbox/",
             tokens={
                 partner: json.loads(keeper.get_secret_value(SecretId=name)["SecretString"])[
                     "current"
@@ -227,6 +227,32 @@ def probe(stack: StackFile) -> None:
     with ThreadPoolExecutor(max_workers=PROBES_AT_ONCE) as pool:
         for probed in (pool.map(knock, _BEHIND_THE_DOOR), pool.map(invoke, _BEHIND_A_QUEUE)):
             list(probed)
+
+
+def introduce(stack: StackFile) -> None:
+    """Tell the stand-in which stack it belongs to, so that its page can post samples.
+
+    The tokens go over loopback into its memory, and to no file besides the stack's own.
+
+    Raises:
+        DeploymentError: It did not take it.
+    """
+    told = requests.post(
+        f"{stack.braze_url}/_sandbox/stack",
+        json={
+            "api_url": stack.api_url,
+            "tokens": stack.tokens,
+            "ledger": {
+                "endpoint_url": stack.aws_endpoint_url,
+                "region": stack.region,
+                "table": stack.tables["ledger"],
+            },
+        },
+        timeout=PROBE_SECONDS,
+        proxies=_NO_PROXIES,
+    )
+    if told.status_code != HTTPStatus.OK:
+        raise DeploymentError(f"the stand-in answered {told.status_code}: {told.text[:500]}")
 
 
 def stack_name() -> str:

@@ -148,6 +148,8 @@ def _start(folder: Path, say: Callable[[str], None]) -> StackFile:
         )
     with _step("functions", say, engine.log):
         deployment.probe(stack)
+    with _step("page", say, braze.log):
+        deployment.introduce(stack)
     stack.write(folder)
     return stack
 

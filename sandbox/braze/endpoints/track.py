@@ -25,7 +25,7 @@ from sandbox.braze.identity import (
     read_identifier,
 )
 from sandbox.braze.nested import MAX_TEXT, DroppedError
-from sandbox.braze.profiles import Event, Identifier, Profile, Tally
+from sandbox.braze.profiles import Event, Identifier, Origin, Profile, Tally
 from sandbox.braze.standard_fields import (
     CONTROL_KEYS,
     EXPORT_NAMES,
@@ -175,8 +175,11 @@ def _apply_all(
                 workspace.drop(call, thing.place, None, _NOBODY)
                 continue
             profile = workspace.create(thing.identifier, now)
+            if thing.identifier.kind in {"email", "phone"}:
+                profile.origins[thing.identifier.kind] = Origin(call.n, call.at)
         else:
             workspace.profiles.touch(profile, now)
+        workspace.requests[call.n - 1].applied.append(profile)
         _APPLY[thing.place[0]](workspace, call, thing, profile, now)
         if is_new:
             workspace.subscriptions.adopt(profile, now)
@@ -193,17 +196,24 @@ def _apply_attributes(
 ) -> None:
     merge = thing.item.get("_merge_objects") is True
     custom, blocklist = workspace.custom_attributes, workspace.settings.blocklisted_attributes
+    origin = Origin(call.n, call.at)
     for key, value in thing.item.items():
         if key in _SKIPPED:
             continue
         try:
             if key in STANDARD_FIELDS:
+                name = EXPORT_NAMES.get(key, key)
+                # The address a person was found by is no news.
+                is_news = profile.standard.get(name) != value
                 _set_standard(workspace, profile, key, value)
             else:
-                name = _custom_name(key, blocklist)
+                name, is_news = _custom_name(key, blocklist), True
                 custom.apply(profile.custom, name, value, merge=merge)
         except DroppedError as error:
             workspace.drop(call, thing.place, key, str(error), profile)
+            continue
+        if is_news:
+            profile.origins[name] = origin
 
 
 def _custom_name(key: str, blocklist: Collection[str]) -> str:
@@ -308,7 +318,8 @@ def _apply_event(
     except DroppedError as error:
         workspace.drop(call, thing.place, name[:MAX_TEXT], str(error), profile)
         return
-    event = Event(name, _moment(thing, now), _read_properties(workspace, call, thing, profile))
+    properties = _read_properties(workspace, call, thing, profile)
+    event = Event(name, _moment(thing, now), properties, Origin(call.n, call.at))
     workspace.record(profile, event, now)
     _tally(profile.tallies, name, event.time)
 

@@ -1,0 +1,75 @@
+"""Who may use the control routes: programs of this machine, and the sandbox's own page.
+
+There is no key on them, and samples are posted through them with the stack's tokens. A web page of
+somebody else, open in the same browser, could reach loopback in two ways: by posting across sites,
+and by a name of its own that it lets point to 127.0.0.1 (DNS rebinding).
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from ipaddress import ip_address
+
+from pydantic_core import to_json
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+PREFIX = "/_sandbox/"
+_FOREIGN_SITES = frozenset({"cross-site", "same-site"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name, without port and brackets, can mean nothing but this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def refusal_of(method: str, headers: Mapping[str, str]) -> tuple[str, str] | None:
+    """Decides on one request.
+
+    Args:
+        method: Upper case.
+        headers: By lower-case name.
+
+    Returns:
+        None for a request that may pass, else the header that stands against it, and why. A link
+        from another site may open an address (a plain GET that its site cannot read).
+    """
+    host = headers.get("host", "")
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    if not is_loopback(name.strip("[]").lower()):
+        return "Host", "must be this machine's: localhost or a loopback address"
+    origin = headers.get("origin")
+    if origin is not None and origin.lower() != f"http://{host.lower()}":
+        return "Origin", "only the sandbox's own page may do this"
+    is_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    if headers.get("sec-fetch-site") in _FOREIGN_SITES and not is_link:
+        return "Sec-Fetch-Site", "only the sandbox's own page may do this"
+    return None
+
+
+class GuardedControls:
+    """Answers 403 to what may not pass, for the control routes only.
+
+    Args:
+        app: The application behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or hands it on."""
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            refused = refusal_of(scope["method"], Headers(scope=scope))
+            if refused is not None:
+                field, reason = refused
+                body = to_json({"errors": [{"field": field, "reason": reason}]})
+                answer = Response(body, HTTPStatus.FORBIDDEN, media_type="application/json")
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

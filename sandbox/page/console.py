@@ -1,0 +1,271 @@
+"""What the page knows besides Braze: the stack it belongs to, and what was tried from it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+import requests
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import from_json
+
+from sandbox.braze.guard import is_loopback
+from sandbox.event_files import EventCase, sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pydantic import JsonValue
+
+    from sandbox.braze.workspace import Clock
+    from sandbox.page.gates import Gates
+
+CALL_SECONDS: Final = (2, 30)
+"""Connecting, reading: a function's cold start on a busy machine is within it."""
+
+TRIES_KEPT: Final = 8
+_ANSWER_CHARACTERS: Final = 4_000
+_SHORTEST_PHONE: Final = 7
+_NO_PROXIES: Final = {"http": ""}
+"""A proxy set in the environment cannot reach this machine's loopback."""
+
+
+class ConsoleError(Exception):
+    """The page asks for what cannot be done; the text says why, in a sentence."""
+
+
+def _on_this_machine(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
+        raise ValueError("must be an http address of this machine")
+    return url.rstrip("/")
+
+
+LocalUrl = Annotated[str, AfterValidator(_on_this_machine)]
+
+
+class LedgerLink(BaseModel):
+    """Where the gates' items are: the ledger's table in the local AWS engine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    endpoint_url: LocalUrl
+    region: str
+    table: str
+
+
+class StackLink(BaseModel):
+    """The stack whose Braze the stand-in plays.
+
+    Attributes:
+        api_url: Where samples are posted: routes follow it.
+        tokens: By name, as in the stack's file. They are held in memory and told to nobody.
+        ledger: Where the gates are, if they shall be shown.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_url: LocalUrl
+    tokens: dict[str, str] = Field(repr=False)
+    ledger: LedgerLink | None = None
+
+
+class WantedTry(BaseModel):
+    """One post, or one look at an acquisition's status.
+
+    Attributes:
+        sample: `partner/name` of an event file, posted as it is; or instead of it
+        path: Where to, without the stage, and
+        body: What.
+        token: Whether the right token goes along, a wrong one or none. A sample brings its own.
+        method: `GET` for a status; it has no body and is not kept.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sample: str | None = None
+    # A segment begins with a letter or a digit: no `..`, nothing that names a host.
+    path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9][A-Za-z0-9._~-]*)+$", max_length=300)] = "/"
+    body: str = ""
+    token: Literal["valid", "wrong", "none"] = "valid"  # noqa: S105 - a choice, no token
+    method: Literal["POST", "GET"] = "POST"
+
+    @model_validator(mode="after")
+    def _sample_or_path(self) -> Self:
+        if (self.sample is None) == (self.path == "/"):
+            raise ValueError("a sample or a path, and not both")
+        return self
+
+    def case(self) -> EventCase:
+        """As an event case, which knows how it is posted.
+
+        Raises:
+            KeyError: There is no such sample.
+        """
+        if self.sample is not None:
+            return sample(self.sample)
+        return EventCase("", "", self.path, self.body, self.token, {}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One post and its answer.
+
+    Attributes:
+        k: Its number, from 1.
+        at: When it was posted, epoch seconds.
+        since: How many requests Braze had seen by then.
+        path: Where to.
+        names: Every text in the body, made comparable: whoever Braze hears of later is among them.
+        status: The answer's.
+        ms: How long it took.
+        content_type: The answer's.
+        retry_after: The answer's header, if it had one.
+        answer: The answer's beginning, as text.
+        job_id: As answered, where a job was accepted.
+    """
+
+    k: int
+    at: float
+    since: int
+    path: str
+    names: frozenset[str]
+    status: int
+    ms: float
+    content_type: str
+    retry_after: str | None
+    answer: str
+    job_id: str | None
+
+    @property
+    def is_acquisition(self) -> bool:
+        """Whether it takes several calls to Braze, and has a state of its own at the bridge."""
+        return self.path.endswith("/acquisitions")
+
+    def names_any(self, people: tuple[str, ...]) -> bool:
+        """Whether the body holds one of these identifiers, whatever their spelling."""
+        return any(form in self.names for person in people for form in comparable(person))
+
+
+class Console:
+    """The state of the page.
+
+    Args:
+        clock: The time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._count = 0
+        self.link: StackLink | None = None
+        self.gates: Gates | None = None
+        self.tries: deque[Try] = deque(maxlen=TRIES_KEPT)
+        self.make_gates: Callable[[LedgerLink], Gates] = _ledger_gates
+
+    def introduce(self, link: StackLink) -> None:
+        """Replaces what is known of the stack."""
+        self.link = link
+        self.gates = None if link.ledger is None else self.make_gates(link.ledger)
+
+    def forget_tries(self) -> None:
+        """The workspace is a new one, whose requests are numbered anew."""
+        self.tries.clear()
+
+    def attempt(self, wanted: WantedTry, since: int) -> Try:
+        """Posts through the real door and keeps what was answered.
+
+        Args:
+            wanted: What to post.
+            since: How many requests Braze has seen.
+
+        Returns:
+            The try; one by `GET` is not kept.
+
+        Raises:
+            ConsoleError: There is no stack, no such sample or token, or no answer.
+        """
+        if self.link is None:
+            raise ConsoleError("No stack is behind this stand-in: start one with `make up`.")
+        try:
+            case = wanted.case()
+            headers = case.sent_headers(self.link.tokens[case.token_name])
+        except KeyError as unknown:
+            raise ConsoleError(f"There is nothing called {unknown} here.") from unknown
+        at, began = self._clock(), time.perf_counter()
+        try:
+            answer = requests.request(
+                wanted.method,
+                self.link.api_url + case.path,
+                data=case.sent_bytes() if wanted.method == "POST" else None,
+                headers=headers,
+                timeout=CALL_SECONDS,
+                proxies=_NO_PROXIES,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            # Its text holds the address, which is nothing secret, but says nothing to a marketer.
+            reason = "in time" if isinstance(error, requests.Timeout) else "at all"
+            raise ConsoleError(f"The stack's API did not answer {reason}.") from None
+        self._count += 1
+        done = Try(
+            k=self._count,
+            at=at,
+            since=since,
+            path=case.path,
+            names=frozenset(names_in(case.sent_bytes())),
+            status=answer.status_code,
+            ms=round((time.perf_counter() - began) * 1000, 1),
+            content_type=answer.headers.get("content-type", ""),
+            retry_after=answer.headers.get("retry-after"),
+            answer=answer.text[:_ANSWER_CHARACTERS],
+            job_id=_job_id(answer.content),
+        )
+        if wanted.method == "POST":
+            self.tries.append(done)
+        return done
+
+
+def comparable(text: str) -> Iterator[str]:
+    """The forms in which two spellings of one identifier are the same text."""
+    plain = text.strip().casefold()
+    if plain:
+        yield plain
+    digits = re.sub(r"[\s().+-]", "", plain)
+    if digits.isdigit() and len(digits) >= _SHORTEST_PHONE and digits != plain:
+        yield digits
+
+
+def names_in(body: bytes) -> Iterator[str]:
+    """Every text and whole number in a JSON body, made comparable; nothing of any other body."""
+    try:
+        waiting: list[JsonValue] = [from_json(body, allow_inf_nan=False)]
+    except ValueError:
+        return
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            yield from comparable(str(value))
+
+
+def _job_id(body: bytes) -> str | None:
+    try:
+        answer = from_json(body)
+    except ValueError:
+        return None
+    job_id = answer.get("job_id") if isinstance(answer, dict) else None
+    return job_id if isinstance(job_id, str) else None
+
+
+def _ledger_gates(link: LedgerLink) -> Gates:
+    # boto3 takes a third of a second to import; a stand-in without a stack never needs it.
+    from sandbox.page.gates import LedgerGates  # noqa: PLC0415 - see above
+
+    return LedgerGates(link)

@@ -1,0 +1,93 @@
+"""The bridge's own gates, read from and opened in its ledger's table (design §4, step 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import boto3
+
+from braze_bridge.braze.limits import EndpointFamily
+from braze_bridge.clock import Clock, SystemClock
+from braze_bridge.dynamo_gate import dynamo_gate
+from braze_bridge.shared_gate import ALL, SharedGate
+from sandbox.stack.stack_file import ACCESS_KEY, client_options
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pydantic import JsonValue
+
+    from braze_bridge.gate import GateState
+    from sandbox.page.console import LedgerLink
+
+
+class Gates(Protocol):
+    """The gates of a stack.
+
+    Both methods raise `GateStoreUnavailableError` where the table does not answer.
+    """
+
+    def show(self) -> list[dict[str, JsonValue]]:
+        """Every gate: `name`, `state`, `until` (epoch seconds or null) and `reason`."""
+        ...
+
+    def open(self, name: str) -> None:
+        """Open one now, as `bridge gate open` does; KeyError where there is none of that name."""
+        ...
+
+
+class SharedGates:
+    """Gates over a :class:`SharedGate`.
+
+    Args:
+        gate: Of the stack.
+        clock: The time.
+    """
+
+    def __init__(self, gate: SharedGate, clock: Clock) -> None:
+        self._gate = gate
+        self._clock = clock
+
+    def show(self) -> list[dict[str, JsonValue]]:
+        """See :meth:`Gates.show`."""
+        now = self._clock.now()
+        states = self._gate.show(list(EndpointFamily))
+        names = [ALL, *(family.value for family in EndpointFamily)]
+        return [_shown(name, states.get(name), now) for name in names]
+
+    def open(self, name: str) -> None:
+        """See :meth:`Gates.open`."""
+        families = {ALL: None, **{family.value: family for family in EndpointFamily}}
+        self._gate.open(families[name])
+
+
+class LedgerGates(SharedGates):
+    """The gates of a local stack.
+
+    Args:
+        link: Where they are.
+    """
+
+    def __init__(self, link: LedgerLink) -> None:
+        session = boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=link.region)
+        client = session.client("dynamodb", **client_options(link.endpoint_url))
+        clock = SystemClock()
+        super().__init__(dynamo_gate(client, link.table, clock=clock, lambdas=1), clock)
+
+
+def _shown(name: str, state: GateState | None, now: datetime) -> dict[str, JsonValue]:
+    if state is None or state.closed_until is None or not state.is_closed(now):
+        waits = state is not None and state.needs_probe(now)
+        word = "probed next" if waits else "open"
+        return {
+            "name": name,
+            "state": word,
+            "until": None,
+            "reason": state.reason if state is not None and waits else None,
+        }
+    return {
+        "name": name,
+        "state": "probing" if state.is_probing else "closed",
+        "until": state.closed_until.timestamp(),
+        "reason": state.reason,
+    }
