@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
 
 # Machines are noisy: an example may take any time. What failed is printed, ready to be repeated.
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
+
+# The template gives it to every function; without it no handler can write its figures.
+os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "BrazeBridge/tests")

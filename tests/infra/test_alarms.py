@@ -2,58 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import grimp
 import pytest
 
-from braze_bridge.observability import NAMESPACE, Metric
-from tests.infra.template import ROOT, Template, default_template
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from braze_bridge.observability import Metric
+from tests.infra.emitted_metrics import PACKAGES, emitted_metrics
+from tests.infra.template import NAMESPACE, ROOT, Template, default_template
 
 ALARMS = sorted(default_template().of_type("AWS::CloudWatch::Alarm"))
-PACKAGES = {
-    "outgrow-ingest": "outgrow_ingest",
-    "iterate-responses": "iterate_responses",
-    "braze-delivery": "braze_delivery",
-}
-SHIPPED = (ROOT / "functions", ROOT / "layers" / "braze_bridge" / "python")
-
-
-@pytest.fixture(scope="module")
-def emitted() -> dict[str, set[str]]:
-    """The metrics that the code reachable from each service's handler names."""
-    graph = grimp.build_graph("braze_bridge", *PACKAGES.values(), cache_dir=None)
-    return {
-        service: {
-            metric
-            for module in {f"{package}.app", *graph.find_upstream_modules(f"{package}.app")}
-            for metric in metrics_named_in(path_of(module))
-        }
-        for service, package in PACKAGES.items()
-    }
-
-
-def path_of(module: str) -> Path:
-    for root in SHIPPED:
-        stem = root.joinpath(*module.split("."))
-        for path in (stem.with_suffix(".py"), stem / "__init__.py"):
-            if path.is_file():
-                return path
-    raise AssertionError(f"no file for {module}")
-
-
-def metrics_named_in(path: Path) -> Iterator[str]:
-    if path.name == "observability.py":  # where they are defined, and nothing is emitted
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Metric":
-            yield Metric[node.attr].value
 
 
 def dimensions(template: Template, alarm: str) -> dict[str, Any]:
@@ -61,17 +19,15 @@ def dimensions(template: Template, alarm: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_something_emits_what_an_alarm_watches(
-    template: Template, emitted: dict[str, set[str]], alarm: str
-) -> None:
+def test_something_emits_what_an_alarm_watches(template: Template, alarm: str) -> None:
     """The metric, under these very dimensions, is one that our code or the AWS service emits."""
     properties = template.properties(alarm)
     found, metric = dimensions(template, alarm), properties["MetricName"]
 
     match properties["Namespace"]:
-        case "BrazeBridge":
+        case namespace if namespace == NAMESPACE:
             assert found.keys() == {"service"}
-            assert metric in emitted[found["service"]]
+            assert metric in emitted_metrics()[found["service"]]
         case "AWS/SQS":
             assert metric == "ApproximateNumberOfMessagesVisible"
             queue, attribute = found.pop("QueueName")["Fn::GetAtt"]
@@ -101,12 +57,11 @@ def test_the_services_are_called_as_the_functions_say(template: Template) -> Non
     }
 
     assert names == PACKAGES.keys()
-    assert NAMESPACE == "BrazeBridge"
 
 
-def test_every_metric_is_emitted_by_somebody(emitted: dict[str, set[str]]) -> None:
+def test_every_metric_is_emitted_by_somebody() -> None:
     """A name in the list that no code uses is a figure that people wait for in vain."""
-    assert set().union(*emitted.values()) == {metric.value for metric in Metric}
+    assert set().union(*emitted_metrics().values()) == {metric.value for metric in Metric}
 
 
 @pytest.mark.parametrize("alarm", ALARMS)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from braze_bridge.observability import NAMESPACE
 from braze_bridge.settings import DeliverySettings, IngestSettings, load_settings
-from tests.infra.template import ROOT
+from tests.infra.template import NAMESPACE, ROOT
 
 if TYPE_CHECKING:
     from tests.infra.template import Template

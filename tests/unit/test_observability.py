@@ -73,14 +73,15 @@ def test_a_partner_s_figures_are_a_line_of_their_own(
 ) -> None:
     """With both dimensions, at once, and apart from what is collected for the whole."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "braze-delivery")
-    meter = EmfMeter(Metrics(namespace="BrazeBridge"))
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "BrazeBridge/bridge")
+    meter = EmfMeter(Metrics())
 
     meter.add_for("outgrow", dict.fromkeys(BY_PARTNER, 3))
     meter.add_for("iterate", {Metric.JOBS_DELIVERED: 1})
 
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     (shape,) = first["_aws"]["CloudWatchMetrics"]
-    assert shape["Namespace"] == "BrazeBridge"
+    assert shape["Namespace"] == "BrazeBridge/bridge"
     assert [sorted(names) for names in shape["Dimensions"]] == [["partner", "service"]]
     assert (first["partner"], first["service"]) == ("outgrow", "braze-delivery")
     assert {metric["Name"] for metric in shape["Metrics"]} == BY_PARTNER

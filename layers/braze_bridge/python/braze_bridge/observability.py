@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.logging.types import LogRecord
 
-NAMESPACE: Final = "BrazeBridge"
-
 
 class Metric(StrEnum):
     """Every metric this project emits, with the dimension ``service``.
@@ -93,7 +91,7 @@ class EmfMeter:
 
     def add_for(self, partner: str, figures: Mapping[Metric, float]) -> None:
         """See :meth:`PartnerMeter.add_for`."""
-        line = EphemeralMetrics(namespace=NAMESPACE)
+        line = EphemeralMetrics()
         line.add_dimension("partner", partner)
         for metric, value in figures.items():
             line.add_metric(metric.value, _UNITS.get(metric, MetricUnit.Count), value)
@@ -144,8 +142,8 @@ def logger() -> Logger:
 
 @cache
 def metrics() -> Metrics:
-    """The process's metrics, in namespace ``BrazeBridge``."""
-    return Metrics(namespace=NAMESPACE)
+    """The process's metrics; service and namespace come from the ``POWERTOOLS_*`` variables."""
+    return Metrics()
 
 
 LogFields = dict[str, Any]
