@@ -1,0 +1,108 @@
+"""The partners as the commands know them: one table, and the only place to add a partner to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from braze_bridge.clock import iso_millis
+from braze_bridge.outgrow_config import load_outgrow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from braze_bridge.mapping.people import PersonRule
+    from braze_bridge.partner_config import DoorConfig
+    from ops.secrets import SecretName
+
+TEST_PERSON: Final = "bridge-verify"
+TEST_EMAIL: Final = "bridge-verify@example.com"
+"""Whom test responses are about: always the same, so that a workspace gets one test profile and not
+one each time. The address is of a domain that nobody can own (RFC 2606)."""
+
+
+class Url(NamedTuple):
+    """Something to paste at the partner.
+
+    Attributes:
+        path: Below the API's URL.
+        purpose: What for, in a few words.
+    """
+
+    path: str
+    purpose: str
+
+
+class TestResponse(NamedTuple):
+    """What makes one test response differ from another.
+
+    Attributes:
+        mark: Part of its id, so that it is no duplicate.
+        at: When it was "given".
+        score: The answer to look for.
+    """
+
+    mark: str
+    at: datetime
+    score: int
+
+
+class Partner(NamedTuple):
+    """One partner.
+
+    Attributes:
+        title: As people write it.
+        secret: Of the token that it sends.
+        urls: What it may post to.
+        route: Where a captured body was posted to, of the content (or none) given.
+        door: Reads the door's switches out of the configuration's folder; raises ``ConfigError``.
+        test_body: A body as the partner would send it, about the test person.
+        person_rules: Where its bodies name their person, by the configuration's folder and the
+            route; raises ``ConfigError``.
+    """
+
+    title: str
+    secret: SecretName
+    urls: tuple[Url, ...]
+    route: Callable[[str | None], str]
+    door: Callable[[Path], DoorConfig]
+    test_body: Callable[[TestResponse], dict[str, Any]]
+    person_rule: Callable[[Path, str], PersonRule]
+
+
+def _outgrow_route(content: str | None) -> str:
+    return "/outgrow" if content is None else f"/outgrow/{content}"
+
+
+def _outgrow_test(response: TestResponse) -> dict[str, Any]:
+    return {
+        "response_id": response.mark,
+        "created_at": iso_millis(response.at),
+        "external_id": TEST_PERSON,
+        "email": TEST_EMAIL,
+        "score": response.score,
+        "segment": "bridge verify",
+    }
+
+
+def _outgrow_person(directory: Path, route: str) -> PersonRule:
+    content = route.removeprefix("/outgrow").removeprefix("/") or None
+    return load_outgrow(directory).rule_for(content).person
+
+
+PARTNERS: Final[Mapping[str, Partner]] = {
+    "outgrow": Partner(
+        title="Outgrow",
+        secret="outgrow",  # noqa: S106 - a name
+        urls=(
+            Url("/outgrow", "any content"),
+            Url("/outgrow/CONTENT", "one content: its name from outgrow.toml in place of CONTENT"),
+        ),
+        route=_outgrow_route,
+        door=lambda directory: load_outgrow(directory).door,
+        test_body=_outgrow_test,
+        person_rule=_outgrow_person,
+    ),
+}
+"""By ``DeliveryJob.source``, which is also the name on the command line."""
