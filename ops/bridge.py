@@ -10,9 +10,12 @@ import typer
 from braze_bridge.partner_config import check_partner_config
 from ops import dead_letter_commands, gate_commands, rejected_commands, secret_commands
 from ops.body_mappings import CONFIG_DIRECTORY
+from ops.doctor_command import doctor
+from ops.forget_command import forget
 from ops.preview_command import preview_body
 from ops.screen import as_json
 from ops.stack_options import NOT_DONE, Json
+from ops.verify_command import verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +28,9 @@ app.add_typer(secret_commands.app, name="secrets")
 app.add_typer(rejected_commands.app, name="rejected")
 app.add_typer(dead_letter_commands.app, name="dlq")
 app.add_typer(gate_commands.app, name="gate")
+app.command("doctor")(doctor)
+app.command("verify")(verify)
+app.command("forget")(forget)
 app.command("preview")(preview_body)
 
 

@@ -38,7 +38,7 @@ class TestResponse(NamedTuple):
     """What makes one test response differ from another.
 
     Attributes:
-        mark: Part of its id, so that it is no duplicate.
+        mark: Its id, so that it is no duplicate.
         at: When it was "given".
         score: The answer to look for.
     """
@@ -82,7 +82,7 @@ def _outgrow_test(response: TestResponse) -> dict[str, Any]:
         "external_id": TEST_PERSON,
         "email": TEST_EMAIL,
         "score": response.score,
-        "segment": "bridge verify",
+        "segment": f"verify {response.mark[-8:]}",
     }
 
 

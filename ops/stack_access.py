@@ -85,11 +85,21 @@ class AlarmPage(TypedDict, total=False):
     NextToken: str
 
 
-class AlarmSource(Protocol):
-    """The call of the CloudWatch client that is used."""
+class FigurePage(TypedDict, total=False):
+    """What is used of the answer to ``GetMetricStatistics``."""
+
+    Datapoints: list[dict[str, Any]]
+
+
+class CloudWatch(Protocol):
+    """The calls of the CloudWatch client that are used."""
 
     def describe_alarms(self, **arguments: Any) -> AlarmPage:  # noqa: ANN401 - botocore's
         """See AWS's DescribeAlarms."""
+        ...
+
+    def get_metric_statistics(self, **arguments: Any) -> FigurePage:  # noqa: ANN401 - botocore's
+        """See AWS's GetMetricStatistics."""
         ...
 
 
@@ -101,14 +111,14 @@ class Site(NamedTuple):
         stack: The CloudFormation stack.
         api_url: Routes follow it.
         braze: Which Braze it talks to.
-        alarms: Its alarms are called ``<stack>-<logical id>-…``.
+        cloudwatch: Its alarms are called ``<stack>-<logical id>-…``.
     """
 
     name: str
     stack: str
     api_url: str
     braze: BrazeTarget
-    alarms: AlarmSource
+    cloudwatch: CloudWatch
 
 
 class Stacks:
@@ -211,7 +221,7 @@ def local_site(folder: Path) -> Site:
         stack=found.stack_name,
         api_url=found.api_url,
         braze=BrazeTarget("US-01", found.braze_url, allow_loopback=True),
-        alarms=found.session().client("cloudwatch", **found.client_options()),
+        cloudwatch=found.session().client("cloudwatch", **found.client_options()),
     )
 
 
@@ -240,7 +250,7 @@ def deployed_site(stack: str, region: str | None) -> Site:
                 parameters.get("BrazeEndpoint", ""),
                 allow_loopback=parameters.get("AllowLoopbackBraze") == "true",
             ),
-            alarms=boto3.client("cloudwatch", region_name=region, config=config),
+            cloudwatch=boto3.client("cloudwatch", region_name=region, config=config),
         )
     except BotoCoreError as error:
         raise StackUnavailableError(f"{stack}: {cause_of(error)}") from error
