@@ -78,7 +78,7 @@ def forget(  # noqa: PLR0913, PLR0917 - each argument is an option
 
     Delete the person at Braze and the partners first: what comes in afterwards is held again.
     """
-    text = typer.prompt(kind.value, hide_input=True) if value is None else value
+    text = typer.prompt(kind.value, hide_input=True, err=True) if value is None else value
     try:
         person = read_person(kind, text)
     except UnusableIdentifierError as error:

@@ -61,7 +61,8 @@ def set_secret(
 ) -> None:
     """Set a key. It is asked for, never taken from the command line, where others could read it."""
     opened = secrets_access(ctx, stack, region, folder)
-    value = typer.prompt(f"New value of {secret_id(opened.stack, name)}", hide_input=True).strip()
+    question = f"New value of {secret_id(opened.stack, name)}"
+    value = typer.prompt(question, hide_input=True, err=True).strip()
     if not value:
         not_done("A blank value was not stored.")
     with _ended_well(opened, name, "was not set"):

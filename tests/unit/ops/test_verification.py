@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -102,7 +103,7 @@ def test_neighbouring_seeds_are_different_scores() -> None:
     """So a value from the time before cannot be taken for the new one."""
     scores = [score_of(seed) for seed in range(3 * HIGHEST_SCORE)]
 
-    assert all(a != b for a, b in zip(scores, scores[1:], strict=False))
+    assert all(a != b for a, b in itertools.pairwise(scores))
     assert (min(scores), max(scores)) == (LOWEST_SCORE, HIGHEST_SCORE)
 
 
