@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -121,15 +122,11 @@ def _stores(
     opened: StackAccess, secrets: SecretsAccess, config_dir: Path
 ) -> tuple[PersonStore, ...]:
     """Every place where something is held about people."""
-    rules: dict[tuple[str, str], PersonRule | None] = {}
 
-    def rule_for(source: str, route: str) -> PersonRule | None:
-        if (source, route) not in rules:
-            partner = PARTNERS.get(source)
-            rules[source, route] = (
-                None if partner is None else partner.person_rule(config_dir, route)
-            )
-        return rules[source, route]
+    @cache
+    def rules_of(source: str) -> tuple[PersonRule, ...]:
+        partner = PARTNERS.get(source)
+        return () if partner is None else partner.person_rules(config_dir)
 
     key = fingerprint_key(
         SecretsManagerSource(f"{secrets.stack}/{LEDGER_PATH}", lambda: secrets.client)
@@ -139,7 +136,7 @@ def _stores(
         return Fingerprints(key()).person(person)
 
     return (
-        RejectedPeople(opened.dynamodb, opened.rejected_table, rule_for),
+        RejectedPeople(opened.dynamodb, opened.rejected_table, rules_of),
         LedgerPeople(opened.dynamodb, opened.ledger_table, fingerprint),
     )
 

@@ -24,7 +24,7 @@ from braze_bridge.mapping.people import IdentifierKind
 from ops.aws_errors import cause_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -74,14 +74,13 @@ class Payload(NamedTuple):
 
     Attributes:
         kind: ``body`` or ``objects``.
-        route: Where a body came in.
+        source: Whose.
         text: The payload.
     """
 
     id: str
     kind: str
     source: str
-    route: str
     text: str
 
     def __repr__(self) -> str:
@@ -140,17 +139,17 @@ def read_person(kind: IdentifierKind, text: str) -> Person:
             return Person(kind, text)
 
 
-def is_about(person: Person, payload: Payload, rule: PersonRule | None) -> bool:
+def is_about(person: Person, payload: Payload, rules: Sequence[PersonRule]) -> bool:
     """Whether a parked payload holds something about a person.
 
     An address or number counts wherever it stands, also inside an answer. An id counts only where
-    the partner's mapping looks for one, since a short id may be anything elsewhere; without a rule,
+    the partner's mapping looks for one, since a short id may be anything elsewhere; without rules,
     wherever a text is nothing else.
 
     Args:
         person: Who.
         payload: What.
-        rule: Where the partner's bodies name their person; ``None`` where nobody knows.
+        rules: Where the partner's bodies may name their person; none where nobody knows.
     """
     if payload.kind == "objects":
         try:
@@ -164,9 +163,9 @@ def is_about(person: Person, payload: Payload, rule: PersonRule | None) -> bool:
         return _stands_in(person, payload.text)
     if person.kind in {IdentifierKind.EMAIL, IdentifierKind.PHONE}:
         return any(_mentions(person, leaf) for leaf in _leaves(document))
-    if rule is not None:
-        found = hits(rule.paths.get(person.kind, ()), document)
-        return any(_as_id(value) == person.value for _, value in found)
+    if rules:
+        paths = [path for rule in rules for path in rule.paths.get(person.kind, ())]
+        return any(_as_id(value) == person.value for _, value in hits(paths, document))
     if payload.kind == "objects":
         return False  # it is somebody else's job
     return any(_as_id(leaf) == person.value for leaf in _leaves(document))
@@ -226,18 +225,18 @@ class RejectedPeople:
         self,
         client: DynamoDBClient,
         table: str,
-        rule_for: Callable[[str, str], PersonRule | None],
+        rules_of: Callable[[str], Sequence[PersonRule]],
     ) -> None:
         """Open the table.
 
         Args:
             client: Of the table's account and region.
             table: Its name.
-            rule_for: Where a source's bodies on a route name their person, if known.
+            rules_of: Where a source's bodies may name their person.
         """
         self._client = client
         self._table = table
-        self._rule_for = rule_for
+        self._rules_of = rules_of
 
     def held(self, person: Person) -> list[str]:
         """See :meth:`PersonStore.held`."""
@@ -247,7 +246,7 @@ class RejectedPeople:
             if is_about(
                 person,
                 payload,
-                self._rule_for(payload.source, payload.route) if payload.kind == "body" else None,
+                self._rules_of(payload.source) if payload.kind == "body" else (),
             )
         ]
 
@@ -256,7 +255,7 @@ class RejectedPeople:
         return sum(delete(self._client, self._table, each) for each in ids)
 
     def _payloads(self) -> Iterator[Payload]:
-        names = ("id", "kind", "source", "route", "payload")
+        names = ("id", "kind", "source", "payload")
         start: dict[str, AttributeValueTypeDef] = {}
         while True:
             more = {"ExclusiveStartKey": start} if start else {}

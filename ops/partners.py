@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from braze_bridge.clock import iso_millis
+from braze_bridge.iterate_config import load_iterate
 from braze_bridge.outgrow_config import load_outgrow
 
 if TYPE_CHECKING:
@@ -54,25 +55,26 @@ class Partner(NamedTuple):
     Attributes:
         title: As people write it.
         secret: Of the token that it sends.
-        urls: What it may post to.
-        route: Where a captured body was posted to, of the content (or none) given.
+        urls: What it may post to; the first is what a test response is posted to.
+        has_contents: Whether a content's name may follow that.
         door: Reads the door's switches out of the configuration's folder; raises ``ConfigError``.
         test_body: A body as the partner would send it, about the test person.
-        person_rules: Where its bodies name their person, by the configuration's folder and the
-            route; raises ``ConfigError``.
+        person_rules: Every place where its bodies may name their person, by the configuration's
+            folder; raises ``ConfigError``.
     """
 
     title: str
     secret: SecretName
     urls: tuple[Url, ...]
-    route: Callable[[str | None], str]
+    has_contents: bool
     door: Callable[[Path], DoorConfig]
     test_body: Callable[[TestResponse], dict[str, Any]]
-    person_rule: Callable[[Path, str], PersonRule]
+    person_rules: Callable[[Path], tuple[PersonRule, ...]]
 
-
-def _outgrow_route(content: str | None) -> str:
-    return "/outgrow" if content is None else f"/outgrow/{content}"
+    def route(self, content: str | None) -> str:
+        """Where a body is posted to: of any content, or of one."""
+        path = self.urls[0].path
+        return path if content is None else f"{path}/{content}"
 
 
 def _outgrow_test(response: TestResponse) -> dict[str, Any]:
@@ -86,9 +88,36 @@ def _outgrow_test(response: TestResponse) -> dict[str, Any]:
     }
 
 
-def _outgrow_person(directory: Path, route: str) -> PersonRule:
-    content = route.removeprefix("/outgrow").removeprefix("/") or None
-    return load_outgrow(directory).rule_for(content).person
+def _outgrow_people(directory: Path) -> tuple[PersonRule, ...]:
+    config = load_outgrow(directory)
+    return (config.default.person, *(rule.person for rule in config.content.values()))
+
+
+def _iterate_test(response: TestResponse) -> dict[str, Any]:
+    at = iso_millis(response.at)
+    return {
+        "event_type": "survey_response",
+        "survey_response": {
+            "id": response.mark,
+            "completed_at": at,
+            "survey": {"id": "bridge-verify", "name": "bridge verify"},
+            "user": {"external_id": TEST_PERSON, "email": TEST_EMAIL},
+            "responses": [
+                {
+                    "id": f"{response.mark}-1",
+                    "question_id": "bridge-verify",
+                    "created_at": at,
+                    "question_prompt": "bridge verify",
+                    "formatted_response": f"score {response.score} {response.mark[-8:]}",
+                }
+            ],
+        },
+    }
+
+
+def _iterate_people(directory: Path) -> tuple[PersonRule, ...]:
+    config = load_iterate(directory)
+    return (config.default.person, *(rule.person for rule in config.surveys.values()))
 
 
 PARTNERS: Final[Mapping[str, Partner]] = {
@@ -99,10 +128,19 @@ PARTNERS: Final[Mapping[str, Partner]] = {
             Url("/outgrow", "any content"),
             Url("/outgrow/CONTENT", "one content: its name from outgrow.toml in place of CONTENT"),
         ),
-        route=_outgrow_route,
+        has_contents=True,
         door=lambda directory: load_outgrow(directory).door,
         test_body=_outgrow_test,
-        person_rule=_outgrow_person,
+        person_rules=_outgrow_people,
+    ),
+    "iterate": Partner(
+        title="Iterate",
+        secret="iterate",  # noqa: S106 - a name
+        urls=(Url("/iterate", "every survey"),),
+        has_contents=False,
+        door=lambda directory: load_iterate(directory).door,
+        test_body=_iterate_test,
+        person_rules=_iterate_people,
     ),
 }
 """By ``DeliveryJob.source``, which is also the name on the command line."""

@@ -12,10 +12,9 @@ import typer
 from braze_bridge.clock import SystemClock
 from braze_bridge.partner_config import ConfigError
 from ops.body_mappings import CONFIG_DIRECTORY, BodyMappings
-from ops.partners import PARTNERS
 from ops.preview import preview
 from ops.screen import as_json, harmless
-from ops.stack_options import Json, PartnerName, not_done
+from ops.stack_options import Json, PartnerName, not_done, route_of
 from sandbox.event_files import event_cases
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def preview_body(
     if sample is not None and content is not None:
         raise typer.BadParameter("a sample knows its own content", param_hint="--content")
     raw, route = _sample(partner, sample) if sample is not None else _captured(body or STDIN)
-    route = route or PARTNERS[partner].route(content)
+    route = route or route_of(partner, content)
     try:
         found = preview(
             raw,

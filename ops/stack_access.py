@@ -233,27 +233,36 @@ def deployed_site(stack: str, region: str | None) -> Site:
     """
     config = bounded_config()
     try:
-        described = describe(
-            boto3.client("cloudformation", region_name=region, config=config), stack
-        )
-        parameters = {
-            each["ParameterKey"]: each["ParameterValue"]
-            for each in described.get("Parameters", ())
-            if "ParameterKey" in each and "ParameterValue" in each
-        }
+        found = describe(boto3.client("cloudformation", region_name=region, config=config), stack)
+        watch = boto3.client("cloudwatch", region_name=region, config=config)
+    except BotoCoreError as error:
+        raise StackUnavailableError(f"{stack}: {cause_of(error)}") from error
+    return site_of(stack, found, watch)
+
+
+def site_of(stack: str, found: StackTypeDef, cloudwatch: CloudWatch) -> Site:
+    """Where a stack is reached, by CloudFormation's description of it.
+
+    Raises:
+        StackUnavailableError: It lacks an output or a parameter: it is not ours.
+    """
+    parameters = {
+        each["ParameterKey"]: each["ParameterValue"]
+        for each in found.get("Parameters", ())
+        if "ParameterKey" in each and "ParameterValue" in each
+    }
+    try:
         return Site(
             name=stack,
             stack=stack,
-            api_url=_outputs_in(described)[API_URL],
+            api_url=_outputs_in(found)[API_URL],
             braze=BrazeTarget(
                 parameters["BrazeInstance"],
                 parameters.get("BrazeEndpoint", ""),
                 allow_loopback=parameters.get("AllowLoopbackBraze") == "true",
             ),
-            cloudwatch=boto3.client("cloudwatch", region_name=region, config=config),
+            cloudwatch=cloudwatch,
         )
-    except BotoCoreError as error:
-        raise StackUnavailableError(f"{stack}: {cause_of(error)}") from error
     except KeyError as missing:
         raise StackUnavailableError(f"{stack} has no output or parameter {missing}") from None
 

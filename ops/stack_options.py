@@ -57,6 +57,13 @@ def access(
         unavailable(str(error))
 
 
+def route_of(partner: str, content: str | None) -> str:
+    """Where a partner's body is posted to, or a usage error for a content where there are none."""
+    if content is not None and not PARTNERS[partner].has_contents:
+        raise typer.BadParameter(f"{partner} has no contents", param_hint="--content")
+    return PARTNERS[partner].route(content)
+
+
 def secrets_access(
     context: typer.Context, stack: str | None, region: str | None, folder: Path
 ) -> SecretsAccess:

@@ -37,6 +37,7 @@ from ops.stack_options import (
     Stack,
     access,
     not_done,
+    route_of,
     secrets_access,
     site,
     unavailable,
@@ -107,7 +108,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each argument is an option
         typer.echo(f"{first}, then bridge verify {partner}{where}", err=True)
         raise typer.Exit(0 if unless_new else NOT_DONE)
     client = _client(place, key)
-    route = PARTNERS[partner].route(content)
+    route = route_of(partner, content)
     body, job = _test(partner, route, config_dir, client)
     job_id = _accepted(place, route, body, _secret(keys, PARTNERS[partner].secret))
     kind, *name = job.user.key

@@ -300,6 +300,15 @@ def test_preview_shows_a_changed_mapping_before_it_is_deployed(tmp_path: Path) -
     assert attributes["outgrow_city"] == "Lyon"
 
 
+def test_a_test_survey_arrives_under_its_prompt(bridge: Bridge) -> None:
+    """Iterate's door, the same profile."""
+    told = bridge("verify", "iterate")
+
+    assert told["arrived"] is True
+    (answer,) = told["attributes"]
+    assert answer["said"] == f"bridge verify arrived as string {answer['found']}"
+
+
 def test_a_test_response_arrives_with_its_types(bridge: Bridge) -> None:
     """Twice in a row, and the second time with another score."""
     first = bridge("verify", "outgrow")
