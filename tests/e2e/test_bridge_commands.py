@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 from ops.bridge import app
 from sandbox.braze.server import Sandbox, running
-from sandbox.event_files import event_cases
 from sandbox.stack.environments import ROOT
 
 if TYPE_CHECKING:
@@ -249,26 +248,27 @@ def test_names_are_whole_where_no_terminal_is() -> None:
 # -- preview and verify ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sample", ["quiz_flat", "with_event"])
-def test_what_preview_shows_is_what_arrives(stack: StackFile, bridge: Bridge, sample: str) -> None:
-    """The very attributes of the previewed request are on the profile, and the very event."""
-    (case,) = [each for each in event_cases("outgrow") if each.name == sample]
-    shown = bridge_preview("--sample", sample)
+@pytest.mark.parametrize("content", ["quiz", "demo"])
+def test_what_preview_shows_is_what_arrives(
+    stack: StackFile, bridge: Bridge, tmp_path: Path, content: str
+) -> None:
+    """The very attributes of the previewed request are on the profile, and the very events."""
+    address = f"previewed-{uuid.uuid4().hex}@example.com"
+    body = {"id": uuid.uuid4().hex, "email": address, "score": "61", "segment": "Seen before"}
+    captured = tmp_path / "captured.json"
+    captured.write_text(json.dumps(body))
+    shown = bridge_preview(str(captured), "--content", content)
     (request,) = shown["requests"]
     (attributes,) = request["body"]["attributes"]
 
-    answer = requests.post(
-        stack.api_url + case.path,
-        data=case.sent_bytes(),
-        headers=case.sent_headers(stack.tokens["outgrow"]),
-        timeout=CALL_SECONDS,
-    )
+    assert post(stack, body, stack.tokens["outgrow"], content) == HTTPStatus.OK
 
-    assert answer.json() == {"status": "accepted", "job_id": shown["job_id"]}
-    address = attributes.pop("email")
-    assert wait_for(lambda: address in [each.get("email") for each in asked_of(stack, "profiles")])
-    (profile,) = [each for each in asked_of(stack, "profiles") if each.get("email") == address]
-    assert profile["custom_attributes"] == attributes
+    def found() -> list[dict[str, Any]]:
+        return [each for each in asked_of(stack, "profiles") if each.get("email") == address]
+
+    assert wait_for(lambda: bool(found()))
+    (profile,) = found()
+    assert {"email": address, **profile["custom_attributes"]} == attributes
     assert [each["name"] for each in profile["events"]] == [
         each["name"] for each in request["body"].get("events", [])
     ]
