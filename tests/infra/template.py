@@ -15,6 +15,8 @@ from samtranslator.yaml_helper import yaml_parse
 ROOT: Final = Path(__file__).parents[2]
 REGION: Final = "eu-west-1"
 STACK: Final = "bridge"
+NAMESPACE: Final = f"BrazeBridge/{STACK}"
+"""Of our metrics, of one stack: two in an account must not ring each other's alarms."""
 
 Resource = dict[str, Any]
 
