@@ -50,6 +50,20 @@ _NO_OBJECT: Final = b'{"_update_existing_only":true}'
 """An attributes object without an identifier, which Braze refuses; and it forbids creating."""
 
 
+INTEGRATIONS: Final = (
+    "outgrow",
+    "iterate",
+    "quikly-acquisition",
+    "quikly-webhook",
+    "quikly-events",
+)
+
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "quikly": tuple(name for name in INTEGRATIONS if name.startswith("quikly-"))
+}
+"""Names that stand for several integrations."""
+
+
 class Need(NamedTuple):
     """What a permission is for.
 
@@ -63,17 +77,16 @@ class Need(NamedTuple):
 
 
 NEEDS: Final[Mapping[str, Need]] = {
-    "users.track": Need(("outgrow", "iterate", "quikly")),
+    "users.track": Need(INTEGRATIONS),
     "users.export.ids": Need(
-        ("quikly",), {"outgrow": "`bridge verify`", "iterate": "`bridge verify`"}
+        ("quikly-acquisition",),
+        dict.fromkeys(("outgrow", "iterate", "quikly-events"), "`bridge verify`"),
     ),
-    "subscription.status.get": Need(("quikly",)),
-    "subscription.status.set": Need(("quikly",)),
+    "subscription.status.get": Need(("quikly-acquisition",)),
+    "subscription.status.set": Need(("quikly-acquisition",)),
     "kpi.mau.data_series": Need((), {"iterate": "surveys in Braze's in-app messages"}),
 }
 """By permission, after the partners' own pages."""
-
-INTEGRATIONS: Final = ("outgrow", "iterate", "quikly")
 
 PROBES: Final[Mapping[str, Callable[[BrazeClient], object]]] = {
     "users.track": lambda client: client.track(TrackRequest(attributes=[_NO_OBJECT])),

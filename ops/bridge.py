@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from braze_bridge.partner_config import check_partner_config
-from ops import dead_letter_commands, gate_commands, rejected_commands, secret_commands
+from ops import (
+    acquisition_commands,
+    activation_commands,
+    dead_letter_commands,
+    gate_commands,
+    rejected_commands,
+    secret_commands,
+)
 from ops.body_mappings import CONFIG_DIRECTORY
 from ops.doctor_command import doctor
 from ops.forget_command import forget
@@ -28,6 +35,8 @@ app.add_typer(secret_commands.app, name="secrets")
 app.add_typer(rejected_commands.app, name="rejected")
 app.add_typer(dead_letter_commands.app, name="dlq")
 app.add_typer(gate_commands.app, name="gate")
+app.add_typer(acquisition_commands.app, name="acquisition")
+app.add_typer(activation_commands.app, name="activation")
 app.command("doctor")(doctor)
 app.command("verify")(verify)
 app.command("forget")(forget)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ops.stack_access import BrazeTarget
 
 LONG_WAIT: Final = 900.0
-"""Seconds: as OldestWaitAlarm."""
+"""Seconds: as OldestWaitAlarm and AcquisitionsLateAlarm."""
 
 GATE_ACTIONS: Final[Mapping[str, str]] = {
     "rate_limited": "nothing: Braze named the time. If it stays, ask Braze for a higher limit",
@@ -59,6 +59,47 @@ class Finding(NamedTuple):
     check: str
     what: str
     do: str = ""
+
+
+class QueueKind(NamedTuple):
+    """One of the stack's queues, with its dead-letter queue.
+
+    Attributes:
+        check: What its finding is called.
+        dead_check: What the finding of its dead-letter queue is called.
+        late: The alarm whose instructions help where something waits long.
+        stuck: Where to look if nothing leaves it.
+        dead_do: What to do about dead letters.
+    """
+
+    check: str
+    dead_check: str
+    late: str
+    stuck: str
+    dead_do: str
+
+
+DELIVERY: Final = QueueKind(
+    "queue",
+    "dead letters",
+    "OldestWaitAlarm",
+    "DeliveryErrorsAlarm",
+    "find the cause in the delivery function's log, correct it, then `bridge dlq replay`",
+)
+ACQUISITIONS: Final = QueueKind(
+    "acquisition queue",
+    "acquisition dead letters",
+    "AcquisitionsLateAlarm",
+    "AcquisitionWorkerErrorsAlarm",
+    "docs/operations.md, AcquisitionDeadLetterAlarm",
+)
+FORWARDS: Final = QueueKind(
+    "forward queue",
+    "forward dead letters",
+    "ForwardKeyRefusedAlarm",
+    "ForwardErrorsAlarm",
+    "docs/operations.md, ForwardDeadLetterAlarm",
+)
 
 
 class WrongEndpointError(Exception):
@@ -184,14 +225,21 @@ def permission_findings(
 
 
 def queue_findings(
-    first: QueueLook, later: QueueLook, dead: QueueLook, oldest_wait: float | None, *, gated: bool
+    first: QueueLook,
+    later: QueueLook,
+    dead: QueueLook,
+    oldest_wait: float | None,
+    *,
+    gated: bool,
+    kind: QueueKind = DELIVERY,
 ) -> Iterator[Finding]:
-    """Whether jobs leave the delivery queue.
+    """Whether what is in a queue leaves it.
 
     Args:
-        first: The delivery queue.
+        kind: Which queue.
+        first: The queue.
         later: The same, some seconds after.
-        dead: The dead-letter queue.
+        dead: Its dead-letter queue.
         oldest_wait: Seconds, the longest of the last quarter of an hour; ``None`` without a figure.
         gated: Whether a gate is closed: then they wait for it.
     """
@@ -200,28 +248,28 @@ def queue_findings(
     if oldest_wait is not None and oldest_wait >= LONG_WAIT:
         yield Finding(
             Level.PROBLEM,
-            "queue",
+            kind.check,
             f"{counts}; the oldest waited {oldest_wait:.0f} s",
-            "docs/operations.md, OldestWaitAlarm",
+            f"docs/operations.md, {kind.late}",
         )
     elif later.waiting and left <= 0 and not gated:
         yield Finding(
             Level.WARNING,
-            "queue",
+            kind.check,
             f"{counts}, and none fewer than a moment ago",
-            "ask again; if it stays so, see DeliveryErrorsAlarm in docs/operations.md",
+            f"ask again; if it stays so, see {kind.stuck} in docs/operations.md",
         )
     else:
-        yield Finding(Level.OK, "queue", "empty" if later == (0, 0) else counts)
+        yield Finding(Level.OK, kind.check, "empty" if later == (0, 0) else counts)
     if dead.waiting or dead.hidden:
         yield Finding(
             Level.PROBLEM,
-            "dead letters",
+            kind.dead_check,
             f"{dead.waiting + dead.hidden} message(s) could not even be settled",
-            "find the cause in the delivery function's log, correct it, then `bridge dlq replay`",
+            kind.dead_do,
         )
     else:
-        yield Finding(Level.OK, "dead letters", "none")
+        yield Finding(Level.OK, kind.dead_check, "none")
 
 
 def gate_findings(states: Mapping[str, GateState], now: datetime) -> Iterator[Finding]:
@@ -270,6 +318,30 @@ def secret_finding(title: str, *, is_set: bool, has_previous: bool, trouble: str
             f"when {title} sends the new one: `bridge secrets retire`",
         )
     return Finding(Level.OK, check, "set")
+
+
+def quikly_key_finding(*, is_set: bool, needed_by: Sequence[str], trouble: str = "") -> Finding:
+    """Whether Quikly's API can be told anything.
+
+    Args:
+        is_set: Whether there is a key.
+        needed_by: The activations and acquisitions that tell Quikly something.
+        trouble: Why it could not be read, if it could not.
+    """
+    check = "key of Quikly's API"
+    if trouble:
+        what = f"cannot be read: {trouble}"
+        return Finding(Level.PROBLEM, check, what, "is it this stack, and your right?")
+    if is_set:
+        return Finding(Level.OK, check, "set")
+    if not needed_by:
+        return Finding(Level.OK, check, "not set, and quikly.toml tells Quikly nothing")
+    return Finding(
+        Level.WARNING,
+        check,
+        f"not set: credits and calls of {', '.join(needed_by)} wait",
+        "ask Quikly for it, `bridge secrets set quikly-api`, and deploy with QuiklyApiUrl",
+    )
 
 
 def alarm_findings(firing: Iterable[str], stack: str) -> Iterator[Finding]:

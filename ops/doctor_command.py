@@ -14,11 +14,14 @@ from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.dynamo_gate import dynamo_gate
-from braze_bridge.partner_config import check_partner_config
+from braze_bridge.partner_config import ConfigError, check_partner_config
+from braze_bridge.quikly_activation_config import Mode
+from braze_bridge.quikly_config import load_quikly
 from braze_bridge.shared_gate import GateStoreUnavailableError
 from ops.aws_errors import cause_of
 from ops.body_mappings import CONFIG_DIRECTORY
 from ops.braze_probes import (
+    GROUPS,
     INTEGRATIONS,
     NEEDS,
     Verdict,
@@ -27,6 +30,9 @@ from ops.braze_probes import (
     probe_all,
 )
 from ops.doctor import (
+    ACQUISITIONS,
+    DELIVERY,
+    FORWARDS,
     Finding,
     Level,
     WrongEndpointError,
@@ -37,6 +43,7 @@ from ops.doctor import (
     key_findings,
     permission_findings,
     queue_findings,
+    quikly_key_finding,
     rejected_finding,
     secret_finding,
 )
@@ -84,7 +91,8 @@ def doctor(
         list[str] | None,
         typer.Option(
             "--for",
-            help=f"Only what this integration needs: {', '.join(INTEGRATIONS)}. Repeatable.",
+            help="Only what this integration needs: "
+            f"{', '.join([*INTEGRATIONS, *GROUPS])} (all of its). Repeatable.",
         ),
     ] = None,
     instance: Annotated[
@@ -98,9 +106,10 @@ def doctor(
     as_json_: Json = False,
 ) -> None:
     """Look for what is wrong and say what to do. Changes nothing; exit 1 for a problem."""
-    wanted = list(for_ or INTEGRATIONS)
+    wanted = [each for name in for_ or INTEGRATIONS for each in GROUPS.get(name, (name,))]
     if unknown := sorted(set(wanted) - set(INTEGRATIONS)):
-        raise typer.BadParameter(f"{unknown[0]} is none of: {', '.join(INTEGRATIONS)}")
+        known = ", ".join([*INTEGRATIONS, *GROUPS])
+        raise typer.BadParameter(f"{unknown[0]} is none of: {known}")
     place = site(ctx, stack, region, folder)
     secrets = secrets_access(ctx, stack, region, folder)
     opened = access(ctx, stack, region, folder)
@@ -108,6 +117,7 @@ def doctor(
     found = [
         *braze_findings(target, secrets, wanted, find_instance=find_instance),
         *token_findings(secrets),
+        *quikly_key(secrets),
         *flow_findings(opened, place, SystemClock().now(), time.sleep),
         *alarms_on(place),
         *parked(opened, SystemClock().now()),
@@ -190,10 +200,28 @@ def token_findings(secrets: SecretsAccess) -> Iterator[Finding]:
             )
 
 
+def quikly_key(secrets: SecretsAccess) -> Iterator[Finding]:
+    """The key of Quikly's API, where this working copy's ``quikly.toml`` needs one."""
+    try:
+        config = load_quikly(CONFIG_DIRECTORY)
+    except ConfigError:
+        return  # told of the configuration
+    needed_by = [
+        *(scope for scope, rule in config.acquisitions.items() if rule.credit_event is not None),
+        *(scope for scope, rule in config.activations.items() if rule.mode is Mode.FORWARD),
+    ]
+    try:
+        key = current(secrets.client, secrets.stack, "quikly-api")
+    except SecretAccessError as error:
+        yield quikly_key_finding(is_set=False, needed_by=needed_by, trouble=str(error))
+    else:
+        yield quikly_key_finding(is_set=bool(key), needed_by=needed_by)
+
+
 def flow_findings(
     opened: StackAccess, place: Site, now: datetime, sleep: Callable[[float], None]
 ) -> Iterator[Finding]:
-    """The gate, then the queues behind it."""
+    """The gate, then the queues: of jobs, of acquisitions, of calls to Quikly."""
     gated = False
     try:
         gate = dynamo_gate(opened.dynamodb, opened.ledger_table, clock=SystemClock(), lambdas=1)
@@ -202,17 +230,34 @@ def flow_findings(
         yield from gates
     except GateStoreUnavailableError:
         yield Finding(Level.PROBLEM, "gate", "cannot be read", "may you read the ledger's table?")
+    queues = (
+        (DELIVERY, opened.delivery_queue, opened.dead_letter_queue, "braze-delivery"),
+        (
+            ACQUISITIONS,
+            opened.acquisition_queue,
+            opened.acquisition_dead_letter_queue,
+            "quikly-acquisition-worker",
+        ),
+        (FORWARDS, opened.forward_queue, opened.forward_dead_letter_queue, None),
+    )
     try:
-        first = look(opened.sqs, opened.delivery_queue)
-        if first.waiting:
+        first = [look(opened.sqs, url) for _, url, _, _ in queues]
+        if any(each.waiting for each in first):
             sleep(QUEUE_PAUSE)
-        later = look(opened.sqs, opened.delivery_queue) if first.waiting else first
-        dead = look(opened.sqs, opened.dead_letter_queue)
+        later = [
+            look(opened.sqs, url) if before.waiting else before
+            for before, (_, url, _, _) in zip(first, queues, strict=True)
+        ]
+        dead = [look(opened.sqs, url) for _, _, url, _ in queues]
     except (BotoCoreError, ClientError) as error:
         what = f"cannot be looked at: {cause_of(error)}"
         yield Finding(Level.PROBLEM, "queue", what, "may you read the queues' attributes?")
         return
-    yield from queue_findings(first, later, dead, _oldest_wait(place, now), gated=gated)
+    for number, (kind, _, _, service) in enumerate(queues):
+        wait = None if service is None else _oldest_wait(place, service, now)
+        yield from queue_findings(
+            first[number], later[number], dead[number], wait, gated=gated, kind=kind
+        )
 
 
 def alarms_on(place: Site) -> Iterator[Finding]:
@@ -255,13 +300,13 @@ def _asked_for(instance: str, own: BrazeTarget) -> BrazeTarget:
     return own._replace(endpoint=instance)
 
 
-def _oldest_wait(place: Site, now: datetime) -> float | None:
+def _oldest_wait(place: Site, service: str, now: datetime) -> float | None:
     """Our own metric: SQS's age overlooks messages that were received often."""
     try:
         answer = place.cloudwatch.get_metric_statistics(
             Namespace=f"BrazeBridge/{place.stack}",
             MetricName="OldestWait",
-            Dimensions=[{"Name": "service", "Value": "braze-delivery"}],
+            Dimensions=[{"Name": "service", "Value": service}],
             StartTime=now - FIGURE_AGE,
             EndTime=now,
             Period=int(FIGURE_AGE.total_seconds()),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from braze_bridge.clock import SystemClock
 from braze_bridge.dynamo_ledger import fingerprint_key
 from braze_bridge.ledger import LedgerUnavailableError
 from braze_bridge.mapping.people import IdentifierKind  # noqa: TC001 - Typer reads it, too
@@ -17,13 +18,16 @@ from braze_bridge.person_memory import Fingerprints
 from braze_bridge.settings import SecretsManagerSource
 from ops.body_mappings import CONFIG_DIRECTORY
 from ops.forgetting import (
+    AcquisitionPeople,
+    ClaimPeople,
     LedgerPeople,
     RejectedPeople,
     StoreUnavailableError,
     UnusableIdentifierError,
+    acquired_by,
     read_person,
 )
-from ops.partners import PARTNERS
+from ops.partners import BY_SOURCE
 from ops.queue_looks import look
 from ops.screen import as_json
 from ops.secrets import LEDGER_PATH
@@ -38,11 +42,12 @@ from ops.stack_options import (
     secrets_access,
     unavailable,
 )
+from quikly_acquisition.dynamo_records import dynamo_records
 
 if TYPE_CHECKING:
     from braze_bridge.ledger import PersonKey
     from braze_bridge.mapping.people import PersonRule
-    from ops.forgetting import PersonStore
+    from ops.forgetting import Person, PersonStore
     from ops.stack_access import SecretsAccess, StackAccess
 
 ELSEWHERE: Final = (
@@ -51,6 +56,14 @@ ELSEWHERE: Final = (
     "backups of our tables: DynamoDB's point-in-time recovery keeps 35 days",
 )
 """What no command of ours can reach. (Logs hold ids and codes only.)"""
+
+CLAIMS_STAY: Final = (
+    "claims: what was claimed stays for 730 days under a keyed hash of activation and e-mail "
+    "address, so that nobody wins twice; the address itself is gone"
+)
+BY_ADDRESS: Final = (
+    "acquisitions are found by e-mail address and phone number only: call it again with each"
+)
 
 
 def forget(  # noqa: PLR0913, PLR0917 - each argument is an option
@@ -96,12 +109,14 @@ def forget(  # noqa: PLR0913, PLR0917 - each argument is an option
                 abort=True,
                 err=True,
             )
-        erased = {name: 0 if dry_run else store.erase(ids) for name, (store, ids) in held.items()}
+        erased = {
+            name: 0 if dry_run else store.erase(person, ids) for name, (store, ids) in held.items()
+        }
     except ConfigError as error:
         not_done(*(str(problem) for problem in error.problems))
     except (StoreUnavailableError, LedgerUnavailableError) as error:
         unavailable(f"not everything could be looked through or erased: {error}. Call it again")
-    left = [*_in_queues(opened), *ELSEWHERE]
+    left = [*_in_queues(opened), *_kept(person), *ELSEWHERE]
     if as_json_:
         by_name = {name: ids for name, (_, ids) in held.items()}
         typer.echo(
@@ -125,7 +140,7 @@ def _stores(
 
     @cache
     def rules_of(source: str) -> tuple[PersonRule, ...]:
-        partner = PARTNERS.get(source)
+        partner = BY_SOURCE.get(source)
         return () if partner is None else partner.person_rules(config_dir)
 
     key = fingerprint_key(
@@ -138,7 +153,18 @@ def _stores(
     return (
         RejectedPeople(opened.dynamodb, opened.rejected_table, rules_of),
         LedgerPeople(opened.dynamodb, opened.ledger_table, fingerprint),
+        AcquisitionPeople(
+            dynamo_records(opened.dynamodb, opened.acquisition_table, clock=SystemClock(), key=key)
+        ),
+        ClaimPeople(opened.dynamodb, opened.claims_table),
     )
+
+
+def _kept(person: Person) -> tuple[str, ...]:
+    """What stays in our tables on purpose, or is not found by this identifier."""
+    if acquired_by(person) is None:
+        return (BY_ADDRESS, CLAIMS_STAY)
+    return (CLAIMS_STAY,)
 
 
 def _in_queues(opened: StackAccess) -> list[str]:
@@ -147,6 +173,8 @@ def _in_queues(opened: StackAccess) -> list[str]:
     for name, url, days in (
         ("delivery queue", opened.delivery_queue, 4),
         ("dead-letter queue", opened.dead_letter_queue, 14),
+        ("forward queue", opened.forward_queue, 4),
+        ("forward dead-letter queue", opened.forward_dead_letter_queue, 14),
     ):
         try:
             count = sum(look(opened.sqs, url))

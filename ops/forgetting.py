@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic_core import from_json
 
+from braze_bridge.claim_records import of_row
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
+from braze_bridge.ledger import LedgerUnavailableError
 from braze_bridge.mapping.identifiers import (
     alias_fits,
     external_id_fits,
@@ -21,7 +23,9 @@ from braze_bridge.mapping.identifiers import (
 )
 from braze_bridge.mapping.paths import hits
 from braze_bridge.mapping.people import IdentifierKind
-from ops.aws_errors import cause_of
+from ops.aws_errors import CONDITION_FAILED, cause_of
+from quikly_acquisition.models import PersonKey as AcquiredBy
+from quikly_acquisition.records import RecordsUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,8 +33,10 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
+    from braze_bridge.claim_records import Claimer
     from braze_bridge.ledger import PersonKey
     from braze_bridge.mapping.people import PersonRule
+    from quikly_acquisition.records import AcquisitionRecords
 
 _ADDRESS: Final = re.compile(r"[^\s\"'\\<>()\[\],;:]+@[^\s\"'\\<>()\[\],;:=/]+")
 _NOT_DIGITS: Final = re.compile(r"[^0-9]")
@@ -102,7 +108,7 @@ class PersonStore(Protocol):
         """Ids of what is held about a person; nothing in them is personal."""
         ...
 
-    def erase(self, ids: Iterable[str]) -> int:
+    def erase(self, person: Person, ids: Iterable[str]) -> int:
         """Erase what has these ids, whatever happened to it since; returns how many there were."""
         ...
 
@@ -250,7 +256,7 @@ class RejectedPeople:
             )
         ]
 
-    def erase(self, ids: Iterable[str]) -> int:
+    def erase(self, person: Person, ids: Iterable[str]) -> int:  # noqa: ARG002 - the port's
         """See :meth:`PersonStore.erase`."""
         return sum(delete(self._client, self._table, each) for each in ids)
 
@@ -309,9 +315,115 @@ class LedgerPeople:
             raise StoreUnavailableError(cause_of(error)) from error
         return [id_] if "Item" in answer else []
 
-    def erase(self, ids: Iterable[str]) -> int:
+    def erase(self, person: Person, ids: Iterable[str]) -> int:  # noqa: ARG002 - the port's
         """See :meth:`PersonStore.erase`."""
         return sum(delete(self._client, self._table, each) for each in ids)
+
+
+class AcquisitionPeople:
+    """The acquisitions as a :class:`PersonStore`, by e-mail address and phone number.
+
+    What is known of the person there (whom we found or made at Braze) goes with them.
+    """
+
+    name = "acquisitions"
+
+    def __init__(self, records: AcquisitionRecords) -> None:
+        self._records = records
+
+    def held(self, person: Person) -> list[str]:
+        """See :meth:`PersonStore.held`."""
+        key = acquired_by(person)
+        if key is None:
+            return []
+        try:
+            ids = list(self._records.about(key))
+            known = self._records.recall([key])
+        except (RecordsUnavailableError, LedgerUnavailableError) as error:
+            raise StoreUnavailableError(str(error)) from error
+        return ids + ([f"known#{self._records.fingerprint(key)}"] if known else [])
+
+    def erase(self, person: Person, ids: Iterable[str]) -> int:
+        """See :meth:`PersonStore.erase`."""
+        key = acquired_by(person)
+        if key is None:
+            return 0
+        known = sum(each.startswith("known#") for each in ids)
+        try:
+            return self._records.erase(key) + known
+        except (RecordsUnavailableError, LedgerUnavailableError) as error:
+            raise StoreUnavailableError(str(error)) from error
+
+
+def acquired_by(person: Person) -> AcquiredBy | None:
+    """How acquisitions name somebody, or ``None`` for an identifier that they do not know."""
+    match person.kind:
+        case IdentifierKind.EMAIL:
+            return AcquiredBy("email", person.value)
+        case IdentifierKind.PHONE:
+            return AcquiredBy("phone", person.value)
+        case _:
+            return None
+
+
+class ClaimPeople:
+    """The claims that still know their person, as a :class:`PersonStore`.
+
+    A claim itself stays, under a keyed hash, so that nobody wins twice; what is erased is who the
+    person is, and with it what is still to be told of them.
+    """
+
+    name = "claims"
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def held(self, person: Person) -> list[str]:
+        """See :meth:`PersonStore.held`."""
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            ConsistentRead=True,
+            FilterExpression="attribute_exists(claimer)",
+        )
+        try:
+            claims = [of_row(item) for page in pages for item in page["Items"]]
+        except (BotoCoreError, ClientError) as error:
+            raise StoreUnavailableError(cause_of(error)) from error
+        return [
+            claim.row_id for claim in claims if claim.claimer and is_made_by(claim.claimer, person)
+        ]
+
+    def erase(self, person: Person, ids: Iterable[str]) -> int:  # noqa: ARG002 - the port's
+        """See :meth:`PersonStore.erase`."""
+        return sum(self._erased(each) for each in ids)
+
+    def _erased(self, row_id: str) -> bool:
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"id": {"S": row_id}},
+                UpdateExpression="REMOVE claimer, due_shard, due_at",
+                ConditionExpression="attribute_exists(claimer)",
+            )
+        except (BotoCoreError, ClientError) as error:
+            if cause_of(error) == CONDITION_FAILED:
+                return False
+            raise StoreUnavailableError(cause_of(error)) from error
+        return True
+
+
+def is_made_by(claimer: Claimer, person: Person) -> bool:
+    """Whether a claim was made by somebody under this identifier."""
+    match person.kind:
+        case IdentifierKind.EMAIL:
+            return claimer.email == person.value
+        case IdentifierKind.EXTERNAL_ID:
+            return claimer.external_id == person.value
+        case IdentifierKind.BRAZE_ID:
+            return claimer.braze_id == person.value
+        case _:
+            return False
 
 
 def delete(client: DynamoDBClient, table: str, id_: str) -> bool:

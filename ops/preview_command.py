@@ -11,7 +11,8 @@ import typer
 
 from braze_bridge.clock import SystemClock
 from braze_bridge.partner_config import ConfigError
-from ops.body_mappings import CONFIG_DIRECTORY, BodyMappings
+from ops.body_mappings import CONFIG_DIRECTORY, LOADERS, BodyMappings
+from ops.partners import PARTNERS
 from ops.preview import preview
 from ops.screen import as_json, harmless
 from ops.stack_options import Json, PartnerName, not_done, route_of
@@ -43,18 +44,27 @@ def preview_body(
 ) -> None:
     """Show what a body would become at Braze, and what was left out and why. Sends nothing.
 
+    Of Quikly: its activation events. What an acquisition or a claim becomes depends on what Braze
+    and the stack's tables know.
+
     It prints what is in the body. Exit 1 where it would not, or not wholly, become a job.
     """
     if (body is None) == (sample is None):
         raise typer.BadParameter("give a file (or -), or --sample")
     if sample is not None and content is not None:
         raise typer.BadParameter("a sample knows its own content", param_hint="--content")
+    source = PARTNERS[partner].source
+    if source not in LOADERS:
+        raise typer.BadParameter(
+            "has no mapping: what a call is awarded depends on what others claimed",
+            param_hint="PARTNER",
+        )
     raw, route = _sample(partner, sample) if sample is not None else _captured(body or STDIN)
     route = route or route_of(partner, content)
     try:
         found = preview(
             raw,
-            source=partner,
+            source=source,
             route=route,
             mappings=BodyMappings(config_dir),
             now=SystemClock().now(),
@@ -70,7 +80,8 @@ def preview_body(
 
 
 def _sample(partner: str, name: str) -> tuple[bytes, str]:
-    cases = {case.name: case for case in event_cases(partner)}
+    here = PARTNERS[partner].urls[0].path
+    cases = {case.name: case for case in event_cases(partner) if case.path.startswith(here)}
     if name not in cases:
         known = ", ".join(cases)
         raise typer.BadParameter(f"is none of: {known}", param_hint="--sample")

@@ -34,6 +34,9 @@ _ALPHABET: Final = string.ascii_letters + string.digits
 LEDGER_PATH: Final = "ledger"
 """Keys the ledger's hashes. Nobody sets or rotates it, so it has no name on the command line."""
 
+CLAIMS_PATH: Final = "claims"
+"""Keys the claimants' hashes and the seeds of draws; nor does anybody set or rotate this one."""
+
 
 class SecretAccessError(Exception):
     """The secret could not be read or written. The text says why, without the secret."""

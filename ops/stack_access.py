@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 DELIVERY_QUEUE: Final = "DeliveryQueueUrl"
 DEAD_LETTER_QUEUE: Final = "DeliveryDeadLetterQueueUrl"
+ACQUISITION_QUEUE: Final = "AcquisitionQueueUrl"
+ACQUISITION_DEAD_LETTER_QUEUE: Final = "AcquisitionDeadLetterQueueUrl"
 FORWARD_QUEUE: Final = "ForwardQueueUrl"
+FORWARD_DEAD_LETTER_QUEUE: Final = "ForwardDeadLetterQueueUrl"
 REJECTED_TABLE: Final = "RejectedTableName"
 LEDGER_TABLE: Final = "LedgerTableName"
+ACQUISITION_TABLE: Final = "AcquisitionTableName"
 CLAIMS_TABLE: Final = "ClaimsTableName"
 API_URL: Final = "ApiUrl"
 """Outputs of ``template.yaml``."""
@@ -42,18 +46,26 @@ class StackAccess(NamedTuple):
         name: The stack, for people.
         delivery_queue: Its URL.
         dead_letter_queue: Its URL.
+        acquisition_queue: Its URL.
+        acquisition_dead_letter_queue: Its URL.
         forward_queue: Its URL.
+        forward_dead_letter_queue: Its URL.
         rejected_table: Its name.
         ledger_table: Its name; it holds the gate, too.
+        acquisition_table: Its name.
         claims_table: Its name.
     """
 
     name: str
     delivery_queue: str
     dead_letter_queue: str
+    acquisition_queue: str
+    acquisition_dead_letter_queue: str
     forward_queue: str
+    forward_dead_letter_queue: str
     rejected_table: str
     ledger_table: str
+    acquisition_table: str
     claims_table: str
     sqs: SQSClient
     dynamodb: DynamoDBClient
@@ -193,9 +205,13 @@ def open_local(folder: Path) -> StackAccess:
         name=f"{found.stack_name} (local)",
         delivery_queue=found.queues["delivery"],
         dead_letter_queue=found.queues["delivery_dead_letter"],
+        acquisition_queue=found.queues["acquisition"],
+        acquisition_dead_letter_queue=found.queues["acquisition_dead_letter"],
         forward_queue=found.queues["forward"],
+        forward_dead_letter_queue=found.queues["forward_dead_letter"],
         rejected_table=found.tables["rejected"],
         ledger_table=found.tables["ledger"],
+        acquisition_table=found.tables["acquisitions"],
         claims_table=found.tables["claims"],
         sqs=session.client("sqs", **options),
         dynamodb=session.client("dynamodb", **options),
@@ -289,9 +305,13 @@ def open_deployed(stack: str, region: str | None) -> StackAccess:
             name=stack,
             delivery_queue=outputs[DELIVERY_QUEUE],
             dead_letter_queue=outputs[DEAD_LETTER_QUEUE],
+            acquisition_queue=outputs[ACQUISITION_QUEUE],
+            acquisition_dead_letter_queue=outputs[ACQUISITION_DEAD_LETTER_QUEUE],
             forward_queue=outputs[FORWARD_QUEUE],
+            forward_dead_letter_queue=outputs[FORWARD_DEAD_LETTER_QUEUE],
             rejected_table=outputs[REJECTED_TABLE],
             ledger_table=outputs[LEDGER_TABLE],
+            acquisition_table=outputs[ACQUISITION_TABLE],
             claims_table=outputs[CLAIMS_TABLE],
             sqs=boto3.client("sqs", region_name=region, config=config),
             dynamodb=boto3.client("dynamodb", region_name=region, config=config),

@@ -95,11 +95,19 @@ def verify(  # noqa: PLR0913, PLR0917 - each argument is an option
 ) -> None:
     """Post a marked test response to the real door, and wait for it on the Braze profile.
 
-    It is about one test profile, always the same, which stays in Braze. Exit 1 where something did
-    not arrive as it was sent.
+    It is about one test profile, always the same, which stays in Braze. Nobody is signed up and
+    nothing is claimed: of acquisitions and the webhook only the door is tried. Exit 1 where
+    something did not arrive as it was sent.
     """
+    route = route_of(partner, content)
     place = site(ctx, stack, region, folder)
     keys = secrets_access(ctx, stack, region, folder)
+    token = _secret(keys, PARTNERS[partner].secret)
+    if PARTNERS[partner].test_body is None:
+        asked = _asked(place, partner, token)
+        if as_json_:
+            typer.echo(as_json({"partner": partner, "asked": asked}))
+        return
     opened = access(ctx, stack, region, folder)
     where = "" if stack is None else f" --stack {stack}"
     key = _secret(keys, "braze")
@@ -108,9 +116,15 @@ def verify(  # noqa: PLR0913, PLR0917 - each argument is an option
         typer.echo(f"{first}, then bridge verify {partner}{where}", err=True)
         raise typer.Exit(0 if unless_new else NOT_DONE)
     client = _client(place, key)
-    route = route_of(partner, content)
+    asked = _asked(place, partner, token)
     body, job = _test(partner, route, config_dir, client)
-    job_id = _accepted(place, route, body, _secret(keys, PARTNERS[partner].secret))
+    if job.attributes and is_there(_look(client, job)):
+        typer.echo(
+            "note: the test profile has all of these values already, so that they arrived now "
+            "cannot be told: give this mapping a value that differs from answer to answer",
+            err=True,
+        )
+    job_id = _accepted(place, route, body, token)
     kind, *name = job.user.key
     typer.echo(
         f"posted to {place.api_url}{route}: accepted, as job {job_id}\n"
@@ -127,6 +141,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each argument is an option
                     "profile": {"kind": kind, "value": name},
                     "seconds": waited,
                     "arrived": is_there(seen),
+                    "asked": asked,
                     "attributes": [{**each._asdict(), "said": str(each)} for each in seen],
                 }
             )
@@ -135,6 +150,22 @@ def verify(  # noqa: PLR0913, PLR0917 - each argument is an option
         _print(seen, job)
     if not is_there(seen):
         not_done(*_why(opened, place, job, where))
+
+
+def _asked(place: Site, partner: str, token: str) -> list[str]:
+    """Make the calls that change nothing; what each shows, or the end of the program."""
+    shown = []
+    for ask in PARTNERS[partner].asks:
+        body = None if ask.body is None else json.dumps(ask.body).encode()
+        answered = _call(place, ask.path, body, token)
+        reasons = answered.body.get("reasons")
+        first = reasons[0] if isinstance(reasons, list) and reasons else {}
+        if (answered.status, first.get("code")) != (ask.status, ask.code):
+            said = harmless(json.dumps(reasons))
+            not_done(f"{place.api_url}{ask.path} answered {answered.status}: {said}")
+        typer.echo(f"{place.api_url}{ask.path}: {ask.proves}", err=True)
+        shown.append(ask.proves)
+    return shown
 
 
 def _client(place: Site, key: str) -> BrazeClient:
@@ -147,7 +178,7 @@ def _client(place: Site, key: str) -> BrazeClient:
 
 def _accepted(place: Site, route: str, body: bytes, token: str) -> str:
     """Post the body; the job's id as the door gave it, or the end of the program."""
-    posted = _post(place, route, body, token)
+    posted = _call(place, route, body, token)
     if posted.status != HTTPStatus.OK or posted.body.get("status") != "accepted":
         reasons = json.dumps(posted.body.get("reasons", posted.body))
         not_done(f"{place.api_url}{route} answered {posted.status}: {harmless(reasons)}")
@@ -201,9 +232,13 @@ def _mapped(
     partner: str, route: str, config_dir: Path, response: TestResponse
 ) -> tuple[bytes, DeliveryJob]:
     """A test body, and the job that it is by the files of this working copy."""
-    text = json.dumps(PARTNERS[partner].test_body(response))
-    record = record_of(text, source=partner, route=route, now=response.at)
+    make = PARTNERS[partner].test_body
+    if make is None:
+        raise AssertionError(partner)  # the command ended before
     try:
+        text = json.dumps(make(response, config_dir))
+        source = PARTNERS[partner].source
+        record = record_of(text, source=source, route=route, now=response.at)
         outcome = BodyMappings(config_dir).outcome(record)
     except ConfigError as error:
         not_done(*(str(problem) for problem in error.problems))
@@ -227,11 +262,13 @@ def _secret(keys: SecretsAccess, name: SecretName) -> str:
         not_done(f"{secret_id(keys.stack, name)} cannot be read: {error}")
 
 
-def _post(place: Site, route: str, body: bytes, token: str) -> Posted:
+def _call(place: Site, path: str, body: bytes | None, token: str) -> Posted:
+    """Post a body, or read where there is none."""
     is_local = place.api_url.startswith("http://")
     try:
-        answer = requests.post(
-            f"{place.api_url}{route}",
+        answer = requests.request(
+            "GET" if body is None else "POST",
+            f"{place.api_url}{path}",
             data=body,
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
             timeout=DOOR_SECONDS,
