@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
+from braze_bridge.quikly_config import load_quikly
+from ops.body_mappings import CONFIG_DIRECTORY
 from sandbox.event_files import event_cases
 from sandbox.stack.environments import ROOT
 
@@ -97,11 +99,17 @@ def needles(stack: StackFile) -> set[str]:
     words = "".join(path.read_text().lower() for root in SHIPPED for path in root.rglob("*.py"))
     return {
         each
-        for each in personal | secret
+        for each in (personal - configured_names()) | secret
         if len(each) >= (SHORTEST_NUMBER if each.isdigit() else SHORTEST_NEEDLE)
         # "second" may be an answer, but is a word of ours as well.
         and each.lower() not in words
     }
+
+
+def configured_names() -> set[str]:
+    """Activations and tiers: a brand's own words, which a claim's line and its id may have."""
+    activations = load_quikly(CONFIG_DIRECTORY).activations
+    return {*activations} | {tier.name for rule in activations.values() for tier in rule.tiers}
 
 
 def leaks(lines: Iterable[tuple[str, str]], forbidden: Iterable[str]) -> list[str]:
