@@ -46,7 +46,9 @@ from quikly_acquisition.verdicts import (
     judge,
     judge_quikly,
     known_of,
+    number_of,
     remembered,
+    still_counts,
 )
 from quikly_acquisition.workflow import (
     Action,
@@ -300,10 +302,11 @@ class Performance:
         now = self._world.clock.now()
         calls = []
         for person, ids in askers.items():
-            if person in known:
+            entry = known.get(person)
+            if entry is not None and still_counts(entry, now):
                 for id_ in ids:
                     phone = self._fingerprint(records[id_].phone)
-                    self._seen[id_] = remembered(known[person], person, phone, now)
+                    self._seen[id_] = remembered(entry, person, phone, now)
                 continue
             request = self._built(ids, partial(_export_request, person))
             if request is not None:
@@ -319,11 +322,10 @@ class Performance:
         def read(answer: ExportIdsResponse) -> Mapping[str, Observation]:
             user = answer.preferred()
             seen = {id_: found(user, person, phone) for id_, phone in phones.items()}
-            for id_, each in seen.items():
+            for each in seen.values():
                 # Who is unsubscribed may change that any time, and is looked up again.
-                if isinstance(each, PersonFound) and not each.is_unsubscribed:
-                    stored = phones[id_] if each.phone == "same" else None
-                    self._learn(person, each.profile, stored, None)
+                if user is not None and isinstance(each, PersonFound) and not each.is_unsubscribed:
+                    self._learn(person, each.profile, number_of(user, person), None)
             return seen
 
         return read

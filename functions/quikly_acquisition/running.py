@@ -8,6 +8,7 @@ what is to be done, and doing it twice changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.quikly_acquisition_config import AcquisitionRule
@@ -46,8 +47,14 @@ if TYPE_CHECKING:
 SAVE_TRIES: Final = 2
 """What was learnt is worth a second try: after a credit above all."""
 
-NOT_CONFIGURED: Final = Refused("not_configured")
-"""The scope, or its channel, was taken out of the configuration after intake."""
+NOT_CONFIGURED: Final = TryAgain(
+    "not_configured", longest=timedelta(hours=1), reason="not_configured"
+)
+"""The scope, or its channel, is not in the configuration that this worker has.
+
+Not at once a failure: while a deployment that adds a scope goes on (a canary takes five minutes),
+intake may know it before every worker does; and a scope taken out by mistake comes back.
+"""
 
 IMPOSSIBLE: Final = Refused("impossible")
 """The record does not hold what its step needs: a fault of ours, and no reason to stop the rest."""
@@ -100,7 +107,8 @@ class BatchResult:
         resumed: Records found in the middle of a credit.
         overtaken: Changes that were not stored, since somebody else's were.
         unqueued: Messages that the queue did not take: the sweep makes them.
-        oldest_wait: Seconds for which the step had been due that was due longest.
+        oldest_wait: Seconds for which the step had been due that was due longest, trouble included:
+            whoever waits for a gate, or for Braze to come back, waits.
         figures: What was done at Braze and Quikly.
     """
 
@@ -212,7 +220,10 @@ class _Batch:
             else:
                 current[id_] = record
         now = self._world.clock.now()
-        waits = [(now - record.due_at).total_seconds() for record in current.values()]
+        waits = [
+            (now - (record.troubled_since or record.due_at)).total_seconds()
+            for record in current.values()
+        ]
         self._result.oldest_wait = max(waits, default=0.0)
         return current
 
