@@ -102,6 +102,7 @@ class BatchResult:
     Attributes:
         stale: Messages about what was done already, or of records that are gone.
         unreadable: Messages that are no step: dropped, since the sweep makes what is missing.
+        unreadable_records: Ids of acquisitions whose record this code cannot read: a fault of ours.
         back: Ids of messages that SQS shall hand out again: the store failed.
         finished: Records that came to their end here.
         resumed: Records found in the middle of a credit.
@@ -115,6 +116,7 @@ class BatchResult:
     received: int = 0
     stale: int = 0
     unreadable: int = 0
+    unreadable_records: list[str] = field(default_factory=list)
     back: list[str] = field(default_factory=list)
     finished: list[AcquisitionRecord] = field(default_factory=list)
     resumed: int = 0
@@ -206,11 +208,14 @@ class _Batch:
             if id_ not in steps or steps[id_].version < step.version:
                 steps[id_] = step
         try:
-            found = self._world.records.load(steps)
+            found, unreadable = self._world.records.load(steps)
         except RecordsUnavailableError:
-            found = {}
+            found, unreadable = {}, frozenset()
+        self._result.unreadable_records.extend(sorted(unreadable))
         current: dict[str, AcquisitionRecord] = {}
         for id_, step in steps.items():
+            if id_ in unreadable:
+                continue  # the sweep comes back to it: other code may be able to read it
             if id_ not in found:
                 self._back(id_)
                 continue
@@ -342,6 +347,7 @@ def summary(result: BatchResult) -> Mapping[str, object]:
         "received": result.received,
         "stale": result.stale,
         "unreadable": result.unreadable,
+        "unreadable_records": len(result.unreadable_records),
         "back": len(result.back),
         "resumed": result.resumed,
         "overtaken": result.overtaken,
