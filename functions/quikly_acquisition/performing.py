@@ -441,7 +441,8 @@ class Performance:
                 return TryAgain("delivery_queue")
             return Performed()
 
-        self._seen |= self._each(wanted, send, CONNECT_TIMEOUT + SHORTEST_READ)
+        late = TryAgain("delivery_queue")  # the job's id is the same the next time
+        self._seen |= self._each(wanted, send, CONNECT_TIMEOUT + SHORTEST_READ, late)
 
     def _credits(self, wanted: Mapping[str, Credit]) -> None:
         quikly = self._world.quikly
@@ -455,7 +456,7 @@ class Performance:
                 return judge_quikly(error, self._world.clock.now())
             return Performed()
 
-        told = self._each(wanted, tell, sum(QUIKLY_TIMEOUT))
+        told = self._each(wanted, tell, sum(QUIKLY_TIMEOUT), OutcomeUnknown("no_answer"))
         self._figures.quikly_key_refused += sum(
             isinstance(each, Held) and each.reason == "quikly_key_refused" for each in told.values()
         )
@@ -468,8 +469,13 @@ class Performance:
         wanted: Mapping[str, ActionT],
         call: Callable[[ActionT], Observation],
         seconds: float,
+        late: Observation,
     ) -> dict[str, Observation]:
-        """Calls without a gate. None is started for less than so many seconds."""
+        """Calls without a gate.
+
+        None is started for less than so many seconds; one that is not over when the others must be
+        stored (a timeout is per silence) is observed as late.
+        """
         seen: dict[str, Observation] = {}
         waiting = deque(wanted.items())
         in_flight: dict[Future[Observation], str] = {}
@@ -482,7 +488,10 @@ class Performance:
                 in_flight[self._world.executor.submit(call, action)] = id_
             if not in_flight:
                 break
-            done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+            done, _ = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
+            if not done:
+                seen |= dict.fromkeys(in_flight.values(), late)
+                break
             for future in done:
                 fault = _fault_of(future, self._figures)
                 seen[in_flight.pop(future)] = future.result() if fault is None else fault
@@ -505,8 +514,7 @@ class Performance:
             self._start(family, waiting, in_flight)
             if not in_flight:
                 break
-            patience = max(self._remaining() - DEADLINE_MARGIN, SHORTEST_READ)
-            done, late = wait(in_flight, timeout=patience, return_when=FIRST_COMPLETED)
+            done, late = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
             if not done:
                 # A timeout is per silence: a dripping answer can outlast it.
                 for future in late:
@@ -577,6 +585,10 @@ class Performance:
         except InvalidInputError as error:
             self._seen |= dict.fromkeys(ids, Refused("invalid_request", error.reason.value))
             return None
+
+    def _patience(self) -> float:
+        """Seconds for which calls under way may be waited for."""
+        return max(self._remaining() - DEADLINE_MARGIN, SHORTEST_READ)
 
     def _timeout(self) -> Timeout | None:
         """Connect and read seconds for a request that starts now, or ``None``: too late."""
