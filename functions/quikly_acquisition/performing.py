@@ -25,7 +25,11 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
 )
 from braze_bridge.braze.identifiers import UserAlias, UserIdentifier
-from braze_bridge.braze.limits import MAX_OBJECTS_PER_REQUEST, EndpointFamily
+from braze_bridge.braze.limits import (
+    MAX_OBJECTS_PER_REQUEST,
+    SAFE_BODY_BYTES,
+    EndpointFamily,
+)
 from braze_bridge.braze.models import AttributesObject, ExportIdsRequest, TrackRequest
 from braze_bridge.braze.subscriptions import (
     SubscriptionGroupUpdate,
@@ -100,6 +104,8 @@ DEADLINE_MARGIN: Final = 6.0
 
 SHORTEST_READ: Final = 1.0
 """A request is not started for less reading time than this."""
+
+FRAME_BYTES: Final = len(b'{"attributes":[]}')
 
 ALIKE_REFUSALS: Final = 8
 """So many profiles refused alone, for no stated reason, and not one success: it is us."""
@@ -357,12 +363,7 @@ class Performance:
             encoded = self._built([id_], partial(_encoded, action))
             if encoded is not None:
                 objects[id_] = encoded
-        ids = list(objects)
-        size = MAX_OBJECTS_PER_REQUEST
-        calls = [
-            self._track(ids[start : start + size], objects, wanted, records)
-            for start in range(0, len(ids), size)
-        ]
+        calls = [self._track(ids, objects, wanted, records) for ids in _requests_of(objects)]
         self._side_by_side(EndpointFamily.TRACK, calls)
         self._judge_suspects()
 
@@ -623,6 +624,20 @@ def _counted(error: BaseException, figures: Figures) -> str:
     name = type(error).__name__
     figures.faults[name] = figures.faults.get(name, 0) + 1
     return name
+
+
+def _requests_of(objects: Mapping[str, bytes]) -> Sequence[Sequence[str]]:
+    """Ids whose objects go out together: as many as a request holds, by number and by bytes."""
+    requests: list[list[str]] = []
+    size = 0
+    for id_, encoded in objects.items():
+        size += len(encoded) + 1
+        is_full = not requests or len(requests[-1]) == MAX_OBJECTS_PER_REQUEST
+        if is_full or size > SAFE_BODY_BYTES - FRAME_BYTES:
+            requests.append([])
+            size = len(encoded) + 1
+        requests[-1].append(id_)
+    return requests
 
 
 def _identifier(profile: Profile) -> UserIdentifier:

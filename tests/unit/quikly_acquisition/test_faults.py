@@ -268,6 +268,19 @@ def test_creations_of_one_batch_go_out_in_one_request() -> None:
     assert [len(objects) for objects in world.braze.asked("track")] == [75]
 
 
+def test_creations_that_are_too_long_for_one_request_go_out_in_several() -> None:
+    """A body at the door may have 256 KB, a request to Braze 4 MB: twenty such people need two."""
+    world = Simulation()
+    long = {f"a{n}": ["x" * 250 + f"{item:03}" for item in range(20)] for n in range(40)}
+    ids = [
+        world.begin(record(number=n, email=f"p{n}@example.com", attributes=long)) for n in range(20)
+    ]
+    world.run()
+    assert {world.stored(id_).state for id_ in ids} == {State.CREDITED}
+    assert [len(objects) for objects in world.braze.asked("track")] == [17, 3]
+    assert all(not result.figures.faults for result in world.results)
+
+
 # -- the same person ---------------------------------------------------------------------------
 
 
