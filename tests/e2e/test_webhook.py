@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from braze_bridge.activations import Drawn, draw, state_of, verify
 from braze_bridge.claims_key import claims_key
+from braze_bridge.clock import SystemClock
 from braze_bridge.draws import commitment_to
 from braze_bridge.dynamo_activations import DynamoActivationBook
 from braze_bridge.quikly_config import load_quikly
@@ -373,6 +374,7 @@ def test_a_crash_between_the_claim_and_the_queue_is_mended(stack: StackFile) -> 
     claims = Claims(
         DynamoClaimStore(table, stack.tables["claims"]),
         lambda: Activations.of(stack).secret,
+        clock=SystemClock(),
         sleep=time.sleep,
         random=random.random,
     )
