@@ -6,8 +6,8 @@ answer of a transaction that was refused brings what it met (``ALL_OLD``): the p
 or the counters. A claim without an award needs no counter: one conditional put. So it is one trip
 to DynamoDB, and in rank mode one more for the position: read before the transaction that gives it
 away together with its award, so that no later position overtakes; and, once every award has a
-position, counted up. Where chance decides, a process looks once whether the
-commitment is published, and publishes it if not: no claim comes before it.
+position, counted up. Where chance decides, a process looks once whether the commitment is
+published, and publishes it if not: no claim comes before it.
 """
 
 from __future__ import annotations
