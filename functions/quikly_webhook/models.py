@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -21,6 +21,10 @@ from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.identifiers import normal_email
 from braze_bridge.mapping.instants import read_instant
 from braze_bridge.web.door import DoorError
+
+SINCE_AHEAD: Final = timedelta(minutes=5)
+"""Clocks differ by less. What is later lacks its zone, or is no time of the past: taken for now, it
+would give everybody the fastest tier."""
 
 _DETAILS: Final = {
     "missing": "is missing",
@@ -108,6 +112,24 @@ def read_call(body: object) -> WebhookCall:
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         raise unprocessable(*reasons) from None
+
+
+def check_since(call: WebhookCall, arrived_at: datetime) -> None:
+    """Refuse a ``since`` that has not come yet.
+
+    Args:
+        call: The call.
+        arrived_at: At API Gateway.
+
+    Raises:
+        DoorError: 422: it is over five minutes ahead.
+    """
+    if call.since is not None and call.since - arrived_at > SINCE_AHEAD:
+        raise unprocessable(
+            Reason(
+                code="in_future", field="since", detail="is ahead of now: does it lack its zone?"
+            )
+        )
 
 
 def _reason(code: str, field: str) -> Reason:
