@@ -76,7 +76,7 @@ def test_what_a_function_breaks_by_rolls_it_back(canary: Template, function: str
 
 
 def test_no_alarm_that_a_deployment_mends_stands_in_its_way(canary: Template) -> None:
-    """An alarm that is on stops a deployment: of what a mapping caused, the next mapping is the cure."""
+    """An alarm that is on stops a deployment; what a mapping caused, the next mapping cures."""
     everywhere = set().union(*(watched(canary, function) for function in FUNCTIONS))
     metrics = {canary.properties(alarm)["MetricName"] for alarm in everywhere}
 
