@@ -144,7 +144,8 @@ def with_answers(text: str, environment: str, answers: Mapping[str, str]) -> str
         UnansweredError: As for :func:`keep`; the text says what to write by hand.
     """
     region = answers[REGION]
-    overrides = [f"{name}={value}" for name, value in answers.items() if name != REGION]
+    # Nothing said is the template's default; SAM does not read an empty value.
+    overrides = [f"{name}={value}" for name, value in answers.items() if name != REGION and value]
     entries = [f'  "{each}",' for each in overrides]
     lines = text.splitlines()
     header = f"[{environment}.deploy.parameters]"

@@ -107,11 +107,7 @@ def test_the_first_deployment_asks_and_keeps_the_answers(sam: Sam) -> None:
     with sam.config.open("rb") as file:
         kept = tomllib.load(file)
     assert kept["dev"]["deploy"]["parameters"]["region"] == "eu-central-1"
-    assert parameters_of(kept, "dev") == {
-        "Architecture": "x86_64",
-        "BrazeInstance": "EU-01",
-        "AlarmEmail": "",
-    }
+    assert parameters_of(kept, "dev") == {"Architecture": "x86_64", "BrazeInstance": "EU-01"}
 
 
 def test_nothing_is_deployed_where_nobody_answers(sam: Sam) -> None:
