@@ -17,7 +17,7 @@ INSTALLERS := .local/venvs/installers/bin
 SHIPPED := functions layers/braze_bridge/python
 CHECKED := $(SHIPPED) ops sandbox bench tests
 COVERED := --cov=functions --cov=layers/braze_bridge/python --cov-report=term:skip-covered --cov-fail-under=95
-TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e
+TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e tests/cloud
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down status bench deploy lint types imports unit e2e check-config \
