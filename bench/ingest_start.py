@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--calls", type=int, default=3000)
     arguments = parser.parse_args()
+    os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "BrazeBridge/bench"  # as the template gives it
 
     ratios, bare, handler = cold_ratios(arguments.pairs)
     ratio = statistics.median(ratios)

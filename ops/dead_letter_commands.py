@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 
 from braze_bridge.clock import SystemClock
+from ops.aws_errors import cause_of
 from ops.dead_letters import (
     DeadLettersUnavailableError,
     Progress,
@@ -17,7 +20,8 @@ from ops.dead_letters import (
     replay_dead_letters,
     summary_of,
 )
-from ops.screen import as_json, columns, harmless
+from ops.queue_looks import look
+from ops.screen import as_json, columns, harmless, progress_bar
 from ops.stack_options import (
     LOCAL_FOLDER,
     Folder,
@@ -124,17 +128,22 @@ def replay_letters(
     """Send messages back to the delivery queue. Each leaves only when that has taken it."""
     opened = access(ctx, stack, region, folder)
 
-    def report(progress: Progress) -> None:
-        typer.echo(f"{progress.sent} sent, {progress.not_taken} not taken", err=True)
-
     with _ended_well():
-        progress = replay_dead_letters(
-            SqsDeadLetterQueue(opened.sqs, opened.dead_letter_queue),
-            SqsDeliverySender(opened.sqs, opened.delivery_queue),
-            clock=SystemClock(),
-            limit=limit,
-            report=report,
-        )
+        waiting = look(opened.sqs, opened.dead_letter_queue).waiting
+        with progress_bar("replaying", min(waiting, limit)) as advance:
+
+            def report(progress: Progress) -> None:
+                advance(progress.sent)
+                if not sys.stderr.isatty():
+                    typer.echo(f"{progress.sent} sent, {progress.not_taken} not taken", err=True)
+
+            progress = replay_dead_letters(
+                SqsDeadLetterQueue(opened.sqs, opened.dead_letter_queue),
+                SqsDeliverySender(opened.sqs, opened.delivery_queue),
+                clock=SystemClock(),
+                limit=limit,
+                report=report,
+            )
     if as_json_:
         typer.echo(as_json(progress._asdict()))
     else:
@@ -155,6 +164,8 @@ def _ended_well() -> Iterator[None]:
         yield
     except DeadLettersUnavailableError as error:
         unavailable(f"the dead-letter queue does not answer: {error}")
+    except (BotoCoreError, ClientError) as error:
+        unavailable(f"the dead-letter queue does not answer: {cause_of(error)}")
 
 
 def _summary_json(summary: Summary) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`make deploy`: build for what the deployment's parameters say, deploy, and check that they agree.
+"""`make deploy`: build for what the deployment's parameters say, deploy, and see an answer arrive.
 
 The layer holds compiled packages, so it must be built for the runtime and the instruction set that
 the stack gets. Both are template parameters, kept in `samconfig.toml`. What has no default is asked
@@ -30,6 +30,10 @@ REQUIRED: Final = "BrazeInstance"
 
 BUILD_SECONDS: Final = 900
 DEPLOY_SECONDS: Final = 3600
+VERIFY_SECONDS: Final = 300
+
+VERIFIED: Final = "outgrow"
+"""Whose test response a deployment ends with: all others lead through the same queue."""
 
 
 class Target(NamedTuple):
@@ -37,6 +41,13 @@ class Target(NamedTuple):
 
     runtime: str = "python3.13"
     architecture: str = "arm64"
+
+
+class StackName(NamedTuple):
+    """A stack, and its region if the file names one."""
+
+    stack: str
+    region: str | None = None
 
 
 class UnknownEnvironmentError(Exception):
@@ -106,6 +117,43 @@ def deploy(
     return _build(sam, environment, target) or _deploy(sam, environment)
 
 
+def verify(environment: str, bridge: list[str], config: Path = CONFIG) -> int:
+    """A test response through the stack that was just deployed; what to do first, for a new one.
+
+    Args:
+        environment: The table of `samconfig.toml`.
+        bridge: The command that runs `bridge`.
+        config: The `samconfig.toml`.
+
+    Returns:
+        The exit code of `bridge verify`.
+    """
+    with config.open("rb") as file:
+        table = stack_of(tomllib.load(file), environment)
+    _say(f"\nDeployed. A test response to {table.stack}:")
+    region = [] if table.region is None else ["--region", table.region]
+    where = ["--stack", table.stack, *region]
+    return _run([*bridge, "verify", VERIFIED, "--unless-new", *where], {}, VERIFY_SECONDS)
+
+
+def stack_of(config: Mapping[str, Any], environment: str) -> StackName:
+    """The stack that a table of `samconfig.toml` deploys.
+
+    Args:
+        config: The file, parsed.
+        environment: The table.
+
+    Raises:
+        UnknownEnvironmentError: It names none.
+    """
+    for name in (environment, "default"):
+        for command in ("deploy", "global"):
+            table = config.get(name, {}).get(command, {}).get("parameters", {})
+            if "stack_name" in table:
+                return StackName(table["stack_name"], table.get("region"))
+    raise UnknownEnvironmentError(f"samconfig.toml names no stack for [{environment}]")
+
+
 def _parameters(config: Path, environment: str) -> dict[str, str]:
     with config.open("rb") as file:
         return parameters_of(tomllib.load(file), environment)
@@ -138,13 +186,14 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Run SAM, found by its own interpreter's path on the command line."""
+    """Run SAM, found by its own interpreter's path on the command line; then `bridge verify`."""
     parser = argparse.ArgumentParser(prog="python -m ops.deploy", description=__doc__)
     parser.add_argument("--env", required=True, help="table of samconfig.toml")
     parser.add_argument("--sam-python", required=True, help="interpreter that has aws-sam-cli")
     given = parser.parse_args()
     try:
-        return deploy(given.env, [given.sam_python, "-m", "samcli"])
+        code = deploy(given.env, [given.sam_python, "-m", "samcli"])
+        return code or verify(given.env, [sys.executable, "-m", "ops.bridge"])
     except UnknownEnvironmentError as error:
         _say(str(error))
         return 2

@@ -24,7 +24,14 @@ from ops.rejected_rows import (
     UnreadableRowError,
 )
 from ops.replay import Replayed, Replayer, Result, select
-from ops.screen import UnreadableAgeError, as_json, columns, harmless, read_age
+from ops.screen import (
+    UnreadableAgeError,
+    as_json,
+    columns,
+    harmless,
+    progress_bar,
+    read_age,
+)
 from ops.stack_options import (
     LOCAL_FOLDER,
     Folder,
@@ -206,10 +213,12 @@ def replay_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
     with _ended_well():
         ids, may_be_more = (record_ids, False) if record_ids else select(rows, wanted, limit)
         try:
-            for done in replayer.run(ids):
-                results.append(done)
-                if not as_json_:
-                    _say(done)
+            with progress_bar("replaying", len(ids)) as advance:
+                for done in replayer.run(ids):
+                    results.append(done)
+                    advance(len(results))
+                    if not as_json_:
+                        _say(done)
         except ConfigError as error:
             not_done(*(str(problem) for problem in error.problems))
     missed = len(ids) - len(results)
@@ -263,7 +272,12 @@ def drop_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
             typer.confirm(
                 f"Forget {len(ids)} row(s) of {opened.name} for good?", abort=True, err=True
             )
-        missing = [record_id for record_id in ids if not rows.drop(record_id, reason)]
+        missing = []
+        with progress_bar("dropping", len(ids)) as advance:
+            for number, record_id in enumerate(ids, start=1):
+                if not rows.drop(record_id, reason):
+                    missing.append(record_id)
+                advance(number)
     dropped = len(ids) - len(missing)
     if as_json_:
         typer.echo(as_json({"dropped": dropped, "not_found": missing, "may_be_more": may_be_more}))

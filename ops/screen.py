@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
 from braze_bridge.clock import iso_millis
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+LONG: Final = 25
+"""From so many steps on, people want to see how far it is."""
 
 _AGE: Final = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -50,6 +64,33 @@ def columns(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[s
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in table
     ]
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr for what takes long, where a terminal is there to draw it.
+
+    Args:
+        what: A few words.
+        total: Steps.
+
+    Yields:
+        To be called with the number of steps that are done.
+    """
+    if total < LONG or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # lines above the bar; into a pipe they go untouched
+    ) as drawn:
+        task = drawn.add_task(what, total=total)
+        yield lambda done: drawn.update(task, completed=done)
 
 
 def as_json(value: object) -> str:

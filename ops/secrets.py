@@ -1,10 +1,13 @@
-"""The stack's secrets as people handle them: set from a prompt, shown on demand, never logged."""
+"""The stack's secrets as people handle them: set from a prompt, rotated, never logged."""
 
 from __future__ import annotations
 
+import secrets
+import string
 from typing import TYPE_CHECKING, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 
 from braze_bridge.settings import SecretPair
 from ops.aws_errors import cause_of
@@ -24,6 +27,16 @@ PATHS: Final[dict[SecretName, str]] = {
 }
 """Where each secret lies below the stack's name."""
 
+TOKEN_CHARS: Final = 48
+_ALPHABET: Final = string.ascii_letters + string.digits
+"""As the template makes tokens: they travel in a header, or in a URL, without escaping."""
+
+LEDGER_PATH: Final = "ledger"
+"""Keys the ledger's hashes. Nobody sets or rotates it, so it has no name on the command line."""
+
+CLAIMS_PATH: Final = "claims"
+"""Keys the claimants' hashes and the seeds of draws; nor does anybody set or rotate this one."""
+
 
 class SecretAccessError(Exception):
     """The secret could not be read or written. The text says why, without the secret."""
@@ -32,6 +45,16 @@ class SecretAccessError(Exception):
 def secret_id(stack: str, name: SecretName) -> str:
     """The secret's name in Secrets Manager, such as ``bridge-dev/partner/outgrow``."""
     return f"{stack}/{PATHS[name]}"
+
+
+def is_token(name: SecretName) -> bool:
+    """Whether we made it up, to be sent to us; the others are keys that somebody else gave us."""
+    return PATHS[name].startswith("partner/")
+
+
+def new_token() -> str:
+    """A token that nobody ever chose: 285 bits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(TOKEN_CHARS))
 
 
 def set_current(client: SecretsManagerClient, stack: str, name: SecretName, value: str) -> None:
@@ -49,11 +72,7 @@ def set_current(client: SecretsManagerClient, stack: str, name: SecretName, valu
     Raises:
         SecretAccessError: There is no such secret, or it may not be written.
     """
-    text = SecretPair(current=value, previous="").model_dump_json()
-    try:
-        client.put_secret_value(SecretId=secret_id(stack, name), SecretString=text)
-    except (BotoCoreError, ClientError) as error:
-        raise SecretAccessError(cause_of(error)) from None
+    store(client, secret_id(stack, name), SecretPair(current=value, previous=""))
 
 
 def current(client: SecretsManagerClient, stack: str, name: SecretName) -> str:
@@ -62,8 +81,72 @@ def current(client: SecretsManagerClient, stack: str, name: SecretName) -> str:
     Raises:
         SecretAccessError: There is no such secret, or it may not be read.
     """
+    return pair(client, secret_id(stack, name)).current
+
+
+def rotate(client: SecretsManagerClient, stack: str, name: SecretName, token: str) -> SecretPair:
+    """Give a partner a new token; the one that was current stays valid as ``previous``.
+
+    Args:
+        client: Of the stack's account and region.
+        stack: The CloudFormation stack.
+        name: Of a token.
+        token: The new one.
+
+    Returns:
+        What holds now.
+
+    Raises:
+        SecretAccessError: There is no such secret, or it may not be read or written.
+    """
+    known = pair(client, secret_id(stack, name))
+    rotated = SecretPair(current=token, previous=known.current)
+    store(client, secret_id(stack, name), rotated)
+    return rotated
+
+
+def retire(client: SecretsManagerClient, stack: str, name: SecretName) -> bool:
+    """End the previous token. Functions may hold it for five minutes more.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        SecretAccessError: There is no such secret, or it may not be read or written.
+    """
+    known = pair(client, secret_id(stack, name))
+    if not known.previous:
+        return False
+    store(client, secret_id(stack, name), SecretPair(current=known.current, previous=""))
+    return True
+
+
+def pair(client: SecretsManagerClient, name: str) -> SecretPair:
+    """Both halves of a secret.
+
+    Args:
+        client: Of the stack's account and region.
+        name: Its whole name.
+
+    Raises:
+        SecretAccessError: There is no such secret, it may not be read, or holds something else.
+    """
     try:
-        answer = client.get_secret_value(SecretId=secret_id(stack, name))
+        answer = client.get_secret_value(SecretId=name)
+        return SecretPair.model_validate_json(answer["SecretString"])
     except (BotoCoreError, ClientError) as error:
         raise SecretAccessError(cause_of(error)) from None
-    return SecretPair.model_validate_json(answer["SecretString"]).current
+    except (KeyError, ValidationError):
+        raise SecretAccessError('not of the form {"current": …, "previous": …}') from None
+
+
+def store(client: SecretsManagerClient, name: str, both: SecretPair) -> None:
+    """Write both halves of a secret.
+
+    Raises:
+        SecretAccessError: There is no such secret, or it may not be written.
+    """
+    try:
+        client.put_secret_value(SecretId=name, SecretString=both.model_dump_json())
+    except (BotoCoreError, ClientError) as error:
+        raise SecretAccessError(cause_of(error)) from None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
-from ops.stack_access import StackAccess, Stacks, StackUnavailableError
+from ops.partners import PARTNERS
+from ops.stack_access import SecretsAccess, Site, StackAccess, Stacks, StackUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +21,21 @@ UNAVAILABLE: Final = 3
 
 LOCAL_FOLDER: Final = Path(__file__).parent.parent / ".local"
 
+
+def _known_partner(name: str) -> str:
+    if name not in PARTNERS:
+        raise typer.BadParameter(f"is none of: {', '.join(PARTNERS)}")
+    return name
+
+
 Stack = Annotated[
     str | None, typer.Option(help="The CloudFormation stack in AWS. Left out: the local stack.")
 ]
 Region = Annotated[str | None, typer.Option(help="Its region, if not your default one.")]
 Folder = Annotated[Path, typer.Option("--dir", help="Folder of the local stack.")]
+PartnerName = Annotated[
+    str, typer.Argument(callback=_known_partner, help=f"One of: {', '.join(PARTNERS)}.")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 
@@ -42,6 +53,33 @@ def access(
     stacks = context.find_object(Stacks) or Stacks()
     try:
         return stacks.open(stack, region, folder)
+    except StackUnavailableError as error:
+        unavailable(str(error))
+
+
+def route_of(partner: str, content: str | None) -> str:
+    """Where a partner's body is posted to, or a usage error for a content where there are none."""
+    if content is not None and not PARTNERS[partner].has_contents:
+        raise typer.BadParameter(f"{partner} has no contents", param_hint="--content")
+    return PARTNERS[partner].route(content)
+
+
+def secrets_access(
+    context: typer.Context, stack: str | None, region: str | None, folder: Path
+) -> SecretsAccess:
+    """The stack's secrets, or the end of the program; arguments as of :func:`access`."""
+    stacks = context.find_object(Stacks) or Stacks()
+    try:
+        return stacks.open_secrets(stack, region, folder)
+    except StackUnavailableError as error:
+        unavailable(str(error))
+
+
+def site(context: typer.Context, stack: str | None, region: str | None, folder: Path) -> Site:
+    """Where the stack is reached, or the end of the program; arguments as of :func:`access`."""
+    stacks = context.find_object(Stacks) or Stacks()
+    try:
+        return stacks.open_site(stack, region, folder)
     except StackUnavailableError as error:
         unavailable(str(error))
 

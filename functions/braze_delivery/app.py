@@ -20,7 +20,7 @@ from braze_bridge.dynamo_ledger import dynamo_ledger, fingerprint_key, ledger_cl
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_bridge.ledger import lease_length
-from braze_bridge.observability import EmfMeter, Meter, Metric, logger, metrics
+from braze_bridge.observability import EmfMeter, Metric, PartnerMeter, logger, metrics
 from braze_bridge.settings import (
     DeliverySettings,
     SecretsManagerSource,
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 
+TRAIL_IDS = 500
+"""Correlation ids in a line: 20 KB, well under the 256 KB that CloudWatch Logs takes."""
+
 LEDGER_CONNECTIONS = 8
 """A batch of 1,050 people is 11 reads and 42 writes; more would only wait for each other."""
 
@@ -64,7 +67,7 @@ class Dependencies:
     ports: Ports
     hider: MessageHider
     secret: SecretSource
-    meter: Meter
+    meter: PartnerMeter
     log: Logger
 
 
@@ -150,8 +153,8 @@ def handle(
     return {"batchItemFailures": [{"itemIdentifier": mid} for mid in result.retry]}
 
 
-def report(result: BatchResult, meter: Meter, log: Logger, *, unhidden: int) -> None:
-    """Write a batch's figures, and a line for each rejected job.
+def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: int) -> None:
+    """Write a batch's figures, each job's correlation id, and a line for each rejected job.
 
     Args:
         result: What became of the batch.
@@ -168,6 +171,22 @@ def report(result: BatchResult, meter: Meter, log: Logger, *, unhidden: int) -> 
     meter.add(Metric.BRAZE_REQUESTS, result.requests)
     meter.add(Metric.BRAZE_RATE_LIMITED, result.rate_limited)
     meter.add(Metric.BRAZE_KEY_REFUSED, result.key_refused)
+    meter.add(Metric.GATE_CLOSED, result.gate_closed)
+    meter.add(Metric.STALE_ATTRIBUTES, result.stale_attributes)
+    meter.add(Metric.UNATTRIBUTED_ERRORS, result.unattributed_errors)
+    if result.remaining is not None:
+        meter.add(Metric.BRAZE_REMAINING, result.remaining)
+    for partner, figures in result.by_partner.items():
+        meter.add_for(
+            partner,
+            {
+                Metric.JOBS_DELIVERED: len(figures.jobs["delivered"]),
+                Metric.JOBS_REJECTED: len(figures.jobs["rejected"]),
+                Metric.JOBS_RETRIED: len(figures.jobs["retried"]),
+                Metric.OLDEST_WAIT: figures.oldest_wait,
+            },
+        )
+    write_trail(result, log)
     for correlation_id, record_id, code in result.parked:
         log.warning(
             "job rejected",
@@ -194,6 +213,21 @@ def report(result: BatchResult, meter: Meter, log: Logger, *, unhidden: int) -> 
             "unhidden": unhidden,
         },
     )
+
+
+def write_trail(result: BatchResult, log: Logger) -> None:
+    """Write which calls at the door the batch was about, by outcome, many in a line.
+
+    A line for each job would cost more than sending it. Rejected jobs have lines of their own.
+    """
+    for partner, figures in result.by_partner.items():
+        for outcome, ids in figures.jobs.items():
+            for at in range(0, len(ids) if outcome != "rejected" else 0, TRAIL_IDS):
+                log.info(
+                    "jobs %s",
+                    outcome,
+                    extra={"partner": partner, "correlation_ids": ids[at : at + TRAIL_IDS]},
+                )
 
 
 @logger().inject_lambda_context(clear_state=True)

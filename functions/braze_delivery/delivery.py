@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.braze.models import TrackRequest, TrackResponse
+    from braze_bridge.braze.rate_limits import RateLimit
     from braze_bridge.clock import Clock
     from braze_bridge.gate import Gate
     from braze_bridge.jobs.envelope import DeliveryJob
@@ -164,6 +165,24 @@ class Ports:
     on_unknown_outcome: Literal["resend", "park"]
 
 
+Outcome = Literal["delivered", "duplicate", "rejected", "retried"]
+
+
+@dataclass(slots=True)
+class PartnerFigures:
+    """What became of one partner's jobs in a batch.
+
+    Attributes:
+        jobs: Outcome to the correlation ids of the jobs that it is of: each job is in one.
+        oldest_wait: As :attr:`BatchResult.oldest_wait`.
+    """
+
+    jobs: dict[Outcome, list[str]] = field(
+        default_factory=lambda: {"delivered": [], "duplicate": [], "rejected": [], "retried": []}
+    )
+    oldest_wait: float = 0.0
+
+
 @dataclass(slots=True)
 class BatchResult:
     """What became of a batch.
@@ -179,6 +198,10 @@ class BatchResult:
         unrecorded: People for whom the ledger did not take what was learnt.
         held_up: Why nothing was sent for jobs or people, and for how many: the gate's reason, the
             ledger's errors, people leased to others.
+        gate_closed: Whether the gate was found closed, or was closed by an answer.
+        remaining: The fewest requests that an answer left of Braze's limit, if one told.
+        by_partner: ``DeliveryJob.source`` to what became of its jobs; messages that are no job are
+            in none.
     """
 
     received: int = 0
@@ -196,6 +219,9 @@ class BatchResult:
     closings: list[str] = field(default_factory=list)
     unrecorded: int = 0
     held_up: dict[str, int] = field(default_factory=dict)
+    gate_closed: bool = False
+    remaining: int | None = None
+    by_partner: dict[str, PartnerFigures] = field(default_factory=dict)
 
     @property
     def retried(self) -> int:
@@ -248,11 +274,18 @@ class _Batch:
         self._first_requests = 0
         self._closed: Closing | None = None
         self._closed_for = 0.0
+        self._outcomes: dict[int, Outcome] = {}
 
     def run(self) -> BatchResult:
+        parsed = self._parsed()
+        self._deliver(parsed)
+        self._tell_partners_apart(parsed)
+        return self._result
+
+    def _deliver(self, parsed: Sequence[Slot]) -> None:
         admission = self._ports.gate.admit(EndpointFamily.TRACK)
         # Also while the gate is closed, what grows too old for the queue must be parked.
-        slots = self._fresh(self._parsed())
+        slots = self._fresh(parsed)
         if admission.closed_until is not None:
             for slot in slots:
                 until = self._until(admission.closed_until)
@@ -263,7 +296,8 @@ class _Batch:
             # The alarms must not fall silent while everything waits behind the gate.
             self._result.oldest_wait += self._until(admission.closed_until)
             self._result.key_refused = int(admission.reason in KEY_REASONS)
-            return self._result
+            self._result.gate_closed = True
+            return
         slots = self._claimed(slots)
         merge = Merge(slots, self._merge_states)
         self._send(pack(merge))
@@ -274,7 +308,27 @@ class _Batch:
         self._finish(slots)
         if admission.is_probe and self._result.requests == 0:
             self._ports.gate.give_back()
-        return self._result
+
+    def _tell_partners_apart(self, slots: Sequence[Slot]) -> None:
+        """Each job's outcome under its partner; a job without one goes back."""
+        found = self._result.by_partner
+        oldest: dict[str, datetime] = {}
+        for slot in slots:
+            job = slot.job
+            figures = found.get(job.source)
+            if figures is None:
+                figures = found[job.source] = PartnerFigures()
+                oldest[job.source] = job.received_at
+            elif job.received_at < oldest[job.source]:
+                oldest[job.source] = job.received_at
+            outcome = self._outcomes.get(slot.position, "retried")
+            figures.jobs[outcome].append(job.correlation_id)
+        if found:
+            # What the whole waits for beyond its oldest job, behind a closed gate, each waits for.
+            first = min(oldest.values())
+            for source, received_at in oldest.items():
+                later = (received_at - first).total_seconds()
+                found[source].oldest_wait = max(self._result.oldest_wait - later, 0.0)
 
     # -- before the send ---------------------------------------------------------------------
 
@@ -344,6 +398,7 @@ class _Batch:
                 self._back(slot.position, self._patience(slot.position, seconds))
             elif slot.job.job_id in state.delivered or (key, slot.job.job_id) in seen:
                 self._result.duplicate += 1
+                self._outcomes[slot.position] = "duplicate"
             else:
                 seen.add((key, slot.job.job_id))
                 ours.append(slot)
@@ -436,10 +491,18 @@ class _Batch:
             self._guilty |= self._suspects
             self._suspects = {}
             self._ports.gate.answered(EndpointFamily.TRACK, outcome.rate_limit)
+        self._note_remaining(outcome.rate_limit)
         self._apply(settlement, outcome)
         if self._refusals.it_is_us:
             self._close(Closing("family", None, "requests_refused"))
         return self._follow_ups(sent, settlement)
+
+    def _note_remaining(self, limit: RateLimit | None) -> None:
+        if limit is not None and limit.remaining is not None:
+            known = self._result.remaining
+            self._result.remaining = (
+                limit.remaining if known is None else min(known, limit.remaining)
+            )
 
     def _outcome(self, future: Future[TrackResponse]) -> TrackResponse | BrazeError:
         error = future.exception()
@@ -495,6 +558,7 @@ class _Batch:
             now = self._ports.clock.now()
             seconds = SHORT_RETRY if until is None else (until - now).total_seconds()
             self._closed = Closing("family", seconds, "closed_meanwhile")
+            self._result.gate_closed = True
             self._closed_for = max(self._closed_for, seconds)
         return False
 
@@ -538,6 +602,7 @@ class _Batch:
         )
         self._closed = closing
         self._closed_for = max(self._closed_for, seconds)
+        self._result.gate_closed = True
         if closing.reason not in self._result.closings:
             self._result.closings.append(closing.reason)
 
@@ -639,6 +704,7 @@ class _Batch:
         learnt: dict[PersonKey, PersonState] = dict.fromkeys(people, _NOTHING_LEARNT)
         for slot in slots:
             outcome = self._outcome_of(slot, is_unsettled=slot.position in unsettled)
+            self._outcomes[slot.position] = outcome
             self._learn(slot, learnt, is_settled=outcome != "retried")
         for key in self._unlearnt:
             learnt.pop(key, None)
@@ -713,6 +779,7 @@ class _Batch:
         if not self._kept(position, records):
             return False
         self._result.rejected += 1
+        self._outcomes[position] = "rejected"
         return True
 
     def _try_to_park(self, record: RejectedRecord, *, may_try: bool) -> None:

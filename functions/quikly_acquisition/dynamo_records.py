@@ -303,10 +303,19 @@ class DynamoAcquisitionRecords:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.fingerprint`."""
         return self._prints().person(person)
 
+    def about(self, person: PersonKey) -> Sequence[str]:
+        """See :meth:`quikly_acquisition.records.AcquisitionRecords.about`."""
+        names = self._rows([f"a#{id_}" for id_ in self._listed_under(person)])
+        return [name.removeprefix("a#") for name, row in names.items() if row is not None]
+
+    def _listed_under(self, person: PersonKey) -> list[str]:
+        """Also those that are gone: an erased one may have been listed under two addresses."""
+        who = self._row(f"who#{self.fingerprint(person)}", even_expired=True)
+        return [] if who is None else list(who["acquisitions"]["SS"])
+
     def erase(self, person: PersonKey) -> int:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.erase`."""
-        who = self._row(f"who#{self.fingerprint(person)}", even_expired=True)
-        ids = [] if who is None else who["acquisitions"]["SS"]
+        ids = self._listed_under(person)
         people = {person}
         erased = 0
         for id_ in ids:

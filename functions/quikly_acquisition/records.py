@@ -156,6 +156,10 @@ class AcquisitionRecords(Protocol):
         """The keyed hash a person is known by."""
         ...
 
+    def about(self, person: PersonKey) -> Sequence[str]:
+        """The ids of a person's acquisitions, for people's commands: in no order."""
+        ...
+
     def erase(self, person: PersonKey) -> int:
         """Remove every acquisition of a person, readable or not, and what is known of them.
 

@@ -8,10 +8,15 @@ from typing import Final
 import pytest
 
 HERE: Final = Path(__file__).parent
+LAST: Final = "test_logs.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever is in this room needs the stack: `-m "not e2e"` leaves it out."""
+    """Whatever is in this room needs the stack: `-m "not e2e"` leaves it out.
+
+    What reads the logs of the whole run comes last.
+    """
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.e2e)
+    items.sort(key=lambda item: item.path == HERE / LAST)

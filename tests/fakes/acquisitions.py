@@ -252,12 +252,16 @@ class InMemoryRecords:
     def fingerprint(self, person: PersonKey) -> str:
         return self._prints.person(person)
 
-    def erase(self, person: PersonKey) -> int:
-        ids = [
+    def about(self, person: PersonKey) -> Sequence[str]:
+        self._asked()
+        return [
             id_
             for id_ in self.rows
             if person.value in {self.stored(id_).email, self.stored(id_).phone}
         ]
+
+    def erase(self, person: PersonKey) -> int:
+        ids = self.about(person)
         for id_ in ids:
             del self.rows[id_]
             self.overdue.pop(id_, None)

@@ -18,6 +18,8 @@ STACK: Final = "bridge"
 CERTIFICATE: Final = (
     "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 )
+NAMESPACE: Final = f"BrazeBridge/{STACK}"
+"""Of our metrics, of one stack: two in an account must not ring each other's alarms."""
 
 Resource = dict[str, Any]
 

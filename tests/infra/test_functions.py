@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from braze_bridge.observability import NAMESPACE
 from braze_bridge.settings import (
     AcquisitionApiSettings,
     AcquisitionSweepSettings,
@@ -20,7 +19,7 @@ from braze_bridge.settings import (
     WebhookSettings,
     load_settings,
 )
-from tests.infra.template import ROOT
+from tests.infra.template import NAMESPACE, ROOT
 
 if TYPE_CHECKING:
     from tests.infra.template import Template

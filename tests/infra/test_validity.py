@@ -54,5 +54,7 @@ def test_sections_stand_in_the_order_the_template_announces() -> None:
         "secrets",
         "log groups",
         "alarms",
+        "dashboard",
+        "saved queries",
         "outputs",
     ]

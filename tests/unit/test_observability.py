@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger, Metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braze_bridge.observability import EmfMeter, Metric, ScrubbingFormatter, scrub
+from braze_bridge.observability import BY_PARTNER, EmfMeter, Metric, ScrubbingFormatter, scrub
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,24 @@ def test_metrics_are_written_in_the_projects_namespace(capsys: pytest.CaptureFix
         "OldestWait": "Seconds",
     }
     assert (line["service"], line["JobsDelivered"]) == ("braze-delivery", [3.0])
+
+
+def test_a_partner_s_figures_are_a_line_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With both dimensions, at once, and apart from what is collected for the whole."""
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "braze-delivery")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "BrazeBridge/bridge")
+    meter = EmfMeter(Metrics())
+
+    meter.add_for("outgrow", dict.fromkeys(BY_PARTNER, 3))
+    meter.add_for("iterate", {Metric.JOBS_DELIVERED: 1})
+
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    (shape,) = first["_aws"]["CloudWatchMetrics"]
+    assert shape["Namespace"] == "BrazeBridge/bridge"
+    assert [sorted(names) for names in shape["Dimensions"]] == [["partner", "service"]]
+    assert (first["partner"], first["service"]) == ("outgrow", "braze-delivery")
+    assert {metric["Name"] for metric in shape["Metrics"]} == BY_PARTNER
+    assert (second["partner"], second["JobsDelivered"]) == ("iterate", [1])
+    assert "JobsRejected" not in second

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from braze_bridge.api_keys import braze_key
-from braze_bridge.braze.errors import AuthenticationError
+from braze_bridge.braze.errors import AuthenticationError, RateLimitedError
+from braze_bridge.braze.models import ObjectError, TrackResponse
+from braze_bridge.braze.rate_limits import RateLimit
 from braze_bridge.gate import NoGate
 from braze_bridge.ledger import NoLedger
-from braze_bridge.observability import Metric
+from braze_bridge.observability import BY_PARTNER, Metric
 from braze_delivery.app import Dependencies, handle
 from braze_delivery.delivery import Ports
 from tests.fakes.braze import FakeTrack
@@ -144,6 +147,89 @@ def test_the_metrics_of_a_batch_add_up(world: World) -> None:
         )
     ] == [1, 1, 2, 0]
     assert total[Metric.OLDEST_WAIT] == 60
+
+
+def test_partners_are_told_apart(world: World) -> None:
+    """Each partner has its own outcomes and its own oldest wait; together they are the whole."""
+    world.braze.named = lambda item: item["external_id"] == "bad"
+    quiz, late = job("1", "ada", age=90), job("2", "bob", age=30)
+    survey = job("3", "bad").model_copy(update={"source": "iterate"})
+
+    world.handle(*(each.to_json() for each in (quiz, late, survey)), "poison")
+
+    told = world.meter.by_partner
+    assert told["outgrow", Metric.JOBS_DELIVERED] == 2
+    assert told["iterate", Metric.JOBS_REJECTED] == 1
+    assert told["outgrow", Metric.OLDEST_WAIT] == world.meter.totals[Metric.OLDEST_WAIT] == 90
+    assert told["iterate", Metric.OLDEST_WAIT] == 60
+    assert {metric for _, metric in told} == BY_PARTNER
+
+
+def test_a_job_is_found_in_the_log_by_its_call_at_the_door(world: World) -> None:
+    """Delivered, duplicate, given back or rejected: its correlation id stands beside the word."""
+    world.braze.named = lambda item: item["external_id"] == "bad"
+    good, bad = (
+        job(name, user).model_copy(update={"correlation_id": f"call-{name}"})
+        for name, user in (("1", "ada"), ("2", "bad"))
+    )
+    twin = good.model_copy(update={"correlation_id": "call-1-again"})
+
+    world.handle(good.to_json(), twin.to_json(), bad.to_json())
+    world.braze.before = lambda _: AuthenticationError("", status=401)
+    world.handle(job("3").model_copy(update={"correlation_id": "call-3"}).to_json())
+
+    trail = {
+        line["message"]: line["correlation_ids"]
+        for line in world.log.lines
+        if "correlation_ids" in line
+    }
+    assert trail == {
+        "jobs delivered": ["call-1"],
+        "jobs duplicate": ["call-1-again"],
+        "jobs retried": ["call-3"],
+    }
+    (rejected,) = [line for line in world.log.lines if line["message"] == "job rejected"]
+    assert rejected["correlation_id"] == "call-2"
+
+
+def test_a_whole_batch_s_trail_is_a_few_lines(world: World) -> None:
+    """1,050 jobs are not 1,050 lines, and nobody is missing."""
+    ids = [f"call-{number}" for number in range(1_050)]
+    world.handle(
+        *(job(name, name).model_copy(update={"correlation_id": name}).to_json() for name in ids)
+    )
+
+    lines = [line for line in world.log.lines if "correlation_ids" in line]
+    assert len(lines) == 3
+    assert sorted(each for line in lines for each in line["correlation_ids"]) == sorted(ids)
+
+
+def test_a_closed_gate_and_what_is_left_of_the_limit_are_figures(world: World) -> None:
+    """Zero while Braze takes everything; one when an answer closes the gate."""
+    world.handle(job("1").to_json())
+    assert world.meter.totals[Metric.GATE_CLOSED] == 0
+    assert Metric.BRAZE_REMAINING not in world.meter.totals
+
+    limit = RateLimit(limit=3_000, remaining=0, reset_at=None)
+    world.braze.before = lambda _: RateLimitedError("", status=429, rate_limit=limit)
+    world.handle(job("2", "bob").to_json())
+
+    assert world.meter.totals[Metric.GATE_CLOSED] == 1
+    assert (Metric.BRAZE_REMAINING, 0) in world.meter.figures
+
+
+def test_errors_that_name_no_object_are_counted(world: World) -> None:
+    """Braze took the request and complains of something: it is not lost in a log."""
+    nobody = ObjectError(None, None, "something")
+    taken = TrackResponse(201, "success", 1, None, (nobody,), None)
+    world.needs = replace(
+        world.needs, ports=replace(world.needs.ports, track=lambda _, timeout=None: taken)
+    )
+
+    world.handle(job().to_json())
+
+    assert world.meter.totals[Metric.UNATTRIBUTED_ERRORS] == 1
+    assert world.meter.totals[Metric.JOBS_DELIVERED] == 1
 
 
 def test_nothing_personal_is_logged(world: World) -> None:

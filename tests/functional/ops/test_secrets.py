@@ -88,3 +88,69 @@ def test_a_stack_that_does_not_exist_is_said_so(command: str) -> None:
 
     assert result.exit_code == 1
     assert "ResourceNotFoundException" in result.stderr
+
+
+BRIDGE = ["--stack", "bridge", "--region", REGION]
+
+
+def stored(secrets: SecretsManagerClient) -> dict[str, str]:
+    text = secrets.get_secret_value(SecretId="bridge/partner/outgrow")["SecretString"]
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+def test_rotating_keeps_the_old_token_and_prints_none(secrets: SecretsManagerClient) -> None:
+    """What was current is previous; the next steps are told, on stderr."""
+    result = CliRunner().invoke(app, ["secrets", "rotate", "outgrow", *BRIDGE])
+
+    assert result.exit_code == 0, result.output
+    now = stored(secrets)
+    assert now["previous"] == "token-1"
+    assert len(now["current"]) == 48
+    assert now["current"].isalnum()
+    assert now["current"] not in result.output
+    assert "secrets retire outgrow --stack bridge" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_second_rotation_asks_before_it_ends_a_token(secrets: SecretsManagerClient) -> None:
+    """Refused: nothing changes. Agreed to: the one in between is previous."""
+    rotate = ["secrets", "rotate", "outgrow", *BRIDGE]
+    CliRunner().invoke(app, rotate)
+    first = stored(secrets)
+
+    refused = CliRunner().invoke(app, rotate, input="n\n")
+    assert refused.exit_code == 1
+    assert stored(secrets) == first
+    agreed = CliRunner().invoke(app, rotate, input="y\n")
+    assert agreed.exit_code == 0
+    assert stored(secrets)["previous"] == first["current"]
+
+
+def test_retiring_ends_the_previous_token_alone(secrets: SecretsManagerClient) -> None:
+    """The current one stays; a second time there is nothing to end."""
+    CliRunner().invoke(app, ["secrets", "rotate", "outgrow", *BRIDGE])
+    current = stored(secrets)["current"]
+    retire = ["secrets", "retire", "outgrow", "--json", *BRIDGE]
+
+    said = [json.loads(CliRunner().invoke(app, retire).stdout)["retired"] for _ in range(2)]
+
+    assert said == [True, False]
+    assert stored(secrets) == {"current": current, "previous": ""}
+
+
+def test_the_braze_key_is_not_ours_to_rotate() -> None:
+    """Braze makes it; it is set."""
+    result = CliRunner().invoke(app, ["secrets", "rotate", "braze", *BRIDGE])
+
+    assert result.exit_code == 2
+
+
+def test_a_secret_of_another_form_is_said_so(secrets: SecretsManagerClient) -> None:
+    """Without quoting it."""
+    secrets.put_secret_value(SecretId="bridge/partner/outgrow", SecretString="just-a-token")
+
+    result = CliRunner().invoke(app, ["secrets", "retire", "outgrow", *BRIDGE])
+
+    assert result.exit_code == 1
+    assert "just-a-token" not in result.output

@@ -237,8 +237,10 @@ def test_erasing_leaves_nothing_of_a_person(cloud: Cloud) -> None:
     others = record("texts", number=2, email="bob@example.com", phone="+4915187654321")
     cloud.records.begin(others, None)
     cloud.records.remember({ADA: Known(kind="braze_id", value="b", seen_at=NOON)})
+    assert len(cloud.records.about(ADA)) == 2
     assert cloud.records.erase(ADA) == 2
     assert cloud.records.erase(ADA) == 0
+    assert cloud.records.about(ADA) == []
     left = [name for name in cloud.rows() if not name.startswith("who#")]
     assert sorted(name.partition("#")[0] for name in left) == ["a", "p"]
     assert cloud.records.get(others.acquisition_id) == others

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from ops.deploy import Target, UnknownEnvironmentError, deploy, parameters_of, target_of
+from ops.deploy import (
+    StackName,
+    Target,
+    UnknownEnvironmentError,
+    deploy,
+    parameters_of,
+    stack_of,
+    target_of,
+    verify,
+)
 from ops.first_deployment import UnansweredError
 
 if TYPE_CHECKING:
@@ -130,3 +139,42 @@ def test_a_failed_build_is_not_deployed(sam: Sam) -> None:
     assert deploy("dev", sam.command(code=3), sam.config) == 3
 
     assert [call["arguments"][0] for call in sam.calls()] == ["build"]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_deployment_ends_with_a_test_response(sam: Sam, code: int) -> None:
+    """`bridge verify` on the stack and region that the table names; its exit code counts."""
+    sam.config.write_text(
+        '[dev.deploy.parameters]\nstack_name = "braze-bridge-dev"\nregion = "eu-west-1"\n'
+    )
+
+    assert verify("dev", sam.command(code=code), sam.config) == code
+
+    (call,) = sam.calls()
+    assert call["arguments"] == [
+        *("verify", "outgrow", "--unless-new"),
+        *("--stack", "braze-bridge-dev", "--region", "eu-west-1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({"dev": {"deploy": {"parameters": {"stack_name": "a"}}}}, StackName("a")),
+        ({"dev": {"global": {"parameters": {"stack_name": "a"}}}}, StackName("a")),
+        ({"default": {"deploy": {"parameters": {"stack_name": "a"}}}}, StackName("a")),
+        (
+            {"dev": {"deploy": {"parameters": {"stack_name": "a", "region": "r"}}}},
+            StackName("a", "r"),
+        ),
+    ],
+)
+def test_the_stack_is_found_where_sam_finds_it(config: dict[str, Any], found: StackName) -> None:
+    """In the table's own parameters, else in what holds for all commands or tables."""
+    assert stack_of(config, "dev") == found
+
+
+def test_a_table_without_a_stack_is_said_so() -> None:
+    """Rather than verifying another one."""
+    with pytest.raises(UnknownEnvironmentError, match="names no stack"):
+        stack_of({"prod": {"deploy": {"parameters": {"stack_name": "a"}}}}, "dev")

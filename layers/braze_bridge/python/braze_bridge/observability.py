@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.logging.types import LogRecord
+    from collections.abc import Mapping
 
-NAMESPACE: Final = "BrazeBridge"
+    from aws_lambda_powertools.logging.types import LogRecord
 
 
 class Metric(StrEnum):
-    """Every metric this project emits, with the dimension ``service``."""
+    """Every metric this project emits, with the dimension ``service``.
+
+    Those of :data:`BY_PARTNER` also with the dimensions ``service`` and ``partner``.
+    """
 
     JOBS_ACCEPTED = "JobsAccepted"
     BODIES_PARKED = "BodiesParked"
@@ -33,9 +36,13 @@ class Metric(StrEnum):
     JOBS_DUPLICATE = "JobsDuplicate"
     JOBS_REJECTED = "JobsRejected"
     JOBS_RETRIED = "JobsRetried"
+    STALE_ATTRIBUTES = "StaleAttributes"
+    UNATTRIBUTED_ERRORS = "UnattributedErrors"
     OLDEST_WAIT = "OldestWait"
     BRAZE_REQUESTS = "BrazeRequests"
     BRAZE_RATE_LIMITED = "BrazeRateLimited"
+    BRAZE_REMAINING = "BrazeRemaining"
+    GATE_CLOSED = "GateClosed"
     BRAZE_KEY_REFUSED = "BrazeKeyRefused"
 
     ACQUISITIONS_ACCEPTED = "AcquisitionsAccepted"
@@ -61,6 +68,11 @@ class Metric(StrEnum):
     QUIKLY_KEY_REFUSED = "QuiklyKeyRefused"
 
 
+BY_PARTNER: Final = frozenset(
+    {Metric.JOBS_DELIVERED, Metric.JOBS_REJECTED, Metric.JOBS_RETRIED, Metric.OLDEST_WAIT}
+)
+"""What is also told for each partner: CloudWatch bills by metric and combination of dimensions."""
+
 _UNITS: Final = {Metric.OLDEST_WAIT: MetricUnit.Seconds}
 
 
@@ -72,8 +84,25 @@ class Meter(Protocol):
         ...
 
 
+class PartnerMeter(Meter, Protocol):
+    """A meter that also tells partners apart."""
+
+    def add_for(self, partner: str, figures: Mapping[Metric, float]) -> None:
+        """Add figures of one partner, besides those of the whole.
+
+        Args:
+            partner: As in ``DeliveryJob.source``.
+            figures: Of :data:`BY_PARTNER`, in the units of :meth:`add`.
+        """
+        ...
+
+
 class EmfMeter:
-    """A :class:`Meter` that writes CloudWatch's embedded metric format when the handler returns."""
+    """A :class:`PartnerMeter` in CloudWatch's embedded metric format.
+
+    What is added comes out when the handler returns; what is of one partner, at once, in a line of
+    its own: a line has one value for each dimension.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -81,6 +110,14 @@ class EmfMeter:
     def add(self, metric: Metric, value: float = 1) -> None:
         """See :meth:`Meter.add`."""
         self._metrics.add_metric(metric.value, _UNITS.get(metric, MetricUnit.Count), value)
+
+    def add_for(self, partner: str, figures: Mapping[Metric, float]) -> None:
+        """See :meth:`PartnerMeter.add_for`."""
+        line = EphemeralMetrics()
+        line.add_dimension("partner", partner)
+        for metric, value in figures.items():
+            line.add_metric(metric.value, _UNITS.get(metric, MetricUnit.Count), value)
+        line.flush_metrics()
 
 
 _PERSONAL: Final = re.compile(
@@ -95,7 +132,9 @@ def scrub(text: str) -> str:
 
     The last guard: nothing personal should be given to a log in the first place.
     """
-    return _PERSONAL.sub("***", text)
+    if "@" in text or "+" in text or "bearer" in text.lower():
+        return _PERSONAL.sub("***", text)
+    return text  # looking for what cannot be there costs as much as the rest of the line
 
 
 class ScrubbingFormatter(LambdaPowertoolsFormatter):
@@ -127,8 +166,8 @@ def logger() -> Logger:
 
 @cache
 def metrics() -> Metrics:
-    """The process's metrics, in namespace ``BrazeBridge``."""
-    return Metrics(namespace=NAMESPACE)
+    """The process's metrics; service and namespace come from the ``POWERTOOLS_*`` variables."""
+    return Metrics()
 
 
 LogFields = dict[str, Any]

@@ -1,0 +1,166 @@
+"""Whether a test response arrived: what must be on the profile, against what Braze exports."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from braze_bridge.braze.limits import EXPORT_FIELDS
+from braze_bridge.braze.models import ExportIdsRequest, UserAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from braze_bridge.braze.models import ExportedUser
+    from braze_bridge.jobs.envelope import AttributeValue, JobUser
+
+WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before each look at the profile: a batch may take some to fill, and Braze's reads lag."""
+
+LOWEST_SCORE: Final = 1
+HIGHEST_SCORE: Final = 99
+
+
+class State(StrEnum):
+    """What became of one attribute."""
+
+    ARRIVED = "arrived"
+    MISSING = "missing"
+    DIFFERENT = "different"
+    NOT_COMPARED = "not compared"
+
+
+class Arrival(NamedTuple):
+    """One attribute.
+
+    Attributes:
+        expected: What was sent.
+        found: What is on the profile, or ``None``.
+    """
+
+    name: str
+    state: State
+    expected: object
+    found: object
+
+    def __str__(self) -> str:
+        """A sentence for people."""
+        sent = f"{type_word(self.expected)} {self.expected}"
+        match self.state:
+            case State.ARRIVED:
+                return f"{self.name} arrived as {type_word(self.found)} {self.found}"
+            case State.MISSING:
+                return f"{self.name} did not arrive ({sent} was sent)"
+            case State.DIFFERENT:
+                return f"{self.name} is {type_word(self.found)} {self.found}, but {sent} was sent"
+            case State.NOT_COMPARED:
+                return f"{self.name} was sent as {sent}; Braze exports no field of that name"
+
+
+def type_word(value: object) -> str:
+    """A JSON value's type, as Braze's dashboard calls it."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+def score_of(seed: int) -> int:
+    """A score to look for; another one for the next seed."""
+    return LOWEST_SCORE + seed % (HIGHEST_SCORE - LOWEST_SCORE + 1)
+
+
+def look_up(user: JobUser, attributes: Iterable[str]) -> ExportIdsRequest:
+    """The request for the profile that a job is about.
+
+    Args:
+        user: The job's.
+        attributes: What must be in the answer.
+    """
+    fields = ["custom_attributes", *sorted(EXPORT_FIELDS.intersection(attributes))]
+    alias = user.user_alias
+    return ExportIdsRequest(
+        fields_to_export=fields,
+        external_ids=[] if user.external_id is None else [user.external_id],
+        user_aliases=[] if alias is None else [UserAlias(alias.alias_name, alias.alias_label)],
+        braze_id=user.braze_id,
+        email_address=user.email,
+        phone=user.phone,
+    )
+
+
+def compare(
+    expected: Mapping[str, AttributeValue], standard: frozenset[str], user: ExportedUser | None
+) -> list[Arrival]:
+    """Hold a profile against what was sent.
+
+    Args:
+        expected: Name to value, as sent.
+        standard: Names of Braze's own fields.
+        user: The profile, if there is one.
+    """
+    return [_arrival(name, value, standard, user) for name, value in expected.items()]
+
+
+def _arrival(
+    name: str, sent: object, standard: frozenset[str], user: ExportedUser | None
+) -> Arrival:
+    if name in standard and name not in EXPORT_FIELDS:
+        return Arrival(name, State.NOT_COMPARED, sent, None)
+    found = None if user is None else value_on(user, name)
+    if found is None and sent is not None:
+        return Arrival(name, State.MISSING, sent, None)
+    is_same = type_word(found) == type_word(sent) and found == sent
+    return Arrival(name, State.ARRIVED if is_same else State.DIFFERENT, sent, found)
+
+
+def value_on(user: ExportedUser, name: str) -> object:
+    """An attribute of an exported profile, custom or Braze's own."""
+    own = {
+        "email": user.email,
+        "phone": user.phone,
+        "email_subscribe": user.email_subscribe,
+        **user.other,
+    }
+    return user.custom_attributes.get(name, own.get(name))
+
+
+def is_there(arrivals: Iterable[Arrival]) -> bool:
+    """Whether everything that can be compared arrived as it was sent."""
+    return all(each.state in {State.ARRIVED, State.NOT_COMPARED} for each in arrivals)
+
+
+def wait_for(
+    look: Callable[[], list[Arrival]],
+    sleep: Callable[[float], None],
+    report: Callable[[float, list[Arrival]], None],
+) -> tuple[list[Arrival], float]:
+    """Look again and again, less and less often.
+
+    Args:
+        look: Reads the profile and compares.
+        sleep: Waits for seconds.
+        report: Told of each look: the seconds waited so far, and what was seen.
+
+    Returns:
+        What was seen last, and the seconds waited.
+    """
+    waited = 0.0
+    seen: list[Arrival] = []
+    for seconds in WAITS:
+        sleep(seconds)
+        waited += seconds
+        seen = look()
+        report(waited, seen)
+        if is_there(seen):
+            break
+    return seen, waited

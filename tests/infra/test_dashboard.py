@@ -1,0 +1,176 @@
+"""A graph of what nobody emits stays empty, and looks like good news."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from braze_bridge.observability import BY_PARTNER
+from tests.infra.emitted_metrics import SHIPPED, emitted_metrics
+from tests.infra.template import NAMESPACE, STACK, Template, default_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AWS_METRICS: Final = {
+    ("AWS/Lambda", ("FunctionName",)): {"Errors", "Throttles", "Duration"},
+    ("AWS/ApiGateway", ("ApiName", "Stage")): {"4XXError", "5XXError", "Latency"},
+    ("AWS/SQS", ("QueueName",)): {
+        "ApproximateNumberOfMessagesVisible",
+        "ApproximateNumberOfMessagesNotVisible",
+    },
+}
+"""What these services emit, as far as it is drawn, by namespace and dimensions
+(docs.aws.amazon.com: monitoring-metrics, api-gateway-metrics-and-dimensions,
+sqs-available-cloudwatch-metrics)."""
+
+SEARCH: Final = re.compile(
+    r"SEARCH\('\{\"(?P<namespace>[^\"]+)\",(?P<dimensions>[a-z,]+)\} MetricName=\"(?P<name>\w+)\"',"
+    r" '(Sum|Maximum)'\)"
+)
+
+
+def body(template: Template) -> dict[str, Any]:
+    """The dashboard as CloudWatch reads it; references to resources stand as their names."""
+    source = template.plain["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    text = source.replace("${AWS::StackName}", STACK)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def widgets(template: Template, kind: str) -> list[dict[str, Any]]:
+    return [each for each in body(template)["widgets"] if each["type"] == kind]
+
+
+def drawn(template: Template) -> Iterator[tuple[str, dict[str, str], str]]:
+    """Namespace, dimensions and name of each metric that is named one by one."""
+    for widget in widgets(template, "metric"):
+        before: list[str] = []
+        for row in widget["properties"]["metrics"]:
+            words = [each for each in row if isinstance(each, str)]
+            if not words:
+                continue
+            # A dot repeats what stands there in the row above.
+            full = [before[at] if word == "." else word for at, word in enumerate(words)]
+            namespace, name, *rest = before = full
+            yield namespace, dict(zip(rest[::2], rest[1::2], strict=True)), name
+
+
+def searches(template: Template) -> list[re.Match[str]]:
+    """The metrics that are searched for."""
+    expressions = [
+        part["expression"]
+        for widget in widgets(template, "metric")
+        for row in widget["properties"]["metrics"]
+        for part in row
+        if isinstance(part, dict) and "expression" in part
+    ]
+    found = [SEARCH.fullmatch(expression) for expression in expressions]
+    assert None not in found, expressions
+    return [match for match in found if match is not None]
+
+
+def test_something_emits_what_is_drawn(template: Template) -> None:
+    """Our own by the code behind the service, AWS's by what the services document."""
+    rows = list(drawn(template))
+
+    assert rows
+    for namespace, dimensions, name in rows:
+        if namespace == NAMESPACE:
+            assert dimensions.keys() == {"service"}
+            assert name in emitted_metrics()[dimensions["service"]]
+        else:
+            assert name in AWS_METRICS[namespace, tuple(dimensions)]
+
+
+def test_something_emits_what_is_searched_for(template: Template) -> None:
+    """With the dimensions it is searched by: those of a partner only where delivery tells them."""
+    everything = set().union(*emitted_metrics().values())
+
+    for search in searches(template):
+        assert search["namespace"] == NAMESPACE
+        assert search["name"] in everything
+        assert search["dimensions"] in {"service", "partner,service"}
+        if search["dimensions"] == "partner,service":
+            assert search["name"] in BY_PARTNER
+
+
+def test_the_first_row_is_the_owner_s(template: Template) -> None:
+    """Accepted, delivered, rejected, oldest wait."""
+    first = [each for each in widgets(template, "metric") if each["y"] == 0]
+    names = {
+        found
+        for widget in first
+        for found in re.findall(r"MetricName=\"(\w+)\"", json.dumps(widget).replace("\\", ""))
+    }
+
+    assert names == {"JobsAccepted", "JobsDelivered", "JobsRejected", "BodiesParked", "OldestWait"}
+
+
+@pytest.mark.parametrize("kind", ["AWS::Lambda::Function", "AWS::SQS::Queue"])
+def test_nobody_is_left_out(template: Template, kind: str) -> None:
+    """Every function has its errors and its time drawn, every queue its length."""
+    wanted = {
+        "AWS::Lambda::Function": {"Errors", "Throttles", "Duration"},
+        "AWS::SQS::Queue": {"ApproximateNumberOfMessagesVisible"},
+    }[kind]
+    for name in template.of_type(kind):
+        shown = {
+            metric
+            for _, dimensions, metric in drawn(template)
+            if {f"${{{name}}}", f"${{{name}.QueueName}}"} & set(dimensions.values())
+        }
+        assert wanted <= shown, name
+
+
+def test_every_alarm_is_shown(template: Template) -> None:
+    """Their states, in one place."""
+    (widget,) = widgets(template, "alarm")
+
+    assert sorted(widget["properties"]["alarms"]) == sorted(
+        f"${{{name}.Arn}}" for name in template.of_type("AWS::CloudWatch::Alarm")
+    )
+
+
+def test_widgets_do_not_overlap(template: Template) -> None:
+    """CloudWatch's grid is 24 wide."""
+    taken: set[tuple[int, int]] = set()
+    for widget in body(template)["widgets"]:
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        assert max(x for x, _ in cells) < 24
+        assert not cells & taken
+        taken |= cells
+
+
+def test_queries_are_saved_in_aws_and_look_into_logs_that_exist(template: Template) -> None:
+    """The local engine knows no such resource, and must not be asked for one."""
+    queries = template.of_type("AWS::Logs::QueryDefinition")
+    groups = template.of_type("AWS::Logs::LogGroup")
+
+    assert queries
+    for query in queries.values():
+        assert {name["Ref"] for name in query["Properties"]["LogGroupNames"]} <= groups.keys()
+    whole = [
+        query
+        for query in queries.values()
+        if len(query["Properties"]["LogGroupNames"]) == len(groups)
+    ]
+    assert whole, "one query follows a call through every log"
+    assert Template(AllowLoopbackBraze="true").of_type("AWS::Logs::QueryDefinition") == {}
+
+
+def test_queries_ask_for_words_that_are_logged() -> None:
+    """A message that no code writes would find nothing for ever."""
+    queries = default_template().of_type("AWS::Logs::QueryDefinition").values()
+    texts = " ".join(query["Properties"]["QueryString"] for query in queries)
+    source = "".join(path.read_text() for root in SHIPPED for path in root.rglob("*.py"))
+
+    for message in re.findall(r'message = "([^"]+)"', texts):
+        assert f'"{message}"' in source

@@ -1,0 +1,248 @@
+"""From what was looked at to what people read: the level, the words, what to do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from braze_bridge.gate import GateState
+from braze_bridge.partner_config import Problem
+from ops.braze_probes import INTEGRATIONS, NEEDS, Probed, Verdict
+from ops.doctor import (
+    GATE_ACTIONS,
+    Finding,
+    Level,
+    WrongEndpointError,
+    alarm_findings,
+    config_findings,
+    endpoint_of,
+    gate_findings,
+    key_findings,
+    permission_findings,
+    queue_findings,
+    rejected_finding,
+    secret_finding,
+)
+from ops.queue_looks import QueueLook
+from ops.stack_access import BrazeTarget
+from tests.fakes.clock import NOON
+
+URL = "https://rest.fra-01.braze.eu"
+EMPTY = QueueLook(0, 0)
+
+
+def of(verdict: Verdict) -> list[Probed]:
+    return [Probed(permission, verdict) for permission in NEEDS]
+
+
+@pytest.mark.parametrize(
+    ("target", "endpoint", "words"),
+    [
+        (BrazeTarget("EU-01", "", allow_loopback=False), URL, "EU-01"),
+        (BrazeTarget("US-01", URL, allow_loopback=False), URL, "EU-01"),
+        (
+            BrazeTarget("US-01", "http://127.0.0.1:9", allow_loopback=True),
+            "http://127.0.0.1:9",
+            "stand-in",
+        ),
+    ],
+)
+def test_the_endpoint_is_named_with_its_instance(
+    target: BrazeTarget, endpoint: str, words: str
+) -> None:
+    """People know the instance, machines the address."""
+    url, finding = endpoint_of(target)
+
+    assert (url, finding.level) == (endpoint, Level.OK)
+    assert words in finding.what
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        BrazeTarget("US-09", "", allow_loopback=False),
+        BrazeTarget("US-01", "https://rest.example.com", allow_loopback=False),
+        BrazeTarget("US-01", "http://127.0.0.1:9", allow_loopback=False),
+    ],
+)
+def test_a_key_is_sent_nowhere_else(target: BrazeTarget) -> None:
+    """Not even to see whether it is right there."""
+    with pytest.raises(WrongEndpointError) as wrong:
+        endpoint_of(target)
+
+    assert wrong.value.finding.level is Level.PROBLEM
+
+
+def test_a_key_that_braze_knows_is_fine_whatever_it_may_do() -> None:
+    """A missing permission is told of by itself."""
+    for verdict in (Verdict.GRANTED, Verdict.MISSING):
+        (finding,) = key_findings(of(verdict), URL, "EU-01", None)
+        assert finding.level is Level.OK
+
+
+def test_a_refused_key_may_be_a_wrong_region() -> None:
+    """It says so, names the instances of the same number, and how to find out."""
+    (finding,) = key_findings(of(Verdict.KEY_REFUSED), URL, "EU-01", None)
+
+    assert finding.level is Level.PROBLEM
+    assert f"not valid at {URL} (401)" in finding.what
+    for words in ("US-01 or AU-01", "--find-instance", "secrets set braze", "gate open all"):
+        assert words in finding.do
+
+
+def test_where_the_key_is_known_the_deployment_is_named() -> None:
+    """The instance that took it is the answer."""
+    (finding,) = key_findings(of(Verdict.KEY_REFUSED), URL, "EU-01", ["US-03"])
+
+    assert "it is at US-03" in finding.what
+    assert "BrazeInstance=US-03" in finding.do
+
+
+def test_a_key_that_nobody_knows_is_no_wrong_region() -> None:
+    """Everybody was asked."""
+    (finding,) = key_findings(of(Verdict.KEY_REFUSED), URL, "EU-01", [])
+
+    assert "at none of Braze's instances" in finding.what
+
+
+def test_braze_that_does_not_answer_is_no_fault_of_the_key() -> None:
+    """The status page first."""
+    probed = [Probed("users.track", Verdict.UNREACHABLE, "503 busy")]
+    (finding,) = key_findings(probed, URL, "EU-01", None)
+
+    assert "503 busy" in finding.what
+    assert "status page" in finding.do
+
+
+def test_a_rate_limit_says_nothing_of_the_key() -> None:
+    """It is asked for later."""
+    assert list(key_findings(of(Verdict.LIMITED), URL, "EU-01", None)) == []
+    (finding,) = permission_findings([Probed("users.track", Verdict.LIMITED)], INTEGRATIONS)
+    assert finding.level is Level.WARNING
+
+
+def test_a_missing_permission_names_who_needs_it() -> None:
+    """A problem for whom it stops, a warning where only a part is lost."""
+    found = list(permission_findings(of(Verdict.MISSING), ["outgrow", "iterate"]))
+    by_check = {each.check.removeprefix("permission "): each for each in found}
+
+    assert by_check["users.track"].level is Level.PROBLEM
+    assert "outgrow does not work without it" in by_check["users.track"].what
+    assert by_check["users.export.ids"].level is Level.WARNING
+    assert "outgrow (`bridge verify`)" in by_check["users.export.ids"].what
+    assert by_check["kpi.mau.data_series"].level is Level.WARNING
+    assert "in-app" in by_check["kpi.mau.data_series"].what
+    assert all("make a new key" in each.do for each in found)
+
+
+def test_quikly_needs_four() -> None:
+    """As its page lists them."""
+    found = permission_findings(of(Verdict.MISSING), ["quikly"])
+
+    assert {each.check for each in found if each.level is Level.PROBLEM} == {
+        "permission users.track",
+        "permission users.export.ids",
+        "permission subscription.status.get",
+        "permission subscription.status.set",
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "oldest", "gated", "level"),
+    [
+        (EMPTY, EMPTY, None, False, Level.OK),
+        (QueueLook(9, 0), QueueLook(4, 0), 3.0, False, Level.OK),
+        (QueueLook(9, 0), QueueLook(9, 0), 3.0, False, Level.WARNING),
+        (QueueLook(9, 0), QueueLook(12, 0), None, False, Level.WARNING),
+        (QueueLook(9, 0), QueueLook(9, 0), 3.0, True, Level.OK),
+        (EMPTY, QueueLook(0, 5), None, True, Level.OK),
+        (QueueLook(9, 0), QueueLook(4, 0), 900.0, False, Level.PROBLEM),
+    ],
+)
+def test_a_queue_must_drain(
+    first: QueueLook, later: QueueLook, oldest: float | None, *, gated: bool, level: Level
+) -> None:
+    """What waits for a closed gate is told of by the gate."""
+    queue, dead = queue_findings(first, later, EMPTY, oldest, gated=gated)
+
+    assert queue.level is level
+    assert (dead.level, dead.what) == (Level.OK, "none")
+
+
+def test_dead_letters_are_a_problem_also_while_somebody_looks_at_them() -> None:
+    """Hidden ones count."""
+    *_, dead = queue_findings(EMPTY, EMPTY, QueueLook(1, 2), None, gated=False)
+
+    assert dead.level is Level.PROBLEM
+    assert dead.what.startswith("3 message(s)")
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [
+        ("rate_limited", Level.WARNING),
+        ("paced", Level.WARNING),
+        ("key_refused", Level.PROBLEM),
+        ("permission_missing", Level.PROBLEM),
+        ("requests_refused", Level.PROBLEM),
+    ],
+)
+def test_a_closed_gate_says_until_when_and_what_opens_it(reason: str, level: Level) -> None:
+    """What passes by itself is a warning."""
+    state = GateState(closed_until=NOON + timedelta(minutes=5), reason=reason, since=NOON)
+    (finding,) = gate_findings({"users.track": state}, NOON)
+
+    assert finding.level is level
+    assert "2026-11-22T12:05:00.000Z" in finding.what
+    assert finding.do == GATE_ACTIONS[reason].format(gate="users.track")
+
+
+def test_a_gate_whose_time_is_over_is_open() -> None:
+    """The item stays in the table."""
+    state = GateState(closed_until=NOON, reason="paced", since=NOON)
+
+    assert list(gate_findings({"all": state}, NOON)) == [Finding(Level.OK, "gate", "open")]
+
+
+def test_an_alarm_leads_to_its_instructions() -> None:
+    """CloudFormation's name for it holds the logical id."""
+    (finding,) = alarm_findings(["bridge-dev-OldestWaitAlarm-1ABC"], "bridge-dev")
+
+    assert (finding.level, finding.what) == (Level.PROBLEM, "OldestWaitAlarm is on")
+    assert finding.do == "docs/operations.md, OldestWaitAlarm"
+    (quiet,) = alarm_findings([], "bridge-dev")
+    assert quiet.level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("facts", "level"),
+    [
+        ({"is_set": True, "has_previous": False}, Level.OK),
+        ({"is_set": True, "has_previous": True}, Level.WARNING),
+        ({"is_set": False, "has_previous": False}, Level.PROBLEM),
+        ({"is_set": False, "has_previous": False, "trouble": "AccessDenied"}, Level.PROBLEM),
+    ],
+)
+def test_a_token_is_there_or_not(facts: dict[str, bool], level: Level) -> None:
+    """An older one that is still valid is worth a word."""
+    assert secret_finding("Outgrow", **facts).level is level  # type: ignore[arg-type]  # a table
+
+
+def test_what_is_parked_is_counted_the_most_frequent_first() -> None:
+    """A warning: it is kept."""
+    finding = rejected_finding(["a", "b", "b"], more=True)
+
+    assert finding.level is Level.WARNING
+    assert finding.what == "at least 3 row(s) parked: 2 b, 1 a"
+    assert rejected_finding([], more=False).level is Level.OK
+
+
+def test_each_mistake_in_a_file_is_a_finding() -> None:
+    """With its key."""
+    mistake = Problem("outgrow.toml", "default.attributes", "is wrong")
+
+    (finding,) = config_findings([mistake])
+    assert (finding.level, finding.what) == (Level.PROBLEM, str(mistake))
+    (fine,) = config_findings([])
+    assert fine.level is Level.OK
