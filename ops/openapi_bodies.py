@@ -142,10 +142,10 @@ def acquisition_body(config: QuiklyConfig) -> dict[str, Any]:
         },
         "phone": {
             "type": ["string", "null"],
-            "pattern": r"^\+[1-9][0-9 ().\-/]*$",
+            "pattern": r"^\+[1-9]([ ().\-/]*[0-9]){1,14}$",
             "maxLength": MAX_TEXT_CHARS,
-            "description": "E.164; spaces, dots, dashes and brackets do not count. Needed on the"
-            " SMS channel.",
+            "description": "E.164, of a length that its country has; spaces, dots, dashes and"
+            " brackets do not count. Needed on the SMS channel.",
         },
         "consent": {
             "type": "object",
@@ -165,16 +165,16 @@ def acquisition_body(config: QuiklyConfig) -> dict[str, Any]:
             "type": ["object", "null"],
             "maxProperties": MAX_ATTRIBUTES,
             "propertyNames": {
-                "pattern": r"^(?!\$)",
-                "minLength": 1,
+                "pattern": r"^\s*[^\s$]",
                 "maxLength": MAX_STRING_CHARS,
                 "not": {"enum": sorted(ADDRESS_FIELDS)},
             },
             "additionalProperties": {
                 "anyOf": [
-                    {"type": ["string", "number", "boolean"]},
-                    {"type": "array", "items": {"type": "string"}},
-                    {"type": "array", "items": {"type": "number"}},
+                    {"type": ["number", "boolean"]},
+                    {"type": "string", "pattern": NOT_BLANK},
+                    {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                    {"type": "array", "items": {"type": "number"}, "minItems": 1},
                 ]
             },
             "description": "For the profile, by Braze's own names and with their types; identifiers"

@@ -15,13 +15,10 @@ if TYPE_CHECKING:
 NOT_BLANK: Final = r"\S"
 
 INSTANT: Final[dict[str, Any]] = {
-    "description": "ISO 8601 (without a zone: UTC), or seconds or milliseconds since 1970.",
+    "description": "ISO 8601, in 2000 or later, or seconds or milliseconds since 1970.",
     "anyOf": [
-        {"type": "string", "format": "date-time"},
-        {
-            "type": "string",
-            "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?$",
-        },
+        {"type": "string", "format": "date-time", "pattern": "^2"},
+        {"type": "string", "format": "date", "pattern": "^2"},
         {"type": "string", "pattern": "^[1-9]([0-9]{9}|[0-9]{12})$"},
         {"type": "number", "minimum": 1_000_000_000, "exclusiveMaximum": 10_000_000_000},
         {"type": "number", "minimum": 1_000_000_000_000, "exclusiveMaximum": 10_000_000_000_000},
@@ -73,7 +70,7 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     choices = [each for each in kept.get("anyOf", ()) if each != {"type": "null"}]
     if len(choices) == 1:
         del kept["anyOf"]
-        return kept | choices[0]
+        return {**kept, **choices[0]}
     return kept
 
 

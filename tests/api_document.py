@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jsonschema_rs import Draft202012Validator
 
@@ -12,6 +12,23 @@ from ops import openapi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+WORDS: Final = {
+    "Acquisition": {"q_scope": ["demo-email", "demo-sms", "demo-double-opt-in", "x"]},
+    "ActivationEvent": {
+        "q_scope": ["demo-first", "demo-rank", "x"],
+        "event": ["entered", "tier_reached", "completed", "x"],
+    },
+    "WebhookCall": {
+        "q_scope": [
+            *("demo-first", "demo-speed", "demo-rank", "demo-decay"),
+            *("demo-random", "demo-draw", "demo-forward", "x"),
+        ],
+        "event": ["demo-action", "x"],
+    },
+}
+"""The configuration's words, and one that is none: at random nobody would ever hit upon them."""
 
 
 class ApiDocument:
@@ -28,6 +45,14 @@ class ApiDocument:
     def read(cls) -> ApiDocument:
         """The one that is shipped."""
         return cls(json.loads(openapi.PATH.read_text(encoding="utf-8")))
+
+    def with_words(self, words: Mapping[str, Mapping[str, list[str]]]) -> ApiDocument:
+        """Another one, in which fields of some schemas have these values only."""
+        content = json.loads(json.dumps(self.content))
+        for schema, fields in words.items():
+            for field, allowed in fields.items():
+                content["components"]["schemas"][schema]["properties"][field]["enum"] = allowed
+        return ApiDocument(content)
 
     def operation(self, resource: str, method: str = "POST") -> dict[str, Any]:
         found: dict[str, Any] = self.content["paths"][resource][method.lower()]
