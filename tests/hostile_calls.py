@@ -64,7 +64,7 @@ class Marked(str):
     __slots__ = ()
 
 
-ODD_VALUES: Final = (
+ODD_VALUES: Final[tuple[Any, ...]] = (
     Marked("9" * 4_000),
     Marked("9" * 5_000),
     Marked("-" + "9" * 300),
