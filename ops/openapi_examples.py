@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
+_TIME_OF_POSTING: Final = "{now}"
+_A_TIME: Final = "2026-11-22T10:00:00Z"
+"""Shown in place of it."""
+
 _NO_EXAMPLE: Final = "ignored_"
 """A case that is answered 200 and forgotten shows nobody how it is done."""
 
@@ -46,7 +50,8 @@ def read_examples(folder: Path) -> list[Example]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    case: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8").replace(_TIME_OF_POSTING, _A_TIME)
+    case: dict[str, Any] = json.loads(text)
     return case
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.fakes.api_event import TOKEN, proxy_event
+from tests.fakes.clock import NOON
 
 EVENTS: Final = pathlib.Path(__file__).parents[2] / "events"
 
@@ -57,7 +58,7 @@ def _case(path: pathlib.Path) -> EventCase:
     elif "raw_body" in case:
         body = case["raw_body"]
     else:
-        body = json.dumps(case["body"], ensure_ascii=False)
+        body = json.dumps(case["body"], ensure_ascii=False).replace("{now}", NOON.isoformat())
     return EventCase(
         name=path.stem,
         path=case["path"],
