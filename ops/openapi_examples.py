@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 _NO_EXAMPLE: Final = "ignored_"
 """A case that is answered 200 and forgotten shows nobody how it is done."""
 
+_NOW: Final = "{now}"
+_SHOWN_NOW: Final = "2026-11-22T12:00:00Z"
+"""The document is the same whenever it is made."""
+
 
 class Example(NamedTuple):
     """A body that is taken.
@@ -46,7 +50,7 @@ def read_examples(folder: Path) -> list[Example]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    case: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    case: dict[str, Any] = json.loads(path.read_text(encoding="utf-8").replace(_NOW, _SHOWN_NOW))
     return case
 
 
