@@ -43,7 +43,7 @@ _WEBHOOK: Final = {
     "dispatch_id": "Braze's id of the sending, for the log.",
     "external_id": "Finds the profile before the e-mail address does.",
     "braze_id": "Finds the profile before both.",
-    "since": "When the person could first respond. " + INSTANT["description"],
+    "since": "When the person could first respond; not in the future. " + INSTANT["description"],
 }
 
 

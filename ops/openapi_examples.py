@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-_TIME_OF_POSTING: Final = "{now}"
-_A_TIME: Final = "2026-11-22T10:00:00Z"
-"""Shown in place of it."""
-
 _NO_EXAMPLE: Final = "ignored_"
 """A case that is answered 200 and forgotten shows nobody how it is done."""
+
+_NOW: Final = "{now}"
+_SHOWN_NOW: Final = "2026-11-22T12:00:00Z"
+"""The document is the same whenever it is made."""
 
 
 class Example(NamedTuple):
@@ -50,8 +50,7 @@ def read_examples(folder: Path) -> list[Example]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    text = path.read_text(encoding="utf-8").replace(_TIME_OF_POSTING, _A_TIME)
-    case: dict[str, Any] = json.loads(text)
+    case: dict[str, Any] = json.loads(path.read_text(encoding="utf-8").replace(_NOW, _SHOWN_NOW))
     return case
 
 

@@ -24,6 +24,7 @@ NO_SCHEMA_SAYS = {
     "unknown_activation": "the same",
     "channel_not_configured": "the activation's channels",
     "in_the_future": "a consent is compared with the clock",
+    "in_future": "and so is the time since when somebody could respond",
     "invalid_phone": "lengths differ from country to country",
     "invalid_email": "formats of e-mail addresses are anybody's; Braze's is narrower",
     "no_email": "the same",
