@@ -59,7 +59,7 @@ def show(
 ) -> None:
     """Show an acquisition's state and story, or those of a person. It prints nothing personal.
 
-    Exit 1 where there is none (any more: they are kept for a year).
+    Exit 1 where there is none (any more: they are kept for 90 days).
     """
     question = "acquisition id, e-mail address or phone number"
     text = typer.prompt(question, hide_input=True, err=True) if who is None else who

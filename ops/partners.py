@@ -42,7 +42,7 @@ class Url(NamedTuple):
     purpose: str
 
 
-class TestResponse(NamedTuple):
+class TrialResponse(NamedTuple):
     """What makes one test response differ from another.
 
     Attributes:
@@ -98,7 +98,7 @@ class Partner(NamedTuple):
     urls: tuple[Url, ...]
     has_contents: bool
     door: Callable[[Path], DoorConfig]
-    test_body: Callable[[TestResponse, Path], dict[str, Any]] | None
+    test_body: Callable[[TrialResponse, Path], dict[str, Any]] | None
     person_rules: Callable[[Path], tuple[PersonRule, ...]]
     asks: tuple[Ask, ...] = ()
 
@@ -108,7 +108,7 @@ class Partner(NamedTuple):
         return path if content is None else f"{path}/{content}"
 
 
-def _outgrow_test(response: TestResponse, _: Path) -> dict[str, Any]:
+def _outgrow_test(response: TrialResponse, _: Path) -> dict[str, Any]:
     return {
         "response_id": response.mark,
         "created_at": iso_millis(response.at),
@@ -124,7 +124,7 @@ def _outgrow_people(directory: Path) -> tuple[PersonRule, ...]:
     return (config.default.person, *(rule.person for rule in config.content.values()))
 
 
-def _iterate_test(response: TestResponse, _: Path) -> dict[str, Any]:
+def _iterate_test(response: TrialResponse, _: Path) -> dict[str, Any]:
     at = iso_millis(response.at)
     return {
         "event_type": "survey_response",
@@ -151,7 +151,7 @@ def _iterate_people(directory: Path) -> tuple[PersonRule, ...]:
     return (config.default.person, *(rule.person for rule in config.surveys.values()))
 
 
-def _quikly_test(response: TestResponse, directory: Path) -> dict[str, Any]:
+def _quikly_test(response: TrialResponse, directory: Path) -> dict[str, Any]:
     """An activation event of the first activation that the file knows."""
     config = load_quikly(directory)
     known = (*config.events.scopes, *config.activations, *config.acquisitions, TEST_PERSON)

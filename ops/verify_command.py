@@ -22,7 +22,7 @@ from ops.body_mappings import CONFIG_DIRECTORY, BodyMappings
 from ops.braze_probes import client_for
 from ops.doctor import Level, WrongEndpointError, endpoint_of
 from ops.doctor_command import flow_findings
-from ops.partners import PARTNERS, TestResponse
+from ops.partners import PARTNERS, TrialResponse
 from ops.preview import of_outcome, record_of
 from ops.rejected_rows import DynamoRejectedRows, RowsUnavailableError, UnreadableRowError
 from ops.screen import as_json, harmless
@@ -219,7 +219,7 @@ def _test(
     seed = secrets.randbelow(HIGHEST_SCORE)
 
     def made(seed: int) -> tuple[bytes, DeliveryJob]:
-        return _mapped(partner, route, config_dir, TestResponse(mark, now, score_of(seed)))
+        return _mapped(partner, route, config_dir, TrialResponse(mark, now, score_of(seed)))
 
     body, job = made(seed)
     user = _profile(client, job)
@@ -229,7 +229,7 @@ def _test(
 
 
 def _mapped(
-    partner: str, route: str, config_dir: Path, response: TestResponse
+    partner: str, route: str, config_dir: Path, response: TrialResponse
 ) -> tuple[bytes, DeliveryJob]:
     """A test body, and the job that it is by the files of this working copy."""
     make = PARTNERS[partner].test_body

@@ -130,8 +130,13 @@ def test_the_doctor_finds_a_sound_stack_sound_and_touches_nothing(
         "endpoint",
         "key",
         "token of Outgrow",
+        "token of Quikly",
+        "token of Braze's webhook campaigns",
+        "key of Quikly's API",
         "gate",
         "queue",
+        "acquisition queue",
+        "forward queue",
         "alarms",
         "configuration",
     ):
@@ -165,11 +170,14 @@ def test_a_missing_permission_is_named_with_who_needs_it(stack: StackFile, bridg
     assert found["key"]["level"] == found["permission users.track"]["level"] == "ok"
     for permission in ("users.export.ids", "subscription.status.get", "subscription.status.set"):
         assert found[f"permission {permission}"]["level"] == "problem"
-        assert "quikly does not work without it" in found[f"permission {permission}"]["what"]
+        assert (
+            "quikly-acquisition does not work without it"
+            in found[f"permission {permission}"]["what"]
+        )
     assert found["permission kpi.mau.data_series"]["level"] == "warning"
-    for_outgrow = bridge.findings("--for", "outgrow").values()
+    for_others = bridge.findings("--for", "outgrow", "--for", "quikly-webhook").values()
     assert "problem" not in {
-        each["level"] for each in for_outgrow if each["check"].startswith("permission ")
+        each["level"] for each in for_others if each["check"].startswith("permission ")
     }
 
 
@@ -309,6 +317,28 @@ def test_a_test_survey_arrives_under_its_prompt(bridge: Bridge) -> None:
     assert answer["said"] == f"bridge verify arrived as string {answer['found']}"
 
 
+def test_a_test_event_of_quikly_s_arrives_and_nobody_is_signed_up(
+    stack: StackFile, bridge: Bridge
+) -> None:
+    """What it leaves differs from run to run; of acquisitions only the door is tried."""
+    told = bridge("verify", "quikly")
+
+    assert told["arrived"] is True
+    assert len(told["asked"]) == 1
+    arrived = {each["name"]: each["found"] for each in told["attributes"]}
+    assert arrived["quikly_reached_tier"].startswith("verify ")
+    assert len(asked_of(stack, "profiles")) == 1
+
+
+def test_the_webhook_is_tried_without_a_claim(stack: StackFile, bridge: Bridge) -> None:
+    """Where a campaign posts to, with its token; Braze hears of nothing."""
+    shown = bridge("secrets", "show-url", "braze-webhook")
+    assert shown["urls"][0]["url"] == f"{stack.api_url}/quikly/webhook"
+
+    assert len(bridge("verify", "braze-webhook")["asked"]) == 1
+    assert asked_of(stack, "requests?since=0") == []
+
+
 def test_a_test_response_arrives_with_its_types(bridge: Bridge) -> None:
     """Twice in a row, and the second time with another score."""
     first = bridge("verify", "outgrow")
@@ -379,21 +409,53 @@ def test_a_forgotten_person_is_nowhere_that_we_can_reach(stack: StackFile, bridg
     parked = {"id": "f-2", "contact": {"mail": address.upper()}, "score": 3}
     assert post(stack, parked, token) == HTTPStatus.UNPROCESSABLE_ENTITY
     assert wait_for(lambda: address in json.dumps(asked_of(stack, "profiles")))
+    signed_up = sign_up(stack, address)
+    assert wait_for(lambda: bridge_state(bridge, signed_up) == "credited")
+    assert claim(stack, address) == "awarded"
     rest(stack)
 
     would = bridge("forget", "email", address, "--dry-run")
-    assert {name: len(ids) for name, ids in would["held"].items()} == {
-        "rejected table": 1,
-        "ledger": 1,
-    }
-    assert bridge("forget", "email", address.upper(), "--yes")["erased"] == {
-        "rejected table": 1,
-        "ledger": 1,
-    }
+    counts = {name: len(ids) for name, ids in would["held"].items()}
+    # Of acquisitions, besides the one, whom it found at Braze.
+    assert counts == {"rejected table": 1, "ledger": 1, "acquisitions": 2, "claims": 1}
+    (shown,) = bridge("acquisition", "show", answer=f"{address}\n")["acquisitions"]
+    assert shown["acquisition_id"] == signed_up
+    assert bridge("forget", "email", address.upper(), "--yes")["erased"] == counts
+    assert bridge.run("acquisition", "show", signed_up).exit_code == 1
 
     after = bridge("forget", "email", answer=f"{address}\n")
     assert not any(after["held"].values())
     assert "/users/delete" in json.dumps(after["not_reached"])
     table = stack.session().client("dynamodb", **stack.client_options())
-    rows = table.scan(TableName=stack.tables["rejected"])["Items"]
-    assert address not in json.dumps(rows, default=str).lower()
+    for name in stack.tables.values():
+        rows = table.scan(TableName=name)["Items"]
+        assert address not in json.dumps(rows, default=str).lower()
+    assert claim(stack, address) == "awarded", "the same award, once"
+
+
+def sign_up(stack: StackFile, address: str) -> str:
+    consent = {"given_at": "2026-11-01T10:00:00Z", "method": "checkbox", "text": "v1"}
+    body = {"q_scope": "demo-email", "channel": "email", "email": address, "consent": consent}
+    answer = requests.post(
+        f"{stack.api_url}/quikly/acquisitions",
+        json=body,
+        headers={"Authorization": f"Bearer {stack.tokens['quikly']}"},
+        timeout=CALL_SECONDS,
+    )
+    assert answer.status_code == HTTPStatus.ACCEPTED
+    return str(answer.json()["acquisition_id"])
+
+
+def bridge_state(bridge: Bridge, acquisition_id: str) -> str:
+    (found,) = bridge("acquisition", "show", acquisition_id)["acquisitions"]
+    return str(found["state"])
+
+
+def claim(stack: StackFile, address: str) -> str:
+    answer = requests.post(
+        f"{stack.api_url}/quikly/webhook",
+        json={"q_scope": "demo-speed", "event": "demo-action", "email": address},
+        headers={"Authorization": f"Bearer {stack.tokens['braze_webhook']}"},
+        timeout=CALL_SECONDS,
+    )
+    return str(answer.json()["status"])

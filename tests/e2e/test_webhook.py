@@ -20,7 +20,7 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from braze_bridge.activations import Drawn, draw, state_of, verify
+from braze_bridge.activations import state_of, verify
 from braze_bridge.claims_key import claims_key
 from braze_bridge.clock import SystemClock
 from braze_bridge.draws import commitment_to
@@ -117,6 +117,14 @@ def invoke(stack: StackFile, function: str) -> Any:
     )
     assert "FunctionError" not in answer
     return json.loads(answer["Payload"].read())
+
+
+def bridge(stack: StackFile, *words: str) -> Any:
+    """`bridge activation …`, its answer as JSON."""
+    folder = str(Path(stack.logs).parent)
+    result = CliRunner().invoke(app, ["activation", *words, "--json", "--dir", folder])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
 
 
 class Activations(NamedTuple):
@@ -488,24 +496,23 @@ def test_only_the_webhook_s_own_token_opens_it(stack: StackFile, name: str | Non
 def test_a_draw_is_held_once_its_winners_are_told_and_anyone_can_verify_it(
     stack: StackFile,
 ) -> None:
-    """Ten enter; one draw; the profiles of winners and others show it; verification holds."""
+    """Ten enter; one draw by command; profiles of winners and others show it; it verifies."""
     people = [somebody() for _ in range(10)]
     for email in people:
         assert call(stack, "demo-draw", email) == (200, {"status": "entered"})
-    activations = Activations.of(stack)
     invoke(stack, "quikly_webhook_sweep")
-    rule = load_quikly(SHIPPED).activations["demo-draw"]
-    now = datetime.now(UTC).replace(microsecond=0)
 
-    result = draw(rule, activations.book, activations.secret, now)
+    result = bridge(stack, "draw", "demo-draw", "--yes")
 
-    assert draw(rule, activations.book, activations.secret, now) == result
-    assert isinstance(result, Drawn)
-    assert commitment_to(bytes.fromhex(result.seed)) == (
-        activations.book.counters("demo-draw").commitment
-    )
-    assert verify(rule, activations.book, activations.secret).problems == ()
-    assert state_of(rule, activations.book, now).awarded == 3
+    assert bridge(stack, "draw", "demo-draw") == result
+    state = bridge(stack, "status", "demo-draw")
+    assert commitment_to(bytes.fromhex(result["seed"])) == state["commitment"]
+    assert bridge(stack, "verify", "demo-draw")["holds"] is True
+    assert (state["phase"], state["awarded"], len(result["winners"])) == ("drawn", 3, 3)
+    listed = bridge(stack, "list", "demo-draw")["claims"]
+    assert {each["claimant"] for each in result["winners"]} == {
+        each["claimant"] for each in listed if each["status"] == "awarded"
+    }
     assert call(stack, "demo-draw", somebody()) == (200, {"status": "closed"})
 
     invoke(stack, "quikly_webhook_sweep")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 
 from braze_bridge.gate import GateState
 from braze_bridge.partner_config import Problem
-from ops.braze_probes import INTEGRATIONS, NEEDS, Probed, Verdict
+from ops.braze_probes import GROUPS, INTEGRATIONS, NEEDS, Probed, Verdict
 from ops.doctor import (
+    ACQUISITIONS,
+    DELIVERY,
+    FORWARDS,
     GATE_ACTIONS,
     Finding,
     Level,
+    QueueKind,
     WrongEndpointError,
     alarm_findings,
     config_findings,
@@ -21,12 +26,14 @@ from ops.doctor import (
     key_findings,
     permission_findings,
     queue_findings,
+    quikly_key_finding,
     rejected_finding,
     secret_finding,
 )
 from ops.queue_looks import QueueLook
 from ops.stack_access import BrazeTarget
 from tests.fakes.clock import NOON
+from tests.infra.template import ROOT
 
 URL = "https://rest.fra-01.braze.eu"
 EMPTY = QueueLook(0, 0)
@@ -138,7 +145,7 @@ def test_a_missing_permission_names_who_needs_it() -> None:
 
 def test_quikly_needs_four() -> None:
     """As its page lists them."""
-    found = permission_findings(of(Verdict.MISSING), ["quikly"])
+    found = permission_findings(of(Verdict.MISSING), GROUPS["quikly"])
 
     assert {each.check for each in found if each.level is Level.PROBLEM} == {
         "permission users.track",
@@ -146,6 +153,51 @@ def test_quikly_needs_four() -> None:
         "permission subscription.status.get",
         "permission subscription.status.set",
     }
+
+
+def test_webhook_and_events_need_to_write_only() -> None:
+    """Somebody who lets people win, and signs nobody up, needs no subscription permissions."""
+    found = permission_findings(of(Verdict.MISSING), ["quikly-webhook", "quikly-events"])
+
+    assert {each.check for each in found if each.level is Level.PROBLEM} == {
+        "permission users.track"
+    }
+
+
+@pytest.mark.parametrize(
+    ("is_set", "needed_by", "trouble", "level"),
+    [
+        (True, ["a"], "", Level.OK),
+        (False, [], "", Level.OK),
+        (False, ["a", "b"], "", Level.WARNING),
+        (False, ["a"], "AccessDenied", Level.PROBLEM),
+    ],
+)
+def test_quikly_s_key_is_missed_where_quikly_is_told_something(
+    needed_by: list[str], trouble: str, level: Level, *, is_set: bool
+) -> None:
+    """By name of what waits for it."""
+    finding = quikly_key_finding(is_set=is_set, needed_by=needed_by, trouble=trouble)
+
+    assert finding.level is level
+    assert bool(finding.do) is (level is not Level.OK)
+    if level is Level.WARNING:
+        assert "a, b" in finding.what
+
+
+@pytest.mark.parametrize("kind", [DELIVERY, ACQUISITIONS, FORWARDS])
+def test_every_queue_s_advice_is_in_the_documents(kind: QueueKind) -> None:
+    """Late, stuck, dead: each names an alarm that has its section."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    waits, look = QueueLook(9, 0), QueueLook(1, 0)
+    found = [
+        *queue_findings(waits, waits, look, 1000.0, gated=False, kind=kind),
+        *queue_findings(waits, waits, EMPTY, None, gated=False, kind=kind),
+    ]
+
+    assert [each.level for each in found] == ["problem", "problem", "warning", "ok"]
+    for alarm in re.findall(r"\w+Alarm", " ".join(each.do for each in found)):
+        assert f"\n## {alarm}\n" in text
 
 
 @pytest.mark.parametrize(

@@ -18,22 +18,28 @@ if TYPE_CHECKING:
     from sandbox.event_files import EventCase
 
 CASES = [
-    case
-    for case in event_cases("outgrow")
+    (source, case)
+    for source, cases in (
+        ("outgrow", event_cases("outgrow")),
+        ("quikly_events", event_cases("quikly", "events_*")),
+    )
+    for case in cases
     # Not those that the route, the token or the headers decide.
     if case.token == "valid" and not case.headers and case.expect["status"] != 404
 ]
 
 
-def of(body: bytes, route: str = "/outgrow") -> Preview:
+def of(body: bytes, route: str = "/outgrow", source: str = "outgrow") -> Preview:
     mappings = BodyMappings(CONFIG_DIRECTORY)
-    return preview(body, source="outgrow", route=route, mappings=mappings, now=NOON)
+    return preview(body, source=source, route=route, mappings=mappings, now=NOON)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_it_says_what_the_function_answers(case: EventCase) -> None:
+@pytest.mark.parametrize(
+    ("source", "case"), CASES, ids=lambda each: each if isinstance(each, str) else each.name
+)
+def test_it_says_what_the_function_answers(source: str, case: EventCase) -> None:
     """Every sample: its status, its job, its attributes, its skips, its reasons."""
-    found = of(case.sent_bytes(), case.path)
+    found = of(case.sent_bytes(), case.path, source)
 
     assert found.status == case.expect["status"]
     if "job_id" in case.expect:

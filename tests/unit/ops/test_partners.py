@@ -1,0 +1,67 @@
+"""The partners' table: what is tried at each door fits what is shipped."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from braze_bridge.mapping.outcomes import Mapped
+from braze_bridge.quikly_config import load_quikly
+from ops.body_mappings import CONFIG_DIRECTORY, LOADERS, BodyMappings
+from ops.partners import BY_SOURCE, NO_ACQUISITION, PARTNERS, TEST_PERSON, TrialResponse
+from ops.preview import record_of
+from ops.secrets import is_token
+from quikly_acquisition.api import ROUTES as ACQUISITION_ROUTES
+from quikly_webhook.models import read_call
+from tests.fakes.clock import NOON
+
+TESTED = [name for name, partner in PARTNERS.items() if partner.test_body is not None]
+
+
+def mapped(name: str, mark: str, score: int) -> dict[str, Any]:
+    """The attributes of a test response."""
+    partner = PARTNERS[name]
+    assert partner.test_body is not None
+    body = partner.test_body(TrialResponse(mark, NOON, score), CONFIG_DIRECTORY)
+    route = partner.route(None)
+    record = record_of(json.dumps(body), source=partner.source, route=route, now=NOON)
+    outcome = BodyMappings(CONFIG_DIRECTORY).outcome(record)
+    assert isinstance(outcome, Mapped)
+    assert outcome.job.user.external_id == TEST_PERSON
+    assert mark in outcome.job.job_id
+    return dict(outcome.job.attributes)
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_two_test_responses_differ_in_what_they_leave(name: str) -> None:
+    """Or nobody could tell the second one's arrival."""
+    first, second = mapped(name, "mark-11111111", 41), mapped(name, "mark-22222222", 42)
+
+    assert first
+    assert first != second
+
+
+def test_every_mapping_has_its_partner() -> None:
+    """What parks bodies can be previewed, and its people be forgotten."""
+    assert LOADERS.keys() <= BY_SOURCE.keys()
+    for source in LOADERS:
+        assert BY_SOURCE[source].person_rules(CONFIG_DIRECTORY)
+
+
+def test_every_token_has_its_row() -> None:
+    """Shown, rotated and retired by one name each, the name of its secret."""
+    assert all(is_token(partner.secret) for partner in PARTNERS.values())
+    assert {partner.secret for partner in PARTNERS.values()} == PARTNERS.keys()
+
+
+def test_what_is_asked_of_the_webhook_and_of_acquisitions_can_be_nobody_s() -> None:
+    """A readable call of no activation, and an id of an acquisition's form that is never drawn."""
+    (call,) = PARTNERS["braze-webhook"].asks
+    (status,) = PARTNERS["quikly"].asks
+
+    assert read_call(call.body).q_scope not in load_quikly(CONFIG_DIRECTORY).activations
+    assert status.path.removesuffix(NO_ACQUISITION) + "{id}" in {
+        route.resource for route in ACQUISITION_ROUTES
+    }
