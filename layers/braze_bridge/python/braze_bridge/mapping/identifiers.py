@@ -22,6 +22,11 @@ _PHONE: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 _SEPARATORS: Final = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u2212]")
 
 
+def holds_liquid(text: str) -> bool:
+    """Whether a Liquid tag is in it that nobody rendered, plain or as a link carries it."""
+    return "{{" in text or "${" in text or "%7B%7B" in text.upper()
+
+
 def normal_email(text: str) -> str | None:
     """An e-mail address as it is compared and sent: trimmed, in lower case.
 
