@@ -6,10 +6,13 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from braze_bridge import claim_records
 from braze_bridge.jobs import rejected
 from braze_bridge.observability import Metric
+from ops.bridge import app
 from quikly_acquisition import models as acquisition_models
 from quikly_acquisition import records as acquisition_records
 from quikly_webhook import told_calls
@@ -27,6 +30,7 @@ GUIDES: Final = [
 ]
 """Pages that people follow. (The others tell of code and of what was.)"""
 
+COMMAND_WORD: Final = re.compile(r"[a-z][a-z-]*")
 CODE: Final = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 FENCED: Final = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK: Final = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
@@ -197,3 +201,46 @@ def test_costs_count_what_the_template_has() -> None:
 
     assert counted["Alarms"] == len(TEMPLATE.of_type("AWS::CloudWatch::Alarm"))
     assert counted["Secrets"] == len(TEMPLATE.of_type("AWS::SecretsManager::Secret"))
+
+
+def commands_of(page: Path) -> set[tuple[str, ...]]:
+    """The ``bridge`` commands that stand as code on a page: their words before any value."""
+    code = "\n".join(CODE.findall(page.read_text()))
+    return {
+        tuple(word for word in match.split() if COMMAND_WORD.fullmatch(word))
+        for match in re.findall(r"\bbridge((?: [a-z][a-z-]*)+)", code)
+    }
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=name_of)
+def test_commands_that_a_guide_names_are_there(page: Path) -> None:
+    """A reader who types one is not told that it does not exist."""
+    missing = [words for words in commands_of(page) if not is_command(words)]
+
+    assert missing == []
+
+
+def is_command(words: tuple[str, ...]) -> bool:
+    """Whether the first words name a command; those behind it are values."""
+    command = typer.main.get_command(app)
+    for word in words:
+        if not isinstance(command, TyperGroup):
+            return True
+        found = command.commands.get(word)
+        if found is None:
+            return False
+        command = found
+    return True
+
+
+def test_a_command_that_is_not_there_is_noticed() -> None:
+    """The negative control."""
+    assert is_command(("rejected", "list"))
+    assert is_command(("verify", "outgrow"))
+    assert not is_command(("rejected", "lost"))
+    assert not is_command(("doktor",))
+
+
+def test_the_guides_name_commands() -> None:
+    """Otherwise the test above holds nothing."""
+    assert len(set().union(*(commands_of(page) for page in GUIDES))) > 20
