@@ -17,10 +17,10 @@ INSTALLERS := .local/venvs/installers/bin
 SHIPPED := functions layers/braze_bridge/python
 CHECKED := $(SHIPPED) ops sandbox bench tests
 COVERED := --cov=functions --cov=layers/braze_bridge/python --cov-report=term:skip-covered --cov-fail-under=95
-TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e
+TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e tests/cloud
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all up down status bench deploy lint types imports unit e2e check-config \
+.PHONY: help demo test test-all up down status bench deploy lint types imports unit e2e check-config openapi \
 	lock format environments python clean
 
 help: ## this list
@@ -53,6 +53,9 @@ deploy: environments check-config ## to AWS: make deploy ENV=dev (asks the first
 
 check-config: environments ## the partners' TOML files
 	@$(RUN) -m ops.bridge check-config
+
+openapi: environments ## docs/openapi.json, from the code and the partners' files
+	@$(RUN) -m ops.openapi
 
 lint: environments ## style and likely mistakes
 	$(RUN) -m ruff check

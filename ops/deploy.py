@@ -1,8 +1,8 @@
 """`make deploy`: build for what the deployment's parameters say, deploy, and see an answer arrive.
 
 The layer holds compiled packages, so it must be built for the runtime and the instruction set that
-the stack gets. Both are template parameters, kept in `samconfig.toml`; a guided deployment asks for
-them after the build. Hence: build, deploy, and once more where the answers were others.
+the stack gets. Both are template parameters, kept in `samconfig.toml`. What has no default is asked
+for before the first deployment of an environment, and kept there, too.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ops.first_deployment import UnansweredError, ask, keep, person
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ROOT: Final = Path(__file__).parent.parent
 CONFIG: Final = ROOT / "samconfig.toml"
 
 REQUIRED: Final = "BrazeInstance"
-"""The parameter without a default: where the table lacks it, SAM must ask."""
+"""The parameter without a default: where the table lacks it, somebody must be asked."""
 
 BUILD_SECONDS: Final = 900
 DEPLOY_SECONDS: Final = 3600
@@ -85,29 +87,34 @@ def target_of(parameters: Mapping[str, str]) -> Target:
     )
 
 
-def deploy(environment: str, sam: list[str], config: Path = CONFIG) -> int:
-    """Build and deploy.
+def deploy(
+    environment: str,
+    sam: list[str],
+    config: Path = CONFIG,
+    asked: Callable[[], Callable[[str], str]] = person,
+) -> int:
+    """Build and deploy; ask first, where the environment's table does not say enough.
 
     Args:
         environment: The table of `samconfig.toml`.
         sam: The command that runs SAM.
         config: The `samconfig.toml`.
+        asked: Who answers questions, if there are any.
 
     Returns:
-        SAM's exit code.
+        SAM's exit code; 2 where a question was not answered.
 
     Raises:
         UnknownEnvironmentError: There is no such table.
     """
-    before = _parameters(config, environment)
-    built = target_of(before)
-    guided = [] if REQUIRED in before else ["--guided"]
-    code = _build(sam, environment, built) or _deploy(sam, environment, guided)
-    wanted = target_of(_parameters(config, environment))
-    if code == 0 and wanted != built:
-        _say(f"Deployed for {wanted.runtime} on {wanted.architecture}: building for those.")
-        code = _build(sam, environment, wanted) or _deploy(sam, environment, [])
-    return code
+    if REQUIRED not in _parameters(config, environment):
+        try:
+            keep(config, environment, ask(asked(), _say))
+        except UnansweredError as error:
+            _say(str(error))
+            return 2
+    target = target_of(_parameters(config, environment))
+    return _build(sam, environment, target) or _deploy(sam, environment)
 
 
 def verify(environment: str, bridge: list[str], config: Path = CONFIG) -> int:
@@ -157,8 +164,8 @@ def _build(sam: list[str], environment: str, target: Target) -> int:
     return _run([*sam, "build", "--config-env", environment], variables, BUILD_SECONDS)
 
 
-def _deploy(sam: list[str], environment: str, more: list[str]) -> int:
-    return _run([*sam, "deploy", "--config-env", environment, *more], {}, DEPLOY_SECONDS)
+def _deploy(sam: list[str], environment: str) -> int:
+    return _run([*sam, "deploy", "--config-env", environment], {}, DEPLOY_SECONDS)
 
 
 def _run(command: list[str], variables: Mapping[str, str], seconds: float) -> int:

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
@@ -69,6 +70,7 @@ def prepared(stack: StackFile, case: EventCase) -> EventCase:
 
     A profile that cannot be made leaves the event as it is: it is about nobody then, and missed.
     """
+    case = case.posted_at(datetime.now(UTC))
     if case.profile is None:
         return case
     key = {"Authorization": f"Bearer {stack.braze_api_key}"}

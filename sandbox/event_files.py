@@ -8,8 +8,12 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
+
+NOW: Final = "{now}"
+"""Stands in a body for the time of posting."""
 
 EVENTS: Final = Path(__file__).parents[1] / "events"
 
@@ -65,6 +69,12 @@ class EventCase:
             return "braze_webhook"
         return self.path.strip("/").split("/", maxsplit=1)[0]
 
+    def posted_at(self, now: datetime) -> EventCase:
+        """The same event as it is posted at a time, which it may name."""
+        if isinstance(self.body, bytes):
+            return self
+        return replace(self, body=self.body.replace(NOW, now.isoformat()))
+
     def sent_headers(self, token: str) -> dict[str, str]:
         """The headers to post it with, where ``token`` is the right one."""
         sent = {"valid": f"Bearer {token}", "wrong": "Bearer a-wrong-token"}.get(self.token)
@@ -102,10 +112,11 @@ def event_cases(partner: str, names: str = "*") -> list[EventCase]:
 
 
 def samples() -> list[tuple[str, EventCase]]:
-    """What may be posted through the API, as ``partner/name``: the good ones of a partner first."""
+    """What may be posted through the API now, as ``partner/name``: a partner's good ones first."""
+    now = datetime.now(UTC)
     partners = sorted(folder.name for folder in EVENTS.iterdir() if folder.name not in NOT_POSTED)
     found = [
-        (f"{partner}/{case.name}", case)
+        (f"{partner}/{case.name}", case.posted_at(now))
         for partner in partners
         for case in event_cases(partner)
         if not case.is_for_the_function_only

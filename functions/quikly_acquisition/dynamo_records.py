@@ -16,6 +16,7 @@ the sweep Query on the index and UpdateItem; erasing GetItem and DeleteItem.
 
 from __future__ import annotations
 
+import heapq
 import zlib
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from pydantic import ValidationError
 from braze_bridge.ledger import LedgerUnavailableError
 from quikly_acquisition.models import (
     PersonKey,
+    State,
     StepMessage,
     UnreadableStepError,
     parse_record,
@@ -42,6 +44,7 @@ from quikly_acquisition.records import (
     Fingerprints,
     IdempotencyKeyReusedError,
     Known,
+    Loaded,
     RecordsUnavailableError,
 )
 
@@ -116,8 +119,9 @@ class DynamoAcquisitionRecords:
             if pending is None:
                 continue
             finished = pending["acquisition_id"]["S"]
-            standing = self.get(finished)
-            if standing is not None and not standing.state.is_final:
+            # The row's own word for it: a record that cannot be read keeps nobody out for ever.
+            standing = self._row(f"a#{finished}")
+            if standing is not None and not State(standing["state"]["S"]).is_final:
                 self._lend(key_row, record, prints, finished)
                 return Begun(finished, is_new=False)
         raise RecordsUnavailableError("others keep beginning the same")
@@ -225,17 +229,18 @@ class DynamoAcquisitionRecords:
         except UnreadableStepError as error:
             raise RecordsUnavailableError(f"unreadable record: {error}") from None
 
-    def load(self, ids: Collection[str]) -> Mapping[str, AcquisitionRecord | None]:
+    def load(self, ids: Collection[str]) -> Loaded:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.load`."""
         rows = self._rows([f"a#{id_}" for id_ in ids])
         found: dict[str, AcquisitionRecord | None] = {}
+        unreadable: set[str] = set()
         for name, row in rows.items():
             id_ = name.removeprefix("a#")
             try:
                 found[id_] = None if row is None else parse_record(row["record"]["S"])
             except UnreadableStepError:
-                continue  # its message goes back, and in the end to where people look
-        return found
+                unreadable.add(id_)
+        return Loaded(found, frozenset(unreadable))
 
     def recall(self, people: Collection[PersonKey]) -> Mapping[PersonKey, Known]:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.recall`."""
@@ -314,11 +319,14 @@ class DynamoAcquisitionRecords:
         people = {person}
         erased = 0
         for id_ in ids:
-            record = self.get(id_)
-            if record is not None:
-                people.update(_people(record))
-                self._erase(partial(self._let_go, record))
+            row = self._row(f"a#{id_}")
+            if row is not None:
                 erased += 1
+                # Of an unreadable one only hashes stay behind, until their time is over.
+                with suppress(UnreadableStepError):
+                    record = parse_record(row["record"]["S"])
+                    people.update(_people(record))
+                    self._erase(partial(self._let_go, record))
             self._delete(f"a#{id_}")
         for each in people:
             self._delete(f"known#{self.fingerprint(each)}")
@@ -398,10 +406,8 @@ class DynamoDueSteps:
 
     def due(self, now: datetime, limit: int) -> Sequence[DueStep]:
         """See :meth:`quikly_acquisition.records.DueSteps.due`."""
-        steps: list[DueStep] = []
-        for partition in PARTITIONS:
-            steps.extend(islice(self._due_in(partition, now), limit - len(steps)))
-        return steps
+        due = (self._due_in(partition, now) for partition in PARTITIONS)
+        return list(islice(heapq.merge(*due, key=lambda step: step.due_at), limit))
 
     def _due_in(self, partition: str, now: datetime) -> Iterator[DueStep]:
         pages = self._client.get_paginator("query").paginate(

@@ -159,6 +159,7 @@ class AcquisitionRecord(_Kept):
         reason: Why it failed; a stable word.
         version: Counts the changes: who changes a record names the version it read.
         attempts: How often the present step was tried in vain.
+        troubled_since: When it first was.
         lost_credits: How often Quikly was told and its answer was lost.
         polls: How often a present wait looked and did not see ``Subscribed``.
         created_at: Of the request.
@@ -186,6 +187,7 @@ class AcquisitionRecord(_Kept):
     version: Annotated[int, Field(ge=1)] = 1
     due_at: AwareDatetime
     attempts: Annotated[int, Field(ge=0)] = 0
+    troubled_since: AwareDatetime | None = None
     lost_credits: Annotated[int, Field(ge=0)] = 0
     polls: Annotated[int, Field(ge=0)] = 0
     created_at: AwareDatetime

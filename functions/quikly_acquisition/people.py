@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from braze_bridge.jobs.envelope import AttributeValue
 
+STATE_FIELDS: Final = frozenset({"email_subscribe", "marked_email_as_spam_at", "push_subscribe"})
+"""Fields by which a sign-up for one thing would change another: an SMS sign-up that brings
+``email_subscribe`` would subscribe somebody again who has unsubscribed from all e-mail."""
+
 MAX_ATTRIBUTES: Final = 50
 """So many attributes one acquisition may bring: far more than a sign-up form asks."""
 
@@ -81,6 +85,8 @@ def checked_attributes(
         wrong = attribute_name_problem(name)
         if wrong is None and name in ADDRESS_FIELDS:
             wrong = "is set by the acquisition itself"
+        if wrong is None and name in STATE_FIELDS:
+            wrong = "is a state that only the person, or the brand itself, may change"
         if wrong is None and name in values:
             wrong = "comes twice: Braze strips the spaces around it"
         if wrong is not None:

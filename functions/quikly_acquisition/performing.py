@@ -25,7 +25,11 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
 )
 from braze_bridge.braze.identifiers import UserAlias, UserIdentifier
-from braze_bridge.braze.limits import MAX_OBJECTS_PER_REQUEST, EndpointFamily
+from braze_bridge.braze.limits import (
+    MAX_OBJECTS_PER_REQUEST,
+    SAFE_BODY_BYTES,
+    EndpointFamily,
+)
 from braze_bridge.braze.models import AttributesObject, ExportIdsRequest, TrackRequest
 from braze_bridge.braze.subscriptions import (
     SubscriptionGroupUpdate,
@@ -46,7 +50,9 @@ from quikly_acquisition.verdicts import (
     judge,
     judge_quikly,
     known_of,
+    number_of,
     remembered,
+    still_counts,
 )
 from quikly_acquisition.workflow import (
     Action,
@@ -98,6 +104,8 @@ DEADLINE_MARGIN: Final = 6.0
 
 SHORTEST_READ: Final = 1.0
 """A request is not started for less reading time than this."""
+
+FRAME_BYTES: Final = len(b'{"attributes":[]}')
 
 ALIKE_REFUSALS: Final = 8
 """So many profiles refused alone, for no stated reason, and not one success: it is us."""
@@ -300,10 +308,11 @@ class Performance:
         now = self._world.clock.now()
         calls = []
         for person, ids in askers.items():
-            if person in known:
+            entry = known.get(person)
+            if entry is not None and still_counts(entry, now):
                 for id_ in ids:
                     phone = self._fingerprint(records[id_].phone)
-                    self._seen[id_] = remembered(known[person], person, phone, now)
+                    self._seen[id_] = remembered(entry, person, phone, now)
                 continue
             request = self._built(ids, partial(_export_request, person))
             if request is not None:
@@ -319,11 +328,10 @@ class Performance:
         def read(answer: ExportIdsResponse) -> Mapping[str, Observation]:
             user = answer.preferred()
             seen = {id_: found(user, person, phone) for id_, phone in phones.items()}
-            for id_, each in seen.items():
+            for each in seen.values():
                 # Who is unsubscribed may change that any time, and is looked up again.
-                if isinstance(each, PersonFound) and not each.is_unsubscribed:
-                    stored = phones[id_] if each.phone == "same" else None
-                    self._learn(person, each.profile, stored, None)
+                if user is not None and isinstance(each, PersonFound) and not each.is_unsubscribed:
+                    self._learn(person, each.profile, number_of(user, person), None)
             return seen
 
         return read
@@ -355,12 +363,7 @@ class Performance:
             encoded = self._built([id_], partial(_encoded, action))
             if encoded is not None:
                 objects[id_] = encoded
-        ids = list(objects)
-        size = MAX_OBJECTS_PER_REQUEST
-        calls = [
-            self._track(ids[start : start + size], objects, wanted, records)
-            for start in range(0, len(ids), size)
-        ]
+        calls = [self._track(ids, objects, wanted, records) for ids in _requests_of(objects)]
         self._side_by_side(EndpointFamily.TRACK, calls)
         self._judge_suspects()
 
@@ -439,7 +442,8 @@ class Performance:
                 return TryAgain("delivery_queue")
             return Performed()
 
-        self._seen |= self._each(wanted, send, CONNECT_TIMEOUT + SHORTEST_READ)
+        late = TryAgain("delivery_queue")  # the job's id is the same the next time
+        self._seen |= self._each(wanted, send, CONNECT_TIMEOUT + SHORTEST_READ, late)
 
     def _credits(self, wanted: Mapping[str, Credit]) -> None:
         quikly = self._world.quikly
@@ -453,7 +457,7 @@ class Performance:
                 return judge_quikly(error, self._world.clock.now())
             return Performed()
 
-        told = self._each(wanted, tell, sum(QUIKLY_TIMEOUT))
+        told = self._each(wanted, tell, sum(QUIKLY_TIMEOUT), OutcomeUnknown("no_answer"))
         self._figures.quikly_key_refused += sum(
             isinstance(each, Held) and each.reason == "quikly_key_refused" for each in told.values()
         )
@@ -466,8 +470,13 @@ class Performance:
         wanted: Mapping[str, ActionT],
         call: Callable[[ActionT], Observation],
         seconds: float,
+        late: Observation,
     ) -> dict[str, Observation]:
-        """Calls without a gate. None is started for less than so many seconds."""
+        """Calls without a gate.
+
+        None is started for less than so many seconds; one that is not over when the others must be
+        stored (a timeout is per silence) is observed as late.
+        """
         seen: dict[str, Observation] = {}
         waiting = deque(wanted.items())
         in_flight: dict[Future[Observation], str] = {}
@@ -480,7 +489,10 @@ class Performance:
                 in_flight[self._world.executor.submit(call, action)] = id_
             if not in_flight:
                 break
-            done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+            done, _ = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
+            if not done:
+                seen |= dict.fromkeys(in_flight.values(), late)
+                break
             for future in done:
                 fault = _fault_of(future, self._figures)
                 seen[in_flight.pop(future)] = future.result() if fault is None else fault
@@ -503,8 +515,7 @@ class Performance:
             self._start(family, waiting, in_flight)
             if not in_flight:
                 break
-            patience = max(self._remaining() - DEADLINE_MARGIN, SHORTEST_READ)
-            done, late = wait(in_flight, timeout=patience, return_when=FIRST_COMPLETED)
+            done, late = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
             if not done:
                 # A timeout is per silence: a dripping answer can outlast it.
                 for future in late:
@@ -576,6 +587,10 @@ class Performance:
             self._seen |= dict.fromkeys(ids, Refused("invalid_request", error.reason.value))
             return None
 
+    def _patience(self) -> float:
+        """Seconds for which calls under way may be waited for."""
+        return max(self._remaining() - DEADLINE_MARGIN, SHORTEST_READ)
+
     def _timeout(self) -> Timeout | None:
         """Connect and read seconds for a request that starts now, or ``None``: too late."""
         left = self._remaining() - DEADLINE_MARGIN - CONNECT_TIMEOUT
@@ -609,6 +624,20 @@ def _counted(error: BaseException, figures: Figures) -> str:
     name = type(error).__name__
     figures.faults[name] = figures.faults.get(name, 0) + 1
     return name
+
+
+def _requests_of(objects: Mapping[str, bytes]) -> Sequence[Sequence[str]]:
+    """Ids whose objects go out together: as many as a request holds, by number and by bytes."""
+    requests: list[list[str]] = []
+    size = 0
+    for id_, encoded in objects.items():
+        size += len(encoded) + 1
+        is_full = not requests or len(requests[-1]) == MAX_OBJECTS_PER_REQUEST
+        if is_full or size > SAFE_BODY_BYTES - FRAME_BYTES:
+            requests.append([])
+            size = len(encoded) + 1
+        requests[-1].append(id_)
+    return requests
 
 
 def _identifier(profile: Profile) -> UserIdentifier:

@@ -75,6 +75,19 @@ class Known(BaseModel):
     seen_at: AwareDatetime
 
 
+class Loaded(NamedTuple):
+    """Records that were asked for.
+
+    Attributes:
+        found: By id; ``None`` for one that does not exist. What the store did not hand out this
+            time is left out.
+        unreadable: Ids of rows that are no record of any version this code knows.
+    """
+
+    found: Mapping[str, AcquisitionRecord | None]
+    unreadable: frozenset[str] = frozenset()
+
+
 class DueStep(NamedTuple):
     """An acquisition whose time has come and that nobody took up.
 
@@ -107,12 +120,8 @@ class AcquisitionRecords(Protocol):
         """One record, if there is one and its time is not over."""
         ...
 
-    def load(self, ids: Collection[str]) -> Mapping[str, AcquisitionRecord | None]:
-        """Many records.
-
-        Returns:
-            By id; ``None`` for one that does not exist. What cannot be read this time is left out.
-        """
+    def load(self, ids: Collection[str]) -> Loaded:
+        """Many records; one that is unreadable keeps nobody else's back."""
         ...
 
     def save(self, record: AcquisitionRecord, overdue_at: datetime) -> bool:
@@ -152,7 +161,7 @@ class AcquisitionRecords(Protocol):
         ...
 
     def erase(self, person: PersonKey) -> int:
-        """Remove every acquisition of a person and what is known of them.
+        """Remove every acquisition of a person, readable or not, and what is known of them.
 
         Returns:
             How many acquisitions there were.
@@ -167,7 +176,10 @@ class DueSteps(Protocol):
     """
 
     def due(self, now: datetime, limit: int) -> Sequence[DueStep]:
-        """Up to so many steps that are due and have no message that should still come."""
+        """Up to so many steps that are due and have no message that should still come.
+
+        Those that are due longest come first: with more than the limit, nobody waits for ever.
+        """
         ...
 
     def queued(self, steps: Sequence[StepMessage], now: datetime) -> None:

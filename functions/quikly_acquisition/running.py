@@ -8,6 +8,7 @@ what is to be done, and doing it twice changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.quikly_acquisition_config import AcquisitionRule
@@ -46,8 +47,14 @@ if TYPE_CHECKING:
 SAVE_TRIES: Final = 2
 """What was learnt is worth a second try: after a credit above all."""
 
-NOT_CONFIGURED: Final = Refused("not_configured")
-"""The scope, or its channel, was taken out of the configuration after intake."""
+NOT_CONFIGURED: Final = TryAgain(
+    "not_configured", longest=timedelta(hours=1), reason="not_configured"
+)
+"""The scope, or its channel, is not in the configuration that this worker has.
+
+Not at once a failure: while a deployment that adds a scope goes on (a canary takes five minutes),
+intake may know it before every worker does; and a scope taken out by mistake comes back.
+"""
 
 IMPOSSIBLE: Final = Refused("impossible")
 """The record does not hold what its step needs: a fault of ours, and no reason to stop the rest."""
@@ -95,18 +102,21 @@ class BatchResult:
     Attributes:
         stale: Messages about what was done already, or of records that are gone.
         unreadable: Messages that are no step: dropped, since the sweep makes what is missing.
+        unreadable_records: Ids of acquisitions whose record this code cannot read: a fault of ours.
         back: Ids of messages that SQS shall hand out again: the store failed.
         finished: Records that came to their end here.
         resumed: Records found in the middle of a credit.
         overtaken: Changes that were not stored, since somebody else's were.
         unqueued: Messages that the queue did not take: the sweep makes them.
-        oldest_wait: Seconds for which the step had been due that was due longest.
+        oldest_wait: Seconds for which the step had been due that was due longest, trouble included:
+            whoever waits for a gate, or for Braze to come back, waits.
         figures: What was done at Braze and Quikly.
     """
 
     received: int = 0
     stale: int = 0
     unreadable: int = 0
+    unreadable_records: list[str] = field(default_factory=list)
     back: list[str] = field(default_factory=list)
     finished: list[AcquisitionRecord] = field(default_factory=list)
     resumed: int = 0
@@ -198,11 +208,14 @@ class _Batch:
             if id_ not in steps or steps[id_].version < step.version:
                 steps[id_] = step
         try:
-            found = self._world.records.load(steps)
+            found, unreadable = self._world.records.load(steps)
         except RecordsUnavailableError:
-            found = {}
+            found, unreadable = {}, frozenset()
+        self._result.unreadable_records.extend(sorted(unreadable))
         current: dict[str, AcquisitionRecord] = {}
         for id_, step in steps.items():
+            if id_ in unreadable:
+                continue  # the sweep comes back to it: other code may be able to read it
             if id_ not in found:
                 self._back(id_)
                 continue
@@ -212,7 +225,10 @@ class _Batch:
             else:
                 current[id_] = record
         now = self._world.clock.now()
-        waits = [(now - record.due_at).total_seconds() for record in current.values()]
+        waits = [
+            (now - (record.troubled_since or record.due_at)).total_seconds()
+            for record in current.values()
+        ]
         self._result.oldest_wait = max(waits, default=0.0)
         return current
 
@@ -331,6 +347,7 @@ def summary(result: BatchResult) -> Mapping[str, object]:
         "received": result.received,
         "stale": result.stale,
         "unreadable": result.unreadable,
+        "unreadable_records": len(result.unreadable_records),
         "back": len(result.back),
         "resumed": result.resumed,
         "overtaken": result.overtaken,

@@ -45,6 +45,13 @@ KEY_REASONS: Final = frozenset({"key_refused", "permission_missing"})
 """Closings that only a person with access to Braze can mend."""
 
 UNSUBSCRIBED: Final = "unsubscribed"
+WRONG_ADDRESS: Final = timedelta(days=1)
+"""For how long Quikly's 404, redirect or the like is waited out: a mistyped ``QuiklyApiUrl`` must
+not fail everybody who is subscribed meanwhile."""
+
+_ABOUT_THE_CALL: Final = frozenset({400, 409, 410, 422})
+"""Refusals that are about this one credit."""
+
 _UNKNOWN_GROUP: Final = "invalid subscription group"
 
 
@@ -113,7 +120,9 @@ def judge_quikly(error: QuiklyError, now: datetime) -> Observation:
     if error.retryable:
         detail = "quikly" if error.status is None else f"quikly_{error.status}"
         return TryAgain(detail, after=error.retry_after)
-    return Refused("credit_refused", str(error))
+    if error.status in _ABOUT_THE_CALL:
+        return Refused("credit_refused", str(error))
+    return TryAgain(f"quikly_{error.status}", longest=WRONG_ADDRESS, reason="credit_refused")
 
 
 def found(
@@ -144,6 +153,22 @@ def _profile(user: ExportedUser, person: PersonKey) -> Profile:
         alias = user.user_aliases[0]
         return Profile(kind="user_alias", value=alias.alias_name, label=alias.alias_label)
     return Profile(kind=person.kind, value=person.value)
+
+
+def number_of(user: ExportedUser, person: PersonKey) -> str | None:
+    """The number that a found profile has, to be remembered by its hash.
+
+    Also one that is not the signed-up one, or is no number by our rules: whoever is remembered with
+    none would get the next number written, whatever ``replace_phone`` says.
+
+    Args:
+        user: The preferred profile.
+        person: By what it was looked up; a number that finds a profile is on it.
+    """
+    if person.kind == "phone":
+        return person.value
+    stored = (user.phone or "").strip()
+    return normal_phone(stored) or stored or None
 
 
 def _compared(stored: str | None, phone: str | None) -> Literal["same", "other", "none"]:
@@ -180,17 +205,34 @@ def known_of(
     )
 
 
+def still_counts(known: Known, now: datetime) -> bool:
+    """Whether what is remembered may stand for a look-up.
+
+    Where nobody was looked up (``lookup = "none"``), only the address is known: neither the
+    profile's number nor whether the person is unsubscribed. That counts just as long as a look-up
+    might miss the new profile and make a second one.
+
+    Args:
+        known: What was remembered.
+        now: The present.
+    """
+    return known.kind not in {"email", "phone"} or _is_recent(known.written_at, now)
+
+
+def _is_recent(written_at: datetime | None, now: datetime) -> bool:
+    return written_at is not None and now - written_at < RECENT
+
+
 def remembered(known: Known, person: PersonKey, phone: str | None, now: datetime) -> PersonFound:
     """What is known of a person, as if they had been looked up.
 
     Args:
-        known: Of this person.
+        known: Of this person; it :func:`still_counts`.
         person: Whose address stands where an identifier is left out.
         phone: The keyed hash of the number that is signed up.
         now: The present.
     """
-    written_at = known.written_at
-    is_recent = written_at is not None and now - written_at < RECENT
+    is_recent = _is_recent(known.written_at, now)
     profile = Profile(
         kind=known.kind,
         value=person.value if known.value is None else known.value,
@@ -205,6 +247,6 @@ def remembered(known: Known, person: PersonKey, phone: str | None, now: datetime
     return PersonFound(
         profile,
         phone=same,
-        written_at=written_at if is_recent else None,
+        written_at=known.written_at if is_recent else None,
         is_remembered=True,
     )

@@ -44,6 +44,9 @@ VERSION: Final = "0.1.0"
 LEDGER_CONNECTIONS: Final = 2
 """The gate's: one call at a time."""
 
+DECLINED: Final = frozenset({"unsubscribed", "phone_differs"})
+"""Failures that the brand's own configuration asks for: no alarm is to ring for them."""
+
 LEASE_MARGIN_SECONDS: Final = 30
 """A credit is taken up by another no sooner than this after its Lambda can have lived."""
 
@@ -160,7 +163,11 @@ def report(result: BatchResult, meter: Meter, log: Logger) -> None:
     """Write a batch's figures, and a line for each acquisition that failed."""
     figures = result.figures
     meter.add(Metric.ACQUISITIONS_CREDITED, result.count(State.CREDITED))
-    meter.add(Metric.ACQUISITIONS_FAILED, result.count(State.FAILED))
+    declined = sum(record.reason in DECLINED for record in result.finished)
+    failed = result.count(State.FAILED) - declined
+    # Nobody is credited for what cannot be read, either: counted whenever the sweep finds it.
+    meter.add(Metric.ACQUISITIONS_FAILED, failed + len(result.unreadable_records))
+    meter.add(Metric.ACQUISITIONS_DECLINED, declined)
     meter.add(Metric.ACQUISITIONS_EXPIRED, result.count(State.EXPIRED))
     meter.add(Metric.ACQUISITIONS_RESUMED, result.resumed)
     meter.add(Metric.OLDEST_WAIT, max(result.oldest_wait, 0.0))
@@ -170,9 +177,12 @@ def report(result: BatchResult, meter: Meter, log: Logger) -> None:
     meter.add(Metric.BRAZE_RATE_LIMITED, figures.rate_limited)
     meter.add(Metric.BRAZE_KEY_REFUSED, figures.key_refused)
     meter.add(Metric.QUIKLY_KEY_REFUSED, figures.quikly_key_refused)
+    for id_ in result.unreadable_records:
+        log.error("acquisition unreadable", extra={"acquisition": id_})
     for record in result.finished:
         if record.state is State.FAILED:
-            log.warning(
+            write = log.info if record.reason in DECLINED else log.warning
+            write(
                 "acquisition failed",
                 extra={
                     "acquisition": record.acquisition_id,

@@ -64,7 +64,14 @@ MAX_READ_BACKS: Final = 20
 five (https://www.braze.com/docs/api/api_limits)."""
 
 OPT_IN_INTERVALS: Final = (2.0, 3600.0)
-"""Seconds between two looks for a confirmation."""
+"""Seconds between two looks for a confirmation on the first day."""
+
+OPT_IN_FIRST_DAY: Final = 35
+"""So many looks are at those intervals: eleven in the first hour, then one an hour."""
+
+OPT_IN_LATER: Final = 6 * 3600.0
+"""Seconds between two looks after that: some 150 in all 30 days, and not 730, each of which costs a
+request at Braze, a message and three writes."""
 
 SHORTEST_WAIT: Final = 0.5
 MAX_DOUBLINGS: Final = 30
@@ -270,12 +277,14 @@ class TryAgain:
         detail: A word or a status; nothing personal.
         after: Seconds that were asked for.
         most: How often in all it may go wrong in this step; 0: as often as time allows.
+        longest: For how long this step may be troubled; ``None``: as long as any trouble may last.
         reason: Why it fails after that.
     """
 
     detail: str
     after: float | None = None
     most: int = 0
+    longest: timedelta | None = None
     reason: str = "gave_up"
 
 
@@ -608,7 +617,9 @@ class _Turn:
             self._note("expired")
             return self._ended(State.EXPIRED)
         polls = self._record.polls + 1
-        due_at = self._now + timedelta(seconds=_interval(OPT_IN_INTERVALS, polls))
+        first_day = polls <= OPT_IN_FIRST_DAY
+        wait = _interval(OPT_IN_INTERVALS, polls) if first_day else OPT_IN_LATER
+        due_at = self._now + timedelta(seconds=wait)
         return self._to(Step.AWAIT_OPT_IN, polls=polls, due_at=min(due_at, until))
 
     # -- credit ------------------------------------------------------------------------------
@@ -625,7 +636,11 @@ class _Turn:
     def _credit_begun(self) -> AcquisitionRecord:
         if not self._tells_quikly:
             return self._credited(STATUS_ROUTE)
-        return self._to(Step.CREDITING, attempts=self._record.attempts)
+        return self._to(
+            Step.CREDITING,
+            attempts=self._record.attempts,
+            troubled_since=self._record.troubled_since,
+        )
 
     def _credited(self, way: str, record: AcquisitionRecord | None = None) -> AcquisitionRecord:
         self._note("credited", way)
@@ -655,8 +670,15 @@ class _Turn:
         attempts = self._record.attempts + 1
         if trouble.most and attempts >= trouble.most:
             return self._failed(trouble.reason, None)
+        lasted = self._now - self._troubled_since
+        if trouble.longest is not None and lasted >= trouble.longest:
+            return self._failed(trouble.reason, None)
         wait = _backoff(attempts) * (0.5 + self._jitter / 2)
         return self._later(max(wait, (trouble.after or 0.0) + self._jitter), trouble.reason)
+
+    @property
+    def _troubled_since(self) -> datetime:
+        return self._record.troubled_since or self._now
 
     def _later(self, seconds: float, reason: str) -> AcquisitionRecord:
         record = self._record
@@ -669,6 +691,7 @@ class _Turn:
         return self._to(
             Step.CREDIT if record.step is Step.CREDITING else record.step,
             attempts=record.attempts + 1,
+            troubled_since=self._troubled_since,
             polls=record.polls,
             due_at=min(due_at, record.give_up_at),
         )
@@ -687,6 +710,7 @@ class _Turn:
             "step": step,
             "due_at": self._now,
             "attempts": 0,
+            "troubled_since": None,
             "polls": 0,
             "history": tuple(self._history),
             "version": record.version + 1,

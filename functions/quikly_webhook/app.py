@@ -38,7 +38,7 @@ with collector_off():
         claims_client,
     )
     from quikly_webhook.forward_message import SqsForwardQueue
-    from quikly_webhook.models import read_call, unprocessable
+    from quikly_webhook.models import check_since, read_call, unprocessable
     from quikly_webhook.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class QuiklyWebhook:
         call = read_call(admitted.body)
         rule = self._rule_for(call)
         arrived_at = arrival(event, admitted.received_at)
+        check_since(call, arrived_at)
         decided = self._decide(rule, call, arrived_at, admitted.correlation_id)
         if not decided.is_repeat or decided.claim.due_at is not None:
             # Where the sweep has been, everything was sent.
@@ -225,6 +226,7 @@ def compose() -> QuiklyWebhook:
         claims=Claims(
             DynamoClaimStore(claims_client(), settings.claims_table),
             claims_key(SecretsManagerSource(settings.claims_secret)),
+            clock=clock,
             sleep=time.sleep,
             random=random.random,
         ),

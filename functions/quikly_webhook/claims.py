@@ -6,7 +6,8 @@ answer of a transaction that was refused brings what it met (``ALL_OLD``): the p
 or the counters. A claim without an award needs no counter: one conditional put. So it is one trip
 to DynamoDB, and in rank mode one more for the position: read before the transaction that gives it
 away together with its award, so that no later position overtakes; and, once every award has a
-position, counted up.
+position, counted up. Where chance decides, a process looks once whether the commitment is
+published, and publishes it if not: no claim comes before it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from braze_bridge.claim_records import (
     ClaimRecord,
     Counters,
     claim_row_id,
+    commitment_update,
     counters_of_row,
     counters_row_id,
     entries_row_id,
@@ -30,7 +32,7 @@ from braze_bridge.claim_records import (
     shard_of,
     to_row,
 )
-from braze_bridge.draws import claimant_of, lot_of, seed_of
+from braze_bridge.draws import claimant_of, commitment_to, lot_of, seed_of
 from braze_bridge.quikly_activation_config import Mode, Status
 from quikly_webhook.incentives import (
     Window,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
 
+    from braze_bridge.clock import Clock
     from braze_bridge.quikly_activation_config import ActivationRule, Tier
     from quikly_webhook.models import WebhookCall
 
@@ -78,6 +81,10 @@ class ClaimsUnavailableError(Exception):
 
 class ClaimsBusyError(Exception):
     """Too many others at the same time, for all our tries."""
+
+
+class SeedChangedError(ClaimsUnavailableError):
+    """The seed is not the one committed to: with it, nobody could verify what is decided."""
 
 
 class Take(NamedTuple):
@@ -158,6 +165,10 @@ class ClaimStore(Protocol):
         """Keep a claim and count what it takes: both or neither."""
         ...
 
+    def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
+        """As :meth:`braze_bridge.activations.ActivationBook.commit`."""
+        ...
+
 
 class Decided(NamedTuple):
     """What a call gets.
@@ -213,6 +224,7 @@ class Claims:
         store: ClaimStore,
         secret: Callable[[], bytes],
         *,
+        clock: Clock,
         sleep: Callable[[float], None],
         random: Callable[[], float],
     ) -> None:
@@ -221,11 +233,14 @@ class Claims:
         Args:
             store: Keeps them.
             secret: Keys hashes and seeds; asked at each call. What it raises is not caught.
+            clock: Says when a commitment was published; nothing else, as a call's time is the
+                gateway's.
             sleep: Waits so many seconds.
             random: From 0 up to 1, for jitter only: no outcome depends on it.
         """
         self._store = store
         self._secret = secret
+        self._clock = clock
         self._sleep = sleep
         self._random = random
         self._stack_exists_since: datetime | None = None
@@ -233,6 +248,7 @@ class Claims:
         # so what was exhausted once is so for good, and need not be tried.
         self._exhausted: set[tuple[str, str]] = set()
         self._all_placed: set[str] = set()
+        self._committed: dict[str, str] = {}
 
     def claim(
         self, rule: ActivationRule, call: WebhookCall, arrived_at: datetime, correlation_id: str
@@ -248,6 +264,7 @@ class Claims:
         Raises:
             ClaimsBusyError: It should come again in some seconds.
             ClaimsUnavailableError: As :class:`ClaimStore`.
+            SeedChangedError: Of chance: somebody changed the claims secret.
         """
         secret = self._secret()
         own_event = call.event if rule.mode is Mode.FORWARD else ""
@@ -272,6 +289,9 @@ class Claims:
         jitter = _Jitter(self._sleep, self._random)
         if rule.mode is Mode.FORWARD:
             return self._keep(claim._replace(status=Status.FORWARDED), None, jitter)
+        seed = seed_of(secret, rule.q_scope)
+        if rule.mode in {Mode.RANDOM, Mode.DRAW}:
+            self._commit(rule.q_scope, commitment_to(seed), jitter)
         if rule.mode is Mode.DRAW:
             return self._keep(claim._replace(status=Status.ENTERED), Enter(), jitter)
         response = response_time(arrived_at, opening, call.since)
@@ -280,11 +300,21 @@ class Claims:
             rule,
             response=response,
             elapsed=arrived_at - opening,
-            lot=lot_of(seed_of(secret, rule.q_scope), claimant)
-            if rule.mode is Mode.RANDOM
-            else None,
+            lot=lot_of(seed, claimant) if rule.mode is Mode.RANDOM else None,
         )
         return self._decide(rule, claim, tiers, jitter)
+
+    def _commit(self, q_scope: str, commitment: str, jitter: _Jitter) -> None:
+        """No claim before its commitment, however soon after the deployment it comes."""
+        while self._committed.get(q_scope) != commitment:
+            try:
+                published = self._store.commit(q_scope, commitment, self._clock.now())
+            except ClaimConflictError:
+                jitter.pause()
+                continue
+            if published != commitment:
+                raise SeedChangedError("the claims secret is not the one committed to")
+            self._committed[q_scope] = commitment
 
     def _decide(
         self,
@@ -500,6 +530,27 @@ class DynamoClaimStore:
         except (BotoCoreError, ClientError) as error:
             raise _failure(error) from error
         return _last_of(answer["Attributes"])
+
+    def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
+        """See :meth:`ClaimStore.commit`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            # Most often it is there; to read it gets in no winner's way.
+            row = self._client.get_item(
+                TableName=self._table,
+                Key={"id": {"S": counters_row_id(q_scope)}},
+                ConsistentRead=True,
+            ).get("Item", {})
+            known = counters_of_row(row).commitment
+            if known is not None:
+                return known
+            answer = self._client.update_item(
+                TableName=self._table, **commitment_update(q_scope, commitment, now)
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise _failure(error) from error
+        return answer["Attributes"]["commitment"]["S"]
 
     def record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
         """See :meth:`ClaimStore.record`."""

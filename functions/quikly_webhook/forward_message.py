@@ -27,7 +27,7 @@ class ForwardMessage(BaseModel):
 
     Attributes:
         forward_id: The same for every repeat of the call, without the person's address in it: such
-            as ``quikly-webhook:<q_scope>:<claim hash>:<event>``.
+            as ``quikly-webhook:<q_scope>:<claimant>``, where the event is part of the hash.
         q_scope: The activation.
         event: What the person did.
         email: Normalised: trimmed, in lower case.

@@ -40,8 +40,8 @@ def response_time(arrived_at: datetime, opening: datetime, since: datetime | Non
     Args:
         arrived_at: When API Gateway took the call.
         opening: Nobody could respond before.
-        since: When this person could first respond, by the caller's clock; where that is ahead of
-            ours, it was just now.
+        since: When this person could first respond, by the caller's clock; where that is a little
+            ahead of ours, it was just now.
 
     Returns:
         Zero or more.

@@ -186,10 +186,10 @@ class ScheduledSweep:
 
     def __call__(self, seconds_left: Callable[[], float]) -> int:
         """One run: how many claims it settled."""
-        now = self._clock.now()
-        swept = self._sweep.run(now, seconds_left)
+        swept = self._sweep.run(self._clock.now(), seconds_left)
         if not self._is_published:
-            self._publish(now)
+            # Anew: a sweep may take most of a minute, and this time says what was published when.
+            self._publish(self._clock.now())
             self._is_published = True
         return swept
 

@@ -26,7 +26,7 @@ class Turn(StrEnum):
     """Nobody else makes it until the lease ends."""
 
     TOLD = "told"
-    """Quikly has taken it, or refused it for good."""
+    """Quikly has taken it. A call that was refused for good is not: its replay is to be told."""
 
     BUSY = "busy"
     """Another Lambda makes it, or died doing so."""

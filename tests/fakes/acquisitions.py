@@ -35,6 +35,7 @@ from quikly_acquisition.models import (
     Consent,
     PersonKey,
     StepMessage,
+    UnreadableStepError,
     new_record,
     parse_record,
 )
@@ -47,6 +48,7 @@ from quikly_acquisition.records import (
     Fingerprints,
     IdempotencyKeyReusedError,
     Known,
+    Loaded,
     RecordsUnavailableError,
 )
 from quikly_acquisition.running import BatchResult, Desk, ReceivedStep, run
@@ -210,9 +212,16 @@ class InMemoryRecords:
         self._asked()
         return self.stored(acquisition_id) if acquisition_id in self.rows else None
 
-    def load(self, ids: Collection[str]) -> Mapping[str, AcquisitionRecord | None]:
+    def load(self, ids: Collection[str]) -> Loaded:
         self._asked()
-        return {id_: self.get(id_) for id_ in ids}
+        found: dict[str, AcquisitionRecord | None] = {}
+        unreadable: set[str] = set()
+        for id_ in ids:
+            try:
+                found[id_] = self.get(id_)
+            except UnreadableStepError:
+                unreadable.add(id_)
+        return Loaded(found, frozenset(unreadable))
 
     def save(self, record: AcquisitionRecord, overdue_at: datetime) -> bool:
         self._asked()

@@ -146,9 +146,11 @@ class InMemoryClaims:
         rows = self._do("claims", lambda: list(self.rows.items()))
         return (claim for (scope, _), claim in rows if scope == q_scope)
 
-    def commit(self, q_scope: str, commitment: str, now: datetime) -> None:
+    def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
         """See :meth:`braze_bridge.activations.ActivationBook.commit`."""
-        self._do("commit", lambda: self.commitments.setdefault(q_scope, (commitment, now)))
+        return self._do(
+            "commit", lambda: self.commitments.setdefault(q_scope, (commitment, now))[0]
+        )
 
     def close_entries(self, q_scope: str, now: datetime) -> int:
         """See :meth:`braze_bridge.activations.ActivationBook.close_entries`."""
@@ -266,7 +268,13 @@ class Webhook:
 
     def claims(self) -> Claims:
         """What decides in one execution environment."""
-        return Claims(self.store, lambda: SECRET, sleep=self.sleep, random=lambda: 1.0)
+        return Claims(
+            self.store,
+            lambda: SECRET,
+            clock=self.clock,
+            sleep=self.sleep,
+            random=lambda: 1.0,
+        )
 
     def sleep(self, seconds: float) -> None:
         """Only gives way to other threads."""

@@ -8,7 +8,9 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any, Final
 
+from braze_bridge.clock import iso_millis
 from tests.fakes.api_event import TOKEN, proxy_event
+from tests.fakes.clock import NOON
 
 EVENTS: Final = pathlib.Path(__file__).parents[2] / "events"
 
@@ -57,7 +59,8 @@ def _case(path: pathlib.Path) -> EventCase:
     elif "raw_body" in case:
         body = case["raw_body"]
     else:
-        body = json.dumps(case["body"], ensure_ascii=False)
+        # "{now}" is the time of posting: that at which the fakes' clock stands.
+        body = json.dumps(case["body"], ensure_ascii=False).replace("{now}", iso_millis(NOON))
     return EventCase(
         name=path.stem,
         path=case["path"],

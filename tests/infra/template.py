@@ -15,6 +15,9 @@ from samtranslator.yaml_helper import yaml_parse
 ROOT: Final = Path(__file__).parents[2]
 REGION: Final = "eu-west-1"
 STACK: Final = "bridge"
+CERTIFICATE: Final = (
+    "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
+)
 NAMESPACE: Final = f"BrazeBridge/{STACK}"
 """Of our metrics, of one stack: two in an account must not ring each other's alarms."""
 
@@ -78,10 +81,18 @@ class Template:
                 case "Fn::If":
                     condition, yes, no = argument
                     return self.resolve(yes if self.holds(condition) else no)
-                case "Fn::Sub" if isinstance(argument, str):
-                    return argument.replace("${AWS::StackName}", STACK)
+                case "Fn::Sub":
+                    return self._substituted(argument)
         resolved = {key: self.resolve(item) for key, item in value.items()}
         return {key: item for key, item in resolved.items() if item is not None}
+
+    def _substituted(self, argument: Any) -> str:
+        """A `Fn::Sub`, of what is known; `${Resource}` stays as it is."""
+        text, variables = (argument, {}) if isinstance(argument, str) else argument
+        known = {**self.parameters, "AWS::StackName": STACK, **self.resolve(variables)}
+        for name, value in known.items():
+            text = text.replace(f"${{{name}}}", str(value))
+        return str(text)
 
     def holds(self, condition: str) -> bool:
         """Whether a condition of the template is true."""

@@ -132,7 +132,7 @@ def test_there_is_one_stage_and_its_urls_are_outputs(template: Template) -> None
         ("QuiklyWebhookUrl", "/quikly/webhook"),
         ("QuiklyEventsUrl", "/quikly/events"),
     ):
-        url = template.plain["Outputs"][output]["Value"]["Fn::Sub"]
+        url = template.resolve(template.plain["Outputs"][output]["Value"])
         assert url.startswith("https://${BridgeApi}.execute-api.")
         assert url.endswith(f"/live{route}")
 

@@ -10,7 +10,7 @@ import pytest
 
 from braze_bridge.braze.instances import INSTANCES, UNLISTED_ENDPOINTS
 from ops.deploy import Target, parameters_of
-from tests.infra.template import ROOT, default_template
+from tests.infra.template import CERTIFICATE, ROOT, default_template
 
 PARAMETERS: dict[str, dict[str, Any]] = default_template().source["Parameters"]
 
@@ -60,6 +60,18 @@ def takes(name: str, value: str) -> bool:
         ("ForwardMaximumConcurrency", "1", False),
         ("ForwardMaximumConcurrency", "2", True),
         ("WebhookThrottleRate", "0", False),
+        ("DomainName", "", True),
+        ("DomainName", "bridge.example.com", True),
+        ("DomainName", "https://bridge.example.com", False),
+        ("DomainName", "bridge.example.com/quiz", False),
+        ("DomainName", "bridge", False),
+        ("DomainBasePath", "", True),
+        ("DomainBasePath", "partners", True),
+        ("DomainBasePath", "/partners", False),
+        ("DomainBasePath", "partners/braze", False),
+        ("DomainCertificateArn", "", True),
+        ("DomainCertificateArn", CERTIFICATE, True),
+        ("DomainCertificateArn", CERTIFICATE.replace(":acm:", ":iam:"), False),
         ("AlarmEmail", "", True),
         ("AlarmEmail", "ops@example.com", True),
         ("AlarmEmail", "ops", False),

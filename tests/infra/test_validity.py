@@ -6,26 +6,12 @@ import re
 
 from cfnlint.api import lint_file
 
-from tests.infra.template import ROOT, Template
+from tests.infra.template import ROOT
 
 
 def test_cfn_lint_has_no_complaint() -> None:
     """The schemas of every resource type, offline."""
     assert lint_file(ROOT / "template.yaml") == []
-
-
-def test_a_canary_deployment_watches_alarms(template: Template) -> None:
-    """CodeDeploy comes in only where it is asked for, and rolls back on our alarms."""
-    canary = Template(Canary="true")
-    groups = canary.of_type("AWS::CodeDeploy::DeploymentGroup")
-
-    assert template.of_type("AWS::CodeDeploy::DeploymentGroup") == {}
-    assert len(groups) == len(canary.of_type("AWS::Lambda::Function"))
-    for name in groups:
-        alarms = canary.properties(name)["AlarmConfiguration"]["Alarms"]
-        assert {alarm["Name"]["Ref"] for alarm in alarms} <= canary.of_type(
-            "AWS::CloudWatch::Alarm"
-        ).keys()
 
 
 def test_the_layer_s_lock_has_no_environment_markers() -> None:
@@ -50,6 +36,7 @@ def test_sections_stand_in_the_order_the_template_announces() -> None:
     assert banners == [
         "parameters",
         "the door",
+        "custom domain",
         "outgrow ingest",
         "iterate responses",
         "quikly acquisition",

@@ -100,7 +100,10 @@ def test_a_record_is_read_as_it_was_kept(cloud: Cloud) -> None:
         assert cloud.records.begin(one, None) == Begun(one.acquisition_id, is_new=True)
     assert cloud.records.get(first.acquisition_id) == first
     ids = [first.acquisition_id, second.acquisition_id, "nobody-knows-this-one"]
-    assert cloud.records.load(ids) == dict(zip(ids, (first, second, None), strict=True))
+    assert cloud.records.load(ids) == (
+        dict(zip(ids, (first, second, None), strict=True)),
+        frozenset(),
+    )
 
 
 def test_no_row_is_found_under_an_address(cloud: Cloud) -> None:
@@ -141,7 +144,7 @@ def test_a_key_with_another_person_is_refused(cloud: Cloud) -> None:
     cloud.records.begin(record(), "key")
     with pytest.raises(IdempotencyKeyReusedError):
         cloud.records.begin(record(number=1, email="bob@example.com"), "key")
-    assert set(cloud.records.load(["acquisition-000001"]).values()) == {None}
+    assert cloud.records.load(["acquisition-000001"]).found == {"acquisition-000001": None}
 
 
 def test_who_is_done_may_begin_again(cloud: Cloud) -> None:
@@ -180,7 +183,7 @@ def test_only_the_next_version_is_stored(cloud: Cloud) -> None:
 
 
 def test_what_is_overdue_is_found_until_it_is_queued_or_over(cloud: Cloud) -> None:
-    """In every partition of the index; the sweep reads ids and versions only."""
+    """In every partition of the index, oldest first; the sweep reads ids and versions only."""
     kept = [record(number=n, email=f"p{n}@example.com") for n in range(20)]
     for one in kept:
         cloud.records.begin(one, None)
@@ -190,10 +193,16 @@ def test_what_is_overdue_is_found_until_it_is_queued_or_over(cloud: Cloud) -> No
     assert {step.message.acquisition_id for step in found} == {one.acquisition_id for one in kept}
     assert {step.due_at for step in found} == {late}
     assert len(cloud.due.due(late, 7)) == 7
+    for number, one in enumerate(kept):
+        first = one.model_copy(update={"version": 2})
+        cloud.records.save(first, NOON + timedelta(seconds=(number * 7) % 20))
+    oldest = [step.due_at - NOON for step in cloud.due.due(late, 7)]
+    assert oldest == [timedelta(seconds=seconds) for seconds in range(7)]
+    found = cloud.due.due(late, 100)
     cloud.due.queued([step.message for step in found[:15]], late)
     assert len(cloud.due.due(late, 100)) == 5
     assert len(cloud.due.due(late + REQUEUED, 100)) == 20
-    cloud.finish(kept[0])
+    cloud.finish(kept[0].model_copy(update={"version": 2}))
     assert len(cloud.due.due(late + REQUEUED, 100)) == 19
 
 
@@ -273,7 +282,41 @@ def test_an_expired_record_is_gone_before_dynamodb_deletes_it(cloud: Cloud) -> N
     cloud.records.begin(one, None)
     cloud.clock.advance((one.expires_at - NOON).total_seconds())
     assert cloud.records.get(one.acquisition_id) is None
-    assert cloud.records.load([one.acquisition_id]) == {one.acquisition_id: None}
+    assert cloud.records.load([one.acquisition_id]).found == {one.acquisition_id: None}
+
+
+def spoil(cloud: Cloud, one: AcquisitionRecord) -> None:
+    """Make a row that no version shipped so far can read, as after a rollback."""
+    cloud.client.update_item(
+        TableName=TABLE,
+        Key={"id": {"S": f"a#{one.acquisition_id}"}},
+        UpdateExpression="SET #record = :text",
+        ExpressionAttributeNames={"#record": "record"},
+        ExpressionAttributeValues={":text": {"S": '{"schema_version": 99}'}},
+    )
+
+
+def test_an_unreadable_record_is_named_and_keeps_nobody_else_back(cloud: Cloud) -> None:
+    """The others are read; the person's next request gets its id instead of a 503 for ever."""
+    good, bad = record(), record("texts", number=1, email="bob@example.com")
+    for one in (good, bad):
+        cloud.records.begin(one, None)
+    spoil(cloud, bad)
+    found, unreadable = cloud.records.load([good.acquisition_id, bad.acquisition_id])
+    assert found == {good.acquisition_id: good}
+    assert unreadable == {bad.acquisition_id}
+    again = record("texts", number=2, email="bob@example.com")
+    assert cloud.records.begin(again, None) == Begun(bad.acquisition_id, is_new=False)
+
+
+def test_an_unreadable_record_is_erased_with_the_rest(cloud: Cloud) -> None:
+    """Whoever asks to be forgotten is, whatever state their records are in."""
+    good, bad = record(), record("texts", number=1)
+    for one in (good, bad):
+        cloud.records.begin(one, None)
+    spoil(cloud, bad)
+    assert cloud.records.erase(ADA) == 2
+    assert [name for name in cloud.rows() if name.startswith("a#")] == []
 
 
 def test_steps_are_queued_with_their_delay_ten_at_a_time(cloud: Cloud) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from braze_bridge.braze.errors import AuthenticationError
 from braze_bridge.observability import Metric
 from braze_bridge.quikly import QuiklyError
-from quikly_acquisition.models import Step
+from quikly_acquisition.models import State, Step
 from quikly_acquisition.sweep import Dependencies as SweepDependencies
 from quikly_acquisition.sweep import sweep
 from quikly_acquisition.worker import Dependencies, handle
@@ -65,6 +65,31 @@ def test_a_batch_is_done_with_counted_and_logged_without_anything_personal() -> 
     assert (failed["reason"], failed["q_scope"]) == ("unknown_group", "lost")
     for secret in (ADA, PHONE, PHONE.removeprefix("+")):
         assert secret not in world.log.text
+
+
+def test_what_the_brand_s_rules_decline_rings_no_alarm() -> None:
+    """Somebody unsubscribed is a failure of nobody's: counted on its own."""
+    world = Simulation()
+    world.braze.has(external_id="ada", email=ADA, email_subscribe="unsubscribed")
+    id_ = world.begin(record())
+    handle(event(*world.queue.take(10)), Context(), wired(world))
+    assert world.stored(id_).reason == "unsubscribed"
+    assert world.meter.totals[Metric.ACQUISITIONS_FAILED] == 0
+    assert world.meter.totals[Metric.ACQUISITIONS_DECLINED] == 1
+
+
+def test_an_unreadable_record_rings_and_the_rest_of_the_batch_goes_on() -> None:
+    """Its message does not go round and round: the sweep makes another."""
+    world = Simulation()
+    bad = world.begin(record())
+    good = world.begin(record(number=1, email="bob@example.com"))
+    world.records.rows[bad] = '{"schema_version": 99}'
+    answer = handle(event(*world.queue.take(10)), Context(), wired(world))
+    assert answer == {"batchItemFailures": []}
+    assert world.stored(good).state is State.CREDITED
+    assert world.meter.totals[Metric.ACQUISITIONS_FAILED] == 1
+    (line,) = [line for line in world.log.lines if line["message"] == "acquisition unreadable"]
+    assert line["acquisition"] == bad
 
 
 def test_messages_go_back_where_the_store_fails() -> None:

@@ -93,7 +93,7 @@ def test_the_address_and_the_headers_are_those_of_the_template() -> None:
     """POST to the stack's output, a bearer token, JSON; and nothing secret is in the files."""
     assert (FOLDER / "url.txt").read_text().strip().endswith("/live/quikly/webhook")
     assert headers("t") == {"Authorization": "Bearer t", "Content-Type": "application/json"}
-    page = (FOLDER / "README.md").read_text()
+    page = (FOLDER / "webhook.md").read_text()
     for file in FOLDER.iterdir():
-        if file.name != "README.md":
+        if file.suffix != ".md":
             assert f"({file.name})" in page

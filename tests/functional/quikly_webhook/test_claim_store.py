@@ -243,6 +243,20 @@ def test_commitment_stays(table: Table) -> None:
     assert (counters.commitment, counters.committed_at) == ("c0ffee", NOON)
 
 
+def test_first_call_publishes_the_commitment_it_misses(table: Table) -> None:
+    """Webhook and sweep publish the same thing: whoever comes first, and both hear which counts."""
+    assert table.store.commit("launch", "c0ffee", NOON) == "c0ffee"
+    later = NOON + timedelta(days=1)
+
+    assert table.store.commit("launch", "decade", later) == "c0ffee"
+    assert table.book.commit("launch", "decade", later) == "c0ffee"
+
+    table.store.record(claim("a1"), GOLD)
+    counters = table.book.counters("launch")
+    assert (counters.commitment, counters.committed_at) == ("c0ffee", NOON)
+    assert counters.taken == {"gold": 1}
+
+
 def test_due_claims_are_met_once(table: Table) -> None:
     """A claim is due from its time on, until it is settled; then it knows its person no more."""
     table.store.record(claim("a1"), None)
@@ -343,6 +357,7 @@ CALLS: dict[str, Callable[[ClaimStore], object]] = {
     "put_item": lambda store: store.record(claim(), None),
     "transact_write_items": lambda store: store.record(claim(), GOLD),
     "describe_table": lambda store: store.stack_exists_since(),
+    "get_item, to commit": lambda store: store.commit("launch", "c0ffee", NOON),
 }
 
 
@@ -362,7 +377,7 @@ def test_dynamodb_errors_are_told_apart(
 ) -> None:
     """A busy table asks for another try; one that fails says so."""
     with Stubber(stubbed) as stub:
-        stub.add_client_error(operation, code)
+        stub.add_client_error(operation.partition(",")[0], code)
         with pytest.raises(expected):
             CALLS[operation](DynamoClaimStore(stubbed, TABLE))
 

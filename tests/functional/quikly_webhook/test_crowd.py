@@ -277,7 +277,13 @@ class NaiveClaims(Claims):
     saw_the_last: ClassVar[set[str]] = set()
 
     def __init__(self, webhook: Webhook) -> None:
-        super().__init__(webhook.store, lambda: SECRET, sleep=webhook.sleep, random=lambda: 1.0)
+        super().__init__(
+            webhook.store,
+            lambda: SECRET,
+            clock=webhook.clock,
+            sleep=webhook.sleep,
+            random=lambda: 1.0,
+        )
         self._webhook = webhook
 
     def _between(self, taken: int, claimant: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from braze_bridge.draws import commitment_to, seed_of
 from braze_bridge.observability import Metric
 from braze_bridge.quikly_activation_config import (
     ActivationRule,
@@ -88,6 +89,99 @@ def test_one_person_however_the_address_is_written(email: str) -> None:
     assert again == first == {"status": "awarded", "tier": "reward", "rank": 1}
     assert len(webhook.store.rows) == 1
     assert {job.user.email for job in webhook.jobs.jobs} == {"ada@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        ("andr\u00e9@example.com", "ANDRE\u0301@example.com"),
+        ("zoe@m\u00fcnchen.example", "zoe@xn--mnchen-3ya.example"),
+        ("zoe@example.com", "zoe@\uff45xample.com"),
+    ],
+    ids=["accent", "domain", "width"],
+)
+def test_one_mailbox_wins_once_however_unicode_writes_it(first: str, other: str) -> None:
+    """Another spelling of the same address is a repeat; the profile keeps the first one's."""
+    webhook = Webhook(FIRST)
+
+    answers = [call(webhook, webhook_event(email)) for email in (first, other)]
+
+    assert answers[0] == answers[1]
+    assert webhook.store.taken["launch", "reward"] == 1
+    assert {job.user.email for job in webhook.jobs.jobs} == {first}
+
+
+@pytest.mark.parametrize("ahead", [301, 3_600, 10**9])
+def test_since_that_has_not_come_yet_wins_nothing(ahead: int) -> None:
+    """A time without its zone would give everybody the fastest tier: 422, and nothing is kept."""
+    webhook = Webhook(activation(Mode.SPEED, Tier("gold", within=10 * SECOND), Tier("bronze")))
+    since = (NOON + ahead * SECOND).isoformat()
+
+    answer = call(webhook, webhook_event(since=since), status=422)
+
+    assert [(reason["code"], reason["field"]) for reason in answer["reasons"]] == [
+        ("in_future", "since")
+    ]
+    assert webhook.store.calls == {}
+    assert webhook.jobs.jobs == []
+
+
+def test_since_by_a_clock_that_is_ahead_is_now() -> None:
+    """Up to five minutes are a difference of clocks."""
+    webhook = Webhook(activation(Mode.SPEED, Tier("gold", within=10 * SECOND), Tier("bronze")))
+
+    answer = call(webhook, webhook_event(since=(NOON + 300 * SECOND).isoformat()))
+
+    assert answer == {"status": "awarded", "tier": "gold"}
+
+
+CHANCE = {
+    "random": activation(Mode.RANDOM, Tier("prize", quantity=9, odds=Odds(1, 1)), opens_at=None),
+    "draw": activation(Mode.DRAW, Tier("main", quantity=1), opens_at=None),
+}
+
+
+@pytest.mark.parametrize("rule", CHANCE.values(), ids=CHANCE)
+def test_no_claim_comes_before_its_commitment(rule: ActivationRule) -> None:
+    """Open since the stack exists, nothing published yet: the first call publishes, then claims."""
+    webhook = Webhook(rule)
+    order: list[str] = []
+    webhook.store.before = order.append
+
+    people(webhook, 2)
+
+    assert [each for each in order if each != "find"] == ["commit", "record", "record"]
+    assert webhook.store.commitments["launch"] == (
+        commitment_to(seed_of(SECRET, "launch")),
+        webhook.clock.now(),
+    )
+
+
+@pytest.mark.parametrize("rule", CHANCE.values(), ids=CHANCE)
+def test_changed_seed_decides_nothing(rule: ActivationRule) -> None:
+    """Somebody changed the claims secret: 503 rather than a chance that nobody can verify."""
+    webhook = Webhook(rule)
+    webhook.store.commit("launch", commitment_to(b"another seed"), NOON)
+
+    call(webhook, webhook_event(), status=503)
+
+    assert webhook.store.rows == {}
+    assert "SeedChangedError" in webhook.log.text
+
+
+def test_commitment_that_meets_winners_is_tried_again() -> None:
+    """Its row is the one that every award counts in."""
+    webhook = Webhook(CHANCE["random"])
+    conflicts = iter([True, True])
+
+    def busy(operation: str) -> None:
+        if operation == "commit" and next(conflicts, False):
+            raise ClaimConflictError("TransactionConflictException")
+
+    webhook.store.before = busy
+
+    assert call(webhook, webhook_event())["status"] == "awarded"
+    assert len(webhook.slept) == 2
 
 
 def test_another_event_of_the_activation_is_the_same_claim() -> None:
@@ -430,6 +524,9 @@ BODY = {"q_scope": "launch", "event": "act", "email": "ada@example.com"}
         ({"email": "   "}, "email", "blank"),
         ({"email": None}, "email", "string_type"),
         ({"email": "nobody"}, "email", "no_email"),
+        ({"email": "{{${email_address}}"}, "email", "unrendered_liquid"),
+        ({"braze_id": "{{${braze_id}"}, "braze_id", "unrendered_liquid"),
+        ({"external_id": "${user_id}"}, "external_id", "unrendered_liquid"),
         ({"email": ["ada@example.com"]}, "email", "string_type"),
         ({"email": "a" * 100_000}, "email", "string_too_long"),
         ({"q_scope": "nowhere"}, "q_scope", "unknown"),
@@ -547,7 +644,7 @@ def test_nothing_personal_is_logged() -> None:
             {"last_rank": 1, "record": 1},
             {"next_rank": 1, "record": 1},
         ),
-        (activation(Mode.DRAW, REWARD), {"record": 1}, {"record": 1}),
+        (activation(Mode.DRAW, REWARD), {"commit": 1, "record": 1}, {"record": 1}),
         (activation(Mode.FORWARD), {"record": 1}, {"record": 1}),
     ],
     ids=["first", "rank", "draw", "forward"],
@@ -555,7 +652,10 @@ def test_nothing_personal_is_logged() -> None:
 def test_trips_to_the_table(
     rule: ActivationRule, first: dict[str, int], later: dict[str, int] | None
 ) -> None:
-    """One, and two for a rank; also when everything is gone, once that is known."""
+    """One, and two for a rank; also when everything is gone, once that is known.
+
+    Where chance decides, a process looks once for the commitment.
+    """
     webhook = Webhook(rule)
     people(webhook, 1)
     assert webhook.store.calls == first

@@ -13,6 +13,7 @@ from braze_bridge.mapping.identifiers import (
     external_id_fits,
     normal_email,
     normal_phone,
+    one_spelling,
 )
 
 
@@ -45,6 +46,10 @@ from braze_bridge.mapping.identifiers import (
         ("ada@[127.0.0.1]", None),
         ("@example.com", None),
         ("ada\x00@example.com", None),
+        ("ada\x85@example.com", None),
+        ("ad\u200ba@example.com", None),
+        ("ad\u00ada@example.com", None),
+        ("\u202eada@example.com", None),
         ("", None),
     ],
 )
@@ -106,3 +111,29 @@ def test_lengths_are_counted_in_bytes() -> None:
     assert (external_id_fits("x" * 987), external_id_fits("x" * 988)) == (True, False)
     assert (external_id_fits("é" * 493), external_id_fits("é" * 494)) == (True, False)
     assert (alias_fits("x" * 236), alias_fits("é" * 119)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("andr\u00e9@example.com", "andre\u0301@example.com", True),
+        ("zoe@\uff45xample.com", "zoe@example.com", True),
+        ("zoe@m\u00fcnchen.example", "zoe@xn--mnchen-3ya.example", True),
+        ("zoe@" + "\u00fc" * 63 + ".example", "zoe@" + "u\u0308" * 63 + ".example", True),
+        ("andr\u00e9@example.com", "andre@example.com", False),
+        ("ada+1@example.com", "ada+2@example.com", False),
+    ],
+    ids=["accent", "width", "domain", "domain that has no ASCII form", "another", "plus"],
+)
+def test_one_mailbox_has_one_spelling(one: str, other: str, same: bool) -> None:
+    """Unicode's ways to write one address are one; other letters are somebody else."""
+    assert (one_spelling(one) == one_spelling(other)) is same
+
+
+@given(st.one_of(st.text(), st.emails()))
+def test_spelling_is_settled(text: str) -> None:
+    """A spelling spelt again is the same, and any address has one."""
+    address = normal_email(text)
+
+    if address is not None:
+        assert one_spelling(one_spelling(address)) == one_spelling(address)

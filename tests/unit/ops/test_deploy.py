@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+import tomllib
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -18,6 +19,7 @@ from ops.deploy import (
     target_of,
     verify,
 )
+from ops.first_deployment import UnansweredError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,22 +31,20 @@ call = {{"arguments": sys.argv[1:], "runtime": os.environ.get("PYTHON_RUNTIME"),
         "architecture": os.environ.get("ARCHITECTURE")}}
 with (folder / "calls").open("a") as calls:
     calls.write(json.dumps(call) + chr(10))
-if "--guided" in sys.argv:
-    (folder / "samconfig.toml").write_text({answers!r})
 sys.exit({code})
 """
 
 
 class Sam:
-    """A `sam` that writes down its calls, and answers a guided deployment's questions."""
+    """A `sam` that writes down its calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = folder / "samconfig.toml"
 
-    def command(self, *, answers: str = "", code: int = 0) -> list[str]:
+    def command(self, *, code: int = 0) -> list[str]:
         script = self.folder / "sam.py"
-        script.write_text(SAM.format(folder=str(self.folder), answers=answers, code=code))
+        script.write_text(SAM.format(folder=str(self.folder), code=code))
         return [sys.executable, str(script)]
 
     def calls(self) -> list[dict[str, Any]]:
@@ -103,28 +103,33 @@ def test_a_known_environment_is_deployed_without_questions(sam: Sam) -> None:
     assert deployment["arguments"] == ["deploy", "--config-env", "dev"]
 
 
-def test_the_first_deployment_asks_and_builds_again_for_other_answers(sam: Sam) -> None:
-    """The answers come after the build: a layer for the wrong machine would fail in the cloud."""
+def test_the_first_deployment_asks_and_keeps_the_answers(sam: Sam) -> None:
+    """Then it builds and deploys as every later one, without SAM's own questions."""
+    sam.config.write_text(table('["Architecture=x86_64"]'))
+    answers = iter(["eu-central-1", "EU-01", ""])
+
+    assert deploy("dev", sam.command(), sam.config, lambda: lambda _: next(answers)) == 0
+
+    build, deployment = sam.calls()
+    assert build["architecture"] == "x86_64"
+    assert deployment["arguments"] == ["deploy", "--config-env", "dev"]
+    with sam.config.open("rb") as file:
+        kept = tomllib.load(file)
+    assert kept["dev"]["deploy"]["parameters"]["region"] == "eu-central-1"
+    assert parameters_of(kept, "dev") == {"Architecture": "x86_64", "BrazeInstance": "EU-01"}
+
+
+def test_nothing_is_deployed_where_nobody_answers(sam: Sam) -> None:
+    """A build server has no terminal: it is told what to write, and the file stays as it was."""
     sam.config.write_text(table("[]"))
-    answers = table("""'BrazeInstance="EU-01" PythonRuntime="python3.12"'""")
 
-    assert deploy("dev", sam.command(answers=answers), sam.config) == 0
+    def nobody() -> NoReturn:
+        raise UnansweredError("write it yourself")
 
-    calls = sam.calls()
-    assert [call["arguments"][0] for call in calls] == ["build", "deploy", "build", "deploy"]
-    assert "--guided" in calls[1]["arguments"]
-    assert [calls[0]["runtime"], calls[2]["runtime"]] == ["python3.13", "python3.12"]
-    assert "--guided" not in calls[3]["arguments"]
+    assert deploy("dev", sam.command(), sam.config, nobody) == 2
 
-
-def test_the_first_deployment_builds_once_for_the_usual_answers(sam: Sam) -> None:
-    """Nothing is done twice for nothing."""
-    sam.config.write_text(table("[]"))
-    answers = table("""'BrazeInstance="EU-01" PythonRuntime="python3.13" Architecture="arm64"'""")
-
-    assert deploy("dev", sam.command(answers=answers), sam.config) == 0
-
-    assert [call["arguments"][0] for call in sam.calls()] == ["build", "deploy"]
+    assert not (sam.folder / "calls").exists()
+    assert sam.config.read_text() == table("[]")
 
 
 def test_a_failed_build_is_not_deployed(sam: Sam) -> None:

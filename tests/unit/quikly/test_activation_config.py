@@ -265,6 +265,16 @@ A = "activation.launch"
             "with its zone",
         ),
         (
+            HEAD + 'mode = "first"\nopens_at = 0001-01-01T00:00:00+14:00\n' + TIER,
+            f"{A}.opens_at",
+            "from 2000 to 2199",
+        ),
+        (
+            FIRST + "closes_at = 9999-12-31T23:59:59Z\n" + TIER,
+            f"{A}.closes_at",
+            "from 2000 to 2199",
+        ),
+        (
             HEAD + 'mode = "first"\nopens_at = "tomorrow"\n' + TIER,
             f"{A}.opens_at",
             "with its zone",

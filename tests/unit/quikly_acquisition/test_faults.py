@@ -142,6 +142,16 @@ def test_braze_down_for_an_hour_makes_everything_wait_and_then_finish(
     assert world.clock.now() < NOON + timedelta(hours=1, minutes=25)
 
 
+def test_the_oldest_wait_counts_the_time_in_trouble() -> None:
+    """Each try moves a step's time; the alarm rings all the same, and ends with the trouble."""
+    world = Simulation()
+    down_for(world, 3600, lambda: ServerError("broken", status=500))
+    world.begin(record("asked"))
+    world.run_for(2 * 3600)
+    assert 2700 < max(result.oldest_wait for result in world.results) < 3600 + 20 * 60
+    assert world.results[-1].oldest_wait < 300
+
+
 def test_trouble_that_lasts_a_week_ends_in_failure_with_its_reason() -> None:
     """Nothing waits for ever."""
     world = Simulation()
@@ -264,6 +274,19 @@ def test_creations_of_one_batch_go_out_in_one_request() -> None:
     assert [len(objects) for objects in world.braze.asked("track")] == [75]
 
 
+def test_creations_that_are_too_long_for_one_request_go_out_in_several() -> None:
+    """A body at the door may have 256 KB, a request to Braze 4 MB: twenty such people need two."""
+    world = Simulation()
+    long = {f"a{n}": ["x" * 250 + f"{item:03}" for item in range(20)] for n in range(40)}
+    ids = [
+        world.begin(record(number=n, email=f"p{n}@example.com", attributes=long)) for n in range(20)
+    ]
+    world.run()
+    assert {world.stored(id_).state for id_ in ids} == {State.CREDITED}
+    assert [len(objects) for objects in world.braze.asked("track")] == [17, 3]
+    assert all(not result.figures.faults for result in world.results)
+
+
 # -- the same person ---------------------------------------------------------------------------
 
 
@@ -333,6 +356,38 @@ def test_a_remembered_person_with_a_new_number_gets_it_written() -> None:
     assert len(world.braze.profiles) == 1
 
 
+def test_a_remembered_person_s_other_number_is_left_alone_where_the_brand_says_so() -> None:
+    """The look-up was an e-mail sign-up's, which asks for no number: the profile has one."""
+    careful = RULES["texts"]._replace(replace_phone=False)
+    world = Simulation(rules=RULES | {"texts": careful})
+    profile = world.braze.has(external_id="ada", email="ada@example.com", phone="+12025550123")
+    world.begin(record("news"))
+    world.run()
+    id_ = world.begin(record("texts", number=1, at=world.clock.now()))
+    world.run()
+    assert "profile_remembered" not in world.steps_of("acquisition-000000")
+    assert world.braze.named().count("export_ids") == 1
+    assert world.stored(id_).reason == "phone_differs"
+    assert profile.phone == "+12025550123"
+
+
+@pytest.mark.parametrize(("after", "look_ups"), [(60, 0), (16 * 60, 1)])
+def test_who_was_written_to_without_a_look_up_is_known_for_a_quarter_of_an_hour(
+    after: float, look_ups: int
+) -> None:
+    """As long as a look-up might miss the new profile; later it tells who is unsubscribed."""
+    blind = RULES["news"]._replace(q_scope="blind", lookup="none")
+    world = Simulation(rules=RULES | {"blind": blind})
+    world.braze.has(external_id="ada", email="ada@example.com", email_subscribe="unsubscribed")
+    world.begin(record("blind", channel="email"))
+    world.run()
+    world.clock.advance(after)
+    id_ = world.begin(record("news", number=1, at=world.clock.now()))
+    world.run()
+    assert world.braze.named().count("export_ids") == look_ups
+    assert world.stored(id_).reason == ("unsubscribed" if look_ups else None)
+
+
 # -- Quikly ------------------------------------------------------------------------------------
 
 
@@ -365,13 +420,34 @@ def test_a_credit_that_was_refused_for_now_is_told_again(how: dict[str, object])
 
 
 def test_a_credit_that_is_refused_for_good_fails() -> None:
-    """Quikly answers 404, say: the acquisition says so."""
+    """Quikly answers 422, say: the acquisition says so."""
     world = Simulation()
-    refuse(world, 9, status=404)
+    refuse(world, 9, status=422)
     id_ = world.begin(record())
     world.run()
     assert world.stored(id_).reason == "credit_refused"
     assert world.quikly.asked == 1
+
+
+@pytest.mark.parametrize("status", [302, 404, 405])
+def test_an_address_of_quikly_s_that_is_wrong_is_waited_out_for_a_day(status: int) -> None:
+    """Mended within it, everybody is credited; else the story has the status."""
+    world = Simulation()
+    refuse(world, 15, status=status)
+    id_ = world.begin(record())
+    world.run()
+    assert world.stored(id_).state is State.CREDITED
+    assert len(world.quikly.calls) == 1
+
+    world = Simulation()
+    refuse(world, 10_000, status=status)
+    id_ = world.begin(record())
+    world.run()
+    assert world.stored(id_).reason == "credit_refused"
+    assert [each.detail for each in world.stored(id_).history if each.step == "retried"] == [
+        f"quikly_{status}"
+    ]
+    assert timedelta(days=1) <= world.clock.now() - NOON <= timedelta(days=1, minutes=20)
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,18 @@ from braze_bridge.braze.errors import (
 )
 from braze_bridge.braze.models import ExportedUser, ObjectError, TrackResponse, UserAlias
 from braze_bridge.braze.subscriptions import SubscriptionStatus
+from braze_bridge.quikly import QuiklyCall
 from quikly_acquisition.models import PersonKey, Profile
 from quikly_acquisition.performing import Figures, Performance
 from quikly_acquisition.verdicts import found, judge, known_of, remembered
 from quikly_acquisition.workflow import (
     Action,
+    Credit,
     Held,
     LookUp,
     NobodyFound,
     Observation,
+    OutcomeUnknown,
     Performed,
     PersonFound,
     ReadStatus,
@@ -164,6 +167,17 @@ def test_an_answer_that_does_not_come_in_time_is_no_answer() -> None:
     performance = Performance(world.desk.world, lambda: next(left), figures)
     seen = performance.run({"a": ReadStatus(SMS_GROUP, PHONE)}, {"a": record("texts")})
     assert seen == {"a": TryAgain("no_answer")}
+
+
+def test_a_credit_that_is_not_answered_in_time_is_unknown_and_ends_the_wait() -> None:
+    """What the others of the batch learnt must be stored before the Lambda is killed."""
+    world = Simulation(executor=Silent())
+    left = iter([60.0, 60.0, 0.0])
+    performance = Performance(world.desk.world, lambda: next(left), Figures())
+    call = QuiklyCall("news", "signed-up", "ada@example.com")
+    actions = {"a": Credit(call), "b": Credit(call)}
+    seen = performance.run(actions, {id_: record() for id_ in actions})
+    assert seen == dict.fromkeys("ab", OutcomeUnknown("no_answer"))
 
 
 # -- verdicts ----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from braze_bridge import activations
 from braze_bridge.activations import ActivationError, Drawn
+from braze_bridge.claim_jobs import job_of
 from braze_bridge.claim_records import Award, Claimer, ClaimRecord
 from braze_bridge.draws import (
     Prize,
@@ -27,15 +28,17 @@ from braze_bridge.draws import (
     seed_of,
     tier_of_lot,
 )
-from braze_bridge.quikly_activation_config import Decay, Mode, Odds, Status, Tier
+from braze_bridge.quikly_activation_config import Decay, Mode, Odds, ProfileRule, Status, Tier
 from quikly_webhook.claims import Enter, Recorded, Take
 from tests.fakes.claims import SECRET, InMemoryClaims, activation
 from tests.fakes.clock import NOON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
 ENTRIES = 10_000
+DAY = timedelta(days=1)
 SEED = seed_of(SECRET, "launch")
 RULE = activation(
     Mode.DRAW,
@@ -428,6 +431,41 @@ def test_missing_commitment_is_found() -> None:
     store.commitments.clear()
 
     assert activations.verify(INSTANT, store, SECRET).problems == ("no commitment was published",)
+
+
+@pytest.mark.parametrize(
+    ("opens_at", "after_first", "problem"),
+    [
+        (NOON, -DAY, None),
+        (NOON, timedelta(milliseconds=1), "the commitment was published after the opening"),
+        (None, timedelta(seconds=29), None),
+        (None, timedelta(seconds=30), "the commitment was published after the first claim"),
+    ],
+    ids=["in time", "after the opening", "by the first call", "after the first claim"],
+)
+def test_late_commitment_is_found(
+    opens_at: datetime | None, after_first: timedelta, problem: str | None
+) -> None:
+    """Before the opening; where that is the stack's own beginning, not after the first claim."""
+    store = random_claims()
+    store.commitments["launch"] = (commitment_to(SEED), NOON + after_first)
+
+    found = activations.verify(INSTANT._replace(opens_at=opens_at), store, SECRET)
+
+    assert found.problems == (() if problem is None else (problem,))
+
+
+def test_erased_person_stays_an_entry() -> None:
+    """Without the address nobody can be told; the draw and its verification hold all the same."""
+    store = entered(1_000)
+    for key, claim in store.rows.items():
+        store.rows[key] = claim._replace(claimer=None)
+
+    activations.draw(RULE, store, SECRET, CLOSED_AT)
+
+    assert activations.verify(RULE, store, SECRET).holds
+    profile = ProfileRule({Status.AWARDED: "won"})
+    assert {job_of(claim, profile, CLOSED_AT) for claim in store.rows.values()} == {None}
 
 
 def test_counters_that_do_not_count_the_claims_are_found() -> None:

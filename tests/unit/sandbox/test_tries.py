@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +169,8 @@ def test_every_sample_can_be_posted() -> None:
     """Each has a path with a token, and a name by which the page asks for it."""
     for name, case in samples():
         assert case.token_name in {"outgrow", "iterate", "quikly", "braze_webhook"}
-        assert WantedTry(sample=name).case() == case
+        # The body may name the time of posting.
+        assert replace(WantedTry(sample=name).case(), body=case.body) == case
         assert WantedTry(path=case.path, body="{}").case().path == case.path
 
 

@@ -6,7 +6,8 @@ What decides is pure, over the port :class:`ActivationBook`.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from braze_bridge.claim_records import Award
 from braze_bridge.draws import (
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
     from braze_bridge.claim_records import ClaimRecord, Counters
     from braze_bridge.quikly_activation_config import ActivationRule
+
+
+ON_ITS_WAY: Final = timedelta(seconds=29)
+"""How long a call may take after its arrival (API Gateway's limit for an integration): the first
+one publishes the commitment that it finds missing."""
 
 
 class ActivationError(Exception):
@@ -83,8 +89,12 @@ class ActivationBook(Protocol):
         """Every claim of an activation, just written ones included, in no order."""
         ...
 
-    def commit(self, q_scope: str, commitment: str, now: datetime) -> None:
-        """Publish a commitment, unless there is one."""
+    def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
+        """Publish a commitment, unless there is one.
+
+        Returns:
+            The one that counts.
+        """
         ...
 
     def close_entries(self, q_scope: str, now: datetime) -> int:
@@ -333,8 +343,7 @@ def draw(rule: ActivationRule, book: ActivationBook, secret: bytes, now: datetim
     """
     closed = close(rule, book, now)
     seed = seed_of(secret, rule.q_scope)
-    book.commit(rule.q_scope, commitment_to(seed), now)
-    if book.counters(rule.q_scope).commitment != commitment_to(seed):
+    if book.commit(rule.q_scope, commitment_to(seed), now) != commitment_to(seed):
         raise ActivationError("the seed is not the one committed to: was the secret changed?")
     claims = list(book.claims(rule.q_scope))
     if entries_hash(claim.claimant for claim in claims) != closed.entries_hash:
@@ -410,7 +419,7 @@ def verify(rule: ActivationRule, book: ActivationBook, secret: bytes) -> Verific
     opening = rule.opening(book.stack_exists_since)
     seed = seed_of(secret, rule.q_scope)
     if rule.mode in {Mode.RANDOM, Mode.DRAW}:
-        problems.extend(_commitment(rule, counters, seed, opening))
+        problems.extend(_commitment(rule, claims, counters, seed, opening))
     problems.extend(_times(rule, claims, opening))
     if rule.mode is Mode.RANDOM:
         problems.extend(_lots(rule, claims, seed))
@@ -457,18 +466,25 @@ def _times(rule: ActivationRule, claims: Iterable[ClaimRecord], opening: datetim
 
 
 def _commitment(
-    rule: ActivationRule, counters: Counters, seed: bytes, opening: datetime
+    rule: ActivationRule,
+    claims: Iterable[ClaimRecord],
+    counters: Counters,
+    seed: bytes,
+    opening: datetime,
 ) -> Iterator[str]:
     if counters.commitment is None:
         yield "no commitment was published"
-    elif counters.commitment != commitment_to(seed):
+        return
+    if counters.commitment != commitment_to(seed):
         yield "the seed is not the one committed to"
-    elif (
-        rule.opens_at is not None
-        and counters.committed_at is not None
-        and counters.committed_at > opening
-    ):
+    if counters.committed_at is None:
+        return
+    # Nothing can be published before the stack exists; there only the first claim counts.
+    if rule.opens_at is not None and counters.committed_at > opening:
         yield "the commitment was published after the opening"
+    early = counters.committed_at - ON_ITS_WAY
+    if any((claim.entered_at or claim.decided_at) < early for claim in claims):
+        yield "the commitment was published after the first claim"
 
 
 def _lots(rule: ActivationRule, claims: Sequence[ClaimRecord], seed: bytes) -> Iterator[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from braze_bridge.clock import iso_millis
 from braze_bridge.quikly_activation_config import Status
@@ -220,6 +220,29 @@ def counters_row_id(q_scope: str) -> str:
 def rank_row_id(q_scope: str) -> str:
     """The key of the row of an activation's last position."""
     return f"r#{q_scope}"
+
+
+def commitment_update(q_scope: str, commitment: str, now: datetime) -> dict[str, Any]:
+    """What an UpdateItem needs to publish a commitment, unless there is one.
+
+    Args:
+        q_scope: The activation.
+        commitment: Of :func:`braze_bridge.draws.commitment_to`.
+        now: The present.
+
+    Returns:
+        Its arguments but for the table; the answer's row holds the commitment that counts.
+    """
+    return {
+        "Key": {"id": {"S": counters_row_id(q_scope)}},
+        "UpdateExpression": "SET commitment = if_not_exists(commitment, :commitment),"
+        " committed_at = if_not_exists(committed_at, :now)",
+        "ExpressionAttributeValues": {
+            ":commitment": {"S": commitment},
+            ":now": {"S": iso_millis(now)},
+        },
+        "ReturnValues": "ALL_NEW",
+    }
 
 
 def entries_row_id(q_scope: str, shard: str) -> str:

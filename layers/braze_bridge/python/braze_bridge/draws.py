@@ -21,6 +21,8 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from braze_bridge.mapping.identifiers import one_spelling
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -36,13 +38,13 @@ def claimant_of(secret: bytes, q_scope: str, email: str, event: str = "") -> str
     Args:
         secret: The stack's claims secret.
         q_scope: The activation: nobody can be followed from one to another.
-        email: Trimmed and in lower case.
+        email: Trimmed and in lower case; however Unicode writes it, it is one person.
         event: Where each event is a claim of its own.
 
     Returns:
         32 hexadecimal digits.
     """
-    text = f"claimant:{q_scope}\n{email}\n{event}"
+    text = f"claimant:{q_scope}\n{one_spelling(email)}\n{event}"
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:_CLAIMANT_DIGITS]
 
 

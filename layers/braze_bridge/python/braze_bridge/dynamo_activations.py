@@ -16,6 +16,7 @@ from braze_bridge.activations import BookUnavailableError, Closed, Drawn
 from braze_bridge.claim_records import (
     SHARDS,
     claim_row_id,
+    commitment_update,
     counters_of_row,
     counters_row_id,
     entries_row_id,
@@ -74,25 +75,17 @@ class DynamoActivationBook:
         except (BotoCoreError, ClientError) as error:
             raise BookUnavailableError(type(error).__name__) from error
 
-    def commit(self, q_scope: str, commitment: str, now: datetime) -> None:
+    def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
         """See :meth:`braze_bridge.activations.ActivationBook.commit`."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            self._client.update_item(
-                TableName=self._table,
-                Key={"id": {"S": counters_row_id(q_scope)}},
-                UpdateExpression=(
-                    "SET commitment = if_not_exists(commitment, :commitment),"
-                    " committed_at = if_not_exists(committed_at, :now)"
-                ),
-                ExpressionAttributeValues={
-                    ":commitment": {"S": commitment},
-                    ":now": {"S": iso_millis(now)},
-                },
+            answer = self._client.update_item(
+                TableName=self._table, **commitment_update(q_scope, commitment, now)
             )
         except (BotoCoreError, ClientError) as error:
             raise BookUnavailableError(type(error).__name__) from error
+        return answer["Attributes"]["commitment"]["S"]
 
     def close_entries(self, q_scope: str, now: datetime) -> int:
         """See :meth:`braze_bridge.activations.ActivationBook.close_entries`."""

@@ -48,6 +48,7 @@ class Metric(StrEnum):
     ACQUISITIONS_ACCEPTED = "AcquisitionsAccepted"
     ACQUISITIONS_CREDITED = "AcquisitionsCredited"
     ACQUISITIONS_FAILED = "AcquisitionsFailed"
+    ACQUISITIONS_DECLINED = "AcquisitionsDeclined"
     ACQUISITIONS_EXPIRED = "AcquisitionsExpired"
     ACQUISITIONS_RESUMED = "AcquisitionsResumed"
     PROFILES_CREATED = "ProfilesCreated"

@@ -39,6 +39,10 @@ _LONGEST: Final = 10 * 366 * 86_400
 """Seconds: no activation lasts ten years."""
 
 
+_YEARS: Final = range(2000, 2200)
+"""Of openings and closings: a slip of the pen is not counted with, where years end."""
+
+
 class Mode(StrEnum):
     """How an activation decides."""
 
@@ -300,7 +304,10 @@ def _moment(table: Table, key: str) -> datetime | None:
     if value is None:
         return None
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
+        if value.year in _YEARS:
+            return value.astimezone(UTC)
+        table.problem(key, f"must be from {_YEARS[0]} to {_YEARS[-1]}")
+        return None
     stack = ', or "stack"' if key == "opens_at" else ""
     table.problem(
         key, f"must be a time with its zone, such as 2026-11-27T09:00:00+01:00, unquoted{stack}"

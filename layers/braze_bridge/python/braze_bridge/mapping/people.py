@@ -10,6 +10,7 @@ from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.identifiers import (
     alias_fits,
     external_id_fits,
+    holds_liquid,
     normal_email,
     normal_phone,
 )
@@ -91,7 +92,7 @@ def _usable(kind: IdentifierKind, value: object) -> str | Reason:
         text = value
     else:
         return Reason(code="wrong_type", detail=f"a text or a whole number can be a {kind}")
-    if "{{" in text or "${" in text or "%7B%7B" in text.upper():
+    if holds_liquid(text):
         return Reason(code="unrendered_liquid", detail="a Liquid tag that nobody rendered")
     match kind:
         case IdentifierKind.EMAIL:
