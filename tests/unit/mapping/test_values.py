@@ -232,6 +232,10 @@ def shapes() -> st.SearchStrategy[Shape]:
         items=st.sampled_from([ValueType.STRING, ValueType.INTEGER, ValueType.NUMBER]),
         separator=st.sampled_from(["", ";", ","]),
         trim=st.booleans(),
+        # Said here, since hypothesis now and then makes up what has a default.
+        max_chars=st.just(MAX_STRING_CHARS),
+        formats=st.just(()),
+        dates_are_text=st.booleans(),
     )
 
 
