@@ -50,13 +50,13 @@ def bridge() -> None:
 
 @app.command("check-config")
 def check_config(
-    directory: Annotated[
+    config_dir: Annotated[
         Path, typer.Option(help="The folder with the partners' TOML files.")
     ] = CONFIG_DIRECTORY,
     as_json_: Json = False,
 ) -> None:
     """Check every partner's TOML file, naming each mistake by its key; exit 1 if there is one."""
-    problems = check_partner_config(directory)
+    problems = check_partner_config(config_dir)
     if as_json_:
         typer.echo(as_json({"problems": [problem._asdict() for problem in problems]}))
     else:
@@ -65,7 +65,7 @@ def check_config(
     if problems:
         raise typer.Exit(NOT_DONE)
     if not as_json_:
-        typer.echo(f"{directory.name}: no mistakes")
+        typer.echo(f"{config_dir.name}: no mistakes")
 
 
 if __name__ == "__main__":

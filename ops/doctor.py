@@ -162,7 +162,7 @@ def key_findings(
                 "(and an empty BrazeEndpoint)",
             )
             return
-        known = "at none of Braze's instances" if elsewhere is not None else ""
+        known = "at any of Braze's instances" if elsewhere is not None else ""
         yield Finding(
             Level.PROBLEM,
             "key",
@@ -292,11 +292,14 @@ def gate_findings(states: Mapping[str, GateState], now: datetime) -> Iterator[Fi
         )
 
 
-def secret_finding(title: str, *, is_set: bool, has_previous: bool, trouble: str = "") -> Finding:
+def secret_finding(
+    partner: str, title: str, *, is_set: bool, has_previous: bool, trouble: str = ""
+) -> Finding:
     """Whether a partner's token is there.
 
     Args:
-        title: The partner's.
+        partner: As the commands name it.
+        title: As people write it.
         is_set: Whether there is a current one.
         has_previous: Whether an older one is valid, too.
         trouble: Why it could not be read, if it could not.
@@ -308,14 +311,17 @@ def secret_finding(title: str, *, is_set: bool, has_previous: bool, trouble: str
         )
     if not is_set:
         return Finding(
-            Level.PROBLEM, check, "empty: everything is answered 401", "`bridge secrets rotate`"
+            Level.PROBLEM,
+            check,
+            "empty: everything is answered 401",
+            f"`bridge secrets rotate {partner}`",
         )
     if has_previous:
         return Finding(
             Level.WARNING,
             check,
             "set; an older one is valid, too",
-            f"when {title} sends the new one: `bridge secrets retire`",
+            f"when {title} sends the new one: `bridge secrets retire {partner}`",
         )
     return Finding(Level.OK, check, "set")
 

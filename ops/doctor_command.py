@@ -91,7 +91,7 @@ def doctor(
         list[str] | None,
         typer.Option(
             "--for",
-            help="Only what this integration needs: "
+            help="Ask Braze only for the permissions of this integration: "
             f"{', '.join([*INTEGRATIONS, *GROUPS])} (all of its). Repeatable.",
         ),
     ] = None,
@@ -187,16 +187,19 @@ def braze_findings(
 
 def token_findings(secrets: SecretsAccess) -> Iterator[Finding]:
     """Every partner's token."""
-    for partner in PARTNERS.values():
+    for name, partner in PARTNERS.items():
         try:
             both = pair(secrets.client, secret_id(secrets.stack, partner.secret))
         except SecretAccessError as error:
             yield secret_finding(
-                partner.title, is_set=False, has_previous=False, trouble=str(error)
+                name, partner.title, is_set=False, has_previous=False, trouble=str(error)
             )
         else:
             yield secret_finding(
-                partner.title, is_set=bool(both.current), has_previous=bool(both.previous)
+                name,
+                partner.title,
+                is_set=bool(both.current),
+                has_previous=bool(both.previous),
             )
 
 

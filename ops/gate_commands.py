@@ -62,6 +62,7 @@ def open_(
     stack: Stack = None,
     region: Region = None,
     folder: Folder = LOCAL_FOLDER,
+    as_json_: Json = False,
 ) -> None:
     """Open a gate now, rather than when its time is over. Waiting jobs keep their own times."""
     families = {family.value: family for family in EndpointFamily}
@@ -73,7 +74,7 @@ def open_(
         _gate(opened).open(families.get(name))
     except GateStoreUnavailableError:
         unavailable(f"{opened.name}: the gate may still be closed")
-    typer.echo(f"{name} is open")
+    typer.echo(as_json({"opened": name}) if as_json_ else f"{name} is open")
 
 
 def _gate(opened: StackAccess) -> SharedGate:

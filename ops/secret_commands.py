@@ -58,6 +58,7 @@ def set_secret(
     stack: Stack = None,
     region: Region = None,
     folder: Folder = LOCAL_FOLDER,
+    as_json_: Json = False,
 ) -> None:
     """Set a key. It is asked for, never taken from the command line, where others could read it."""
     opened = secrets_access(ctx, stack, region, folder)
@@ -67,7 +68,8 @@ def set_secret(
         not_done("A blank value was not stored.")
     with _ended_well(opened, name, "was not set"):
         set_current(opened.client, opened.stack, name, value)
-    typer.echo(f"{secret_id(opened.stack, name)} is set.")
+    done = secret_id(opened.stack, name)
+    typer.echo(as_json({"set": done}) if as_json_ else f"{done} is set.")
 
 
 @app.command("show")

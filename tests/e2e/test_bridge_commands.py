@@ -217,7 +217,7 @@ def test_a_broken_key_in_a_file_is_named_with_a_suggestion(tmp_path: Path) -> No
     done = subprocess.run(  # noqa: S603 - our own command
         [
             *(sys.executable, "-m", "ops.bridge", "check-config"),
-            *("--directory", str(tmp_path), "--json"),
+            *("--config-dir", str(tmp_path), "--json"),
         ],
         cwd=ROOT,
         capture_output=True,

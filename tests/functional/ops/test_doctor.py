@@ -166,7 +166,7 @@ def test_an_instance_that_does_not_answer_is_passed_over() -> None:
             target, secrets_with(KEY), ["outgrow"], find_instance=True, transport=transport
         )
     )
-    assert "at none of Braze's instances" in found[1].what
+    assert "at any of Braze's instances" in found[1].what
 
 
 @pytest.mark.usefixtures("aws")

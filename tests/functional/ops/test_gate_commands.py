@@ -83,7 +83,8 @@ def test_a_closed_gate_says_until_when_and_why_and_can_be_opened(gate: SharedGat
         "key_refused",
     )
 
-    assert bridge("open", "all").exit_code == 0
+    opened = bridge("open", "all", "--json")
+    assert (opened.exit_code, json.loads(opened.stdout)) == (0, {"opened": "all"})
     assert json.loads(bridge("show", "--json").stdout)["all"]["state"] == "open"
 
 

@@ -110,7 +110,7 @@ def test_a_key_that_nobody_knows_is_no_wrong_region() -> None:
     """Everybody was asked."""
     (finding,) = key_findings(of(Verdict.KEY_REFUSED), URL, "EU-01", [])
 
-    assert "at none of Braze's instances" in finding.what
+    assert "at any of Braze's instances" in finding.what
 
 
 def test_braze_that_does_not_answer_is_no_fault_of_the_key() -> None:
@@ -278,7 +278,17 @@ def test_an_alarm_leads_to_its_instructions() -> None:
 )
 def test_a_token_is_there_or_not(facts: dict[str, bool], level: Level) -> None:
     """An older one that is still valid is worth a word."""
-    assert secret_finding("Outgrow", **facts).level is level  # type: ignore[arg-type]  # a table
+    assert secret_finding("outgrow", "Outgrow", **facts).level is level  # type: ignore[arg-type]  # a table
+
+
+@pytest.mark.parametrize(("is_set", "command"), [(True, "retire"), (False, "rotate")])
+def test_what_to_do_about_a_token_can_be_typed_as_it_stands(is_set: bool, command: str) -> None:
+    """It names the partner as the command wants it."""
+    finding = secret_finding(
+        "braze-webhook", "Braze's webhook campaigns", is_set=is_set, has_previous=is_set
+    )
+
+    assert f"`bridge secrets {command} braze-webhook`" in finding.do
 
 
 def test_what_is_parked_is_counted_the_most_frequent_first() -> None:
