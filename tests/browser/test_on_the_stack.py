@@ -99,7 +99,9 @@ def test_a_closed_gate_is_seen_until_it_opens(page: Screen) -> None:
     page.until(lambda: page.text("#count-gate") == "open", ARRIVAL_SECONDS)
 
 
-@pytest.mark.parametrize("sample", ["outgrow/with_event", "iterate/survey_by_braze_id"])
+@pytest.mark.parametrize(
+    "sample", ["outgrow/with_event", "iterate/survey_by_braze_id", "quikly/events_tier_reached"]
+)
 def test_samples_of_each_partner_arrive(page: Screen, sample: str) -> None:
     """One click, and each event of theirs is on the profile, too."""
     page.choose("#sample", sample)

@@ -171,7 +171,7 @@ export function draw(live, page) {
 }
 
 function age(attempt, now) {
-  return ["waiting", "retrying"].includes(attempt.state) ? now - attempt.at > SLOW_SECONDS : null;
+  return ["waiting", "retrying", "answered"].includes(attempt.state) ? now - attempt.at > SLOW_SECONDS : null;
 }
 
 function head(attempt) {
@@ -196,6 +196,9 @@ function steps(attempt, live, page) {
         : null));
   }
   list.push(...attempt.requests.map((row, index) => requestStep(row, index + 1 < attempt.requests.length)));
+  if (attempt.state === "answered" && attempt.path.endsWith("/webhook") && age(attempt, live.now)) {
+    list.push(step("", "check", "Nothing new for Braze", more("Who claimed before gets the same answer, and nothing is sent again: change the e-mail address.")));
+  }
   if (attempt.state === "taken") list.push(step("warn", "wait", "Taken by Braze", more("It shows on the profile in a moment.")));
   if (attempt.state === "rejected") list.push(step("bad", "cross", "Braze refused this object", more("It is kept with Braze's reason in the rejected table: ", el("code", {}, "bridge rejected list"), ".")));
   if (attempt.state === "arrived") list.push(arrival(attempt, page));
