@@ -49,13 +49,13 @@ bench: environments ## the benchmarks
 
 deploy: environments check-config ## to AWS: make deploy ENV=dev (asks the first time)
 	@LAYER_PIP='"$(CURDIR)/$(INSTALLERS)/python" -m pip' \
-		$(RUN) -m ops.deploy --env "$(ENV)" --sam-python "$(CURDIR)/.local/venvs/sam/bin/python"
+		$(RUN) -m ops.deployment.deploy --env "$(ENV)" --sam-python "$(CURDIR)/.local/venvs/sam/bin/python"
 
 check-config: environments ## the partners' TOML files
 	@$(RUN) -m ops.bridge check-config
 
 openapi: environments ## docs/openapi.json, from the code and the partners' files
-	@$(RUN) -m ops.openapi
+	@$(RUN) -m ops.openapi.document
 
 lint: environments ## style and likely mistakes
 	$(RUN) -m ruff check

@@ -20,7 +20,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from braze_bridge.gate import reserve
+from braze_bridge.gate.rules import reserve
 from quikly_acquisition.models import PersonKey, State
 from quikly_acquisition.records import Known
 from tests.fakes.acquisitions import RULES, Simulation, record

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from moto import mock_aws
 
+from braze_bridge.aws.clients import claims_client
 from braze_bridge.observability import EmfMeter, ScrubbingFormatter, metrics
-from braze_bridge.quikly_activation_config import Mode, Odds, Tier
+from braze_bridge.partner_config.quikly_activations import Mode, Odds, Tier
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from quikly_webhook.app import ROUTES, QuiklyWebhook
-from quikly_webhook.claims import Claims, DynamoClaimStore, claims_client
+from quikly_webhook.claims import Claims
+from quikly_webhook.dynamo_claims import DynamoClaimStore
 from tests.fakes.api_event import TOKEN
 from tests.fakes.claims import SECRET, InMemoryClaims, Webhook, activation, webhook_event
 from tests.fakes.clock import FixedClock
@@ -37,8 +39,8 @@ from tests.fakes.secret import FixedSecret
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from braze_bridge.quikly_activation_config import ActivationRule
-    from quikly_webhook.claims import ClaimStore
+    from braze_bridge.partner_config.quikly_activations import ActivationRule
+    from quikly_webhook.claim_store import ClaimStore
 
 CLAIMS = 1_000
 ROUNDS = 5

@@ -24,15 +24,17 @@ from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.models import AttributesObject, TrackRequest, UserIdentifier
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
-from braze_bridge.gate import NoGate
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser
-from braze_delivery.delivery import BatchResult, Ports, QueueMessage, deliver
+from braze_delivery.delivery import Ports, deliver
+from braze_delivery.parking import QueueMessage
+from tests.fakes.gate import NoGate
 from tests.fakes.ledger import InMemoryLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from braze_bridge.jobs.rejected import RejectedRecord
+    from braze_delivery.reporting import BatchResult
 
 BATCH = 1_050
 ROUNDS = 7

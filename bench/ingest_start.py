@@ -28,7 +28,7 @@ from aws_lambda_powertools import Logger
 
 from braze_bridge.jobs.envelope import split_job
 from braze_bridge.observability import EmfMeter, ScrubbingFormatter, metrics
-from braze_bridge.outgrow_config import load_outgrow
+from braze_bridge.partner_config.outgrow import load_outgrow
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import flush_metrics, lambda_handler_of
 from braze_bridge.web.intake import Intake
@@ -49,7 +49,7 @@ COLD_BUDGET = 1.5
 WARM_BUDGET_MS = 3.0
 
 BARE = "import boto3; boto3.client('sqs')"
-HANDLER = "import outgrow_ingest.app; from braze_bridge import aws_clients; aws_clients.sqs()"
+HANDLER = "import outgrow_ingest.app; from braze_bridge.aws import clients; clients.sqs()"
 REPORT = "; import time; print(time.process_time())"
 
 

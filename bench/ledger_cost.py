@@ -20,11 +20,12 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
 
-from braze_bridge.dynamo_ledger import DynamoMemoryStore, ledger_client
+from braze_bridge.aws.clients import ledger_client
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser
-from braze_bridge.ledger import Claimant, PersonState
-from braze_bridge.person_memory import BLANK, Fingerprints, Moment, encode, settled
-from braze_bridge.shared_ledger import SharedLedger
+from braze_bridge.ledger.dynamo import DynamoMemoryStore
+from braze_bridge.ledger.person_memory import BLANK, Fingerprints, Moment, encode, settled
+from braze_bridge.ledger.port import Claimant, PersonState
+from braze_bridge.ledger.shared import SharedLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

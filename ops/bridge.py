@@ -7,22 +7,20 @@ from typing import Annotated
 
 import typer
 
-from braze_bridge.partner_config import check_partner_config
-from ops import (
-    acquisition_commands,
-    activation_commands,
-    dead_letter_commands,
-    gate_commands,
-    rejected_commands,
-    secret_commands,
-)
-from ops.body_mappings import CONFIG_DIRECTORY
-from ops.doctor_command import doctor
-from ops.forget_command import forget
-from ops.preview_command import preview_body
-from ops.screen import as_json
-from ops.stack_options import NOT_DONE, Json
-from ops.verify_command import verify
+from braze_bridge.partner_config.check import check_partner_config
+from ops.acquisitions import commands as acquisition_commands
+from ops.activations import commands as activation_commands
+from ops.dead_letters import commands as dead_letter_commands
+from ops.doctor.command import doctor
+from ops.forget.command import forget
+from ops.gate import commands as gate_commands
+from ops.preview.command import preview_body
+from ops.rejected import commands as rejected_commands
+from ops.stack.config_directory import CONFIG_DIRECTORY
+from ops.stack.options import NOT_DONE, Json
+from ops.stack.screen import as_json
+from ops.stack_secrets import commands as secret_commands
+from ops.verify.command import verify
 
 app = typer.Typer(
     no_args_is_help=True,

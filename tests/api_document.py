@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jsonschema_rs import Draft202012Validator
 
-from ops import openapi
+from ops.openapi import document as openapi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
-from ops import openapi
-from ops.openapi_examples import read_examples
+from ops.openapi import document as openapi
+from ops.openapi.examples import read_examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

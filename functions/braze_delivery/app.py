@@ -9,32 +9,24 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from braze_bridge import aws_clients
-from braze_bridge.api_keys import braze_key
+from braze_bridge.aws import clients
+from braze_bridge.aws.clients import ledger_client
+from braze_bridge.aws.secrets import SecretsManagerSource, SecretSource
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
-from braze_bridge.dynamo_gate import dynamo_gate
-from braze_bridge.dynamo_ledger import dynamo_ledger, fingerprint_key, ledger_client
+from braze_bridge.gate.dynamo import dynamo_gate
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
-from braze_bridge.ledger import lease_length
-from braze_bridge.observability import EmfMeter, Metric, PartnerMeter, logger, metrics
-from braze_bridge.settings import (
-    DeliverySettings,
-    SecretsManagerSource,
-    SecretSource,
-    load_settings,
-)
-from braze_delivery.delivery import (
-    CONNECT_TIMEOUT,
-    READ_TIMEOUT,
-    BatchResult,
-    Ports,
-    QueueMessage,
-    deliver,
-)
+from braze_bridge.keys import braze_key, fingerprint_key
+from braze_bridge.ledger.dynamo import dynamo_ledger
+from braze_bridge.ledger.port import lease_length
+from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
+from braze_bridge.settings import load_settings
+from braze_delivery.delivery import CONNECT_TIMEOUT, READ_TIMEOUT, Ports, deliver
+from braze_delivery.parking import QueueMessage
+from braze_delivery.settings import DeliverySettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,11 +34,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from braze_bridge.jobs.queue import MessageHider
+from braze_delivery.reporting import report
 
 VERSION = "0.1.0"
-
-TRAIL_IDS = 500
-"""Correlation ids in a line: 20 KB, well under the 256 KB that CloudWatch Logs takes."""
 
 LEDGER_CONNECTIONS = 8
 """A batch of 1,050 people is 11 reads and 42 writes; more would only wait for each other."""
@@ -109,7 +99,7 @@ def dependencies() -> Dependencies:
             lease_seconds=lease_seconds,
             executor=ThreadPoolExecutor(LEDGER_CONNECTIONS, thread_name_prefix="ledger"),
         ),
-        rejected=DynamoRejectedStore(aws_clients.dynamodb(), settings.rejected_table),
+        rejected=DynamoRejectedStore(clients.dynamodb(), settings.rejected_table),
         clock=clock,
         executor=ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="braze"),
         jitter=random.random,
@@ -117,7 +107,7 @@ def dependencies() -> Dependencies:
         retention=timedelta(seconds=settings.queue_retention_seconds),
         on_unknown_outcome=settings.on_unknown_outcome,
     )
-    hider = SqsMessageHider(aws_clients.sqs(), settings.delivery_queue_url)
+    hider = SqsMessageHider(clients.sqs(), settings.delivery_queue_url)
     return Dependencies(ports, hider, secret, EmfMeter(metrics()), logger())
 
 
@@ -151,83 +141,6 @@ def handle(
     hidden = needs.hider.hide({handles[mid]: delay for mid, delay in result.retry.items()})
     report(result, needs.meter, needs.log, unhidden=len(result.retry) - hidden)
     return {"batchItemFailures": [{"itemIdentifier": mid} for mid in result.retry]}
-
-
-def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: int) -> None:
-    """Write a batch's figures, each job's correlation id, and a line for each rejected job.
-
-    Args:
-        result: What became of the batch.
-        meter: Where the figures go.
-        log: Where the lines go.
-        unhidden: Messages whose time SQS did not take: they come after the queue's own.
-    """
-    meter.add(Metric.JOBS_RECEIVED, result.received)
-    meter.add(Metric.JOBS_DELIVERED, result.delivered)
-    meter.add(Metric.JOBS_DUPLICATE, result.duplicate)
-    meter.add(Metric.JOBS_REJECTED, result.rejected)
-    meter.add(Metric.JOBS_RETRIED, result.retried)
-    meter.add(Metric.OLDEST_WAIT, result.oldest_wait)
-    meter.add(Metric.BRAZE_REQUESTS, result.requests)
-    meter.add(Metric.BRAZE_RATE_LIMITED, result.rate_limited)
-    meter.add(Metric.BRAZE_KEY_REFUSED, result.key_refused)
-    meter.add(Metric.GATE_CLOSED, result.gate_closed)
-    meter.add(Metric.STALE_ATTRIBUTES, result.stale_attributes)
-    meter.add(Metric.UNATTRIBUTED_ERRORS, result.unattributed_errors)
-    if result.remaining is not None:
-        meter.add(Metric.BRAZE_REMAINING, result.remaining)
-    for partner, figures in result.by_partner.items():
-        meter.add_for(
-            partner,
-            {
-                Metric.JOBS_DELIVERED: len(figures.jobs["delivered"]),
-                Metric.JOBS_REJECTED: len(figures.jobs["rejected"]),
-                Metric.JOBS_RETRIED: len(figures.jobs["retried"]),
-                Metric.OLDEST_WAIT: figures.oldest_wait,
-            },
-        )
-    write_trail(result, log)
-    for correlation_id, record_id, code in result.parked:
-        log.warning(
-            "job rejected",
-            extra={"job": record_id, "reason": code, "correlation_id": correlation_id},
-        )
-    strange = result.closings or result.held_up or result.unattributed_errors or result.unrecorded
-    level = log.warning if strange else log.info
-    level(
-        "batch",
-        extra={
-            "received": result.received,
-            "delivered": result.delivered,
-            "duplicate": result.duplicate,
-            "rejected": result.rejected,
-            "retried": result.retried,
-            "requests": result.requests,
-            "rate_limited": result.rate_limited,
-            "key_refused": result.key_refused,
-            "stale_attributes": result.stale_attributes,
-            "unattributed_errors": result.unattributed_errors,
-            "closings": result.closings,
-            "held_up": result.held_up,
-            "unrecorded": result.unrecorded,
-            "unhidden": unhidden,
-        },
-    )
-
-
-def write_trail(result: BatchResult, log: Logger) -> None:
-    """Write which calls at the door the batch was about, by outcome, many in a line.
-
-    A line for each job would cost more than sending it. Rejected jobs have lines of their own.
-    """
-    for partner, figures in result.by_partner.items():
-        for outcome, ids in figures.jobs.items():
-            for at in range(0, len(ids) if outcome != "rejected" else 0, TRAIL_IDS):
-                log.info(
-                    "jobs %s",
-                    outcome,
-                    extra={"partner": partner, "correlation_ids": ids[at : at + TRAIL_IDS]},
-                )
 
 
 @logger().inject_lambda_context(clear_state=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
@@ -24,15 +24,13 @@ from braze_bridge.braze.errors import (
 )
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.braze.retry import decide
-from braze_bridge.gate import UNREADABLE
-from braze_bridge.jobs.envelope import UnreadableJobError, parse_job, split_job
+from braze_bridge.gate.rules import UNREADABLE
+from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
 from braze_bridge.jobs.rejected import (
-    MAX_PAYLOAD_BYTES,
-    Reason,
     RejectedRecord,
     RejectedStoreUnavailableError,
 )
-from braze_bridge.ledger import (
+from braze_bridge.ledger.port import (
     NO_PROGRESS,
     Claimant,
     Claims,
@@ -40,6 +38,7 @@ from braze_bridge.ledger import (
     LedgerUnavailableError,
     PersonState,
 )
+from braze_bridge.reasons import Reason
 from braze_delivery.packing import Merge, Pack, Slot, WorkObject, pack, take_apart
 from braze_delivery.settling import Closing, Settlement, settle
 
@@ -51,13 +50,11 @@ if TYPE_CHECKING:
     from braze_bridge.braze.models import TrackRequest, TrackResponse
     from braze_bridge.braze.rate_limits import RateLimit
     from braze_bridge.clock import Clock
-    from braze_bridge.gate import Gate
-    from braze_bridge.jobs.envelope import DeliveryJob
+    from braze_bridge.gate.port import Gate
     from braze_bridge.jobs.rejected import RejectedStore
-    from braze_bridge.ledger import Ledger, PersonKey
-
-QUEUE_ROUTE: Final = "queue:delivery"
-"""The route of a parked message that could not be read as a job."""
+    from braze_bridge.ledger.port import Ledger, PersonKey
+from braze_delivery.parking import QueueMessage, _only, _records, _unreadable
+from braze_delivery.reporting import BatchResult, Outcome, PartnerFigures
 
 RETENTION_SHARE: Final = 0.75
 """SQS deletes expired messages silently: a job older than this share of the retention is parked."""
@@ -84,9 +81,6 @@ PATIENT_RECEIVES: Final = 6
 
 LONGEST_BASE_ID: Final = 200
 """Characters of a job's id kept in an id made from it; ids have at most 256."""
-
-MAX_REASONS: Final = 50
-"""Of one row: a message may break in thousands of places, and a row must fit the table."""
 
 CLOSING_SECONDS: Final = 60.0
 """For how long nothing is sent where Braze gave no time."""
@@ -132,15 +126,6 @@ class Track(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class QueueMessage:
-    """A message of the delivery queue."""
-
-    message_id: str
-    body: str
-    receive_count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Ports:
     """What delivery needs of the world.
 
@@ -163,70 +148,6 @@ class Ports:
     concurrency: int
     retention: timedelta
     on_unknown_outcome: Literal["resend", "park"]
-
-
-Outcome = Literal["delivered", "duplicate", "rejected", "retried"]
-
-
-@dataclass(slots=True)
-class PartnerFigures:
-    """What became of one partner's jobs in a batch.
-
-    Attributes:
-        jobs: Outcome to the correlation ids of the jobs that it is of: each job is in one.
-        oldest_wait: As :attr:`BatchResult.oldest_wait`.
-    """
-
-    jobs: dict[Outcome, list[str]] = field(
-        default_factory=lambda: {"delivered": [], "duplicate": [], "rejected": [], "retried": []}
-    )
-    oldest_wait: float = 0.0
-
-
-@dataclass(slots=True)
-class BatchResult:
-    """What became of a batch.
-
-    Attributes:
-        retry: Message id to the seconds after which SQS shall hand it out again.
-        parked: Correlation id, job or message id and reason code of each rejected job.
-        oldest_wait: Seconds since the oldest job of the batch was received at the door; behind a
-            closed gate, until it may be sent.
-        stale_attributes: Attributes dropped since newer ones had been sent.
-        unattributed_errors: Errors in successes that named no object we sent.
-        closings: Why the gate was closed, if it was.
-        unrecorded: People for whom the ledger did not take what was learnt.
-        held_up: Why nothing was sent for jobs or people, and for how many: the gate's reason, the
-            ledger's errors, people leased to others.
-        gate_closed: Whether the gate was found closed, or was closed by an answer.
-        remaining: The fewest requests that an answer left of Braze's limit, if one told.
-        by_partner: ``DeliveryJob.source`` to what became of its jobs; messages that are no job are
-            in none.
-    """
-
-    received: int = 0
-    delivered: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-    retry: dict[str, float] = field(default_factory=dict)
-    parked: list[tuple[str, str, str]] = field(default_factory=list)
-    requests: int = 0
-    rate_limited: int = 0
-    key_refused: int = 0
-    oldest_wait: float = 0.0
-    stale_attributes: int = 0
-    unattributed_errors: int = 0
-    closings: list[str] = field(default_factory=list)
-    unrecorded: int = 0
-    held_up: dict[str, int] = field(default_factory=dict)
-    gate_closed: bool = False
-    remaining: int | None = None
-    by_partner: dict[str, PartnerFigures] = field(default_factory=dict)
-
-    @property
-    def retried(self) -> int:
-        """How many messages go back."""
-        return len(self.retry)
 
 
 def deliver(
@@ -834,61 +755,3 @@ class _Refusals:
     @property
     def it_is_us(self) -> bool:
         return self._alone >= ALIKE_REFUSALS and len(self._texts) == 1
-
-
-def _unreadable(
-    message: QueueMessage, reasons: tuple[Reason, ...], now: datetime
-) -> list[RejectedRecord]:
-    """The message as it is, cut into pieces where a row would be too long for the table."""
-    body = message.body
-    name = f"message:{hashlib.sha256(body.encode('utf-8', 'replace')).hexdigest()}"
-    room = MAX_PAYLOAD_BYTES // 4  # no character has more bytes
-    if len(body.encode("utf-8", "replace")) <= MAX_PAYLOAD_BYTES:
-        pieces = {name: body}
-    else:
-        starts = range(0, len(body), room)
-        pieces = {f"{name}/{n}": body[at : at + room] for n, at in enumerate(starts, start=1)}
-    return [
-        RejectedRecord(
-            id=id_,
-            kind="body",
-            source="delivery",
-            route=QUEUE_ROUTE,
-            payload=piece,
-            reasons=reasons[:MAX_REASONS],
-            correlation_id=message.message_id,
-            first_seen=now,
-            last_seen=now,
-        )
-        for id_, piece in pieces.items()
-    ]
-
-
-def _only(job: DeliveryJob, refused: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:
-    """The job with nothing but what was refused of it."""
-    events = sorted({event for event, _ in refused if event is not None})
-    return job.model_copy(
-        update={
-            "attributes": job.attributes if any(event is None for event, _ in refused) else {},
-            "events": tuple(job.events[index] for index in events),
-        }
-    )
-
-
-def _records(
-    job: DeliveryJob, reasons: tuple[Reason, ...], now: datetime, suffix: str = ""
-) -> list[RejectedRecord]:
-    """Rows for a job, in parts where it is too long for one; the payload keeps the job's own id."""
-    return [
-        RejectedRecord(
-            id=f"{part.job_id}{suffix}",
-            kind="objects",
-            source=job.source,
-            payload=part.to_json(),
-            reasons=reasons[:MAX_REASONS],
-            correlation_id=job.correlation_id,
-            first_seen=now,
-            last_seen=now,
-        )
-        for part in split_job(job, MAX_PAYLOAD_BYTES)
-    ]

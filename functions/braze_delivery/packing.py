@@ -19,15 +19,15 @@ from braze_bridge.braze.models import (
     UserAlias,
     UserIdentifier,
 )
-from braze_bridge.jobs.rejected import Reason
-from braze_bridge.ledger import NO_PROGRESS, PersonState
+from braze_bridge.ledger.port import NO_PROGRESS, PersonState
+from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import AttributeValue, DeliveryJob, JobUser
-    from braze_bridge.ledger import PersonKey
+    from braze_bridge.ledger.port import PersonKey
 
 InputArray = Literal["attributes", "events"]
 

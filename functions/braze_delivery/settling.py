@@ -23,13 +23,13 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
 )
 from braze_bridge.braze.models import TrackResponse
-from braze_bridge.jobs.rejected import Reason
+from braze_bridge.reasons import Reason
 from braze_delivery.packing import Pack, WorkObject, halves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from braze_bridge.braze.models import ObjectError
+    from braze_bridge.braze.errors import ObjectError
 
 MAX_DETAIL: Final = 300
 """Characters of Braze's own text kept as a reason."""

@@ -15,7 +15,6 @@ from braze_bridge.jobs.envelope import (
     canonical_hash,
     earliest,
 )
-from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.attributes import (
     KEPT_AS_TEXT,
     NO_NAME,
@@ -32,15 +31,16 @@ from braze_bridge.mapping.paths import hits, is_blank
 from braze_bridge.mapping.people import find_person
 from braze_bridge.mapping.profile_fields import OBJECT_FIELDS, STANDARD_FIELDS
 from braze_bridge.mapping.values import Misfit, ValueType, as_text, compact_json, looks_like_date
+from braze_bridge.reasons import Reason
 from iterate_responses.models import Answer, SurveyResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from braze_bridge.iterate_config import IterateConfig, QuestionRule, SurveyRule
     from braze_bridge.mapping.paths import Path
     from braze_bridge.mapping.values import Fitted
+    from braze_bridge.partner_config.iterate import IterateConfig, QuestionRule, SurveyRule
 
 SOURCE: Final = "iterate"
 EVENT_TYPE: Final = "survey_response"

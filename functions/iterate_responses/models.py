@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from braze_bridge.iterate_config import SurveyRule
     from braze_bridge.mapping.people import Person
+    from braze_bridge.partner_config.iterate import SurveyRule
 
 
 class Answer(NamedTuple):

@@ -7,13 +7,14 @@ from typing import Final
 from braze_bridge.cold_start import collector_off
 
 with collector_off():
-    from braze_bridge import aws_clients
+    from braze_bridge.aws import clients
+    from braze_bridge.aws.secrets import SecretsManagerSource
     from braze_bridge.clock import SystemClock
     from braze_bridge.jobs.queue import SqsJobQueue
     from braze_bridge.jobs.rejected import DynamoRejectedStore
     from braze_bridge.observability import EmfMeter, logger, metrics
-    from braze_bridge.outgrow_config import OutgrowConfig, load_outgrow
-    from braze_bridge.settings import IngestSettings, SecretsManagerSource, load_settings
+    from braze_bridge.partner_config.outgrow import OutgrowConfig, load_outgrow
+    from braze_bridge.settings import IngestSettings, load_settings
     from braze_bridge.web.door import Door, ProxyResponse, Route
     from braze_bridge.web.edge import lambda_handler_of
     from braze_bridge.web.intake import Intake
@@ -60,8 +61,8 @@ def compose() -> OutgrowIngest:
         config=config,
         intake=Intake(
             source=SOURCE,
-            queue=SqsJobQueue(aws_clients.sqs(), settings.delivery_queue_url),
-            rejected=lambda: DynamoRejectedStore(aws_clients.dynamodb(), settings.rejected_table),
+            queue=SqsJobQueue(clients.sqs(), settings.delivery_queue_url),
+            rejected=lambda: DynamoRejectedStore(clients.dynamodb(), settings.rejected_table),
             meter=meter,
             log=logger(),
         ),

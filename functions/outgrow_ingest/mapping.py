@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.clock import iso_millis
 from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, canonical_hash, earliest
-from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.attributes import collect, collect_properties, without_conflicts
 from braze_bridge.mapping.identities import HASH_CHARS, first_text, loggable
 from braze_bridge.mapping.instants import first_instant
@@ -15,12 +14,13 @@ from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.paths import first_hit
 from braze_bridge.mapping.people import find_person
 from braze_bridge.mapping.values import Shape, ValueType, fit
+from braze_bridge.reasons import Reason
 from outgrow_ingest.models import OutgrowResponse
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from braze_bridge.outgrow_config import OutgrowRule
+    from braze_bridge.partner_config.outgrow import OutgrowRule
 
 SOURCE: Final = "outgrow"
 

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Final, Protocol
 from braze_bridge.cold_start import collector_off
 
 with collector_off():
-    from braze_bridge import aws_clients
+    from braze_bridge.aws import clients
+    from braze_bridge.aws.secrets import SecretsManagerSource
     from braze_bridge.clock import SystemClock
-    from braze_bridge.dynamo_ledger import fingerprint_key
-    from braze_bridge.jobs.rejected import Reason
+    from braze_bridge.keys import fingerprint_key
     from braze_bridge.observability import EmfMeter, Metric, logger, metrics
-    from braze_bridge.quikly_config import load_quikly
-    from braze_bridge.settings import AcquisitionApiSettings, SecretsManagerSource, load_settings
+    from braze_bridge.partner_config.quikly import load_quikly
+    from braze_bridge.reasons import Reason
+    from braze_bridge.settings import load_settings
     from braze_bridge.web.door import Door, DoorError, ProxyResponse, Route, answer, unavailable
     from braze_bridge.web.edge import lambda_handler_of
     from quikly_acquisition.api_models import AcquisitionRequest, Refusal, read_request
     from quikly_acquisition.dynamo_records import dynamo_records
     from quikly_acquisition.models import new_record, status_document
     from quikly_acquisition.records import IdempotencyKeyReusedError, RecordsUnavailableError
+    from quikly_acquisition.settings import AcquisitionApiSettings
     from quikly_acquisition.step_queue import QueuedStep, SqsStepQueue
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from braze_bridge.observability import Meter
-    from braze_bridge.quikly_acquisition_config import AcquisitionRule
+    from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
     from braze_bridge.web.door import Admitted
     from quikly_acquisition.models import AcquisitionRecord
     from quikly_acquisition.records import Begun
@@ -202,12 +204,12 @@ def compose() -> AcquisitionApi:
         ),
         acquisitions=config.acquisitions,
         records=dynamo_records(
-            aws_clients.dynamodb(),
+            clients.dynamodb(),
             settings.acquisition_table,
             clock=clock,
             key=fingerprint_key(SecretsManagerSource(settings.ledger_secret)),
         ),
-        queue=SqsStepQueue(aws_clients.sqs(), settings.acquisition_queue_url),
+        queue=SqsStepQueue(clients.sqs(), settings.acquisition_queue_url),
         meter=meter,
         log=logger(),
         new_id=new_acquisition_id,

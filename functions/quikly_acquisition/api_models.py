@@ -6,8 +6,8 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.instants import read_instant
+from braze_bridge.reasons import Reason
 from quikly_acquisition.models import Channel, Consent
 from quikly_acquisition.people import acquired_email, acquired_phone, checked_attributes
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import AttributeValue
-    from braze_bridge.quikly_acquisition_config import AcquisitionRule
+    from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
 
 FIELDS: Final = frozenset(
     {"q_scope", "channel", "email", "phone", "consent", "attributes", "idempotency_key"}

@@ -24,10 +24,10 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from braze_bridge.ledger import LedgerUnavailableError
+from braze_bridge.aws.errors import aws_errors
+from braze_bridge.aws.secrets import SecretUnavailableError
 from quikly_acquisition.models import (
     PersonKey,
     State,
@@ -67,8 +67,6 @@ BEGIN_TRIES: Final = 5
 
 _FREE: Final = "attribute_not_exists(id) OR expires_at <= :now"
 
-_AWS_ERRORS: Final = (BotoCoreError, ClientError)
-
 Item = dict[str, "AttributeValueTypeDef"]
 
 
@@ -81,7 +79,7 @@ def dynamo_records(
         client: Any.
         table: Its name.
         clock: The Lambda's.
-        key: Of :func:`braze_bridge.dynamo_ledger.fingerprint_key`.
+        key: Of :func:`braze_bridge.keys.fingerprint_key`.
     """
     return DynamoAcquisitionRecords(client, table, clock, key)
 
@@ -158,18 +156,17 @@ class DynamoAcquisitionRecords:
             request: Item = {"request": {"S": prints.request(record)}}
             writes.append(self._put({"id": {"S": key_row}, **claim, **request}, _FREE, now))
         writes += [self._listed(record, f"who#{prints.person(who)}") for who in _people(record)]
-        try:
-            self._client.transact_write_items(TransactItems=writes)
-        except self._client.exceptions.TransactionCanceledException as error:
-            codes = {
-                str(reason.get("Code", "None"))
-                for reason in error.response.get("CancellationReasons", ())
-            }
-            if codes - {"None", "ConditionalCheckFailed", "TransactionConflict"}:
-                raise RecordsUnavailableError(", ".join(sorted(codes - {"None"}))) from None
-            return False
-        except _AWS_ERRORS as error:
-            raise _unavailable(error) from None
+        with aws_errors(RecordsUnavailableError):
+            try:
+                self._client.transact_write_items(TransactItems=writes)
+            except self._client.exceptions.TransactionCanceledException as error:
+                codes = {
+                    str(reason.get("Code", "None"))
+                    for reason in error.response.get("CancellationReasons", ())
+                }
+                if codes - {"None", "ConditionalCheckFailed", "TransactionConflict"}:
+                    raise RecordsUnavailableError(", ".join(sorted(codes - {"None"}))) from None
+                return False
         return True
 
     def _listed(self, record: AcquisitionRecord, name: str) -> TransactWriteItemTypeDef:
@@ -209,7 +206,8 @@ class DynamoAcquisitionRecords:
             "request": {"S": prints.request(record)},
             "expires_at": _number(int(record.expires_at.timestamp())),
         }
-        with suppress(*_AWS_ERRORS):  # the person's own row still answers
+        with suppress(RecordsUnavailableError), aws_errors(RecordsUnavailableError):
+            # The person's own row still answers.
             self._client.put_item(
                 TableName=self._table,
                 Item=item,
@@ -260,20 +258,19 @@ class DynamoAcquisitionRecords:
 
     def save(self, record: AcquisitionRecord, overdue_at: datetime) -> bool:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.save`."""
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=_item(record, None if record.state.is_final else overdue_at),
-                ConditionExpression="version = :expected",
-                ExpressionAttributeValues={":expected": _number(record.version - 1)},
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        except _AWS_ERRORS as error:
-            raise _unavailable(error) from None
+        with aws_errors(RecordsUnavailableError):
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=_item(record, None if record.state.is_final else overdue_at),
+                    ConditionExpression="version = :expected",
+                    ExpressionAttributeValues={":expected": _number(record.version - 1)},
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
         if record.state.is_final:
             # Where this fails, intake finds the acquisition finished and takes the row over.
-            with suppress(RecordsUnavailableError, *_AWS_ERRORS):
+            with suppress(RecordsUnavailableError), aws_errors(RecordsUnavailableError):
                 self._let_go(record)
         return True
 
@@ -289,7 +286,7 @@ class DynamoAcquisitionRecords:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.remember`."""
         for person, known in people.items():
             expires_at = int((known.seen_at + KNOWN_RETENTION).timestamp())
-            with suppress(RecordsUnavailableError, *_AWS_ERRORS):
+            with suppress(RecordsUnavailableError), aws_errors(RecordsUnavailableError):
                 self._client.put_item(
                     TableName=self._table,
                     Item={
@@ -339,28 +336,25 @@ class DynamoAcquisitionRecords:
         )
 
     def _erase(self, call: Callable[[], object]) -> None:
-        try:
+        with (
+            aws_errors(RecordsUnavailableError),
+            suppress(self._client.exceptions.ConditionalCheckFailedException),
+        ):
             call()
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
-        except _AWS_ERRORS as error:
-            raise _unavailable(error) from None
 
     # -- rows --------------------------------------------------------------------------------
 
     def _prints(self) -> Fingerprints:
         try:
             return Fingerprints(self._key())
-        except LedgerUnavailableError as error:
+        except SecretUnavailableError as error:
             raise RecordsUnavailableError(str(error)) from None
 
     def _row(self, name: str, *, even_expired: bool = False) -> dict[str, Any] | None:
-        try:
+        with aws_errors(RecordsUnavailableError):
             answer = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": name}}, ConsistentRead=True
             )
-        except _AWS_ERRORS as error:
-            raise _unavailable(error) from None
         row = answer.get("Item")
         return row if row is not None and (even_expired or self._lives(row)) else None
 
@@ -369,7 +363,7 @@ class DynamoAcquisitionRecords:
         rows: dict[str, dict[str, Any] | None] = {}
         for start in range(0, len(names), READ_BATCH):
             chunk = names[start : start + READ_BATCH]
-            try:
+            with aws_errors(RecordsUnavailableError):
                 answer = self._client.batch_get_item(
                     RequestItems={
                         self._table: {
@@ -378,8 +372,6 @@ class DynamoAcquisitionRecords:
                         }
                     }
                 )
-            except _AWS_ERRORS as error:
-                raise _unavailable(error) from None
             left = answer.get("UnprocessedKeys", {}).get(self._table)
             unread = set() if left is None else {key["id"]["S"] for key in left["Keys"]}
             rows |= dict.fromkeys((name for name in chunk if name not in unread), None)
@@ -419,7 +411,7 @@ class DynamoDueSteps:
                 ":now": _number(now.timestamp()),
             },
         )
-        try:
+        with aws_errors(RecordsUnavailableError):
             for page in pages:
                 for row in page["Items"]:
                     message = StepMessage(
@@ -427,28 +419,27 @@ class DynamoDueSteps:
                         version=int(row["version"]["N"]),
                     )
                     yield DueStep(message, datetime.fromtimestamp(float(row["due_at"]["N"]), UTC))
-        except _AWS_ERRORS as error:
-            raise _unavailable(error) from None
 
     def queued(self, steps: Sequence[StepMessage], now: datetime) -> None:
         """See :meth:`quikly_acquisition.records.DueSteps.queued`."""
         for step in steps:
-            try:
-                self._client.update_item(
-                    TableName=self._table,
-                    Key={"id": {"S": f"a#{step.acquisition_id}"}},
-                    UpdateExpression="SET due_at = :later",
-                    # Whoever changed it meanwhile knows better when it is due.
-                    ConditionExpression="version = :version AND attribute_exists(due_partition)",
-                    ExpressionAttributeValues={
-                        ":later": _number((now + REQUEUED).timestamp()),
-                        ":version": _number(step.version),
-                    },
-                )
-            except self._client.exceptions.ConditionalCheckFailedException:
-                continue
-            except _AWS_ERRORS as error:
-                raise _unavailable(error) from None
+            with aws_errors(RecordsUnavailableError):
+                try:
+                    self._client.update_item(
+                        TableName=self._table,
+                        Key={"id": {"S": f"a#{step.acquisition_id}"}},
+                        UpdateExpression="SET due_at = :later",
+                        # A change made meanwhile set its own time.
+                        ConditionExpression=(
+                            "version = :version AND attribute_exists(due_partition)"
+                        ),
+                        ExpressionAttributeValues={
+                            ":later": _number((now + REQUEUED).timestamp()),
+                            ":version": _number(step.version),
+                        },
+                    )
+                except self._client.exceptions.ConditionalCheckFailedException:
+                    continue
 
 
 def _people(record: AcquisitionRecord) -> Iterable[PersonKey]:
@@ -475,10 +466,3 @@ def _item(record: AcquisitionRecord, overdue_at: datetime | None) -> Item:
 
 def _number(value: float) -> AttributeValueTypeDef:
     return {"N": str(value)}
-
-
-def _unavailable(error: Exception) -> RecordsUnavailableError:
-    response = getattr(error, "response", None)
-    if isinstance(response, dict):
-        return RecordsUnavailableError(str(response.get("Error", {}).get("Code", "refused")))
-    return RecordsUnavailableError(type(error).__name__)

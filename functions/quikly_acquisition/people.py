@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.given import fit_given
 from braze_bridge.mapping.identifiers import alias_fits, normal_email, normal_phone
 from braze_bridge.mapping.profile_fields import attribute_name_problem
 from braze_bridge.mapping.values import Misfit
-from braze_bridge.quikly_acquisition_config import ADDRESS_FIELDS
+from braze_bridge.partner_config.quikly_acquisitions import ADDRESS_FIELDS
+from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -40,21 +40,7 @@ from braze_bridge.braze.subscriptions import (
 )
 from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.quikly import QuiklyError
-from quikly_acquisition.models import PersonKey
-from quikly_acquisition.verdicts import (
-    CLOSING_SECONDS,
-    KEY_REASONS,
-    MAX_REFUSALS,
-    Closing,
-    found,
-    judge,
-    judge_quikly,
-    known_of,
-    number_of,
-    remembered,
-    still_counts,
-)
-from quikly_acquisition.workflow import (
+from quikly_acquisition.actions import (
     Action,
     BeginCredit,
     Credit,
@@ -73,6 +59,20 @@ from quikly_acquisition.workflow import (
     TryAgain,
     WriteProfile,
 )
+from quikly_acquisition.models import PersonKey
+from quikly_acquisition.verdicts import (
+    CLOSING_SECONDS,
+    KEY_REASONS,
+    MAX_REFUSALS,
+    Closing,
+    found,
+    judge,
+    judge_quikly,
+    known_of,
+    number_of,
+    remembered,
+    still_counts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,11 +86,12 @@ if TYPE_CHECKING:
         SubscriptionStatusSetResponse,
     )
     from braze_bridge.clock import Clock
-    from braze_bridge.gate import Gate
+    from braze_bridge.gate.port import Gate
     from braze_bridge.jobs.queue import JobQueue
     from braze_bridge.quikly import QuiklyApi
     from quikly_acquisition.models import AcquisitionRecord, Profile
     from quikly_acquisition.records import AcquisitionRecords, Known
+    from quikly_acquisition.reporting import Figures
 
 CONNECT_TIMEOUT: Final = 3.05
 READ_TIMEOUT: Final = 10.0
@@ -172,33 +173,6 @@ class World:
     clock: Clock
     executor: Executor
     concurrency: int
-
-
-@dataclass(slots=True)
-class Figures:
-    """What was done, to be counted.
-
-    Attributes:
-        requests: To Braze.
-        rate_limited: Answers 429.
-        key_refused: Answers 401 and 403, and batches that waited behind such a closing.
-        quikly_key_refused: Quikly's 401 and 403.
-        created: Profiles written that may be new.
-        look_ups: Exports.
-        closings: Why gates were closed.
-        unattributed: Errors of a success that named no object.
-        faults: Of ours, by kind.
-    """
-
-    requests: int = 0
-    rate_limited: int = 0
-    key_refused: int = 0
-    quikly_key_refused: int = 0
-    created: int = 0
-    look_ups: int = 0
-    closings: list[str] = field(default_factory=list)
-    unattributed: int = 0
-    faults: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,42 +7,31 @@ what is to be done, and doing it twice changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from braze_bridge.quikly_acquisition_config import AcquisitionRule
-from quikly_acquisition.models import State, Step, UnreadableStepError, parse_step
+from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
+from quikly_acquisition.actions import Done, Interrupted, Observation, Refused, TryAgain, Wait
+from quikly_acquisition.models import Step, UnreadableStepError, parse_step
 from quikly_acquisition.performing import (
     CONNECT_TIMEOUT,
     DEADLINE_MARGIN,
     SHORTEST_READ,
-    Figures,
     Performance,
     World,
 )
 from quikly_acquisition.records import RecordsUnavailableError
 from quikly_acquisition.step_queue import QueuedStep
-from quikly_acquisition.workflow import (
-    Done,
-    Interrupted,
-    Observation,
-    Refused,
-    Terms,
-    TryAgain,
-    Wait,
-    needs_sweep,
-    next_action,
-    observe,
-    overdue_at,
-)
+from quikly_acquisition.workflow import Terms, needs_sweep, next_action, observe, overdue_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from quikly_acquisition.actions import Action
     from quikly_acquisition.models import AcquisitionRecord, StepMessage
     from quikly_acquisition.step_queue import StepQueue
-    from quikly_acquisition.workflow import Action
+from quikly_acquisition.reporting import BatchResult
 
 SAVE_TRIES: Final = 2
 """What was learnt is worth a second try: after a credit above all."""
@@ -93,41 +82,6 @@ class Desk:
     rules: Mapping[str, AcquisitionRule]
     terms: Terms
     jitter: Callable[[], float]
-
-
-@dataclass(slots=True)
-class BatchResult:
-    """What became of a batch.
-
-    Attributes:
-        stale: Messages about what was done already, or of records that are gone.
-        unreadable: Messages that are no step: dropped, since the sweep makes what is missing.
-        unreadable_records: Ids of acquisitions whose record this code cannot read: a fault of ours.
-        back: Ids of messages that SQS shall hand out again: the store failed.
-        finished: Records that came to their end here.
-        resumed: Records found in the middle of a credit.
-        overtaken: Changes that were not stored, since somebody else's were.
-        unqueued: Messages that the queue did not take: the sweep makes them.
-        oldest_wait: Seconds for which the step had been due that was due longest, trouble included:
-            whoever waits for a gate, or for Braze to come back, waits.
-        figures: What was done at Braze and Quikly.
-    """
-
-    received: int = 0
-    stale: int = 0
-    unreadable: int = 0
-    unreadable_records: list[str] = field(default_factory=list)
-    back: list[str] = field(default_factory=list)
-    finished: list[AcquisitionRecord] = field(default_factory=list)
-    resumed: int = 0
-    overtaken: int = 0
-    unqueued: int = 0
-    oldest_wait: float = 0.0
-    figures: Figures = field(default_factory=Figures)
-
-    def count(self, state: State) -> int:
-        """How many came to this end."""
-        return sum(record.state is state for record in self.finished)
 
 
 def run(
@@ -337,30 +291,3 @@ class _Batch:
 
 def _is_crediting(record: AcquisitionRecord) -> bool:
     return record.step is Step.CREDITING
-
-
-def summary(result: BatchResult) -> Mapping[str, object]:
-    """A batch's figures, for its line in the log."""
-    figures = result.figures
-    states: Iterable[State] = (State.CREDITED, State.FAILED, State.EXPIRED)
-    return {
-        "received": result.received,
-        "stale": result.stale,
-        "unreadable": result.unreadable,
-        "unreadable_records": len(result.unreadable_records),
-        "back": len(result.back),
-        "resumed": result.resumed,
-        "overtaken": result.overtaken,
-        "unqueued": result.unqueued,
-        **{state.value: result.count(state) for state in states},
-        "requests": figures.requests,
-        "look_ups": figures.look_ups,
-        "profiles_created": figures.created,  # "created" is a log record's own
-        "oldest_wait": round(result.oldest_wait, 1),
-        "rate_limited": figures.rate_limited,
-        "key_refused": figures.key_refused,
-        "quikly_key_refused": figures.quikly_key_refused,
-        "closings": figures.closings,
-        "unattributed": figures.unattributed,
-        "faults": figures.faults,
-    }

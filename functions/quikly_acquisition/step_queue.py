@@ -5,6 +5,9 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from braze_bridge.aws.errors import aws_errors
+from braze_bridge.jobs.queue import QueueUnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -55,8 +58,6 @@ class SqsStepQueue:
 
     def send(self, steps: Sequence[QueuedStep]) -> Sequence[QueuedStep]:
         """See :meth:`StepQueue.send`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         left: list[QueuedStep] = []
         for start in range(0, len(steps), BATCH_ENTRIES):
             batch = steps[start : start + BATCH_ENTRIES]
@@ -69,8 +70,11 @@ class SqsStepQueue:
                 for number, step in enumerate(batch)
             ]
             try:
-                answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
-            except (BotoCoreError, ClientError):
+                with aws_errors(QueueUnavailableError):
+                    answer = self._client.send_message_batch(
+                        QueueUrl=self._queue_url, Entries=entries
+                    )
+            except QueueUnavailableError:
                 left.extend(batch)
                 continue
             left.extend(batch[int(failed["Id"])] for failed in answer.get("Failed", ()))

@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from braze_bridge import aws_clients
+from braze_bridge.aws import clients
 from braze_bridge.clock import Clock, SystemClock
 from braze_bridge.observability import EmfMeter, Meter, Metric, logger, metrics
-from braze_bridge.settings import AcquisitionSweepSettings, load_settings
+from braze_bridge.settings import load_settings
 from quikly_acquisition.dynamo_records import DynamoDueSteps
+from quikly_acquisition.settings import AcquisitionSweepSettings
 from quikly_acquisition.step_queue import QueuedStep, SqsStepQueue, StepQueue
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def dependencies() -> Dependencies:
     """The real ones, from the environment."""
     settings = load_settings(AcquisitionSweepSettings)
     return Dependencies(
-        due=DynamoDueSteps(aws_clients.dynamodb(), settings.acquisition_table),
-        queue=SqsStepQueue(aws_clients.sqs(), settings.acquisition_queue_url),
+        due=DynamoDueSteps(clients.dynamodb(), settings.acquisition_table),
+        queue=SqsStepQueue(clients.sqs(), settings.acquisition_queue_url),
         clock=SystemClock(),
         meter=EmfMeter(metrics()),
         log=logger(),

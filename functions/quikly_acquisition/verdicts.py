@@ -14,9 +14,7 @@ from braze_bridge.braze.errors import (
     RateLimitedError,
 )
 from braze_bridge.mapping.identifiers import normal_phone
-from quikly_acquisition.models import PersonKey, Profile
-from quikly_acquisition.records import Known
-from quikly_acquisition.workflow import (
+from quikly_acquisition.actions import (
     Held,
     NobodyFound,
     Observation,
@@ -25,6 +23,8 @@ from quikly_acquisition.workflow import (
     Refused,
     TryAgain,
 )
+from quikly_acquisition.models import PersonKey, Profile
+from quikly_acquisition.records import Known
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,7 +61,7 @@ class Closing(NamedTuple):
     Attributes:
         scope: ``family`` for the endpoint's own, ``all`` for every one.
         until: When it is over.
-        reason: As :meth:`braze_bridge.gate.Gate.close` takes it.
+        reason: As :meth:`braze_bridge.gate.port.Gate.close` takes it.
     """
 
     scope: Literal["family", "all"]

@@ -9,28 +9,24 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from braze_bridge import aws_clients
-from braze_bridge.api_keys import braze_key, quikly_key
+from braze_bridge.aws import clients
+from braze_bridge.aws.clients import ledger_client
+from braze_bridge.aws.secrets import SecretsManagerSource, SecretSource
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
-from braze_bridge.dynamo_gate import dynamo_gate
-from braze_bridge.dynamo_ledger import fingerprint_key, ledger_client
+from braze_bridge.gate.dynamo import dynamo_gate
 from braze_bridge.jobs.queue import SqsJobQueue
-from braze_bridge.observability import EmfMeter, Meter, Metric, logger, metrics
+from braze_bridge.keys import braze_key, fingerprint_key, quikly_key
+from braze_bridge.observability import EmfMeter, Meter, logger, metrics
+from braze_bridge.partner_config.quikly import load_quikly
 from braze_bridge.quikly import HttpQuiklyApi, quikly_endpoint
-from braze_bridge.quikly_config import load_quikly
-from braze_bridge.settings import (
-    AcquisitionWorkerSettings,
-    SecretsManagerSource,
-    SecretSource,
-    load_settings,
-)
+from braze_bridge.settings import load_settings
 from quikly_acquisition.dynamo_records import dynamo_records
-from quikly_acquisition.models import State
 from quikly_acquisition.performing import CONNECT_TIMEOUT, QUIKLY_TIMEOUT, READ_TIMEOUT, World
-from quikly_acquisition.running import BatchResult, Desk, ReceivedStep, run, summary
+from quikly_acquisition.running import Desk, ReceivedStep, run
+from quikly_acquisition.settings import AcquisitionWorkerSettings
 from quikly_acquisition.step_queue import SqsStepQueue
 from quikly_acquisition.workflow import Terms
 
@@ -38,14 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aws_lambda_powertools import Logger
+from quikly_acquisition.reporting import report
 
 VERSION: Final = "0.1.0"
 
 LEDGER_CONNECTIONS: Final = 2
 """The gate's: one call at a time."""
-
-DECLINED: Final = frozenset({"unsubscribed", "phone_differs"})
-"""Failures that the brand's own configuration asks for: no alarm is to ring for them."""
 
 LEASE_MARGIN_SECONDS: Final = 30
 """A credit is taken up by another no sooner than this after its Lambda can have lived."""
@@ -103,7 +97,7 @@ def dependencies() -> Dependencies:
             timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
         ),
         quikly=quikly,
-        jobs=SqsJobQueue(aws_clients.sqs(), settings.delivery_queue_url),
+        jobs=SqsJobQueue(clients.sqs(), settings.delivery_queue_url),
         gate=dynamo_gate(
             ledger_client(connections=LEDGER_CONNECTIONS),
             settings.ledger_table,
@@ -111,7 +105,7 @@ def dependencies() -> Dependencies:
             lambdas=settings.acquisition_lambdas,
         ),
         records=dynamo_records(
-            aws_clients.pooled_dynamodb(pool),
+            clients.pooled_dynamodb(pool),
             settings.acquisition_table,
             clock=clock,
             key=fingerprint_key(SecretsManagerSource(settings.ledger_secret)),
@@ -128,7 +122,7 @@ def dependencies() -> Dependencies:
     )
     desk = Desk(
         world=world,
-        steps=SqsStepQueue(aws_clients.sqs(), settings.acquisition_queue_url),
+        steps=SqsStepQueue(clients.sqs(), settings.acquisition_queue_url),
         rules=load_quikly(settings.partner_config_dir).acquisitions,
         terms=terms,
         jitter=random.random,
@@ -157,43 +151,6 @@ def handle(
         needs.quikly_secret.drop()
     report(result, needs.meter, needs.log)
     return {"batchItemFailures": [{"itemIdentifier": message} for message in result.back]}
-
-
-def report(result: BatchResult, meter: Meter, log: Logger) -> None:
-    """Write a batch's figures, and a line for each acquisition that failed."""
-    figures = result.figures
-    meter.add(Metric.ACQUISITIONS_CREDITED, result.count(State.CREDITED))
-    declined = sum(record.reason in DECLINED for record in result.finished)
-    failed = result.count(State.FAILED) - declined
-    # Nobody is credited for what cannot be read, either: counted whenever the sweep finds it.
-    meter.add(Metric.ACQUISITIONS_FAILED, failed + len(result.unreadable_records))
-    meter.add(Metric.ACQUISITIONS_DECLINED, declined)
-    meter.add(Metric.ACQUISITIONS_EXPIRED, result.count(State.EXPIRED))
-    meter.add(Metric.ACQUISITIONS_RESUMED, result.resumed)
-    meter.add(Metric.OLDEST_WAIT, max(result.oldest_wait, 0.0))
-    meter.add(Metric.PROFILES_CREATED, figures.created)
-    meter.add(Metric.PROFILE_LOOK_UPS, figures.look_ups)
-    meter.add(Metric.BRAZE_REQUESTS, figures.requests)
-    meter.add(Metric.BRAZE_RATE_LIMITED, figures.rate_limited)
-    meter.add(Metric.BRAZE_KEY_REFUSED, figures.key_refused)
-    meter.add(Metric.QUIKLY_KEY_REFUSED, figures.quikly_key_refused)
-    for id_ in result.unreadable_records:
-        log.error("acquisition unreadable", extra={"acquisition": id_})
-    for record in result.finished:
-        if record.state is State.FAILED:
-            write = log.info if record.reason in DECLINED else log.warning
-            write(
-                "acquisition failed",
-                extra={
-                    "acquisition": record.acquisition_id,
-                    "q_scope": record.q_scope,
-                    "reason": record.reason,
-                    "correlation_id": record.correlation_id,
-                },
-            )
-    strange = result.back or result.unreadable or result.unqueued or figures.closings
-    level = log.warning if strange or figures.faults else log.info
-    level("batch", extra=summary(result))
 
 
 @logger().inject_lambda_context(clear_state=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, canonical_hash, earliest
-from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.attributes import collect, collect_properties, without_conflicts
 from braze_bridge.mapping.identities import HASH_CHARS, first_text, loggable
 from braze_bridge.mapping.instants import first_instant
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.people import find_person
+from braze_bridge.reasons import Reason
 from quikly_events.models import ActivationEvent
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from braze_bridge.quikly_config import QuiklyConfig
-    from braze_bridge.quikly_events_config import ActivationEventRule, EventsConfig
+    from braze_bridge.partner_config.quikly import QuiklyConfig
+    from braze_bridge.partner_config.quikly_events import ActivationEventRule, EventsConfig
 
 SOURCE: Final = "quikly_events"
 

@@ -12,43 +12,36 @@ from typing import TYPE_CHECKING, Any, Final
 from braze_bridge.cold_start import collector_off
 
 with collector_off():
-    from braze_bridge import aws_clients
-    from braze_bridge.claim_jobs import claim_id
-    from braze_bridge.claims_key import claims_key
+    from braze_bridge.aws import clients
+    from braze_bridge.aws.clients import claims_client
+    from braze_bridge.aws.secrets import SecretsManagerSource, SecretUnavailableError
     from braze_bridge.clock import SystemClock
+    from braze_bridge.jobs.forward import SqsForwardQueue
     from braze_bridge.jobs.queue import QueueUnavailableError, SqsJobQueue
-    from braze_bridge.jobs.rejected import Reason
+    from braze_bridge.keys import claims_key
     from braze_bridge.observability import EmfMeter, Metric, logger, metrics
-    from braze_bridge.quikly_activation_config import Status
-    from braze_bridge.quikly_config import load_quikly
-    from braze_bridge.settings import (
-        SecretsManagerSource,
-        SecretUnavailableError,
-        WebhookSettings,
-        load_settings,
-    )
+    from braze_bridge.partner_config.quikly import load_quikly
+    from braze_bridge.partner_config.quikly_activations import Status
+    from braze_bridge.reasons import Reason
+    from braze_bridge.settings import load_settings
     from braze_bridge.web.door import Door, DoorError, ProxyResponse, Route, answer, unavailable
     from braze_bridge.web.edge import lambda_handler_of
-    from quikly_webhook.claims import (
-        ClaimConflictError,
-        Claims,
-        ClaimsBusyError,
-        ClaimsUnavailableError,
-        DynamoClaimStore,
-        claims_client,
-    )
-    from quikly_webhook.forward_message import SqsForwardQueue
+    from quikly_webhook.claim_jobs import claim_id
+    from quikly_webhook.claim_store import ClaimConflictError, ClaimsUnavailableError
+    from quikly_webhook.claims import Claims, ClaimsBusyError
+    from quikly_webhook.dynamo_claims import DynamoClaimStore
     from quikly_webhook.models import check_since, read_call, unprocessable
     from quikly_webhook.outbox import Outbox
+    from quikly_webhook.settings import WebhookSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aws_lambda_powertools import Logger
 
-    from braze_bridge.claim_records import ClaimRecord
     from braze_bridge.observability import Meter
-    from braze_bridge.quikly_activation_config import ActivationRule
+    from braze_bridge.partner_config.quikly_activations import ActivationRule
+    from quikly_webhook.claim_records import ClaimRecord
     from quikly_webhook.claims import Decided
     from quikly_webhook.models import WebhookCall
 
@@ -231,8 +224,8 @@ def compose() -> QuiklyWebhook:
             random=random.random,
         ),
         outbox=Outbox(
-            SqsJobQueue(aws_clients.sqs(), settings.delivery_queue_url),
-            SqsForwardQueue(aws_clients.sqs(), settings.forward_queue_url),
+            SqsJobQueue(clients.sqs(), settings.delivery_queue_url),
+            SqsForwardQueue(clients.sqs(), settings.forward_queue_url),
             clock,
         ),
         meter=meter,

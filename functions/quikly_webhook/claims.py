@@ -12,28 +12,16 @@ published, and publishes it if not: no claim comes before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from braze_bridge.claim_records import (
-    LAST_RANK,
-    TIER_COUNTER,
+from braze_bridge.partner_config.quikly_activations import Mode, Status
+from quikly_webhook.claim_records import (
     Claimer,
     ClaimRecord,
     Counters,
-    claim_row_id,
-    commitment_update,
-    counters_of_row,
-    counters_row_id,
-    entries_row_id,
-    of_row,
-    rank_row_id,
-    shard_of,
-    to_row,
 )
-from braze_bridge.draws import claimant_of, commitment_to, lot_of, seed_of
-from braze_bridge.quikly_activation_config import Mode, Status
+from quikly_webhook.draws import claimant_of, commitment_to, lot_of, seed_of
 from quikly_webhook.incentives import (
     Window,
     award_of,
@@ -43,16 +31,24 @@ from quikly_webhook.incentives import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from botocore.exceptions import BotoCoreError, ClientError
-    from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
-
     from braze_bridge.clock import Clock
-    from braze_bridge.quikly_activation_config import ActivationRule, Tier
+    from braze_bridge.partner_config.quikly_activations import ActivationRule, Tier
     from quikly_webhook.models import WebhookCall
+from quikly_webhook.claim_store import (
+    ClaimConflictError,
+    ClaimStore,
+    ClaimsUnavailableError,
+    Enter,
+    EntriesClosed,
+    Exhausted,
+    Existing,
+    Overtaken,
+    Recorded,
+    Take,
+)
 
 DUE_AFTER: Final = timedelta(seconds=120)
 """When the sweep sends a claim's job: long after this function's timeout has passed."""
@@ -71,103 +67,12 @@ TURN_PAUSE: Final = 0.05
 """Seconds, before full jitter, between two of them: about one and a half seconds in all."""
 
 
-class ClaimConflictError(Exception):
-    """Others wrote the same row at the same time: nothing happened; try again."""
-
-
-class ClaimsUnavailableError(Exception):
-    """The table did not answer as it should. The same call finds out whether it happened."""
-
-
 class ClaimsBusyError(Exception):
     """Too many others at the same time, for all our tries."""
 
 
 class SeedChangedError(ClaimsUnavailableError):
     """The seed is not the one committed to: with it, nobody could verify what is decided."""
-
-
-class Take(NamedTuple):
-    """One award to be counted.
-
-    Attributes:
-        quantity: Most of this tier; ``None``: no such limit.
-        total: Most of all tiers together; ``None``: no such limit.
-        after: The last position given; the claim's is the next, and goes with the award.
-    """
-
-    tier: str
-    quantity: int | None
-    total: int | None
-    after: int | None = None
-
-
-class Enter(NamedTuple):
-    """An entry to be counted, unless the entries are closed."""
-
-
-class Recorded(NamedTuple):
-    """The claim is kept, and what goes with it is counted."""
-
-
-class Existing(NamedTuple):
-    """The person has a claim; nothing was written."""
-
-    claim: ClaimRecord
-
-
-class Exhausted(NamedTuple):
-    """Tier or total is; nothing was written."""
-
-    counters: Counters
-
-
-class Overtaken(NamedTuple):
-    """Somebody else has the position; nothing was written.
-
-    Attributes:
-        last: The last position given.
-    """
-
-    last: int
-
-
-class EntriesClosed(NamedTuple):
-    """The draw has begun; nothing was written."""
-
-
-Outcome = Recorded | Existing | Exhausted | Overtaken | EntriesClosed
-
-
-class ClaimStore(Protocol):
-    """Where claims are kept.
-
-    Every method raises :class:`ClaimConflictError` or :class:`ClaimsUnavailableError`.
-    """
-
-    def stack_exists_since(self) -> datetime:
-        """When the stack's table was made."""
-        ...
-
-    def find(self, q_scope: str, claimant: str) -> ClaimRecord | None:
-        """A person's claim, just written ones included."""
-        ...
-
-    def last_rank(self, q_scope: str) -> int:
-        """The last position given, just given ones included; 0: none."""
-        ...
-
-    def next_rank(self, q_scope: str) -> int:
-        """A position that nobody else gets, from 1."""
-        ...
-
-    def record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
-        """Keep a claim and count what it takes: both or neither."""
-        ...
-
-    def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
-        """As :meth:`braze_bridge.activations.ActivationBook.commit`."""
-        ...
 
 
 class Decided(NamedTuple):
@@ -421,269 +326,3 @@ class Claims:
 def _outside(claim: ClaimRecord, status: Status) -> ClaimRecord:
     """What is answered and not kept."""
     return claim._replace(status=status, due_at=None)
-
-
-_BUSY: Final = frozenset(
-    {
-        "TransactionConflict",
-        "TransactionConflictException",
-        "TransactionInProgressException",
-        "ThrottlingError",
-        "ThrottlingException",
-        "ProvisionedThroughputExceeded",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "LimitExceededException",
-    }
-)
-"""Refused before anything was written: docs.aws.amazon.com/amazondynamodb, API reference,
-TransactWriteItems."""
-
-_REFUSED: Final = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
-
-
-def claims_client() -> DynamoDBClient:
-    """The webhook's DynamoDB client: connect 1 s, read 2 s, two tries.
-
-    Shorter than others', since a campaign waits: a table that hangs is answered 503 in six seconds,
-    long before the function ends. Parameters are not validated: they come from this module only.
-    """
-    from botocore.config import Config
-    from botocore.session import get_session
-
-    return cast(
-        "DynamoDBClient",
-        get_session().create_client(
-            "dynamodb",
-            config=Config(
-                connect_timeout=1,
-                read_timeout=2,
-                retries={"total_max_attempts": 2, "mode": "standard"},
-                parameter_validation=False,
-            ),
-        ),
-    )
-
-
-_Refused = Callable[["Mapping[str, AttributeValueTypeDef]"], Outcome]
-"""What a counter's refusal means, by the row as it is."""
-
-
-class DynamoClaimStore:
-    """A :class:`ClaimStore` on the claims table (rows: :mod:`braze_bridge.claim_records`)."""
-
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client = client
-        self._table = table
-
-    def stack_exists_since(self) -> datetime:
-        """See :meth:`ClaimStore.stack_exists_since`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            table = self._client.describe_table(TableName=self._table)["Table"]
-        except (BotoCoreError, ClientError) as error:
-            raise _failure(error) from error
-        return table["CreationDateTime"].astimezone(UTC)
-
-    def find(self, q_scope: str, claimant: str) -> ClaimRecord | None:
-        """See :meth:`ClaimStore.find`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key={"id": {"S": claim_row_id(q_scope, claimant)}},
-                ConsistentRead=True,
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise _failure(error) from error
-        return of_row(answer["Item"]) if "Item" in answer else None
-
-    def last_rank(self, q_scope: str) -> int:
-        """See :meth:`ClaimStore.last_rank`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key={"id": {"S": rank_row_id(q_scope)}},
-                ConsistentRead=True,
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise _failure(error) from error
-        return _last_of(answer.get("Item", {}))
-
-    def next_rank(self, q_scope: str) -> int:
-        """See :meth:`ClaimStore.next_rank`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key={"id": {"S": rank_row_id(q_scope)}},
-                UpdateExpression="ADD #last :one",
-                ExpressionAttributeNames={"#last": LAST_RANK},
-                ExpressionAttributeValues={":one": {"N": "1"}},
-                ReturnValues="UPDATED_NEW",
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise _failure(error) from error
-        return _last_of(answer["Attributes"])
-
-    def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
-        """See :meth:`ClaimStore.commit`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            # Most often it is there; to read it gets in no winner's way.
-            row = self._client.get_item(
-                TableName=self._table,
-                Key={"id": {"S": counters_row_id(q_scope)}},
-                ConsistentRead=True,
-            ).get("Item", {})
-            known = counters_of_row(row).commitment
-            if known is not None:
-                return known
-            answer = self._client.update_item(
-                TableName=self._table, **commitment_update(q_scope, commitment, now)
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise _failure(error) from error
-        return answer["Attributes"]["commitment"]["S"]
-
-    def record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
-        """See :meth:`ClaimStore.record`."""
-        if counted is None:
-            return self._put(claim)
-        if isinstance(counted, Enter):
-            return self._put_and_count(claim, [self._entry(claim)], [lambda _row: EntriesClosed()])
-        counting = [self._award(claim, counted)]
-        refused: list[_Refused] = [lambda row: Exhausted(counters_of_row(row))]
-        if counted.after is not None:
-            # Before the award: whose position is gone may find its tier exhausted by that.
-            counting.insert(0, self._position(claim, counted.after))
-            refused.insert(0, lambda row: Overtaken(_last_of(row)))
-        return self._put_and_count(claim, counting, refused)
-
-    def _put(self, claim: ClaimRecord) -> Outcome:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=to_row(claim),
-                ConditionExpression="attribute_not_exists(id)",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except ClientError as error:
-            response = cast("dict[str, Any]", error.response)
-            if response["Error"].get("Code") in _REFUSED and "Item" in response:
-                return Existing(of_row(response["Item"]))
-            raise _failure(error) from error
-        except BotoCoreError as error:
-            raise _failure(error) from error
-        return Recorded()
-
-    def _put_and_count(
-        self,
-        claim: ClaimRecord,
-        counting: Sequence[TransactWriteItemTypeDef],
-        refused: Sequence[_Refused],
-    ) -> Outcome:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        putting: TransactWriteItemTypeDef = {
-            "Put": {
-                "TableName": self._table,
-                "Item": to_row(claim),
-                "ConditionExpression": "attribute_not_exists(id)",
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
-        }
-        try:
-            # botocore adds a client token: its own retry of a lost answer is the same transaction.
-            self._client.transact_write_items(TransactItems=[putting, *counting])
-        except ClientError as error:
-            reasons: list[dict[str, Any]] = cast("dict[str, Any]", error.response).get(
-                "CancellationReasons", []
-            )
-            if len(reasons) == 1 + len(counting):
-                put, *counters = reasons
-                if put.get("Code") in _REFUSED and "Item" in put:
-                    return Existing(of_row(put["Item"]))
-                for counter, outcome_of in zip(counters, refused, strict=True):
-                    if counter.get("Code") in _REFUSED and "Item" in counter:
-                        return outcome_of(counter["Item"])
-                if {str(each.get("Code")) for each in reasons} & _BUSY:
-                    raise ClaimConflictError from error
-            raise _failure(error) from error
-        except BotoCoreError as error:
-            raise _failure(error) from error
-        return Recorded()
-
-    def _award(self, claim: ClaimRecord, take: Take) -> TransactWriteItemTypeDef:
-        conditions = []
-        values: dict[str, AttributeValueTypeDef] = {":one": {"N": "1"}}
-        if take.quantity is not None:
-            conditions.append("(attribute_not_exists(#tier) OR #tier < :quantity)")
-            values[":quantity"] = {"N": str(take.quantity)}
-        if take.total is not None:
-            conditions.append("(attribute_not_exists(awarded) OR awarded < :total)")
-            values[":total"] = {"N": str(take.total)}
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": {"id": {"S": counters_row_id(claim.q_scope)}},
-                "UpdateExpression": "ADD #tier :one, awarded :one",
-                "ConditionExpression": " AND ".join(conditions),
-                "ExpressionAttributeNames": {"#tier": f"{TIER_COUNTER}{take.tier}"},
-                "ExpressionAttributeValues": values,
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
-        }
-
-    def _position(self, claim: ClaimRecord, last: int) -> TransactWriteItemTypeDef:
-        values: dict[str, AttributeValueTypeDef] = {":next": {"N": str(last + 1)}}
-        if last:
-            values[":known"] = {"N": str(last)}
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": {"id": {"S": rank_row_id(claim.q_scope)}},
-                "UpdateExpression": "SET #last = :next",
-                "ConditionExpression": "#last = :known" if last else "attribute_not_exists(#last)",
-                "ExpressionAttributeNames": {"#last": LAST_RANK},
-                "ExpressionAttributeValues": values,
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
-        }
-
-    def _entry(self, claim: ClaimRecord) -> TransactWriteItemTypeDef:
-        shard = shard_of(claim.claimant)
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": {"id": {"S": entries_row_id(claim.q_scope, shard)}},
-                "UpdateExpression": "ADD entries :one",
-                "ConditionExpression": "attribute_not_exists(closed_at)",
-                "ExpressionAttributeValues": {":one": {"N": "1"}},
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
-        }
-
-
-def _last_of(row: Mapping[str, AttributeValueTypeDef]) -> int:
-    last = row.get(LAST_RANK)
-    return 0 if last is None else int(last["N"])
-
-
-def _failure(
-    error: ClientError | BotoCoreError,
-) -> ClaimConflictError | ClaimsUnavailableError:
-    from botocore.exceptions import ClientError
-
-    if not isinstance(error, ClientError):
-        return ClaimsUnavailableError(type(error).__name__)
-    code = error.response["Error"].get("Code", "refused")
-    return ClaimConflictError(code) if code in _BUSY else ClaimsUnavailableError(code)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from braze_bridge.claim_records import Award
-from braze_bridge.draws import tier_of_lot
-from braze_bridge.quikly_activation_config import Mode, Status
+from braze_bridge.partner_config.quikly_activations import Mode, Status
+from quikly_webhook.claim_records import Award
+from quikly_webhook.draws import tier_of_lot
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from braze_bridge.quikly_activation_config import ActivationRule, Tier
+    from braze_bridge.partner_config.quikly_activations import ActivationRule, Tier
 
 
 class Window(NamedTuple):
@@ -59,7 +59,7 @@ def candidates(
         rule: The activation's.
         response: Of :func:`response_time`.
         elapsed: Since the opening.
-        lot: Random: of :func:`braze_bridge.draws.lot_of`.
+        lot: Random: of :func:`quikly_webhook.draws.lot_of`.
 
     Returns:
         The best first. An instant win whose tier is exhausted falls to no other, or the others'

@@ -17,9 +17,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.identifiers import holds_liquid, normal_email
 from braze_bridge.mapping.instants import read_instant
+from braze_bridge.reasons import Reason
 from braze_bridge.web.door import DoorError
 
 SINCE_AHEAD: Final = timedelta(minutes=5)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from braze_bridge.claim_jobs import claim_id, job_of
-from braze_bridge.quikly_activation_config import Status
-from quikly_webhook.forward_message import ForwardMessage
+from braze_bridge.jobs.forward import ForwardMessage
+from braze_bridge.partner_config.quikly_activations import Status
+from quikly_webhook.claim_jobs import claim_id, job_of
 
 if TYPE_CHECKING:
-    from braze_bridge.claim_records import ClaimRecord
     from braze_bridge.clock import Clock
+    from braze_bridge.jobs.forward import ForwardQueue
     from braze_bridge.jobs.queue import JobQueue
-    from braze_bridge.quikly_activation_config import ProfileRule
-    from quikly_webhook.forward_message import ForwardQueue
+    from braze_bridge.partner_config.quikly_activations import ProfileRule
+    from quikly_webhook.claim_records import ClaimRecord
 
 
 class Outbox:

@@ -16,20 +16,22 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from braze_bridge.cold_start import collector_off
 
 with collector_off():
-    from braze_bridge import aws_clients
-    from braze_bridge.activations import publish_commitments
-    from braze_bridge.claim_jobs import claim_id
-    from braze_bridge.claim_records import DUE_INDEX, SHARDS, of_row
-    from braze_bridge.claims_key import claims_key
+    from braze_bridge.aws import clients
+    from braze_bridge.aws.secrets import SecretsManagerSource
     from braze_bridge.clock import SystemClock
-    from braze_bridge.dynamo_activations import DynamoActivationBook
+    from braze_bridge.jobs.forward import SqsForwardQueue
     from braze_bridge.jobs.queue import QueueUnavailableError, SqsJobQueue
+    from braze_bridge.keys import claims_key
     from braze_bridge.observability import EmfMeter, Metric, logger, metrics
-    from braze_bridge.quikly_activation_config import ProfileRule, Status
-    from braze_bridge.quikly_config import load_quikly
-    from braze_bridge.settings import ClaimsSettings, SecretsManagerSource, load_settings
-    from quikly_webhook.forward_message import SqsForwardQueue
+    from braze_bridge.partner_config.quikly import load_quikly
+    from braze_bridge.partner_config.quikly_activations import ProfileRule, Status
+    from braze_bridge.settings import load_settings
+    from quikly_webhook.claim_jobs import claim_id
+    from quikly_webhook.claim_records import DUE_INDEX, SHARDS, of_row
+    from quikly_webhook.commitments import publish_commitments
+    from quikly_webhook.dynamo_claims import DynamoClaimStore
     from quikly_webhook.outbox import Outbox
+    from quikly_webhook.settings import ClaimsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,13 +40,13 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
     from types_boto3_dynamodb import DynamoDBClient
 
-    from braze_bridge.claim_records import ClaimRecord
     from braze_bridge.clock import Clock
     from braze_bridge.observability import Meter
-    from braze_bridge.quikly_activation_config import ActivationRule
+    from braze_bridge.partner_config.quikly_activations import ActivationRule
+    from quikly_webhook.claim_records import ClaimRecord
 
 SIDE_BY_SIDE: Final = 8
-"""Claims at once; under the connections of :mod:`braze_bridge.aws_clients`."""
+"""Claims at once; under the connections of :mod:`braze_bridge.aws.clients`."""
 
 BATCH: Final = 200
 
@@ -199,22 +201,22 @@ def compose() -> ScheduledSweep:
     settings = load_settings(ClaimsSettings)
     config = load_quikly(settings.partner_config_dir)
     clock = SystemClock()
-    client = aws_clients.dynamodb()
+    client = clients.dynamodb()
     secret = claims_key(SecretsManagerSource(settings.claims_secret))
-    book = DynamoActivationBook(client, settings.claims_table)
+    store = DynamoClaimStore(client, settings.claims_table)
     return ScheduledSweep(
         Sweep(
             due=DynamoDueClaims(client, settings.claims_table),
             outbox=Outbox(
-                SqsJobQueue(aws_clients.sqs(), settings.delivery_queue_url),
-                SqsForwardQueue(aws_clients.sqs(), settings.forward_queue_url),
+                SqsJobQueue(clients.sqs(), settings.delivery_queue_url),
+                SqsForwardQueue(clients.sqs(), settings.forward_queue_url),
                 clock,
             ),
             activations=config.activations,
             meter=EmfMeter(metrics()),
             log=logger(),
         ),
-        lambda now: publish_commitments(book, config.activations, secret, now),
+        lambda now: publish_commitments(store, config.activations, secret, now),
         clock,
     )
 

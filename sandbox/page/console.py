@@ -7,13 +7,11 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
 
 import requests
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import from_json
 
-from sandbox.braze.guard import is_loopback
 from sandbox.event_files import EventCase, sample
 
 if TYPE_CHECKING:
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
 
     from sandbox.braze.workspace import Clock
     from sandbox.page.gates import Gates
+    from sandbox.page.links import LedgerLink, StackLink
 
 CALL_SECONDS: Final = (2, 30)
 """Connecting, reading: a function's cold start on a busy machine is within it."""
@@ -36,42 +35,6 @@ _NO_PROXIES: Final = {"http": ""}
 
 class ConsoleError(Exception):
     """The page asks for what cannot be done; the text says why, in a sentence."""
-
-
-def _on_this_machine(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
-        raise ValueError("must be an http address of this machine")
-    return url.rstrip("/")
-
-
-LocalUrl = Annotated[str, AfterValidator(_on_this_machine)]
-
-
-class LedgerLink(BaseModel):
-    """Where the gates' items are: the ledger's table in the local AWS engine."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    endpoint_url: LocalUrl
-    region: str
-    table: str
-
-
-class StackLink(BaseModel):
-    """The stack whose Braze the stand-in plays.
-
-    Attributes:
-        api_url: Where samples are posted: routes follow it.
-        tokens: By name, as in the stack's file. They are held in memory and told to nobody.
-        ledger: Where the gates are, if they shall be shown.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    api_url: LocalUrl
-    tokens: dict[str, str] = Field(repr=False)
-    ledger: LedgerLink | None = None
 
 
 class WantedTry(BaseModel):

@@ -8,8 +8,8 @@ import boto3
 
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.clock import Clock, SystemClock
-from braze_bridge.dynamo_gate import dynamo_gate
-from braze_bridge.shared_gate import ALL, SharedGate
+from braze_bridge.gate.dynamo import dynamo_gate
+from braze_bridge.gate.shared import ALL, SharedGate
 from sandbox.stack.stack_file import ACCESS_KEY, client_options
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from braze_bridge.gate import GateState
-    from sandbox.page.console import LedgerLink
+    from braze_bridge.gate.rules import GateState
+    from sandbox.page.links import LedgerLink
 
 
 class Gates(Protocol):

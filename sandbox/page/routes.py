@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from braze_bridge.shared_gate import GateStoreUnavailableError
+from braze_bridge.gate.shared import GateStoreUnavailableError
 from sandbox.braze.guard import PREFIX
 from sandbox.braze.profiles import Identifier
 from sandbox.event_files import sample, samples
-from sandbox.page.console import Console, ConsoleError, StackLink, WantedTry
+from sandbox.page.console import Console, ConsoleError, WantedTry
+from sandbox.page.links import StackLink
 from sandbox.page.mapped_names import partners_by_name
 from sandbox.page.snapshot import snapshot
 

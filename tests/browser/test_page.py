@@ -9,7 +9,7 @@ import pytest
 import requests
 from selenium.webdriver.common.keys import Keys
 
-from sandbox.page.console import StackLink
+from sandbox.page.links import StackLink
 from tests.fakes.loopback_server import LoopbackServer
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ import pytest
 import requests
 
 from braze_bridge.mapping.outcomes import Unmappable
-from ops.body_mappings import CONFIG_DIRECTORY, BodyMappings
-from ops.rejected_rows import parked_of
+from ops.preview.body_mappings import BodyMappings
+from ops.rejected.rows import parked_of
+from ops.stack.config_directory import CONFIG_DIRECTORY
 from sandbox.stack import lifecycle
 from tests.api_document import WORDS, ApiDocument
 from tests.hostile_calls import HostileCall, hostile_calls

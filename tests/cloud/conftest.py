@@ -13,15 +13,18 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import pytest
 import requests
 
-from braze_bridge.aws_clients import bounded_config
-from ops.secrets import SecretName, current
-from ops.stack_access import outputs_of
+from braze_bridge.aws.clients import bounded_config
+from ops.stack.access import outputs_of
+from ops.stack_secrets.rotation import current
+
+if TYPE_CHECKING:
+    from ops.stack.secret_names import SecretName
 
 HERE: Final = Path(__file__).parent
 VARIABLE: Final = "BRIDGE_CLOUD_STACK"

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from braze_bridge.claim_records import Award, Claimer, ClaimRecord, of_row, to_row
-from braze_bridge.quikly_activation_config import Status
+from braze_bridge.partner_config.quikly_activations import Status
+from quikly_webhook.claim_records import Award, Claimer, ClaimRecord, of_row, to_row
 
 SAMPLES = pathlib.Path(__file__).parent / "samples"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

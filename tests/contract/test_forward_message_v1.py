@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quikly_webhook.forward_message import UnreadableForwardError, parse_forward
+from braze_bridge.jobs.forward import UnreadableForwardError, parse_forward
 from tests.fakes.forwarding import forward_message
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -10,9 +10,9 @@ import pytest
 import schemathesis
 from jsonschema_rs import meta
 
-from braze_bridge.partner_config import DoorConfig
-from ops import openapi
-from ops.openapi_examples import read_examples
+from braze_bridge.partner_config.rules import DoorConfig
+from ops.openapi import document as openapi
+from ops.openapi.examples import read_examples
 from quikly_acquisition.api_models import FIELDS
 from quikly_acquisition.models import parse_record, status_document
 from quikly_webhook.models import WebhookCall

@@ -16,7 +16,7 @@ from botocore.stub import Stubber
 
 from braze_bridge.jobs.envelope import parse_job
 from braze_bridge.jobs.rejected import DynamoRejectedStore
-from ops.rejected_rows import parked_of, row_of
+from ops.rejected.rows import parked_of, row_of
 
 SAMPLES = pathlib.Path(__file__).parent / "samples"
 

@@ -19,7 +19,7 @@ import requests
 
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.clock import SystemClock
-from braze_bridge.dynamo_gate import dynamo_gate
+from braze_bridge.gate.dynamo import dynamo_gate
 from quikly_acquisition.models import parse_record
 from tests.e2e.test_first_light import CALL_SECONDS, control, metric_seen, wait_for
 from tests.e2e.test_guarantees import wait_until_idle

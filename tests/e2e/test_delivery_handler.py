@@ -13,15 +13,17 @@ import requests
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
-from braze_bridge.gate import NoGate
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
 from braze_bridge.jobs.rejected import DynamoRejectedStore
-from braze_bridge.ledger import NoLedger
-from braze_delivery.delivery import BatchResult, Ports, QueueMessage, deliver
+from braze_delivery.delivery import Ports, deliver
+from braze_delivery.parking import QueueMessage
+from tests.fakes.gate import NoGate
+from tests.fakes.ledger import NoLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from braze_delivery.reporting import BatchResult
     from sandbox.stack.stack_file import StackFile
 
 

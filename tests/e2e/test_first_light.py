@@ -13,7 +13,7 @@ import requests
 from rich.console import Console
 
 from braze_bridge.clock import SystemClock
-from braze_bridge.dynamo_gate import dynamo_gate
+from braze_bridge.gate.dynamo import dynamo_gate
 from sandbox.demo import demonstrate
 
 if TYPE_CHECKING:

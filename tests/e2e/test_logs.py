@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
-from braze_bridge.quikly_config import load_quikly
-from ops.body_mappings import CONFIG_DIRECTORY
+from braze_bridge.partner_config.quikly import load_quikly
+from ops.stack.config_directory import CONFIG_DIRECTORY
 from sandbox.event_files import event_cases
 from sandbox.stack.environments import ROOT
 

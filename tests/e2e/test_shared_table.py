@@ -12,11 +12,11 @@ import pytest
 from botocore.config import Config
 
 from braze_bridge.braze.limits import EndpointFamily
-from braze_bridge.dynamo_gate import DynamoGateStore, dynamo_gate
-from braze_bridge.dynamo_ledger import DynamoMemoryStore, dynamo_ledger
-from braze_bridge.gate import OPEN
-from braze_bridge.ledger import Claimant, PersonState
-from braze_bridge.shared_ledger import CONFLICT, SharedLedger, Stored, Write
+from braze_bridge.gate.dynamo import DynamoGateStore, dynamo_gate
+from braze_bridge.gate.rules import OPEN
+from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
+from braze_bridge.ledger.port import Claimant, PersonState
+from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored, Write
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
 

@@ -20,15 +20,16 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from braze_bridge.activations import state_of, verify
-from braze_bridge.claims_key import claims_key
+from braze_bridge.aws.secrets import SecretPair
 from braze_bridge.clock import SystemClock
-from braze_bridge.draws import commitment_to
-from braze_bridge.dynamo_activations import DynamoActivationBook
-from braze_bridge.quikly_config import load_quikly
-from braze_bridge.settings import SecretPair
+from braze_bridge.keys import claims_key
+from braze_bridge.partner_config.quikly import load_quikly
+from ops.activations.book import state_of, verify
+from ops.activations.dynamo_book import DynamoActivationBook
 from ops.bridge import app
-from quikly_webhook.claims import Claims, DynamoClaimStore
+from quikly_webhook.claims import Claims
+from quikly_webhook.draws import commitment_to
+from quikly_webhook.dynamo_claims import DynamoClaimStore
 from quikly_webhook.models import read_call
 from tests.fakes.webhook_template import FOLDER, headers, rendered
 

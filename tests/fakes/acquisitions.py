@@ -12,23 +12,16 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from braze_bridge.braze.errors import BadRequestError, BrazeError, RateLimitedError
-from braze_bridge.braze.models import (
-    ExportedUser,
-    ExportIdsResponse,
-    ObjectError,
-    TrackResponse,
-    UserAlias,
-)
+from braze_bridge.braze.errors import BadRequestError, BrazeError, ObjectError, RateLimitedError
+from braze_bridge.braze.models import ExportedUser, ExportIdsResponse, TrackResponse, UserAlias
 from braze_bridge.braze.rate_limits import RateLimit
 from braze_bridge.braze.subscriptions import (
     SubscriptionStatus,
     SubscriptionStatusGetResponse,
     SubscriptionStatusSetResponse,
 )
-from braze_bridge.gate import Gate, NoGate
 from braze_bridge.jobs.queue import QueueUnavailableError
-from braze_bridge.quikly_acquisition_config import AcquisitionRule
+from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
 from quikly_acquisition.models import (
     AcquisitionRecord,
     Channel,
@@ -51,12 +44,13 @@ from quikly_acquisition.records import (
     Loaded,
     RecordsUnavailableError,
 )
-from quikly_acquisition.running import BatchResult, Desk, ReceivedStep, run
+from quikly_acquisition.running import Desk, ReceivedStep, run
 from quikly_acquisition.step_queue import LONGEST_DELAY, QueuedStep
 from quikly_acquisition.sweep import Dependencies, sweep
 from quikly_acquisition.workflow import Terms
 from tests.fakes.braze import InlineExecutor
 from tests.fakes.clock import NOON, FixedClock
+from tests.fakes.gate import NoGate
 from tests.fakes.log import RecordingLog
 from tests.fakes.meter import RecordingMeter
 
@@ -70,8 +64,10 @@ if TYPE_CHECKING:
         SubscriptionStatusSetRequest,
     )
     from braze_bridge.clock import Clock
+    from braze_bridge.gate.port import Gate
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.quikly import QuiklyCall
+    from quikly_acquisition.reporting import BatchResult
 
 SMS_GROUP = "sms-group"
 EMAIL_GROUP = "email-group"

@@ -7,8 +7,8 @@ from concurrent.futures import Executor, Future
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from braze_bridge.braze.errors import BadRequestError, BrazeError
-from braze_bridge.braze.models import ObjectError, TrackResponse
+from braze_bridge.braze.errors import BadRequestError, BrazeError, ObjectError
+from braze_bridge.braze.models import TrackResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

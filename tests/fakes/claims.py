@@ -10,13 +10,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from braze_bridge.activations import Closed, Drawn
-from braze_bridge.claim_records import Counters, shard_of
-from braze_bridge.quikly_activation_config import ActivationRule, Mode, ProfileRule, Status, Tier
+from braze_bridge.partner_config.quikly_activations import (
+    ActivationRule,
+    Mode,
+    ProfileRule,
+    Status,
+    Tier,
+)
 from braze_bridge.web.door import Door
+from ops.activations.book import Closed, Drawn
 from quikly_webhook.app import ROUTES, QuiklyWebhook
-from quikly_webhook.claims import (
-    Claims,
+from quikly_webhook.claim_records import Counters, shard_of
+from quikly_webhook.claim_store import (
     Enter,
     EntriesClosed,
     Exhausted,
@@ -25,6 +30,7 @@ from quikly_webhook.claims import (
     Recorded,
     Take,
 )
+from quikly_webhook.claims import Claims
 from quikly_webhook.outbox import Outbox
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.clock import NOON, FixedClock
@@ -37,8 +43,8 @@ from tests.fakes.secret import FixedSecret
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from braze_bridge.claim_records import ClaimRecord
-    from quikly_webhook.claims import Outcome
+    from quikly_webhook.claim_records import ClaimRecord
+    from quikly_webhook.claim_store import Outcome
 
 ResultT = TypeVar("ResultT")
 
@@ -86,15 +92,15 @@ class InMemoryClaims:
         return STACK_SINCE
 
     def find(self, q_scope: str, claimant: str) -> ClaimRecord | None:
-        """See :meth:`quikly_webhook.claims.ClaimStore.find`."""
+        """See :meth:`quikly_webhook.claim_store.ClaimStore.find`."""
         return self._do("find", lambda: self.rows.get((q_scope, claimant)))
 
     def last_rank(self, q_scope: str) -> int:
-        """See :meth:`quikly_webhook.claims.ClaimStore.last_rank`."""
+        """See :meth:`quikly_webhook.claim_store.ClaimStore.last_rank`."""
         return self._do("last_rank", lambda: self.ranks[q_scope])
 
     def next_rank(self, q_scope: str) -> int:
-        """See :meth:`quikly_webhook.claims.ClaimStore.next_rank`."""
+        """See :meth:`quikly_webhook.claim_store.ClaimStore.next_rank`."""
 
         def up() -> int:
             self.ranks[q_scope] += 1
@@ -103,7 +109,7 @@ class InMemoryClaims:
         return self._do("next_rank", up)
 
     def record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
-        """See :meth:`quikly_webhook.claims.ClaimStore.record`."""
+        """See :meth:`quikly_webhook.claim_store.ClaimStore.record`."""
         return self._do("record", lambda: self._record(claim, counted))
 
     def _record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
@@ -133,7 +139,7 @@ class InMemoryClaims:
     # -- ActivationBook
 
     def counters(self, q_scope: str) -> Counters:
-        """See :meth:`braze_bridge.activations.ActivationBook.counters`."""
+        """See :meth:`ops.activations.book.ActivationBook.counters`."""
         return self._do("counters", lambda: self._counters(q_scope))
 
     def _counters(self, q_scope: str) -> Counters:
@@ -142,18 +148,18 @@ class InMemoryClaims:
         return Counters(taken, self.totals[q_scope], commitment, committed_at)
 
     def claims(self, q_scope: str) -> Iterator[ClaimRecord]:
-        """See :meth:`braze_bridge.activations.ActivationBook.claims`."""
+        """See :meth:`ops.activations.book.ActivationBook.claims`."""
         rows = self._do("claims", lambda: list(self.rows.items()))
         return (claim for (scope, _), claim in rows if scope == q_scope)
 
     def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
-        """See :meth:`braze_bridge.activations.ActivationBook.commit`."""
+        """See :meth:`ops.activations.book.ActivationBook.commit`."""
         return self._do(
             "commit", lambda: self.commitments.setdefault(q_scope, (commitment, now))[0]
         )
 
     def close_entries(self, q_scope: str, now: datetime) -> int:
-        """See :meth:`braze_bridge.activations.ActivationBook.close_entries`."""
+        """See :meth:`ops.activations.book.ActivationBook.close_entries`."""
 
         def shut() -> int:
             self.closed_shards |= {(q_scope, shard) for shard in "0123456789abcdef"}
@@ -162,15 +168,15 @@ class InMemoryClaims:
         return self._do("close_entries", shut)
 
     def closed(self, q_scope: str) -> Closed | Drawn | None:
-        """See :meth:`braze_bridge.activations.ActivationBook.closed`."""
+        """See :meth:`ops.activations.book.ActivationBook.closed`."""
         return self._do("closed", lambda: self.published.get(q_scope))
 
     def keep_closed(self, closed: Closed) -> None:
-        """See :meth:`braze_bridge.activations.ActivationBook.keep_closed`."""
+        """See :meth:`ops.activations.book.ActivationBook.keep_closed`."""
         self._do("keep_closed", lambda: self.published.setdefault(closed.q_scope, closed))
 
     def keep_drawn(self, result: Drawn) -> Drawn:
-        """See :meth:`braze_bridge.activations.ActivationBook.keep_drawn`."""
+        """See :meth:`ops.activations.book.ActivationBook.keep_drawn`."""
 
         def keep() -> Drawn:
             known = self.published.get(result.closed.q_scope)
@@ -182,7 +188,7 @@ class InMemoryClaims:
         return self._do("keep_drawn", keep)
 
     def decide(self, claims: Iterable[ClaimRecord]) -> int:
-        """See :meth:`braze_bridge.activations.ActivationBook.decide`."""
+        """See :meth:`ops.activations.book.ActivationBook.decide`."""
         return sum(self._do("decide", partial(self._over, claim)) for claim in claims)
 
     def _over(self, claim: ClaimRecord) -> bool:

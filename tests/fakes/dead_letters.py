@@ -1,11 +1,11 @@
-"""The ports of :mod:`ops.dead_letters`, in memory."""
+"""The ports of :mod:`ops.dead_letters.queue`, in memory."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ops.dead_letters import DeadLetter, DeadLettersUnavailableError, Outgoing
+from ops.dead_letters.queue import DeadLetter, DeadLettersUnavailableError, Outgoing
 from tests.fakes.clock import NOON
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class InMemoryDeadLetters:
-    """A :class:`ops.dead_letters.DeadLetterQueue`.
+    """A :class:`ops.dead_letters.queue.DeadLetterQueue`.
 
     Attributes:
         bodies: By message id, what is in the queue, seen or hidden.
@@ -30,7 +30,7 @@ class InMemoryDeadLetters:
         self._receives = 0
 
     def receive(self, most: int, hidden_for: int) -> list[DeadLetter]:
-        """See :meth:`ops.dead_letters.DeadLetterQueue.receive`."""
+        """See :meth:`ops.dead_letters.queue.DeadLetterQueue.receive`."""
         assert 1 <= most <= 10
         assert hidden_for > 0
         self._receives += 1
@@ -50,11 +50,11 @@ class InMemoryDeadLetters:
         ]
 
     def release(self, letters: Iterable[DeadLetter]) -> None:
-        """See :meth:`ops.dead_letters.DeadLetterQueue.release`."""
+        """See :meth:`ops.dead_letters.queue.DeadLetterQueue.release`."""
         self.hidden -= {letter.message_id for letter in letters}
 
     def remove(self, letters: Sequence[DeadLetter]) -> frozenset[str]:
-        """See :meth:`ops.dead_letters.DeadLetterQueue.remove`."""
+        """See :meth:`ops.dead_letters.queue.DeadLetterQueue.remove`."""
         if self.keeping:
             return frozenset()
         for letter in letters:
@@ -64,7 +64,7 @@ class InMemoryDeadLetters:
 
 
 class InMemoryDeliverySender:
-    """A :class:`ops.dead_letters.DeliverySender`.
+    """A :class:`ops.dead_letters.queue.DeliverySender`.
 
     Attributes:
         taken: What it took, in order.
@@ -76,7 +76,7 @@ class InMemoryDeliverySender:
         self.refused: tuple[str, ...] = ()
 
     def send(self, messages: Sequence[Outgoing]) -> frozenset[int]:
-        """See :meth:`ops.dead_letters.DeliverySender.send`."""
+        """See :meth:`ops.dead_letters.queue.DeliverySender.send`."""
         assert len(messages) <= 10
         good = [
             position

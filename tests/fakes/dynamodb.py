@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from braze_bridge.dynamo_ledger import ledger_client
+from braze_bridge.aws.clients import ledger_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

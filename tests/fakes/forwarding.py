@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from braze_bridge.jobs.forward import ForwardMessage
 from braze_bridge.jobs.queue import QueueUnavailableError
-from quikly_webhook.forward_message import ForwardMessage
-from quikly_webhook.told_calls import MEMORY, ToldCallsUnavailableError, Turn
+from quikly_forward.told_calls import MEMORY, ToldCallsUnavailableError, Turn
 from tests.fakes.clock import NOON
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def forward_message(number: int = 1, **changes: Any) -> ForwardMessage:
 
 
 class InMemoryForwardQueue:
-    """A :class:`quikly_webhook.forward_message.ForwardQueue`.
+    """A :class:`braze_bridge.jobs.forward.ForwardQueue`.
 
     Attributes:
         messages: What it took, in order.
@@ -41,7 +41,7 @@ class InMemoryForwardQueue:
         self.refusing = False
 
     def send(self, message: ForwardMessage) -> None:
-        """See :meth:`quikly_webhook.forward_message.ForwardQueue.send`."""
+        """See :meth:`braze_bridge.jobs.forward.ForwardQueue.send`."""
         if self.refusing:
             raise QueueUnavailableError("refusing")
         self.messages.append(message)
@@ -68,7 +68,7 @@ class ScriptedQuikly:
 
 
 class InMemoryToldCalls:
-    """:class:`quikly_webhook.told_calls.ToldCalls` of one process.
+    """:class:`quikly_forward.told_calls.ToldCalls` of one process.
 
     Attributes:
         rows: By forward id: until when it is leased (``None``: done with), and when it goes.
@@ -80,7 +80,7 @@ class InMemoryToldCalls:
         self.failing: set[str] = set()
 
     def take_turn(self, forward_id: str, now: datetime, lease: timedelta) -> Turn:
-        """See :meth:`quikly_webhook.told_calls.ToldCalls.take_turn`."""
+        """See :meth:`quikly_forward.told_calls.ToldCalls.take_turn`."""
         self._answer("take_turn")
         known = self.rows.get(forward_id)
         if known is not None and known[1] > now:
@@ -93,12 +93,12 @@ class InMemoryToldCalls:
         return Turn.OURS
 
     def keep(self, forward_id: str, now: datetime) -> None:
-        """See :meth:`quikly_webhook.told_calls.ToldCalls.keep`."""
+        """See :meth:`quikly_forward.told_calls.ToldCalls.keep`."""
         self._answer("keep")
         self.rows[forward_id] = (None, now + MEMORY)
 
     def give_back(self, forward_id: str, now: datetime) -> None:
-        """See :meth:`quikly_webhook.told_calls.ToldCalls.give_back`."""
+        """See :meth:`quikly_forward.told_calls.ToldCalls.give_back`."""
         self._answer("give_back")
         self.rows[forward_id] = (now, self.rows[forward_id][1])
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from braze_bridge.shared_gate import GateStoreUnavailableError, SharedGate, StoredGate
+from braze_bridge.gate.port import ADMITTED
+from braze_bridge.gate.shared import GateStoreUnavailableError, SharedGate, StoredGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
+    from braze_bridge.braze.limits import EndpointFamily
+    from braze_bridge.braze.rate_limits import RateLimit
     from braze_bridge.clock import Clock
-    from braze_bridge.gate import GateState
+    from braze_bridge.gate.port import Admission
+    from braze_bridge.gate.rules import GateState
 
 
 class InMemoryGateStore:
-    """A :class:`braze_bridge.shared_gate.GateStore`, for any number of threads.
+    """A :class:`braze_bridge.gate.shared.GateStore`, for any number of threads.
 
     Attributes:
         items: What is kept, by name.
@@ -34,7 +39,7 @@ class InMemoryGateStore:
         self._lock = Lock()
 
     def read(self, names: Sequence[str]) -> Mapping[str, StoredGate]:
-        """See :meth:`braze_bridge.shared_gate.GateStore.read`."""
+        """See :meth:`braze_bridge.gate.shared.GateStore.read`."""
         self.before("read")
         with self._lock:
             if self.refusing:
@@ -43,7 +48,7 @@ class InMemoryGateStore:
             return {name: self.items[name] for name in names if name in self.items}
 
     def write(self, name: str, state: GateState, expected: bytes | None, revision: bytes) -> bool:
-        """See :meth:`braze_bridge.shared_gate.GateStore.write`."""
+        """See :meth:`braze_bridge.gate.shared.GateStore.write`."""
         self.before("write")
         with self._lock:
             if self.refusing:
@@ -89,3 +94,32 @@ class InMemoryGate(SharedGate):
     def seen_by(self, clock: Clock) -> InMemoryGate:
         """The same gate, as another Lambda uses it."""
         return InMemoryGate(clock, self.store, self._many)
+
+
+class NoGate:
+    """A :class:`Gate` that is always open: each batch learns from Braze's answers alone."""
+
+    def admit(self, family: EndpointFamily) -> Admission:
+        """Always."""
+        return ADMITTED
+
+    def closed_until(self, family: EndpointFamily) -> datetime | None:
+        """``None``."""
+        return None
+
+    def may_start(
+        self,
+        family: EndpointFamily,
+        in_flight: int,
+    ) -> bool:
+        """Always."""
+        return True
+
+    def answered(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
+        """Forgotten."""
+
+    def give_back(self) -> None:
+        """Nothing to give."""
+
+    def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
+        """Forgotten: jobs that wait do so in SQS."""

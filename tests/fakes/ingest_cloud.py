@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from moto import mock_aws
 
-from braze_bridge import aws_clients
+from braze_bridge.aws import clients
 from braze_bridge.observability import logger, metrics
 from braze_bridge.web.edge import lambda_handler_of
 from tests.fakes.api_event import TOKEN
@@ -97,6 +97,6 @@ def ingest_cloud(
 
 def forget() -> None:
     """Drop what a process keeps: each test is a cold start."""
-    clients = (aws_clients.sqs, aws_clients.dynamodb, aws_clients.secretsmanager)
-    for kept in (*clients, metrics, logger):
+    kept_clients = (clients.sqs, clients.dynamodb, clients.secretsmanager)
+    for kept in (*kept_clients, metrics, logger):
         kept.cache_clear()

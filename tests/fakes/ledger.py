@@ -5,19 +5,21 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from braze_bridge.shared_ledger import CONFLICT, Reading, SharedLedger, Stored
+from braze_bridge.ledger.port import Claims, JobProgress, PersonState
+from braze_bridge.ledger.shared import CONFLICT, Reading, SharedLedger, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from braze_bridge.clock import Clock
-    from braze_bridge.shared_ledger import Write
+    from braze_bridge.ledger.port import Claimant, PersonKey
+    from braze_bridge.ledger.shared import Write
 
 LEASE_SECONDS = 65.0
 
 
 class InMemoryMemoryStore:
-    """A :class:`braze_bridge.shared_ledger.MemoryStore`, for any number of threads.
+    """A :class:`braze_bridge.ledger.shared.MemoryStore`, for any number of threads.
 
     Attributes:
         items: What is kept, by id.
@@ -36,7 +38,7 @@ class InMemoryMemoryStore:
         self._lock = Lock()
 
     def read(self, ids: Sequence[str]) -> Reading:
-        """See :meth:`braze_bridge.shared_ledger.MemoryStore.read`."""
+        """See :meth:`braze_bridge.ledger.shared.MemoryStore.read`."""
         self.before("read")
         with self._lock:
             self.calls.append(("read", len(ids)))
@@ -45,7 +47,7 @@ class InMemoryMemoryStore:
         return Reading(found, failed)
 
     def write(self, writes: Sequence[Write]) -> Mapping[str, str]:
-        """See :meth:`braze_bridge.shared_ledger.MemoryStore.write`."""
+        """See :meth:`braze_bridge.ledger.shared.MemoryStore.write`."""
         self.before("write")
         refused: dict[str, str] = {}
         with self._lock:
@@ -106,3 +108,27 @@ class InMemoryLedger(SharedLedger):
     def seen_by(self, clock: Clock) -> InMemoryLedger:
         """The same ledger, as a Lambda with another clock uses it."""
         return InMemoryLedger(clock, self.store, self._seconds)
+
+
+class NoLedger:
+    """A :class:`Ledger` that knows nothing: everybody is free, nothing is a duplicate.
+
+    Attempts are SQS's receive count, since there is no better count.
+    """
+
+    def claim(self, claimants: Sequence[Claimant]) -> Claims:
+        """Everybody, each with attempts as SQS counts them."""
+        progress: dict[PersonKey, dict[str, JobProgress]] = {}
+        for claimant in claimants:
+            known = progress.setdefault(claimant.job.user.key, {})
+            known[claimant.job.job_id] = JobProgress(attempts=max(claimant.receive_count - 1, 0))
+        states = {key: PersonState(progress=known) for key, known in progress.items()}
+        return Claims(states=states, busy={})
+
+    def record(
+        self,
+        claims: Claims,
+        learnt: Mapping[PersonKey, PersonState],
+    ) -> frozenset[PersonKey]:
+        """Forgotten."""
+        return frozenset()

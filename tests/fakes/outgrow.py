@@ -6,7 +6,7 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any, Final
 
-from braze_bridge.outgrow_config import OutgrowConfig, load_outgrow
+from braze_bridge.partner_config.outgrow import OutgrowConfig, load_outgrow
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from braze_bridge.web.intake import Intake

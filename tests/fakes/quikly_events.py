@@ -6,7 +6,7 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Final
 
-from braze_bridge.quikly_config import QuiklyConfig, load_quikly
+from braze_bridge.partner_config.quikly import QuiklyConfig, load_quikly
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from braze_bridge.web.intake import Intake

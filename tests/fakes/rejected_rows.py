@@ -1,17 +1,18 @@
-"""A :class:`ops.rejected_rows.RejectedRows` over the store that delivery and ingest park into."""
+"""A :class:`ops.rejected.rows.RejectedRows` over the store that delivery and ingest park into."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ops.rejected_rows import Filter, InvalidCursorError, Page, Parked, Row, RowsUnavailableError
+from ops.rejected.rows import Filter, InvalidCursorError, Page, Parked, Row, RowsUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from braze_bridge.clock import Clock
-    from braze_bridge.jobs.rejected import Reason, RejectedRecord
+    from braze_bridge.jobs.rejected import RejectedRecord
+    from braze_bridge.reasons import Reason
     from tests.fakes.jobs import InMemoryRejectedStore
 
 
@@ -28,7 +29,7 @@ class InMemoryRejectedRows:
         self.keeping = False
 
     def page(self, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
-        """See :meth:`ops.rejected_rows.RejectedRows.page`."""
+        """See :meth:`ops.rejected.rows.RejectedRows.page`."""
         if cursor is not None and not cursor.isdecimal():
             raise InvalidCursorError(cursor)
         rows = [self._row(record) for record in self._alive() if _matches(record, wanted)]
@@ -37,17 +38,17 @@ class InMemoryRejectedRows:
         return Page(tuple(rows[start:end]), str(end) if end < len(rows) else None)
 
     def counts(self) -> dict[str, int]:
-        """See :meth:`ops.rejected_rows.RejectedRows.counts`."""
+        """See :meth:`ops.rejected.rows.RejectedRows.counts`."""
         return dict(Counter(record.reasons[0].code for record in self._alive()).most_common())
 
     def find(self, record_id: str) -> Parked | None:
-        """See :meth:`ops.rejected_rows.RejectedRows.find`."""
+        """See :meth:`ops.rejected.rows.RejectedRows.find`."""
         found = (record for record in self._alive() if record.id == record_id)
         record = next(found, None)
         return None if record is None else Parked(record, self._store.sightings[record_id])
 
     def explain(self, parked: Parked, reasons: Sequence[Reason]) -> bool:
-        """See :meth:`ops.rejected_rows.RejectedRows.explain`."""
+        """See :meth:`ops.rejected.rows.RejectedRows.explain`."""
         if self.find(parked.record.id) != parked:
             return False
         record = parked.record.model_copy(update={"reasons": tuple(reasons)})
@@ -55,13 +56,13 @@ class InMemoryRejectedRows:
         return True
 
     def remove(self, parked: Parked) -> bool:
-        """See :meth:`ops.rejected_rows.RejectedRows.remove`."""
+        """See :meth:`ops.rejected.rows.RejectedRows.remove`."""
         if self.keeping:
             raise RowsUnavailableError("keeping")
         return self.find(parked.record.id) == parked and self.drop(parked.record.id)
 
     def drop(self, record_id: str, reason: str | None = None) -> bool:
-        """See :meth:`ops.rejected_rows.RejectedRows.drop`."""
+        """See :meth:`ops.rejected.rows.RejectedRows.drop`."""
         record = self._store.records.get(record_id)
         if record is None or reason not in {None, record.reasons[0].code}:
             return False

@@ -1,8 +1,8 @@
-"""A :class:`braze_bridge.settings.SecretSource` without a store."""
+"""A :class:`braze_bridge.aws.secrets.SecretSource` without a store."""
 
 from __future__ import annotations
 
-from braze_bridge.settings import SecretPair, SecretUnavailableError
+from braze_bridge.aws.secrets import SecretPair, SecretUnavailableError
 
 
 class FixedSecret:
@@ -24,19 +24,19 @@ class FixedSecret:
         self.drops = 0
 
     def get(self) -> SecretPair:
-        """See :meth:`braze_bridge.settings.SecretSource.get`."""
+        """See :meth:`braze_bridge.aws.secrets.SecretSource.get`."""
         self.reads += 1
         return self._answer()
 
     def refresh(self) -> SecretPair:
-        """See :meth:`braze_bridge.settings.SecretSource.refresh`: finds the rotated pair."""
+        """See :meth:`braze_bridge.aws.secrets.SecretSource.refresh`: finds the rotated pair."""
         self.refreshes += 1
         if self._rotated is not None:
             self._pair, self._rotated = self._rotated, None
         return self._answer()
 
     def drop(self) -> None:
-        """See :meth:`braze_bridge.settings.SecretSource.drop`."""
+        """See :meth:`braze_bridge.aws.secrets.SecretSource.drop`."""
         self.drops += 1
 
     def _answer(self) -> SecretPair:

@@ -23,7 +23,7 @@ HANDLERS: Final = {
     "quikly-acquisition-sweep": "quikly_acquisition.sweep",
     "quikly-webhook": "quikly_webhook.app",
     "quikly-webhook-sweep": "quikly_webhook.sweep",
-    "quikly-forward": "quikly_webhook.forward",
+    "quikly-forward": "quikly_forward.app",
     "quikly-events": "quikly_events.app",
     "braze-delivery": "braze_delivery.app",
 }

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from ops.deploy import parameters_of
+from ops.deployment.deploy import parameters_of
 from tests.infra.template import ROOT, Template, default_template
 
 FUNCTIONS: Final = sorted(default_template().of_type("AWS::Lambda::Function"))

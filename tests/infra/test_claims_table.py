@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from braze_bridge.claim_records import DUE_INDEX
+from quikly_webhook.claim_records import DUE_INDEX
 
 if TYPE_CHECKING:
     from tests.infra.template import Template

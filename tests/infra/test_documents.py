@@ -9,13 +9,13 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from braze_bridge import claim_records
 from braze_bridge.jobs import rejected
 from braze_bridge.observability import Metric
 from ops.bridge import app
 from quikly_acquisition import models as acquisition_models
 from quikly_acquisition import records as acquisition_records
-from quikly_webhook import told_calls
+from quikly_forward import told_calls
+from quikly_webhook import claim_records
 from tests.infra.template import ROOT, STACK, default_template
 
 if TYPE_CHECKING:

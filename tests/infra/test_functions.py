@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from braze_bridge.settings import (
+from braze_bridge.settings import IngestSettings, load_settings
+from braze_delivery.settings import DeliverySettings
+from quikly_acquisition.settings import (
     AcquisitionApiSettings,
     AcquisitionSweepSettings,
     AcquisitionWorkerSettings,
-    ClaimsSettings,
-    DeliverySettings,
-    ForwardSettings,
-    IngestSettings,
-    WebhookSettings,
-    load_settings,
 )
+from quikly_forward.settings import ForwardSettings
+from quikly_webhook.settings import ClaimsSettings, WebhookSettings
 from tests.infra.template import NAMESPACE, ROOT
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from braze_bridge.braze.instances import INSTANCES, UNLISTED_ENDPOINTS
-from ops.deploy import Target, parameters_of
+from ops.deployment.deploy import Target, parameters_of
 from tests.infra.template import CERTIFICATE, ROOT, default_template
 
 PARAMETERS: dict[str, dict[str, Any]] = default_template().source["Parameters"]

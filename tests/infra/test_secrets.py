@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from braze_bridge.settings import SecretPair
-from ops.secrets import secret_id
+from braze_bridge.aws.secrets import SecretPair
+from ops.stack_secrets.rotation import secret_id
 from tests.infra.template import STACK, Template
 
 if TYPE_CHECKING:
-    from ops.secrets import SecretName
+    from ops.stack.secret_names import SecretName
 
 
 @pytest.mark.parametrize(

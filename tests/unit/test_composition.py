@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from braze_bridge import aws_clients
+from braze_bridge.aws import clients
 from braze_delivery.app import dependencies
 from quikly_acquisition import sweep, worker
 from quikly_acquisition.dynamo_records import DynamoDueSteps
@@ -35,7 +35,7 @@ def test_deliverys_dependencies_are_built_from_the_environment_without_a_socket(
         "LEDGER_SECRET": "stack/ledger",
     }.items():
         monkeypatch.setenv(name, value)
-    for cached in (dependencies, aws_clients.sqs, aws_clients.dynamodb):
+    for cached in (dependencies, clients.sqs, clients.dynamodb):
         cached.cache_clear()
 
     needs = dependencies()
@@ -43,7 +43,7 @@ def test_deliverys_dependencies_are_built_from_the_environment_without_a_socket(
     assert (needs.ports.concurrency, needs.ports.on_unknown_outcome) == (7, "park")
     assert needs.ports.retention.days == 4
     needs.ports.executor.shutdown()
-    for cached in (dependencies, aws_clients.sqs, aws_clients.dynamodb):
+    for cached in (dependencies, clients.sqs, clients.dynamodb):
         cached.cache_clear()
 
 
@@ -68,7 +68,7 @@ def test_the_acquisition_workers_dependencies_are_built_without_a_socket(
         "ON_UNKNOWN_OUTCOME": "park",
     }.items():
         monkeypatch.setenv(name, value)
-    caches = (worker.dependencies, sweep.dependencies, aws_clients.sqs, aws_clients.dynamodb)
+    caches = (worker.dependencies, sweep.dependencies, clients.sqs, clients.dynamodb)
     for url, tells in (("", False), ("https://api.quikly.example/webhook/braze", True)):
         monkeypatch.setenv("QUIKLY_API_URL", url)
         for cached in caches:

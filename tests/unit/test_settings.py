@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from braze_bridge.settings import (
-    DeliverySettings,
-    IngestSettings,
-    SecretPair,
-    SettingsError,
-    load_settings,
-)
+from braze_bridge.aws.secrets import SecretPair
+from braze_bridge.settings import IngestSettings, SettingsError, load_settings
+from braze_delivery.settings import DeliverySettings
 
 DELIVERY = {
     "BRAZE_INSTANCE": "US-01",

@@ -6,21 +6,18 @@ rudder-transformer's and segmentio/action-destinations' tests (`RS`, `SEG`), www
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from braze_bridge.braze.client import BrazeClient
-from braze_bridge.braze.errors import AuthenticationError, BadRequestError
+from braze_bridge.braze.errors import AuthenticationError, BadRequestError, ObjectError
 from braze_bridge.braze.kpi import MauDataSeriesRequest, MauPoint
-from braze_bridge.braze.models import ExportIdsRequest, ObjectError, RateLimit, TrackRequest
+from braze_bridge.braze.models import ExportIdsRequest, RateLimit, TrackRequest
 from braze_bridge.braze.subscriptions import (
     SubscriptionGroupUpdate,
     SubscriptionStatus,
     SubscriptionStatusGetRequest,
     SubscriptionStatusSetRequest,
     SubscriptionUsers,
-    SubscriptionUserStatusRequest,
 )
 from tests.fakes.recording_transport import RecordingTransport, answer
 
@@ -226,30 +223,6 @@ def test_subscription_set() -> None:
     )
 
     assert (response.status, response.message) == (201, "success")
-
-
-@pytest.mark.parametrize(
-    ("phone", "expected"), [('"+11112223333"', "+11112223333"), ("null", None)]
-)
-def test_subscription_groups_of_a_user(phone: str, expected: Any) -> None:
-    """The docs and VCR: every group with its status; a missing phone is null."""
-    body = (
-        f'{{"users":[{{"email":"test@example.com","phone":{phone},'
-        '"external_id":"external_identifier","subscription_groups":[{"id":"a5e84fd16220",'
-        '"name":"MarketingGroup","channel":"sms","status":"Unsubscribed"}]}],'
-        '"total_count":1,"message":"success"}'
-    )
-
-    response = client_of(200, body).subscription_user_status(
-        SubscriptionUserStatusRequest(SubscriptionUsers(external_ids=["external_identifier"]))
-    )
-
-    (user,) = response.users
-    assert (user.email, user.phone) == ("test@example.com", expected)
-    (group,) = user.subscription_groups
-    assert (group.id, group.name, group.channel) == ("a5e84fd16220", "MarketingGroup", "sms")
-    assert group.status is SubscriptionStatus.UNSUBSCRIBED
-    assert response.total_count == 1
 
 
 def test_mau_series() -> None:

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from braze_bridge.api_keys import braze_key
-from braze_bridge.braze.errors import AuthenticationError, RateLimitedError
-from braze_bridge.braze.models import ObjectError, TrackResponse
+from braze_bridge.braze.errors import AuthenticationError, ObjectError, RateLimitedError
+from braze_bridge.braze.models import TrackResponse
 from braze_bridge.braze.rate_limits import RateLimit
-from braze_bridge.gate import NoGate
-from braze_bridge.ledger import NoLedger
+from braze_bridge.keys import braze_key
 from braze_bridge.observability import BY_PARTNER, Metric
 from braze_delivery.app import Dependencies, handle
 from braze_delivery.delivery import Ports
 from tests.fakes.braze import FakeTrack
 from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import job
+from tests.fakes.gate import NoGate
 from tests.fakes.jobs import InMemoryRejectedStore
+from tests.fakes.ledger import NoLedger
 from tests.fakes.log import RecordingLog
 from tests.fakes.meter import RecordingMeter
 from tests.fakes.secret import FixedSecret

@@ -11,10 +11,10 @@ import pytest
 
 from braze_bridge.jobs.rejected import (
     DynamoRejectedStore,
-    Reason,
     RejectedRecord,
     RejectedStoreUnavailableError,
 )
+from braze_bridge.reasons import Reason
 from tests.fakes.clock import NOON
 from tests.fakes.jobs import InMemoryRejectedStore
 

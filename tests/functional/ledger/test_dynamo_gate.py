@@ -9,9 +9,10 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from braze_bridge.braze.limits import EndpointFamily
-from braze_bridge.dynamo_gate import DynamoGateStore, dynamo_gate
-from braze_bridge.gate import ADMITTED, OPEN, UNREADABLE, GateState
-from braze_bridge.shared_gate import GateStoreUnavailableError, SharedGate, StoredGate
+from braze_bridge.gate.dynamo import DynamoGateStore, dynamo_gate
+from braze_bridge.gate.port import ADMITTED
+from braze_bridge.gate.rules import OPEN, UNREADABLE, GateState
+from braze_bridge.gate.shared import GateStoreUnavailableError, SharedGate, StoredGate
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.dynamodb import TABLE, FakeDynamo
 

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from braze_bridge.dynamo_ledger import (
-    DynamoMemoryStore,
-    dynamo_ledger,
-    fingerprint_key,
-    ledger_client,
-)
-from braze_bridge.ledger import Claimant, LedgerUnavailableError, PersonState
-from braze_bridge.shared_ledger import SharedLedger, Write
+from braze_bridge.aws.clients import ledger_client
+from braze_bridge.aws.secrets import SecretUnavailableError
+from braze_bridge.keys import fingerprint_key
+from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
+from braze_bridge.ledger.port import Claimant, LedgerUnavailableError, PersonState
+from braze_bridge.ledger.shared import SharedLedger, Write
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
 from tests.fakes.dynamodb import TABLE, FakeDynamo
@@ -24,7 +22,7 @@ from tests.fakes.secret import FixedSecret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from braze_bridge.shared_ledger import MemoryStore
+    from braze_bridge.ledger.shared import MemoryStore
 
 KEY = b"the key of tests"
 
@@ -218,7 +216,7 @@ def test_the_key_comes_out_of_its_secret() -> None:
     """A secret that is empty or away is no key: everybody would look new."""
     assert fingerprint_key(FixedSecret("x" * 48))() == b"x" * 48
     for secret in (FixedSecret(""), FixedSecret("short")):
-        with pytest.raises(LedgerUnavailableError):
+        with pytest.raises(SecretUnavailableError):
             fingerprint_key(secret)()
 
 

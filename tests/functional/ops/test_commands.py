@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from braze_bridge.clock import SystemClock
 from braze_bridge.jobs.envelope import parse_job
-from braze_bridge.jobs.rejected import DynamoRejectedStore, Reason, RejectedRecord
+from braze_bridge.jobs.rejected import DynamoRejectedStore, RejectedRecord
+from braze_bridge.reasons import Reason
 from ops.bridge import app
-from ops.stack_access import (
+from ops.stack.access import (
     CLAIMS_TABLE,
     DEAD_LETTER_QUEUE,
     DELIVERY_QUEUE,

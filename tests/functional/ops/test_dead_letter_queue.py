@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from braze_bridge.jobs.envelope import parse_job
-from ops.dead_letters import (
+from ops.dead_letters.queue import (
     DeadLettersUnavailableError,
     Outgoing,
     SqsDeadLetterQueue,

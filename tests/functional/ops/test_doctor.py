@@ -12,11 +12,9 @@ from botocore.stub import Stubber
 
 from braze_bridge.braze.errors import ConnectFailedError
 from braze_bridge.braze.instances import INSTANCES
-from ops.doctor import Level
-from ops.doctor_command import alarms_on, braze_findings, token_findings
-from ops.partners import PARTNERS
-from ops.secrets import secret_id
-from ops.stack_access import (
+from ops.doctor.command import alarms_on, braze_findings, token_findings
+from ops.doctor.findings import Level
+from ops.stack.access import (
     BrazeTarget,
     SecretsAccess,
     Site,
@@ -24,6 +22,8 @@ from ops.stack_access import (
     describe,
     site_of,
 )
+from ops.stack.partners import PARTNERS
+from ops.stack_secrets.rotation import secret_id
 from sandbox.braze.server import Sandbox, running
 from tests.fakes.recording_transport import RecordingTransport, answer
 from tests.functional.ops.conftest import REGION
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from braze_bridge.braze.transport import Transport
-    from ops.doctor import Finding
+    from ops.doctor.findings import Finding
 
 KEY = "the-key-of-this-test"
 STACK = "bridge-test"

@@ -12,15 +12,15 @@ from typer.testing import CliRunner
 
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.clock import SystemClock
-from braze_bridge.dynamo_gate import dynamo_gate
+from braze_bridge.gate.dynamo import dynamo_gate
 from ops.bridge import app
-from ops.stack_access import StackAccess, Stacks
+from ops.stack.access import StackAccess, Stacks
 from tests.functional.ops.conftest import REGION
 
 if TYPE_CHECKING:
     from typer.testing import Result
 
-    from braze_bridge.shared_gate import SharedGate
+    from braze_bridge.gate.shared import SharedGate
 
 TABLE = "ledger"
 

@@ -10,22 +10,22 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
-from braze_bridge.activations import publish_commitments
-from braze_bridge.claim_records import Award, Claimer, ClaimRecord, claim_row_id, to_row
-from braze_bridge.claims_key import claims_key
+from braze_bridge.aws.secrets import SecretsManagerSource
 from braze_bridge.clock import SystemClock
-from braze_bridge.draws import claimant_of
-from braze_bridge.dynamo_activations import DynamoActivationBook
-from braze_bridge.dynamo_ledger import fingerprint_key
-from braze_bridge.quikly_activation_config import Status
-from braze_bridge.quikly_config import load_quikly
-from braze_bridge.settings import SecretsManagerSource
-from ops.body_mappings import CONFIG_DIRECTORY
+from braze_bridge.keys import claims_key, fingerprint_key
+from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.quikly_activations import Status
+from ops.activations.dynamo_book import DynamoActivationBook
 from ops.bridge import app
-from ops.stack_access import SecretsAccess, StackAccess, Stacks
+from ops.stack.access import SecretsAccess, StackAccess, Stacks
+from ops.stack.config_directory import CONFIG_DIRECTORY
 from quikly_acquisition.dynamo_records import dynamo_records
 from quikly_acquisition.models import PersonKey
 from quikly_acquisition.records import Known
+from quikly_webhook.claim_records import Award, Claimer, ClaimRecord, claim_row_id, to_row
+from quikly_webhook.commitments import publish_commitments
+from quikly_webhook.draws import claimant_of
+from quikly_webhook.dynamo_claims import DynamoClaimStore
 from tests.fakes.acquisitions import record
 from tests.functional.ops.conftest import REGION
 from tests.infra.template import Template
@@ -132,7 +132,12 @@ class Deployed(Stacks):
         """The commitments, before anybody enters."""
         config = load_quikly(CONFIG_DIRECTORY)
         now = SystemClock().now() - timedelta(hours=1)
-        publish_commitments(self.book, config.activations, claims_key(self.secret("claims")), now)
+        publish_commitments(
+            DynamoClaimStore(self.dynamodb, "claims"),
+            config.activations,
+            claims_key(self.secret("claims")),
+            now,
+        )
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from braze_bridge.jobs.rejected import DynamoRejectedStore, Reason, RejectedRecord
-from ops.rejected_rows import (
+from braze_bridge.jobs.rejected import DynamoRejectedStore, RejectedRecord
+from braze_bridge.reasons import Reason
+from ops.rejected.rows import (
     DynamoRejectedRows,
     Filter,
     InvalidCursorError,

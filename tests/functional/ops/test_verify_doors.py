@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.bridge import app
-from ops.stack_access import BrazeTarget, SecretsAccess, Site, Stacks
+from ops.stack.access import BrazeTarget, SecretsAccess, Site, Stacks
 from tests.fakes.loopback_server import LoopbackServer
 from tests.functional.ops.conftest import REGION
 

@@ -9,7 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from braze_bridge.ledger import LedgerUnavailableError
+from braze_bridge.aws.secrets import SecretUnavailableError
+from quikly_acquisition.actions import Refused
 from quikly_acquisition.dynamo_records import (
     DynamoAcquisitionRecords,
     DynamoDueSteps,
@@ -26,7 +27,7 @@ from quikly_acquisition.records import (
     RecordsUnavailableError,
 )
 from quikly_acquisition.step_queue import QueuedStep, SqsStepQueue
-from quikly_acquisition.workflow import Refused, observe
+from quikly_acquisition.workflow import observe
 from tests.fakes.acquisitions import RULES, TERMS, record
 from tests.fakes.clock import NOON, FixedClock
 
@@ -268,7 +269,7 @@ def test_without_the_ledgers_key_nobody_is_taken_in(cloud: Cloud) -> None:
     """There is no hash to keep them under."""
 
     def no_key() -> bytes:
-        raise LedgerUnavailableError("not set")
+        raise SecretUnavailableError("not set")
 
     keyless = dynamo_records(cloud.client, TABLE, clock=cloud.clock, key=no_key)
     with pytest.raises(RecordsUnavailableError, match="not set"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from liquid.exceptions import LiquidError
 
-from braze_bridge.quikly_activation_config import Mode, Tier
+from braze_bridge.partner_config.quikly_activations import Mode, Tier
 from braze_bridge.web.edge import lambda_handler_of
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.braze_liquid import render

@@ -11,17 +11,16 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from braze_bridge import activations, aws_clients
-from braze_bridge.activations import ActivationBook, BookUnavailableError, Drawn
-from braze_bridge.claim_records import Award, Claimer, ClaimRecord, of_row, to_row
-from braze_bridge.draws import commitment_to, seed_of
-from braze_bridge.dynamo_activations import DynamoActivationBook
-from braze_bridge.quikly_activation_config import Mode, Status, Tier
-from quikly_webhook.claims import (
+from braze_bridge.aws import clients
+from braze_bridge.partner_config.quikly_activations import Mode, Status, Tier
+from ops.activations import book as activations
+from ops.activations.book import ActivationBook, BookUnavailableError, Drawn
+from ops.activations.dynamo_book import DynamoActivationBook
+from quikly_webhook.claim_records import Award, Claimer, ClaimRecord, of_row, to_row
+from quikly_webhook.claim_store import (
     ClaimConflictError,
     ClaimStore,
     ClaimsUnavailableError,
-    DynamoClaimStore,
     Enter,
     EntriesClosed,
     Exhausted,
@@ -30,6 +29,8 @@ from quikly_webhook.claims import (
     Recorded,
     Take,
 )
+from quikly_webhook.draws import commitment_to, seed_of
+from quikly_webhook.dynamo_claims import DynamoClaimStore
 from quikly_webhook.sweep import DueClaims, DynamoDueClaims
 from tests.fakes.claims import SECRET, STACK_SINCE, InMemoryClaims, activation
 from tests.fakes.clock import NOON
@@ -65,13 +66,13 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def stubbed(credentials: None) -> DynamoDBClient:
     """A client whose every call the test answers."""
-    return boto3.client("dynamodb", config=aws_clients.bounded_config())
+    return boto3.client("dynamodb", config=clients.bounded_config())
 
 
 @pytest.fixture
 def dynamodb(credentials: None) -> Iterator[DynamoDBClient]:
     with mock_aws():
-        client = boto3.client("dynamodb", config=aws_clients.bounded_config())
+        client = boto3.client("dynamodb", config=clients.bounded_config())
         client.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],

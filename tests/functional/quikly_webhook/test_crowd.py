@@ -12,19 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pytest
 
-from braze_bridge import activations
-from braze_bridge.claim_records import Award, Claimer, ClaimRecord
-from braze_bridge.draws import claimant_of
 from braze_bridge.jobs.queue import QueueUnavailableError
-from braze_bridge.quikly_activation_config import Mode, Odds, Status, Tier
+from braze_bridge.partner_config.quikly_activations import Mode, Odds, Status, Tier
 from braze_bridge.web.edge import lambda_handler_of
+from ops.activations import book as activations
 from quikly_webhook.app import arrival
-from quikly_webhook.claims import (
-    ClaimConflictError,
-    Claims,
-    ClaimsUnavailableError,
-    Decided,
-)
+from quikly_webhook.claim_records import Award, Claimer, ClaimRecord
+from quikly_webhook.claim_store import ClaimConflictError, ClaimsUnavailableError
+from quikly_webhook.claims import Claims, Decided
+from quikly_webhook.draws import claimant_of
 from quikly_webhook.sweep import Sweep
 from tests.fakes.claims import SECRET, Webhook, activation, webhook_event
 from tests.fakes.jobs import InMemoryJobQueue
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import DeliveryJob
-    from braze_bridge.quikly_activation_config import ActivationRule
+    from braze_bridge.partner_config.quikly_activations import ActivationRule
     from quikly_webhook.models import WebhookCall
 
 PEOPLE = 500

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from braze_bridge.draws import commitment_to, seed_of
 from braze_bridge.observability import Metric
-from braze_bridge.quikly_activation_config import (
+from braze_bridge.partner_config.quikly_activations import (
     ActivationRule,
     Decay,
     Fact,
@@ -23,7 +22,9 @@ from braze_bridge.quikly_activation_config import (
     Tier,
 )
 from braze_bridge.web.edge import lambda_handler_of
-from quikly_webhook.claims import TRIES, ClaimConflictError, ClaimsUnavailableError
+from quikly_webhook.claim_store import ClaimConflictError, ClaimsUnavailableError
+from quikly_webhook.claims import TRIES
+from quikly_webhook.draws import commitment_to, seed_of
 from tests.fakes.api_event import proxy_event
 from tests.fakes.claims import SECRET, Webhook, activation, webhook_event
 from tests.fakes.clock import NOON

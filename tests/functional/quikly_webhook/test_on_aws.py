@@ -10,15 +10,15 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from braze_bridge import aws_clients
-from braze_bridge.claim_records import counters_row_id
-from braze_bridge.draws import commitment_to, seed_of
+from braze_bridge.aws import clients
+from braze_bridge.aws.clients import claims_client
 from braze_bridge.jobs.envelope import parse_job
+from braze_bridge.jobs.forward import parse_forward
 from braze_bridge.observability import logger, metrics
 from braze_bridge.web.edge import lambda_handler_of
 from quikly_webhook import app, sweep
-from quikly_webhook.claims import claims_client
-from quikly_webhook.forward_message import parse_forward
+from quikly_webhook.claim_records import counters_row_id
+from quikly_webhook.draws import commitment_to, seed_of
 from tests.fakes.api_event import TOKEN
 from tests.fakes.claims import webhook_event
 from tests.fakes.outgrow import PARTNER_CONFIG
@@ -65,8 +65,8 @@ class Cloud:
 
 def forget() -> None:
     """Drop what a process keeps: each test is a cold start."""
-    clients = (aws_clients.sqs, aws_clients.dynamodb, aws_clients.secretsmanager)
-    for kept in (*clients, metrics, logger, sweep.scheduled):
+    kept_clients = (clients.sqs, clients.dynamodb, clients.secretsmanager)
+    for kept in (*kept_clients, metrics, logger, sweep.scheduled):
         kept.cache_clear()
 
 

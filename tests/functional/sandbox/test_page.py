@@ -11,11 +11,12 @@ import pytest
 import requests
 
 from braze_bridge.braze.limits import EndpointFamily
-from braze_bridge.gate import GateState
-from braze_bridge.shared_gate import ALL, SharedGate, StoredGate
+from braze_bridge.gate.rules import GateState
+from braze_bridge.gate.shared import ALL, SharedGate, StoredGate
 from sandbox.braze.server import Sandbox, running
-from sandbox.page.console import Console, LedgerLink
+from sandbox.page.console import Console
 from sandbox.page.gates import SharedGates
+from sandbox.page.links import LedgerLink
 from sandbox.page.routes import STATIC
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.gate import InMemoryGateStore

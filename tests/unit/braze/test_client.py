@@ -22,6 +22,7 @@ from braze_bridge.braze.errors import (
     BrazeError,
     ConnectFailedError,
     NotFoundError,
+    ObjectError,
     PayloadTooLargeError,
     PermissionDeniedError,
     RateLimitedError,
@@ -30,8 +31,7 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
     UnsupportedMediaTypeError,
 )
-from braze_bridge.braze.models import ExportIdsRequest, ObjectError, RateLimit, TrackRequest
-from braze_bridge.braze.retry import Retrying
+from braze_bridge.braze.models import ExportIdsRequest, RateLimit, TrackRequest
 from tests.fakes.recording_transport import RecordingTransport, answer
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ LOOKUP = ExportIdsRequest(["braze_id"], email_address="ana@example.com")
 def client_of(
     *script: HttpResponse | BrazeError,
     key: Callable[[], str] = lambda: KEY,
-    retrying: Retrying | None = None,
 ) -> tuple[BrazeClient, RecordingTransport]:
     """A client on a scripted transport."""
     transport = RecordingTransport(*script)
@@ -59,7 +58,6 @@ def client_of(
         user_agent=partner_user_agent("Acme", "Bridge", "1.2.3"),
         now=lambda: NOW,
         timeout=(2.0, 5.0),
-        retrying=retrying,
     )
     return client, transport
 
@@ -465,88 +463,14 @@ def test_errors_survive_copying(status: int) -> None:
         assert vars(twin) == vars(error)
 
 
-class TestRetrying:
-    """The client waits and repeats only when told how."""
+@pytest.mark.parametrize("step", [answer(503), answer(429), ConnectFailedError("x")])
+def test_one_call_is_one_request(step: HttpResponse | BrazeError) -> None:
+    """The client never tries again by itself: SQS waits, and the caller decides."""
+    client, transport = client_of(step, answer())
 
-    @staticmethod
-    def retrying(slept: list[float], **changes: Any) -> Retrying:
-        """Retries that note their waits instead of sleeping."""
-        return Retrying(sleep=slept.append, jitter=lambda: 0.5, **changes)
-
-    @pytest.mark.parametrize("step", [answer(503), answer(429), ConnectFailedError("x")])
-    def test_never_by_default(self, step: HttpResponse | BrazeError) -> None:
-        """Without being told, one call is one request."""
-        client, transport = client_of(step, answer())
-
-        with pytest.raises(BrazeError):
-            client.track(TRACK)
-        assert len(transport.requests) == 1
-
-    def test_until_it_succeeds(self) -> None:
-        """Braze's time is waited out, then our own; the answer that comes is returned."""
-        slept: list[float] = []
-        client, transport = client_of(
-            answer(429, {}, {"Retry-After": "7"}),
-            answer(502),
-            answer(201, {"message": "success"}),
-            retrying=self.retrying(slept),
-        )
-
-        assert client.track(TRACK).message == "success"
-        assert slept == [7, 1]
-        assert len(transport.requests) == 3
-
-    def test_only_so_many_times(self) -> None:
-        """After the last attempt the error comes out."""
-        slept: list[float] = []
-        client, transport = client_of(*[answer(503)] * 3, retrying=self.retrying(slept))
-
-        with pytest.raises(ServerError):
-            client.track(TRACK)
-        assert len(transport.requests) == 3
-        assert len(slept) == 2
-
-    def test_not_the_permanent(self) -> None:
-        """What cannot succeed is not repeated."""
-        slept: list[float] = []
-        client, _ = client_of(answer(400), retrying=self.retrying(slept))
-
-        with pytest.raises(BadRequestError):
-            client.track(TRACK)
-        assert slept == []
-
-    def test_not_too_long(self) -> None:
-        """A wait over the limit is the caller's business."""
-        slept: list[float] = []
-        client, _ = client_of(
-            answer(429, {}, {"Retry-After": "61"}), retrying=self.retrying(slept, max_delay=60)
-        )
-
-        with pytest.raises(RateLimitedError):
-            client.track(TRACK)
-        assert slept == []
-
-    @pytest.mark.parametrize("step", [UnknownOutcomeError("x"), answer(504)])
-    def test_events_are_not_counted_twice(self, step: HttpResponse | BrazeError) -> None:
-        """With an unknown outcome, attributes and look-ups are repeated, events are not."""
-        slept: list[float] = []
-        client, transport = client_of(
-            step, answer(), step, answer(201, {"users": []}), step, retrying=self.retrying(slept)
-        )
-
+    with pytest.raises(BrazeError):
         client.track(TRACK)
-        client.export_ids(LOOKUP)
-        with pytest.raises(BrazeError):
-            client.track(EVENTS)
-        assert len(transport.requests) == 5
-
-    def test_events_that_were_never_sent_are(self) -> None:
-        """When Braze cannot have acted, events are repeated as well."""
-        slept: list[float] = []
-        client, _ = client_of(ConnectFailedError("x"), answer(), retrying=self.retrying(slept))
-
-        client.track(EVENTS)
-        assert len(slept) == 1
+    assert len(transport.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from braze_bridge.braze.subscriptions import (
     SubscriptionStatusSetRequest,
     SubscriptionStatusSetV2Request,
     SubscriptionUsers,
-    SubscriptionUserStatusRequest,
 )
 from tests.fakes.recording_transport import RecordingTransport, answer
 
@@ -249,55 +248,3 @@ class TestStatusSet:
             SubscriptionGroupUpdate(GROUP, SubscriptionStatus.UNKNOWN, users)
         with pytest.raises(InvalidInputError):
             SubscriptionGroupUpdate("", SubscriptionStatus.SUBSCRIBED, users)
-
-
-class TestUserStatus:
-    """GET /subscription/user/status."""
-
-    def test_query(self) -> None:
-        """Users, and the page."""
-        client, transport = client_of(answer(200, {"users": []}))
-        users = SubscriptionUsers(emails=["a@x.io", "b@x.io"])
-
-        client.subscription_user_status(SubscriptionUserStatusRequest(users, limit=2, offset=4))
-
-        (request,) = transport.requests
-        assert (request.method, request.path) == ("GET", "/subscription/user/status")
-        assert request.params == (
-            ("email[]", "a@x.io"),
-            ("email[]", "b@x.io"),
-            ("limit", "2"),
-            ("offset", "4"),
-        )
-
-    @pytest.mark.parametrize(("limit", "offset"), [(0, 0), (101, 0), (1, -1)])
-    def test_page_refused(self, limit: int, offset: int) -> None:
-        """A page has 1 to 100 users and starts at 0 or later."""
-        with pytest.raises(InvalidInputError):
-            SubscriptionUserStatusRequest(SubscriptionUsers(external_ids=["1"]), limit, offset)
-
-    def test_odd_groups(self) -> None:
-        """Users are read leniently, a missing list of users is no answer."""
-        client, _ = client_of(
-            answer(
-                200,
-                {
-                    "users": [
-                        {"external_id": 7, "subscription_groups": None},
-                        {"subscription_groups": [{"id": "g", "status": "Subscribed"}, "x"]},
-                    ]
-                },
-            ),
-            answer(200, {"message": "success"}),
-        )
-        request = SubscriptionUserStatusRequest(SubscriptionUsers(external_ids=["1"]))
-
-        response = client.subscription_user_status(request)
-
-        first, second = response.users
-        assert (first.external_id, first.subscription_groups) == (None, ())
-        (group,) = second.subscription_groups
-        assert (group.id, group.name, group.status) == ("g", None, SubscriptionStatus.SUBSCRIBED)
-        assert response.total_count is None
-        with pytest.raises(UnexpectedResponseError):
-            client.subscription_user_status(request)

@@ -20,17 +20,20 @@ from braze_bridge.braze.errors import (
     ServerError,
     UnknownOutcomeError,
 )
-from braze_bridge.gate import NoGate
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
-from braze_bridge.ledger import NoLedger
-from braze_delivery.delivery import BatchResult, Ports, QueueMessage, deliver
+from braze_delivery.delivery import Ports, deliver
+from braze_delivery.parking import QueueMessage
 from tests.fakes.braze import FakeTrack, InlineExecutor, JsonObject
 from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import event, job
+from tests.fakes.gate import NoGate
 from tests.fakes.jobs import InMemoryRejectedStore
+from tests.fakes.ledger import NoLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from braze_delivery.reporting import BatchResult
 
 
 class World:

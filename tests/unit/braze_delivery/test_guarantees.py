@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from braze_bridge.braze.errors import RateLimitedError, ServerError, UnknownOutcomeError
-from braze_bridge.gate import NoGate
 from braze_bridge.jobs.envelope import JobUser, UserAlias, parse_job
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
-from braze_bridge.ledger import NoLedger
-from braze_delivery.delivery import BatchResult, Ports, QueueMessage, deliver
+from braze_delivery.delivery import Ports, deliver
+from braze_delivery.parking import QueueMessage
 from tests.fakes.braze import FakeTrack, InlineExecutor
 from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import job
-from tests.fakes.gate import InMemoryGate
+from tests.fakes.gate import InMemoryGate, NoGate
 from tests.fakes.jobs import InMemoryRejectedStore
-from tests.fakes.ledger import LEASE_SECONDS, InMemoryLedger
+from tests.fakes.ledger import LEASE_SECONDS, InMemoryLedger, NoLedger
 
 if TYPE_CHECKING:
-    from braze_bridge.gate import Gate
+    from braze_bridge.gate.port import Gate
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.jobs.rejected import RejectedRecord
-    from braze_bridge.ledger import Ledger
+    from braze_bridge.ledger.port import Ledger
+    from braze_delivery.reporting import BatchResult
 
 
 class KilledError(BaseException):

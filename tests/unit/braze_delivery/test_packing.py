@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, UserAlias
-from braze_bridge.ledger import JobProgress, PersonKey, PersonState
+from braze_bridge.ledger.port import JobProgress, PersonKey, PersonState
 from braze_delivery.packing import (
     Merge,
     Pack,

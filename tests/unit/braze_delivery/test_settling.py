@@ -10,6 +10,7 @@ from braze_bridge.braze.errors import (
     BrazeError,
     ConnectFailedError,
     NotFoundError,
+    ObjectError,
     PayloadTooLargeError,
     PermissionDeniedError,
     RateLimitedError,
@@ -18,7 +19,7 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
     UnsupportedMediaTypeError,
 )
-from braze_bridge.braze.models import ObjectError, TrackResponse
+from braze_bridge.braze.models import TrackResponse
 from braze_delivery.packing import Pack, Slot, WorkObject
 from braze_delivery.settling import Settlement, settle
 from tests.fakes.delivery_jobs import job

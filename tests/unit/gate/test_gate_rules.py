@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_bridge.braze.rate_limits import RateLimit
-from braze_bridge.gate import (
+from braze_bridge.gate.rules import (
     LONGEST_PROBE_INTERVAL,
     OPEN,
     PACED,

@@ -8,10 +8,11 @@ import pytest
 
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.braze.rate_limits import RateLimit
-from braze_bridge.gate import ADMITTED, OPEN, PACED, UNREADABLE, Gate, NoGate
-from braze_bridge.shared_gate import ALL, GateStoreUnavailableError
+from braze_bridge.gate.port import ADMITTED, Gate
+from braze_bridge.gate.rules import OPEN, PACED, UNREADABLE
+from braze_bridge.gate.shared import ALL, GateStoreUnavailableError
 from tests.fakes.clock import NOON, FixedClock
-from tests.fakes.gate import CarelessGateStore, InMemoryGate, InMemoryGateStore
+from tests.fakes.gate import CarelessGateStore, InMemoryGate, InMemoryGateStore, NoGate
 
 TRACK = EndpointFamily.TRACK
 EXPORT = EndpointFamily.EXPORT_IDS

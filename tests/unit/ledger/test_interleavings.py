@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from braze_bridge.ledger import Claimant, Claims, JobProgress, PersonState
+from braze_bridge.ledger.port import Claimant, Claims, JobProgress, PersonState
 from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import job
 from tests.fakes.ledger import (

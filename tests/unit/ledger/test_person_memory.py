@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braze_bridge.ledger import JobProgress, PersonState, lease_length
-from braze_bridge.person_memory import (
+from braze_bridge.ledger.person_memory import (
     BLANK,
     MAX_MEMORY_BYTES,
     RETENTION_SECONDS,
@@ -29,6 +28,7 @@ from braze_bridge.person_memory import (
     settled,
     state_for,
 )
+from braze_bridge.ledger.port import JobProgress, PersonState, lease_length
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import event, job
 

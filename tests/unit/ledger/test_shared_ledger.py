@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from braze_bridge.ledger import (
+from braze_bridge.aws.secrets import SecretUnavailableError
+from braze_bridge.ledger.port import (
     Claimant,
     Claims,
     JobProgress,
     Ledger,
     LedgerUnavailableError,
-    NoLedger,
     PersonState,
 )
-from braze_bridge.shared_ledger import TRIES, UNREADABLE
+from braze_bridge.ledger.shared import TRIES, UNREADABLE
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
 from tests.fakes.ledger import (
@@ -25,12 +25,13 @@ from tests.fakes.ledger import (
     CarelessMemoryStore,
     InMemoryLedger,
     InMemoryMemoryStore,
+    NoLedger,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from braze_bridge.ledger import PersonKey
+    from braze_bridge.ledger.port import PersonKey
 
 ADA: PersonKey = ("external_id", "ada")
 
@@ -450,7 +451,7 @@ def test_no_key_no_claim() -> None:
     ledger = InMemoryLedger(FixedClock())
 
     def no_key() -> bytes:
-        raise LedgerUnavailableError("no key")
+        raise SecretUnavailableError("no key")
 
     ledger._key = no_key
     with pytest.raises(LedgerUnavailableError):

@@ -12,7 +12,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from ops.aws_errors import cause_of
+from ops.stack.aws_errors import cause_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from braze_bridge.braze.errors import ConnectFailedError
-from ops.braze_probes import (
+from ops.doctor.braze_probes import (
     INTEGRATIONS,
     NEEDS,
     NO_GROUP,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from braze_bridge.jobs.envelope import parse_job
-from ops.dead_letters import (
+from ops.dead_letters.queue import (
     DeadLettersUnavailableError,
     Outgoing,
     Progress,
@@ -24,7 +24,7 @@ from tests.fakes.delivery_jobs import job
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ops.dead_letters import DeadLetter
+    from ops.dead_letters.queue import DeadLetter
 
 
 def bodies(count: int) -> list[str]:

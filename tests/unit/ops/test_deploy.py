@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from ops.deploy import (
+from ops.deployment.deploy import (
     StackName,
     Target,
     UnknownEnvironmentError,
@@ -19,7 +19,7 @@ from ops.deploy import (
     target_of,
     verify,
 )
-from ops.first_deployment import UnansweredError
+from ops.deployment.first_deployment import UnansweredError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from braze_bridge.gate import GateState
-from braze_bridge.partner_config import Problem
-from ops.braze_probes import GROUPS, INTEGRATIONS, NEEDS, Probed, Verdict
-from ops.doctor import (
+from braze_bridge.gate.rules import GateState
+from braze_bridge.partner_config.toml_table import Problem
+from ops.doctor.braze_probes import GROUPS, INTEGRATIONS, NEEDS, Probed, Verdict
+from ops.doctor.findings import (
     ACQUISITIONS,
     DELIVERY,
     FORWARDS,
@@ -30,8 +30,8 @@ from ops.doctor import (
     rejected_finding,
     secret_finding,
 )
-from ops.queue_looks import QueueLook
-from ops.stack_access import BrazeTarget
+from ops.stack.access import BrazeTarget
+from ops.stack.queue_looks import QueueLook
 from tests.fakes.clock import NOON
 from tests.infra.template import ROOT
 

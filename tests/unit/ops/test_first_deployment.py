@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops.deploy import parameters_of
-from ops.first_deployment import UnansweredError, ask, person, with_answers
+from ops.deployment.deploy import parameters_of
+from ops.deployment.first_deployment import UnansweredError, ask, person, with_answers
 from tests.infra.template import ROOT
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from braze_bridge.mapping.outcomes import Mapped
-from braze_bridge.quikly_config import load_quikly
-from ops.body_mappings import CONFIG_DIRECTORY, LOADERS, BodyMappings
-from ops.partners import BY_SOURCE, NO_ACQUISITION, PARTNERS, TEST_PERSON, TrialResponse
-from ops.preview import record_of
-from ops.secrets import is_token
+from braze_bridge.partner_config.quikly import load_quikly
+from ops.preview.body_mappings import LOADERS, BodyMappings
+from ops.preview.requests import record_of
+from ops.stack.config_directory import CONFIG_DIRECTORY
+from ops.stack.partners import BY_SOURCE, NO_ACQUISITION, PARTNERS, TEST_PERSON, TrialResponse
+from ops.stack_secrets.rotation import is_token
 from quikly_acquisition.api import ROUTES as ACQUISITION_ROUTES
 from quikly_webhook.models import read_call
 from tests.fakes.clock import NOON

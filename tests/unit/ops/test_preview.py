@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from braze_bridge.web.door import MAX_BODY_BYTES
-from ops.body_mappings import CONFIG_DIRECTORY, BodyMappings
-from ops.preview import Preview, preview, requests_for
+from ops.preview.body_mappings import BodyMappings
+from ops.preview.requests import Preview, preview, requests_for
+from ops.stack.config_directory import CONFIG_DIRECTORY
 from sandbox.event_files import event_cases
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import job

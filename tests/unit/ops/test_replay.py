@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braze_bridge.gate import NoGate
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
-from braze_bridge.jobs.rejected import Reason, RejectedRecord
-from braze_bridge.ledger import NO_PROGRESS, Claims, PersonState
-from braze_delivery.delivery import Ports, QueueMessage, deliver
-from ops.body_mappings import LOADERS, BodyMappings
-from ops.rejected_rows import Filter
-from ops.replay import (
+from braze_bridge.jobs.rejected import RejectedRecord
+from braze_bridge.ledger.port import NO_PROGRESS, Claims, PersonState
+from braze_bridge.reasons import Reason
+from braze_delivery.delivery import Ports, deliver
+from braze_delivery.parking import QueueMessage
+from ops.preview.body_mappings import LOADERS, BodyMappings
+from ops.rejected.replay import (
     Forget,
     Keep,
     Replayer,
@@ -29,11 +29,13 @@ from ops.replay import (
     replayed_id,
     select,
 )
-from quikly_webhook.forwarding import ROUTE as FORWARD_ROUTE
+from ops.rejected.rows import Filter
+from quikly_forward.forwarding import ROUTE as FORWARD_ROUTE
 from tests.fakes.braze import FakeTrack, InlineExecutor
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import event, job
 from tests.fakes.forwarding import InMemoryForwardQueue, forward_message
+from tests.fakes.gate import NoGate
 from tests.fakes.iterate import SURVEY, IterateBench, answer
 from tests.fakes.iterate import body as survey
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
@@ -43,7 +45,7 @@ from tests.fakes.rejected_rows import InMemoryRejectedRows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from braze_bridge.ledger import Claimant, PersonKey
+    from braze_bridge.ledger.port import Claimant, PersonKey
 
 DAY = 86_400.0
 ODD_BODY = {"id": "17", "contact": {"mail": "ada@example.com"}, "score": 5}

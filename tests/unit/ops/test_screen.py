@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from ops.screen import UnreadableAgeError, as_json, columns, harmless, read_age
+from ops.stack.screen import UnreadableAgeError, as_json, columns, harmless, read_age
 from tests.fakes.clock import NOON
 
 

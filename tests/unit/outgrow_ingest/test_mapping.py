@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_bridge.mapping.attributes import Skip
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
-from braze_bridge.outgrow_config import OutgrowConfig, load_outgrow
+from braze_bridge.partner_config.outgrow import OutgrowConfig, load_outgrow
 from outgrow_ingest.mapping import map_response, read_response
 from tests.fakes.clock import NOON
 from tests.fakes.json_bodies import outgrow_bodies

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from braze_bridge.quikly_acquisition_config import AcquisitionRule, ParticipationAttribute
+from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule, ParticipationAttribute
 from quikly_acquisition.models import State, Step, status_document
 from tests.fakes.acquisitions import (
     EMAIL_GROUP,

@@ -11,18 +11,16 @@ import pytest
 from braze_bridge.braze.errors import (
     BadRequestError,
     BrazeError,
+    ObjectError,
     PayloadTooLargeError,
     RateLimitedError,
     ServerError,
     UnexpectedResponseError,
 )
-from braze_bridge.braze.models import ExportedUser, ObjectError, TrackResponse, UserAlias
+from braze_bridge.braze.models import ExportedUser, TrackResponse, UserAlias
 from braze_bridge.braze.subscriptions import SubscriptionStatus
 from braze_bridge.quikly import QuiklyCall
-from quikly_acquisition.models import PersonKey, Profile
-from quikly_acquisition.performing import Figures, Performance
-from quikly_acquisition.verdicts import found, judge, known_of, remembered
-from quikly_acquisition.workflow import (
+from quikly_acquisition.actions import (
     Action,
     Credit,
     Held,
@@ -39,6 +37,10 @@ from quikly_acquisition.workflow import (
     TryAgain,
     WriteProfile,
 )
+from quikly_acquisition.models import PersonKey, Profile
+from quikly_acquisition.performing import Performance
+from quikly_acquisition.reporting import Figures
+from quikly_acquisition.verdicts import found, judge, known_of, remembered
 from tests.fakes.acquisitions import SMS_GROUP, FakeBraze, Simulation, record
 from tests.fakes.clock import NOON
 

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from braze_bridge.braze.subscriptions import SubscriptionStatus
-from braze_bridge.quikly_acquisition_config import AcquisitionRule, ParticipationAttribute
-from quikly_acquisition.models import MAX_HISTORY, Profile, State, Step, parse_record
-from quikly_acquisition.workflow import (
+from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule, ParticipationAttribute
+from quikly_acquisition.actions import (
     BeginCredit,
     Credit,
     Done,
@@ -28,19 +27,17 @@ from quikly_acquisition.workflow import (
     SendJob,
     StatusRead,
     Subscribe,
-    Terms,
     TryAgain,
     Wait,
-    next_action,
-    observe,
-    overdue_at,
 )
+from quikly_acquisition.models import MAX_HISTORY, Profile, State, Step, parse_record
+from quikly_acquisition.workflow import Terms, next_action, observe, overdue_at
 from tests.fakes.acquisitions import RULES, TERMS, record
 from tests.fakes.clock import NOON
 
 if TYPE_CHECKING:
+    from quikly_acquisition.actions import Action, Observation
     from quikly_acquisition.models import AcquisitionRecord
-    from quikly_acquisition.workflow import Action, Observation
 
 MOST_TURNS = 20_000
 

@@ -13,11 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braze_bridge import activations
-from braze_bridge.activations import ActivationError, Drawn
-from braze_bridge.claim_jobs import job_of
-from braze_bridge.claim_records import Award, Claimer, ClaimRecord
-from braze_bridge.draws import (
+from braze_bridge.partner_config.quikly_activations import (
+    Decay,
+    Mode,
+    Odds,
+    ProfileRule,
+    Status,
+    Tier,
+)
+from ops.activations import book as activations
+from ops.activations.book import ActivationError, Drawn
+from quikly_webhook.claim_jobs import job_of
+from quikly_webhook.claim_records import Award, Claimer, ClaimRecord
+from quikly_webhook.claim_store import Enter, Recorded, Take
+from quikly_webhook.draws import (
     Prize,
     capped,
     claimant_of,
@@ -28,8 +37,6 @@ from braze_bridge.draws import (
     seed_of,
     tier_of_lot,
 )
-from braze_bridge.quikly_activation_config import Decay, Mode, Odds, ProfileRule, Status, Tier
-from quikly_webhook.claims import Enter, Recorded, Take
 from tests.fakes.claims import SECRET, InMemoryClaims, activation
 from tests.fakes.clock import NOON
 

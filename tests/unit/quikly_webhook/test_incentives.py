@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braze_bridge.quikly_activation_config import Decay, Mode, Odds, Status, Tier
+from braze_bridge.partner_config.quikly_activations import Decay, Mode, Odds, Status, Tier
 from quikly_webhook.incentives import Window, candidates, response_time, tier_at
 from tests.fakes.claims import activation
 from tests.fakes.clock import NOON

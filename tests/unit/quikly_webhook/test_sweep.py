@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from braze_bridge.claim_records import Award, Claimer, ClaimRecord
 from braze_bridge.observability import Metric
-from braze_bridge.quikly_activation_config import Mode, Status, Tier
+from braze_bridge.partner_config.quikly_activations import Mode, Status, Tier
+from quikly_webhook.claim_records import Award, Claimer, ClaimRecord
 from quikly_webhook.sweep import BATCH, ScheduledSweep, Sweep
 from tests.fakes.claims import Webhook, activation
 from tests.fakes.clock import NOON

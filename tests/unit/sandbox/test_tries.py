@@ -13,15 +13,8 @@ from pydantic import ValidationError
 from sandbox.braze.profiles import Event, Origin, Profile
 from sandbox.braze.workspace import LoggedRequest
 from sandbox.event_files import samples
-from sandbox.page.console import (
-    Console,
-    ConsoleError,
-    StackLink,
-    Try,
-    WantedTry,
-    comparable,
-    names_in,
-)
+from sandbox.page.console import Console, ConsoleError, Try, WantedTry, comparable, names_in
+from sandbox.page.links import StackLink
 from sandbox.page.mapped_names import partners_by_name
 from sandbox.page.snapshot import journey_of, search
 

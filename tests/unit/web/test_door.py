@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braze_bridge.jobs.rejected import Reason
+from braze_bridge.aws.secrets import SecretPair
 from braze_bridge.observability import Metric
-from braze_bridge.settings import SecretPair
+from braze_bridge.reasons import Reason
 from braze_bridge.web.door import (
     MAX_BODY_BYTES,
     Admitted,

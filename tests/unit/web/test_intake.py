@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser
-from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.attributes import Skip
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.observability import Metric
+from braze_bridge.reasons import Reason
 from braze_bridge.web.door import Admitted, DoorError, Route
 from braze_bridge.web.intake import MOST_SKIPS_LOGGED, Intake
 from tests.fakes.clock import NOON

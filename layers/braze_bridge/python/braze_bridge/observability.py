@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -168,6 +168,3 @@ def logger() -> Logger:
 def metrics() -> Metrics:
     """The process's metrics; service and namespace come from the ``POWERTOOLS_*`` variables."""
     return Metrics()
-
-
-LogFields = dict[str, Any]

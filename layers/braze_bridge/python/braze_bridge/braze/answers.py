@@ -15,8 +15,10 @@ from braze_bridge.braze.errors import (
     AuthenticationError,
     BadRequestError,
     BrazeError,
+    InputArray,
     InvalidIdentifierError,
     NotFoundError,
+    ObjectError,
     PayloadTooLargeError,
     PermissionDeniedError,
     RateLimitedError,
@@ -24,14 +26,7 @@ from braze_bridge.braze.errors import (
     UnexpectedResponseError,
     UnsupportedMediaTypeError,
 )
-from braze_bridge.braze.models import (
-    ExportedUser,
-    ExportIdsResponse,
-    InputArray,
-    ObjectError,
-    TrackResponse,
-    UserAlias,
-)
+from braze_bridge.braze.models import ExportedUser, ExportIdsResponse, TrackResponse, UserAlias
 from braze_bridge.braze.rate_limits import RateLimit, parse_rate_limit, parse_retry_after
 
 if TYPE_CHECKING:

@@ -12,11 +12,7 @@ from braze_bridge.braze import limits
 from braze_bridge.braze.answers import error_of, export_ids_response, read_answer, track_response
 from braze_bridge.braze.errors import (
     AuthenticationError,
-    BrazeError,
-    ConnectFailedError,
-    UnknownOutcomeError,
 )
-from braze_bridge.braze.retry import decide
 from braze_bridge.braze.transport import HttpRequest
 
 if TYPE_CHECKING:
@@ -30,15 +26,12 @@ if TYPE_CHECKING:
         TrackRequest,
         TrackResponse,
     )
-    from braze_bridge.braze.retry import Retrying
     from braze_bridge.braze.subscriptions import (
         SubscriptionStatusGetRequest,
         SubscriptionStatusGetResponse,
         SubscriptionStatusSetRequest,
         SubscriptionStatusSetResponse,
         SubscriptionStatusSetV2Request,
-        SubscriptionUserStatusRequest,
-        SubscriptionUserStatusResponse,
     )
     from braze_bridge.braze.transport import Transport
 
@@ -82,7 +75,6 @@ class BrazeClient:
         user_agent: see `partner_user_agent`.
         now: epoch seconds, to read the rate-limit headers by.
         timeout: seconds to connect and to wait for the answer, where a call gives none.
-        retrying: how to wait and try again; None for not at all.
 
     Raises:
         ValueError: the User-Agent or the timeout is not as described.
@@ -95,7 +87,6 @@ class BrazeClient:
         user_agent: str,
         now: Callable[[], float],
         timeout: tuple[float, float],
-        retrying: Retrying | None = None,
     ) -> None:
         _check_user_agent(user_agent)
         _check_timeout(timeout)
@@ -104,7 +95,6 @@ class BrazeClient:
         self._user_agent = user_agent
         self._now = now
         self._timeout = timeout
-        self._retrying = retrying
 
     def track(
         self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
@@ -123,9 +113,7 @@ class BrazeClient:
             BrazeError: anything else.
         """
         answer = self._answer(
-            self._request("POST", limits.USERS_TRACK, timeout, body=request.body()),
-            # Attributes may be sent twice, events may not: nothing de-duplicates them.
-            repeatable=not request.events,
+            self._request("POST", limits.USERS_TRACK, timeout, body=request.body())
         )
         return track_response(answer)
 
@@ -201,24 +189,6 @@ class BrazeClient:
         )
         return SubscriptionStatusSetResponse.of(answer)
 
-    def subscription_user_status(
-        self,
-        request: SubscriptionUserStatusRequest,
-        *,
-        timeout: tuple[float, float] | None = None,
-    ) -> SubscriptionUserStatusResponse:
-        """`GET /subscription/user/status` (permission `subscription.groups.get`).
-
-        Raises:
-            BrazeError: anything but a success.
-        """
-        from braze_bridge.braze.subscriptions import SubscriptionUserStatusResponse
-
-        answer = self._answer(
-            self._request("GET", limits.SUBSCRIPTION_USER_STATUS, timeout, params=request.params())
-        )
-        return SubscriptionUserStatusResponse.of(answer)
-
     def mau_data_series(
         self, request: MauDataSeriesRequest, *, timeout: tuple[float, float] | None = None
     ) -> MauDataSeriesResponse:
@@ -266,37 +236,14 @@ class BrazeClient:
         _check_timeout(timeout)
         return timeout
 
-    def _answer(self, request: HttpRequest, *, repeatable: bool = True) -> Answer:
-        attempt = 1
-        while True:
-            outcome = self._attempt(request)
-            if not isinstance(outcome, BrazeError):
-                return outcome
-            delay = self._delay(outcome, attempt, repeatable=repeatable)
-            if delay is None or self._retrying is None:
-                raise outcome
-            self._retrying.sleep(delay)
-            attempt += 1
-
-    def _delay(self, error: BrazeError, attempt: int, *, repeatable: bool) -> float | None:
-        """Seconds to wait before the next attempt; None for none."""
-        retrying = self._retrying
-        if retrying is None or attempt >= retrying.max_attempts:
-            return None
-        if error.outcome_unknown and not repeatable:
-            return None
-        decision = decide(error, attempt, retrying.jitter)
-        return decision.delay if decision.retry and decision.delay <= retrying.max_delay else None
-
-    def _attempt(self, request: HttpRequest) -> Answer | BrazeError:
-        try:
-            response = self._transport.send(request)
-        except (ConnectFailedError, UnknownOutcomeError) as error:
-            return error
+    def _answer(self, request: HttpRequest) -> Answer:
+        response = self._transport.send(request)
         answer = read_answer(
             response, request.headers["Authorization"].removeprefix("Bearer "), self._now()
         )
-        return answer if answer.accepted else error_of(answer)
+        if not answer.accepted:
+            raise error_of(answer)
+        return answer
 
 
 def _check_timeout(timeout: tuple[float, float]) -> None:

@@ -25,11 +25,12 @@ No text here ever holds a key, a request body, or a value of a person's profile.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from braze_bridge.braze.models import ObjectError, RateLimit
+    from braze_bridge.braze.rate_limits import RateLimit
 
 
 class BrazeError(Exception):
@@ -246,3 +247,22 @@ class InvalidRequestError(InvalidInputError):
 
 class InvalidEndpointError(InvalidInputError):
     """An instance or address that is not a REST endpoint of Braze."""
+
+
+InputArray: TypeAlias = Literal["attributes", "events", "purchases"]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectError:
+    """Braze's complaint about one object of a `/users/track` request.
+
+    Attributes:
+        input_array: which array, None if Braze does not say (or says something new).
+        index: 0-based in that array as sent; None likewise.
+        type: Braze's text, cleaned. To show, never to decide by: the documents list codes, the
+            live API sends sentences.
+    """
+
+    input_array: InputArray | None
+    index: int | None
+    type: str

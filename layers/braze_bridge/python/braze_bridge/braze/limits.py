@@ -144,7 +144,6 @@ USERS_EXPORT_IDS: Final = "/users/export/ids"
 SUBSCRIPTION_STATUS_GET: Final = "/subscription/status/get"
 SUBSCRIPTION_STATUS_SET: Final = "/subscription/status/set"
 SUBSCRIPTION_STATUS_SET_V2: Final = "/v2/subscription/status/set"
-SUBSCRIPTION_USER_STATUS: Final = "/subscription/user/status"
 KPI_MAU_DATA_SERIES: Final = "/kpi/mau/data_series"
 
 FAMILY_BY_PATH: Final = MappingProxyType(
@@ -154,7 +153,6 @@ FAMILY_BY_PATH: Final = MappingProxyType(
         SUBSCRIPTION_STATUS_SET: EndpointFamily.SUBSCRIPTION_SET,
         SUBSCRIPTION_STATUS_SET_V2: EndpointFamily.SUBSCRIPTION_SET,
         SUBSCRIPTION_STATUS_GET: EndpointFamily.SHARED_DEFAULT,
-        SUBSCRIPTION_USER_STATUS: EndpointFamily.SHARED_DEFAULT,
         KPI_MAU_DATA_SERIES: EndpointFamily.SHARED_DEFAULT,
     }
 )

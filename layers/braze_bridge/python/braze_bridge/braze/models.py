@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from braze_bridge.braze import limits
 from braze_bridge.braze.encoding import (
@@ -45,6 +45,7 @@ from braze_bridge.braze.rate_limits import RateLimit, parse_rate_limit, parse_re
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+from braze_bridge.braze.errors import InputArray, ObjectError
 
 __all__ = [
     "AttributeValue",
@@ -70,7 +71,6 @@ __all__ = [
 Scalar: TypeAlias = str | int | float | bool
 AttributeValue: TypeAlias = "Scalar | Sequence[Scalar] | None"
 PropertyValue: TypeAlias = "Scalar | Sequence[Scalar] | Mapping[str, PropertyValue] | None"
-InputArray: TypeAlias = Literal["attributes", "events", "purchases"]
 
 
 # --- Objects of /users/track ------------------------------------------------------------------
@@ -242,22 +242,6 @@ class TrackRequest:
         if self.events:
             arrays.append(b'"events":[' + b",".join(self.events) + b"]")
         return b"{" + b",".join(arrays) + b"}"
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectError:
-    """Braze's complaint about one object of a `/users/track` request.
-
-    Attributes:
-        input_array: which array, None if Braze does not say (or says something new).
-        index: 0-based in that array as sent; None likewise.
-        type: Braze's text, cleaned. To show, never to decide by: the documents list codes, the
-            live API sends sentences.
-    """
-
-    input_array: InputArray | None
-    index: int | None
-    type: str
 
 
 @dataclass(frozen=True, slots=True)

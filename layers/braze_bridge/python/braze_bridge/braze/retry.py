@@ -1,7 +1,4 @@
-"""When to try again: one pure rule, used by whoever waits.
-
-Delivery turns its answer into SQS visibility; a script may let the client sleep (`Retrying`).
-"""
+"""When to try a failed call again: one pure rule. Its answer becomes SQS visibility."""
 
 from __future__ import annotations
 
@@ -69,20 +66,3 @@ def backoff(attempt: int, jitter: Callable[[], float]) -> float:
     """
     doublings = min(max(attempt, 1) - 1, _MAX_DOUBLINGS)
     return min(CAP_SECONDS, BASE_SECONDS * 2.0**doublings) * jitter()
-
-
-@dataclass(frozen=True, slots=True)
-class Retrying:
-    """Lets the client wait and try again by itself. Not for Lambdas: there, SQS waits.
-
-    Attributes:
-        sleep: waits so many seconds.
-        jitter: a fresh random number in [0, 1) at each call.
-        max_attempts: calls in all, at least 1.
-        max_delay: a longer wait than this many seconds is not waited out: the error is raised.
-    """
-
-    sleep: Callable[[float], None]
-    jitter: Callable[[], float]
-    max_attempts: int = 3
-    max_delay: float = 60.0

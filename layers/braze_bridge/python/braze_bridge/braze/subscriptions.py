@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from braze_bridge.braze import limits
-from braze_bridge.braze.answers import count, member_list, text, unreadable
+from braze_bridge.braze.answers import unreadable
 from braze_bridge.braze.encoding import to_json
 from braze_bridge.braze.errors import InvalidReason, InvalidRequestError
 from braze_bridge.braze.identifiers import check_count, check_identifiers
@@ -271,109 +270,3 @@ class SubscriptionStatusSetResponse:
     def of(cls, answer: Answer) -> SubscriptionStatusSetResponse:
         """Read an accepted answer."""
         return cls(answer.status, answer.message, answer.rate_limit)
-
-
-# --- GET /subscription/user/status ------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionUserStatusRequest:
-    """Every group of some users. Needs the permission `subscription.groups.get`.
-
-    Attributes:
-        users: whose.
-        limit: users in the answer, 1-100.
-        offset: users to skip.
-
-    Raises:
-        InvalidRequestError: limit or offset is out of range.
-    """
-
-    users: SubscriptionUsers
-    limit: int = limits.MAX_USER_STATUS_PAGE
-    offset: int = 0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.limit <= limits.MAX_USER_STATUS_PAGE or self.offset < 0:
-            raise InvalidRequestError(
-                InvalidReason.OUT_OF_RANGE,
-                f"limit is 1 to {limits.MAX_USER_STATUS_PAGE}, offset 0 or more",
-            )
-
-    def params(self) -> tuple[tuple[str, str], ...]:
-        """The query."""
-        return (*self.users.params(), ("limit", str(self.limit)), ("offset", str(self.offset)))
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionGroupState:
-    """One user's state in one group.
-
-    Attributes:
-        id: of the group.
-        name: of the group.
-        channel: `email`, `sms`, …
-        status: the state.
-    """
-
-    id: str | None
-    name: str | None
-    channel: str | None
-    status: SubscriptionStatus
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionUser:
-    """One user's groups; those without a change in the user's history are left out by Braze."""
-
-    external_id: str | None = field(repr=False)
-    email: str | None = field(repr=False)
-    phone: str | None = field(repr=False)
-    subscription_groups: tuple[SubscriptionGroupState, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionUserStatusResponse:
-    """The users found.
-
-    Attributes:
-        users: those sharing an e-mail are listed one by one.
-        total_count: over all pages; None if Braze does not say.
-        rate_limit: of this call's family.
-    """
-
-    users: list[SubscriptionUser]
-    total_count: int | None
-    rate_limit: RateLimit | None = None
-
-    @classmethod
-    def of(cls, answer: Answer) -> SubscriptionUserStatusResponse:
-        """Read an accepted answer.
-
-        Raises:
-            UnexpectedResponseError: it has no list of users.
-        """
-        users = [
-            SubscriptionUser(
-                external_id=text(user.get("external_id")),
-                email=text(user.get("email")),
-                phone=text(user.get("phone")),
-                subscription_groups=_group_states(user.get("subscription_groups")),
-            )
-            for user in member_list(answer, "users")
-        ]
-        document = answer.document if isinstance(answer.document, dict) else {}
-        return cls(users, count(document.get("total_count")), answer.rate_limit)
-
-
-def _group_states(groups: object) -> tuple[SubscriptionGroupState, ...]:
-    return tuple(
-        SubscriptionGroupState(
-            id=text(group.get("id")),
-            name=text(group.get("name")),
-            channel=text(group.get("channel")),
-            status=SubscriptionStatus.read(group.get("status")),
-        )
-        for group in (groups if isinstance(groups, list) else ())
-        if isinstance(group, dict)
-    )

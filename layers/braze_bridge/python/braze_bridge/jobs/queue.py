@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Final, Protocol
 
+from braze_bridge.aws.errors import aws_errors
 from braze_bridge.jobs.envelope import DeliveryJob, split_job
 
 if TYPE_CHECKING:
@@ -52,10 +53,8 @@ class SqsJobQueue:
 
     def send(self, job: DeliveryJob) -> None:
         """See :meth:`JobQueue.send`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         bodies = [part.to_json() for part in split_job(job)]
-        try:
+        with aws_errors(QueueUnavailableError):
             if len(bodies) == 1:
                 self._client.send_message(
                     QueueUrl=self._queue_url, MessageBody=bodies[0], MessageGroupId=job.source
@@ -65,10 +64,6 @@ class SqsJobQueue:
                 answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=batch)
                 if answer.get("Failed"):
                     raise QueueUnavailableError(f"{len(answer['Failed'])} part(s) not taken")
-        except ClientError as error:
-            raise QueueUnavailableError(error.response["Error"].get("Code", "refused")) from error
-        except BotoCoreError as error:
-            raise QueueUnavailableError(type(error).__name__) from error
 
 
 def _batches(bodies: Sequence[str], group: str) -> list[list[SendMessageBatchRequestEntryTypeDef]]:
@@ -109,8 +104,6 @@ class SqsMessageHider:
 
     def hide(self, delays: Mapping[str, float]) -> int:
         """See :meth:`MessageHider.hide`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         hidden = 0
         waiting = list(delays.items())
         for start in range(0, len(waiting), BATCH_ENTRIES):
@@ -119,10 +112,11 @@ class SqsMessageHider:
                 for number, (handle, seconds) in enumerate(waiting[start : start + BATCH_ENTRIES])
             ]
             try:
-                answer = self._client.change_message_visibility_batch(
-                    QueueUrl=self._queue_url, Entries=entries
-                )
-            except (BotoCoreError, ClientError):
+                with aws_errors(QueueUnavailableError):
+                    answer = self._client.change_message_visibility_batch(
+                        QueueUrl=self._queue_url, Entries=entries
+                    )
+            except QueueUnavailableError:
                 continue
             hidden += len(answer.get("Successful", ()))
         return hidden

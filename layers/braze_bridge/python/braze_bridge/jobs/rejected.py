@@ -10,33 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
+from braze_bridge.aws.errors import aws_errors
 from braze_bridge.clock import iso_millis
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+from braze_bridge.reasons import Reason
 
 RETENTION: Final = timedelta(days=30)
 
 MAX_PAYLOAD_BYTES: Final = 350_000
 """A DynamoDB item may have 400 KB, names and reasons included; a longer payload is parked in parts
 (:func:`braze_bridge.jobs.envelope.split_job`)."""
-
-
-class Reason(BaseModel):
-    """Why something was refused, never quoting the value that was.
-
-    Attributes:
-        code: A stable word to count by, such as ``missing`` or ``braze_refused``.
-        field: Where: a path in the body, or an attribute's or event's name.
-        detail: A sentence for people; Braze's own text where Braze refused.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-    field: str | None = None
-    detail: str | None = None
 
 
 class RejectedRecord(BaseModel):
@@ -101,8 +87,6 @@ class DynamoRejectedStore:
 
     def park(self, record: RejectedRecord) -> None:
         """See :meth:`RejectedStore.park`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         values: dict[str, AttributeValueTypeDef] = {
             ":schema_version": {"N": str(record.schema_version)},
             ":kind": {"S": record.kind},
@@ -121,7 +105,7 @@ class DynamoRejectedStore:
         kept = [name for name in names if name != "#first_seen"]
         assignments = [f"{name} = :{name[1:]}" for name in kept]
         assignments.append("#first_seen = if_not_exists(#first_seen, :first_seen)")
-        try:
+        with aws_errors(RejectedStoreUnavailableError):
             self._client.update_item(
                 TableName=self._table,
                 Key={"id": {"S": record.id}},
@@ -129,5 +113,3 @@ class DynamoRejectedStore:
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
             )
-        except (BotoCoreError, ClientError) as error:
-            raise RejectedStoreUnavailableError(type(error).__name__) from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from braze_bridge.braze.limits import MAX_PROPERTIES_BYTES
-from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.paths import Path, first_hit
 from braze_bridge.mapping.values import Fitted, Misfit, Shape, compact_json, fit
+from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

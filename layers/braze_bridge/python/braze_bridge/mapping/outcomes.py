@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from braze_bridge.jobs.envelope import DeliveryJob
-    from braze_bridge.jobs.rejected import Reason
     from braze_bridge.mapping.attributes import Skip
+    from braze_bridge.reasons import Reason
 
 
 class Mapped(NamedTuple):

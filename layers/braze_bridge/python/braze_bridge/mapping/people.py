@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from braze_bridge.jobs.envelope import JobUser, UserAlias
-from braze_bridge.jobs.rejected import Reason
 from braze_bridge.mapping.identifiers import (
     alias_fits,
     external_id_fits,
@@ -15,6 +14,7 @@ from braze_bridge.mapping.identifiers import (
     normal_phone,
 )
 from braze_bridge.mapping.paths import hits
+from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from pydantic_core import from_json
 
-from braze_bridge.jobs.rejected import Reason
+from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.observability import Metric
-from braze_bridge.settings import SecretUnavailableError
+from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from braze_bridge.aws.secrets import SecretSource
     from braze_bridge.clock import Clock
     from braze_bridge.observability import Meter
-    from braze_bridge.settings import SecretSource
 
 MAX_BODY_BYTES: Final = 262_144
 """256 KiB of decoded body: far over any real response, and under what a queue message and a parked

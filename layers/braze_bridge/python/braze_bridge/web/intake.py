@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from braze_bridge.jobs.queue import JobQueue
-    from braze_bridge.jobs.rejected import Reason, RejectedStore
+    from braze_bridge.jobs.rejected import RejectedStore
     from braze_bridge.mapping.attributes import Skip
     from braze_bridge.mapping.outcomes import Outcome
     from braze_bridge.observability import Meter
+    from braze_bridge.reasons import Reason
     from braze_bridge.web.door import Admitted, ProxyResponse
 
 MOST_SKIPS_LOGGED: Final = 100

@@ -1,0 +1,156 @@
+"""What a delivery batch reports: counts, metrics and log lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from braze_bridge.observability import Metric, PartnerMeter
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+
+Outcome = Literal["delivered", "duplicate", "rejected", "retried"]
+
+
+@dataclass(slots=True)
+class PartnerFigures:
+    """What became of one partner's jobs in a batch.
+
+    Attributes:
+        jobs: Outcome to the correlation ids of the jobs that it is of: each job is in one.
+        oldest_wait: As :attr:`BatchResult.oldest_wait`.
+    """
+
+    jobs: dict[Outcome, list[str]] = field(
+        default_factory=lambda: {"delivered": [], "duplicate": [], "rejected": [], "retried": []}
+    )
+    oldest_wait: float = 0.0
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch.
+
+    Attributes:
+        retry: Message id to the seconds after which SQS shall hand it out again.
+        parked: Correlation id, job or message id and reason code of each rejected job.
+        oldest_wait: Seconds since the oldest job of the batch was received at the door; behind a
+            closed gate, until it may be sent.
+        stale_attributes: Attributes dropped since newer ones had been sent.
+        unattributed_errors: Errors in successes that named no object we sent.
+        closings: Why the gate was closed, if it was.
+        unrecorded: People for whom the ledger did not take what was learnt.
+        held_up: Why nothing was sent for jobs or people, and for how many: the gate's reason, the
+            ledger's errors, people leased to others.
+        gate_closed: Whether the gate was found closed, or was closed by an answer.
+        remaining: The fewest requests that an answer left of Braze's limit, if one told.
+        by_partner: ``DeliveryJob.source`` to what became of its jobs; messages that are no job are
+            in none.
+    """
+
+    received: int = 0
+    delivered: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    retry: dict[str, float] = field(default_factory=dict)
+    parked: list[tuple[str, str, str]] = field(default_factory=list)
+    requests: int = 0
+    rate_limited: int = 0
+    key_refused: int = 0
+    oldest_wait: float = 0.0
+    stale_attributes: int = 0
+    unattributed_errors: int = 0
+    closings: list[str] = field(default_factory=list)
+    unrecorded: int = 0
+    held_up: dict[str, int] = field(default_factory=dict)
+    gate_closed: bool = False
+    remaining: int | None = None
+    by_partner: dict[str, PartnerFigures] = field(default_factory=dict)
+
+    @property
+    def retried(self) -> int:
+        """How many messages go back."""
+        return len(self.retry)
+
+
+TRAIL_IDS = 500
+"""Correlation ids in a line: 20 KB, well under the 256 KB that CloudWatch Logs takes."""
+
+
+def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: int) -> None:
+    """Write a batch's figures, each job's correlation id, and a line for each rejected job.
+
+    Args:
+        result: What became of the batch.
+        meter: Where the figures go.
+        log: Where the lines go.
+        unhidden: Messages whose time SQS did not take: they come after the queue's own.
+    """
+    meter.add(Metric.JOBS_RECEIVED, result.received)
+    meter.add(Metric.JOBS_DELIVERED, result.delivered)
+    meter.add(Metric.JOBS_DUPLICATE, result.duplicate)
+    meter.add(Metric.JOBS_REJECTED, result.rejected)
+    meter.add(Metric.JOBS_RETRIED, result.retried)
+    meter.add(Metric.OLDEST_WAIT, result.oldest_wait)
+    meter.add(Metric.BRAZE_REQUESTS, result.requests)
+    meter.add(Metric.BRAZE_RATE_LIMITED, result.rate_limited)
+    meter.add(Metric.BRAZE_KEY_REFUSED, result.key_refused)
+    meter.add(Metric.GATE_CLOSED, result.gate_closed)
+    meter.add(Metric.STALE_ATTRIBUTES, result.stale_attributes)
+    meter.add(Metric.UNATTRIBUTED_ERRORS, result.unattributed_errors)
+    if result.remaining is not None:
+        meter.add(Metric.BRAZE_REMAINING, result.remaining)
+    for partner, figures in result.by_partner.items():
+        meter.add_for(
+            partner,
+            {
+                Metric.JOBS_DELIVERED: len(figures.jobs["delivered"]),
+                Metric.JOBS_REJECTED: len(figures.jobs["rejected"]),
+                Metric.JOBS_RETRIED: len(figures.jobs["retried"]),
+                Metric.OLDEST_WAIT: figures.oldest_wait,
+            },
+        )
+    write_trail(result, log)
+    for correlation_id, record_id, code in result.parked:
+        log.warning(
+            "job rejected",
+            extra={"job": record_id, "reason": code, "correlation_id": correlation_id},
+        )
+    strange = result.closings or result.held_up or result.unattributed_errors or result.unrecorded
+    level = log.warning if strange else log.info
+    level(
+        "batch",
+        extra={
+            "received": result.received,
+            "delivered": result.delivered,
+            "duplicate": result.duplicate,
+            "rejected": result.rejected,
+            "retried": result.retried,
+            "requests": result.requests,
+            "rate_limited": result.rate_limited,
+            "key_refused": result.key_refused,
+            "stale_attributes": result.stale_attributes,
+            "unattributed_errors": result.unattributed_errors,
+            "closings": result.closings,
+            "held_up": result.held_up,
+            "unrecorded": result.unrecorded,
+            "unhidden": unhidden,
+        },
+    )
+
+
+def write_trail(result: BatchResult, log: Logger) -> None:
+    """Write which calls at the door the batch was about, by outcome, many in a line.
+
+    A line for each job would cost more than sending it. Rejected jobs have lines of their own.
+    """
+    for partner, figures in result.by_partner.items():
+        for outcome, ids in figures.jobs.items():
+            for at in range(0, len(ids) if outcome != "rejected" else 0, TRAIL_IDS):
+                log.info(
+                    "jobs %s",
+                    outcome,
+                    extra={"partner": partner, "correlation_ids": ids[at : at + TRAIL_IDS]},
+                )

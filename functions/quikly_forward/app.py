@@ -1,0 +1,189 @@
+"""The forward function: SQS hands over calls that Braze made, Quikly is told of each once."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from braze_bridge.aws import clients
+from braze_bridge.aws.secrets import SecretsManagerSource
+from braze_bridge.braze.transport import RequestsTransport
+from braze_bridge.clock import SystemClock
+from braze_bridge.jobs.queue import SqsMessageHider
+from braze_bridge.jobs.rejected import DynamoRejectedStore
+from braze_bridge.keys import quikly_key
+from braze_bridge.observability import EmfMeter, Metric, logger, metrics
+from braze_bridge.quikly import HttpQuiklyApi, QuiklyError, quikly_endpoint
+from braze_bridge.settings import load_settings
+from quikly_forward.forwarding import ForwardDelivery, ForwardPorts, forward
+from quikly_forward.settings import ForwardSettings
+from quikly_forward.told_calls import DynamoToldCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aws_lambda_powertools import Logger
+
+    from braze_bridge.aws.secrets import SecretSource
+    from braze_bridge.clock import Clock
+    from braze_bridge.jobs.queue import MessageHider
+    from braze_bridge.jobs.rejected import RejectedStore
+    from braze_bridge.observability import Meter
+    from braze_bridge.quikly import QuiklyApi, QuiklyCall
+    from quikly_forward.forwarding import ForwardResult
+    from quikly_forward.told_calls import ToldCalls
+
+LEASE_MARGIN_SECONDS = 30
+
+
+class LambdaContext(Protocol):
+    """What is used of Lambda's context object."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until this invocation is killed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What the handler needs, built once an execution environment."""
+
+    api: QuiklyApi
+    told: ToldCalls
+    rejected: RejectedStore
+    clock: Clock
+    jitter: Callable[[], float]
+    retention: timedelta
+    lease: timedelta
+    hider: MessageHider
+    secret: SecretSource
+    meter: Meter
+    log: Logger
+
+
+class UnsetQuiklyApi:
+    """Quikly where no address is configured: calls wait as for a refused key."""
+
+    def tell(self, call: QuiklyCall) -> None:  # noqa: ARG002 - the port's argument
+        """See :meth:`braze_bridge.quikly.QuiklyApi.tell`."""
+        raise QuiklyError("Quikly's address is not set", retryable=True, key_refused=True)
+
+
+@cache
+def dependencies() -> Dependencies:
+    """The real ones, from the environment."""
+    settings = load_settings(ForwardSettings)
+    clock = SystemClock()
+    secret = SecretsManagerSource(settings.quikly_api_secret)
+    return Dependencies(
+        api=_api(settings, secret, clock),
+        told=DynamoToldCalls(clients.dynamodb(), settings.claims_table),
+        rejected=DynamoRejectedStore(clients.dynamodb(), settings.rejected_table),
+        clock=clock,
+        jitter=random.random,
+        retention=timedelta(seconds=settings.queue_retention_seconds),
+        lease=timedelta(seconds=settings.function_timeout_seconds + LEASE_MARGIN_SECONDS),
+        hider=SqsMessageHider(clients.sqs(), settings.forward_queue_url),
+        secret=secret,
+        meter=EmfMeter(metrics()),
+        log=logger(),
+    )
+
+
+def _api(settings: ForwardSettings, secret: SecretSource, clock: Clock) -> QuiklyApi:
+    if not settings.quikly_api_url:
+        return UnsetQuiklyApi()
+    endpoint = quikly_endpoint(
+        settings.quikly_api_url, allow_loopback=settings.allow_loopback_quikly
+    )
+    return HttpQuiklyApi(
+        endpoint.path,
+        quikly_key(secret),
+        RequestsTransport(endpoint.base_url, pool_size=1),
+        lambda: clock.now().timestamp(),
+    )
+
+
+def handle(
+    event: Mapping[str, Any], context: LambdaContext, needs: Dependencies
+) -> dict[str, list[dict[str, str]]]:
+    """Tell Quikly of an SQS event's records and tell SQS which of them to keep.
+
+    Args:
+        event: ``{"Records": [{"messageId", "receiptHandle", "body", "attributes"}]}``.
+        context: Tells how long is left.
+        needs: The world.
+
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
+    """
+    records = {record["messageId"]: record for record in event["Records"]}
+    ports = ForwardPorts(
+        api=needs.api,
+        told=needs.told,
+        rejected=needs.rejected,
+        clock=needs.clock,
+        jitter=needs.jitter,
+        retention=needs.retention,
+        lease=needs.lease,
+        time_left=lambda: context.get_remaining_time_in_millis() / 1000,
+    )
+    result = forward(
+        [
+            ForwardDelivery(
+                message_id,
+                record["body"],
+                int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
+            )
+            for message_id, record in records.items()
+        ],
+        ports,
+    )
+    if result.key_refused:
+        needs.secret.drop()
+    hidden = needs.hider.hide(
+        {records[mid]["receiptHandle"]: seconds for mid, seconds in result.retry.items()}
+    )
+    report(result, needs.meter, needs.log, unhidden=len(result.retry) - hidden)
+    return {"batchItemFailures": [{"itemIdentifier": mid} for mid in result.retry]}
+
+
+def report(result: ForwardResult, meter: Meter, log: Logger, *, unhidden: int) -> None:
+    """Write a batch's figures, and a line for each call that was parked.
+
+    Args:
+        result: What became of the batch.
+        meter: Where the figures go.
+        log: Where the lines go.
+        unhidden: Messages whose time SQS did not take: they come after the queue's own.
+    """
+    meter.add(Metric.FORWARDS_TOLD, len(result.told))
+    meter.add(Metric.FORWARDS_RETRIED, len(result.retry))
+    meter.add(Metric.FORWARDS_REJECTED, len(result.parked))
+    meter.add(Metric.QUIKLY_KEY_REFUSED, result.key_refused)
+    for forward_id, code in result.parked:
+        log.warning("forward rejected", extra={"forward": forward_id, "reason": code})
+    level = log.warning if result.retry or result.unnoted else log.info
+    level(
+        "forwards",
+        extra={
+            "told": result.told,
+            "duplicate": result.duplicate,
+            "rejected": len(result.parked),
+            "retried": len(result.retry),
+            "causes": sorted(set(result.causes)),
+            "key_refused": result.key_refused,
+            "unnoted": result.unnoted,
+            "unhidden": unhidden,
+        },
+    )
+
+
+@logger().inject_lambda_context(clear_state=True)
+@metrics().log_metrics
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
+    """Lambda's entry point."""
+    return handle(event, context, dependencies())

@@ -1,0 +1,108 @@
+"""From a claim to a DeliveryJob: pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from braze_bridge.clock import iso_millis
+from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, JobUser
+from braze_bridge.mapping.identifiers import external_id_fits
+from braze_bridge.partner_config.quikly_activations import Fact, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from braze_bridge.partner_config.quikly_activations import ProfileRule
+    from quikly_webhook.claim_records import Claimer, ClaimRecord
+
+SOURCE: Final = "quikly_webhook"
+
+_FINAL: Final = frozenset({Status.AWARDED, Status.NO_AWARD, Status.FORWARDED})
+_OUTSIDE: Final = frozenset({Status.NOT_OPEN, Status.CLOSED})
+
+
+def claim_id(claim: ClaimRecord) -> str:
+    """What a claim is called in queues and logs; the same for every repeat.
+
+    What a person is told before it is decided (``entered``, ``closed`` …) is a job of its own: the
+    decision may follow.
+    """
+    suffix = "" if claim.status in _FINAL else f":{claim.status}"
+    return f"quikly-webhook:{claim.q_scope}:{claim.claimant}{suffix}"
+
+
+def job_of(claim: ClaimRecord, profile: ProfileRule, now: datetime) -> DeliveryJob | None:
+    """What the profile is told.
+
+    Args:
+        claim: With its claimer.
+        profile: What of it goes where.
+        now: When the job is made, which may be later than the claim.
+
+    Returns:
+        A job that is the same for every repeat of the claim; ``None`` where the configuration wants
+        nothing on the profile, or the claimer is gone because it has been told.
+    """
+    if claim.claimer is None:
+        return None
+    facts = facts_of(claim)
+    attributes = {} if claim.status in _OUTSIDE else _named(profile.attributes, facts)
+    name = profile.events.get(claim.status)
+    events = (
+        ()
+        if name is None
+        else (
+            JobEvent(
+                name=name, time=claim.decided_at, properties=_named(profile.properties, facts)
+            ),
+        )
+    )
+    if not attributes and not events:
+        return None
+    return DeliveryJob(
+        job_id=claim_id(claim),
+        source=SOURCE,
+        occurred_at=claim.decided_at,
+        # API Gateway's clock and ours may differ by some milliseconds.
+        received_at=max(now, claim.decided_at),
+        correlation_id=claim.correlation_id,
+        user=_user(claim.claimer),
+        attributes=dict(attributes),
+        events=events,
+    )
+
+
+def facts_of(claim: ClaimRecord) -> Mapping[Fact, str | int | float]:
+    """What can be said of a claim; a fact that it does not have is left out."""
+    award = claim.award
+    known: dict[Fact, str | int | float | None] = {
+        Fact.Q_SCOPE: claim.q_scope,
+        Fact.EVENT: claim.event,
+        Fact.STATUS: claim.status.value,
+        Fact.TIER: award.tier if award else None,
+        Fact.INCENTIVE: award.incentive if award else None,
+        Fact.VALUE: award.value if award else None,
+        Fact.CURRENCY: award.currency if award else None,
+        Fact.RANK: claim.rank,
+        Fact.RESPONSE_SECONDS: (
+            None if claim.response_ms is None else round(claim.response_ms / 1000, 3)
+        ),
+        Fact.CLAIMED_AT: iso_millis(claim.decided_at),
+    }
+    return {fact: value for fact, value in known.items() if value is not None}
+
+
+def _named(
+    names: Mapping[str, Fact], facts: Mapping[Fact, str | int | float]
+) -> dict[str, str | int | float]:
+    return {name: facts[fact] for name, fact in names.items() if fact in facts}
+
+
+def _user(claimer: Claimer) -> JobUser:
+    """Braze's own id first: only it always names the very profile that the campaign called for."""
+    if claimer.braze_id is not None:
+        return JobUser(braze_id=claimer.braze_id, may_create=claimer.may_create)
+    if claimer.external_id is not None and external_id_fits(claimer.external_id):
+        return JobUser(external_id=claimer.external_id, may_create=claimer.may_create)
+    return JobUser(email=claimer.email, may_create=claimer.may_create)

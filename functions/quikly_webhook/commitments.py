@@ -1,0 +1,37 @@
+"""Publish the commitments of activations decided by chance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from braze_bridge.partner_config.quikly_activations import Mode
+from quikly_webhook.draws import (
+    commitment_to,
+    seed_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from braze_bridge.partner_config.quikly_activations import ActivationRule
+    from quikly_webhook.claim_store import ClaimStore
+
+
+def publish_commitments(
+    store: ClaimStore,
+    activations: Mapping[str, ActivationRule],
+    secret: Callable[[], bytes],
+    now: datetime,
+) -> None:
+    """Publish each random activation's commitment, unless it has one.
+
+    Args:
+        store: Keeps them.
+        activations: By ``q_scope``.
+        secret: The claims secret.
+        now: The present.
+    """
+    for q_scope, rule in activations.items():
+        if rule.mode in {Mode.RANDOM, Mode.DRAW}:
+            store.commit(q_scope, commitment_to(seed_of(secret(), q_scope)), now)

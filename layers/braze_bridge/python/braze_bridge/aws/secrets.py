@@ -1,0 +1,123 @@
+"""Secrets from Secrets Manager, cached by name."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from braze_bridge.aws import clients
+from braze_bridge.aws.errors import aws_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from types_boto3_secretsmanager import SecretsManagerClient
+
+SECRET_MAX_AGE_SECONDS: Final = 300
+SECRET_MIN_REFRESH_SECONDS: Final = 30
+"""A refused token or key makes us read the secret again, but not more often than this: a stranger
+who tries tokens must not turn into a stream of Secrets Manager calls."""
+
+
+class SecretPair(BaseModel):
+    """A secret under rotation: both halves are valid.
+
+    An empty half is no secret at all: it never matches anything.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    current: str = Field(repr=False)
+    previous: str = Field(default="", repr=False)
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The halves that are set."""
+        return tuple(half for half in (self.current, self.previous) if half)
+
+
+class SecretUnavailableError(Exception):
+    """The secret could not be read: fail closed and have the caller come again."""
+
+
+class SecretSource(Protocol):
+    """One secret."""
+
+    def get(self) -> SecretPair:
+        """The secret, from the cache where it is fresh.
+
+        Raises:
+            SecretUnavailableError: It cannot be read, or is not in the expected form.
+        """
+        ...
+
+    def refresh(self) -> SecretPair:
+        """The secret read again, unless that was done in the last 30 s: then as :meth:`get`.
+
+        Raises:
+            SecretUnavailableError: As :meth:`get`.
+        """
+        ...
+
+    def drop(self) -> None:
+        """Have the next :meth:`get` read the secret again: what it held was refused."""
+        ...
+
+
+class SecretsManagerSource:
+    """A :class:`SecretSource` on AWS Secrets Manager, JSON ``{"current": …, "previous": …}``.
+
+    Powertools' parameters utility would do the same, but it loads boto3 and every other provider on
+    the first request, which doubles what that request costs.
+
+    Args:
+        name: The secret's name.
+        client: Makes the Secrets Manager client; called on first use.
+        monotonic: Seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        client: Callable[[], SecretsManagerClient] = clients.secretsmanager,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._client = client
+        self._monotonic = monotonic
+        self._pair: SecretPair | None = None
+        self._read_at = float("-inf")
+        self._refreshed_at = float("-inf")
+        self._dropped = False
+
+    def get(self) -> SecretPair:
+        """See :meth:`SecretSource.get`."""
+        age = self._monotonic() - self._read_at
+        if self._pair is None or age >= SECRET_MAX_AGE_SECONDS:
+            return self._read()
+        return self.refresh() if self._dropped else self._pair
+
+    def drop(self) -> None:
+        """See :meth:`SecretSource.drop`."""
+        self._dropped = True
+
+    def refresh(self) -> SecretPair:
+        """See :meth:`SecretSource.refresh`."""
+        now = self._monotonic()
+        if self._pair is None or now - self._refreshed_at >= SECRET_MIN_REFRESH_SECONDS:
+            self._refreshed_at = now
+            return self._read()
+        return self._pair
+
+    def _read(self) -> SecretPair:
+        try:
+            with aws_errors(lambda _code: SecretUnavailableError(self._name)):
+                text = self._client().get_secret_value(SecretId=self._name)["SecretString"]
+            pair = SecretPair.model_validate_json(text)
+        except (KeyError, ValidationError):
+            # Not chained: pydantic's text can quote the secret.
+            raise SecretUnavailableError(self._name) from None
+        self._pair, self._read_at, self._dropped = pair, self._monotonic(), False
+        return pair

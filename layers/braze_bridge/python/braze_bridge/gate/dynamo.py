@@ -1,0 +1,113 @@
+"""The gate's items on DynamoDB, in the ledger's table.
+
+Items: `id` (`gate:all`, `gate:users.track` …), `rev`, `closed_until` and `since` (epoch
+milliseconds), `reason`, `probe_seconds`, `probing`. They have no `expires_at` and stay.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from braze_bridge.aws.errors import aws_errors
+from braze_bridge.gate.rules import GateState
+from braze_bridge.gate.shared import GateStoreUnavailableError, SharedGate, StoredGate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    from braze_bridge.clock import Clock
+
+PREFIX: Final = "gate:"
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_READ_TRIES: Final = 2
+
+
+def dynamo_gate(client: DynamoDBClient, table: str, *, clock: Clock, lambdas: int) -> SharedGate:
+    """The gate of a deployed stack.
+
+    Args:
+        client: Of :func:`braze_bridge.aws.clients.ledger_client`.
+        table: The ledger's.
+        clock: The Lambda's.
+        lambdas: How many Lambdas may call Braze at the same time.
+    """
+    return SharedGate(DynamoGateStore(client, table), clock, lambdas)
+
+
+class DynamoGateStore:
+    """A :class:`braze_bridge.gate.shared.GateStore` on a table keyed by ``id``."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def read(self, names: Sequence[str]) -> Mapping[str, StoredGate]:
+        """See :meth:`braze_bridge.gate.shared.GateStore.read`."""
+        table = self._table
+        found: dict[str, StoredGate] = {}
+        keys = [{"id": {"S": PREFIX + name}} for name in names]
+        for _ in range(_READ_TRIES):
+            with aws_errors(GateStoreUnavailableError):
+                answer = self._client.batch_get_item(
+                    RequestItems={table: {"Keys": keys, "ConsistentRead": True}}
+                )
+            for item in answer["Responses"].get(table, ()):
+                found[item["id"]["S"].removeprefix(PREFIX)] = _stored(item)
+            left = answer.get("UnprocessedKeys")
+            if not left:
+                return found
+            keys = [{"id": {"S": key["id"]["S"]}} for key in left[table]["Keys"]]
+        raise GateStoreUnavailableError("unprocessed")
+
+    def write(self, name: str, state: GateState, expected: bytes | None, revision: bytes) -> bool:
+        """See :meth:`braze_bridge.gate.shared.GateStore.write`."""
+        item: dict[str, AttributeValueTypeDef] = {
+            "id": {"S": PREFIX + name},
+            "rev": {"B": revision},
+            "reason": {"S": state.reason},
+            "probe_seconds": {"N": repr(state.probe_seconds)},
+            "probing": {"BOOL": state.is_probing},
+        }
+        for attribute, instant in (("closed_until", state.closed_until), ("since", state.since)):
+            if instant is not None:
+                # Upwards: a closing is not to be shortened by its spelling.
+                item[attribute] = {"N": str(-((_EPOCH - instant) // _MILLISECOND))}
+        with aws_errors(GateStoreUnavailableError):
+            try:
+                if expected is None:
+                    self._client.put_item(
+                        TableName=self._table,
+                        Item=item,
+                        ConditionExpression="attribute_not_exists(id)",
+                    )
+                else:
+                    self._client.put_item(
+                        TableName=self._table,
+                        Item=item,
+                        ConditionExpression="rev = :expected",
+                        ExpressionAttributeValues={":expected": {"B": expected}},
+                    )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
+        return True
+
+
+def _stored(item: Mapping[str, AttributeValueTypeDef]) -> StoredGate:
+    state = GateState(
+        closed_until=_instant(item.get("closed_until")),
+        reason=item["reason"]["S"],
+        since=_instant(item.get("since")),
+        probe_seconds=float(item["probe_seconds"]["N"]),
+        is_probing=item["probing"]["BOOL"],
+    )
+    return StoredGate(state, bytes(item["rev"]["B"]))
+
+
+def _instant(value: AttributeValueTypeDef | None) -> datetime | None:
+    return None if value is None else _EPOCH + int(value["N"]) * _MILLISECOND

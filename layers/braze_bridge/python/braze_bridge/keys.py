@@ -1,0 +1,75 @@
+"""Functions that read a key when a call is made; none keeps it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from braze_bridge.aws.secrets import SecretUnavailableError
+from braze_bridge.braze.errors import AuthenticationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from braze_bridge.aws.secrets import SecretSource
+
+SHORTEST_HASHING_KEY: Final = 16
+"""Characters: a shorter secret can be guessed, and then every hash made with it."""
+
+LONGEST_FINGERPRINT_KEY: Final = 64
+"""Bytes: the longest key that BLAKE2b takes (RFC 7693)."""
+
+
+def braze_key(secret: SecretSource) -> Callable[[], str]:
+    """Read Braze's key, and fail as Braze does where there is none.
+
+    Raises:
+        AuthenticationError: (The returned function.) There is no key, or it cannot be read.
+    """
+
+    def key() -> str:
+        try:
+            current = secret.get().current
+        except SecretUnavailableError:
+            raise AuthenticationError("the Braze key could not be read") from None
+        if not current:
+            raise AuthenticationError("no Braze key is set")
+        return current
+
+    return key
+
+
+def quikly_key(secret: SecretSource) -> Callable[[], str]:
+    """Read Quikly's key; the returned function gives ``""``, which Quikly's client refuses."""
+
+    def key() -> str:
+        try:
+            return secret.get().current
+        except SecretUnavailableError:
+            return ""
+
+    return key
+
+
+def claims_key(secret: SecretSource) -> Callable[[], bytes]:
+    """Read the key of the claimants' hashes and the draws' seeds, which must never change.
+
+    Raises:
+        SecretUnavailableError: (The returned function.) The secret cannot be read, or is too short.
+    """
+    return lambda: _hashing_key(secret, "the claims secret is not set")
+
+
+def fingerprint_key(secret: SecretSource) -> Callable[[], bytes]:
+    """Read the key of the ledger's fingerprints, which must never change.
+
+    Raises:
+        SecretUnavailableError: As for :func:`claims_key`.
+    """
+    return lambda: _hashing_key(secret, "the ledger's key is not set")[:LONGEST_FINGERPRINT_KEY]
+
+
+def _hashing_key(secret: SecretSource, problem: str) -> bytes:
+    text = secret.get().current
+    if len(text) < SHORTEST_HASHING_KEY:
+        raise SecretUnavailableError(problem)
+    return text.encode()

@@ -1,0 +1,174 @@
+"""What a captured body would become, to the last byte that Braze would get. Pure: no network.
+
+The same code as in the functions: the partner's mapping, then delivery's merging and packing, for a
+person of whom nothing is known yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from braze_bridge.braze.limits import USERS_TRACK
+from braze_bridge.jobs.envelope import split_job
+from braze_bridge.jobs.rejected import RejectedRecord
+from braze_bridge.mapping.attributes import DETAILS
+from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
+from braze_bridge.reasons import Reason
+from braze_bridge.web.door import MAX_BODY_BYTES
+from braze_delivery.packing import Merge, Slot, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from braze_bridge.jobs.envelope import DeliveryJob
+    from braze_bridge.mapping.attributes import Skip
+    from braze_bridge.mapping.outcomes import Outcome
+    from braze_delivery.packing import Pack
+    from ops.preview.body_mappings import BodyMappings
+
+CORRELATION_ID: Final = "preview"
+
+_TOO_LARGE: Final = Reason(code="too_large", detail=f"more than {MAX_BODY_BYTES} bytes")
+
+
+class BrazeRequest(NamedTuple):
+    """One request as it would go out, less the headers with the key.
+
+    Attributes:
+        objects: Attributes and events together.
+        body: The JSON, byte for byte.
+    """
+
+    path: str
+    objects: int
+    body: bytes
+
+    def __repr__(self) -> str:
+        # A repr ends up in tracebacks, where no body belongs.
+        return f"BrazeRequest({self.path}, {self.objects} object(s))"
+
+
+class Preview(NamedTuple):
+    """What would become of a body.
+
+    Attributes:
+        status: What the door would answer.
+        result: ``accepted``, ``ignored``, ``parked`` (answered 422 and kept) or ``refused``.
+        job_id: Of the job, if there is one.
+        requests: To Braze, in the order they would be sent.
+        skipped: Values that would be left out or replaced, and identifiers that were of no use: by
+            name, without the value.
+        reasons: Why there is no job, or not all of it.
+    """
+
+    status: HTTPStatus
+    result: str
+    job_id: str | None = None
+    requests: tuple[BrazeRequest, ...] = ()
+    skipped: tuple[Reason, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
+def preview(
+    body: bytes, *, source: str, route: str, mappings: BodyMappings, now: datetime
+) -> Preview:
+    """Work out what would become of a body that came in with the right token.
+
+    Args:
+        body: As captured.
+        source: The partner.
+        route: Where it was posted to, such as ``/outgrow/CONTENT``.
+        mappings: The partners' mappings, by the files to be tried.
+        now: When it "comes in".
+
+    Raises:
+        ConfigError: The partner's file has mistakes.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        return Preview(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "refused", reasons=(_TOO_LARGE,))
+    try:
+        text = body.removeprefix(b"\xef\xbb\xbf").decode()
+    except UnicodeDecodeError:
+        detail = "the body is not JSON in UTF-8"
+        return Preview(
+            HTTPStatus.BAD_REQUEST, "refused", reasons=(Reason(code="not_json", detail=detail),)
+        )
+    return of_outcome(mappings.outcome(record_of(text, source=source, route=route, now=now)))
+
+
+def record_of(text: str, *, source: str, route: str, now: datetime) -> RejectedRecord:
+    """A body as the mappings take it: as if it had been parked just now."""
+    return RejectedRecord(
+        id=f"body:{hashlib.sha256(text.encode()).hexdigest()}",
+        kind="body",
+        source=source,
+        route=route,
+        payload=text,
+        reasons=(Reason(code="previewed"),),
+        correlation_id=CORRELATION_ID,
+        first_seen=now,
+        last_seen=now,
+    )
+
+
+def of_outcome(outcome: Outcome) -> Preview:
+    """What would become of a mapping's outcome."""
+    match outcome:
+        case Mapped(job, skips, notes):
+            requests, refused = requests_for(job)
+            skipped = (*_explained(skips), *notes)
+            return Preview(HTTPStatus.OK, "accepted", job.job_id, requests, skipped, refused)
+        case Ignored(code):
+            return Preview(HTTPStatus.OK, "ignored", reasons=(Reason(code=code),))
+        case Unmappable(reasons, skips):
+            if any(reason.code == "not_json" for reason in reasons):
+                return Preview(HTTPStatus.BAD_REQUEST, "refused", reasons=reasons)
+            return Preview(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "parked",
+                skipped=_explained(skips),
+                reasons=reasons,
+            )
+
+
+def requests_for(job: DeliveryJob) -> tuple[tuple[BrazeRequest, ...], tuple[Reason, ...]]:
+    """The requests that a job alone would make, and what of it can never be sent."""
+    requests: list[BrazeRequest] = []
+    refused: list[Reason] = []
+    for part in split_job(job):
+        merge = Merge([Slot(0, part, part.user.key)], {})
+        requests += [
+            BrazeRequest(USERS_TRACK, len(each.objects), each.request().body())
+            for first in pack(merge)
+            for each in _in_order(first)
+        ]
+        refused += [
+            refusal.reason.model_copy(update={"field": _place(refusal.event, refusal.reason)})
+            for refusal in merge.refused
+        ]
+    return tuple(requests), tuple(refused)
+
+
+def _in_order(first: Pack) -> Iterator[Pack]:
+    yield first
+    yield from first.then
+
+
+def _place(event: int | None, reason: Reason) -> str:
+    where = "attributes" if event is None else f"events.{event}"
+    return where if reason.field is None else f"{where}.{reason.field}"
+
+
+def _explained(skips: Iterable[Skip]) -> tuple[Reason, ...]:
+    return tuple(
+        Reason(
+            code=skip.code,
+            field=skip.name,
+            detail=DETAILS.get(skip.code, skip.code)
+            + ("; the configured default is sent instead" if skip.default_used else ""),
+        )
+        for skip in skips
+    )

@@ -1,0 +1,369 @@
+"""Replaying what was parked: a pure rule decides on each record, and the order loses nothing.
+
+A record goes only after SQS took its job. A crash between the two leaves the record; replaying it
+again makes the same job under the same id, which the ledger drops as a duplicate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from braze_bridge.jobs.envelope import UnreadableJobError, canonical_hash, parse_job
+from braze_bridge.jobs.forward import UnreadableForwardError, parse_forward
+from braze_bridge.jobs.queue import QueueUnavailableError
+from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
+from braze_bridge.reasons import Reason
+from braze_delivery.parking import QUEUE_ROUTE
+from ops.rejected.rows import RowsUnavailableError
+from quikly_forward.forwarding import ROUTE as FORWARD_ROUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+
+    from braze_bridge.clock import Clock
+    from braze_bridge.jobs.envelope import DeliveryJob
+    from braze_bridge.jobs.forward import ForwardMessage, ForwardQueue
+    from braze_bridge.jobs.queue import JobQueue
+    from braze_bridge.jobs.rejected import RejectedRecord
+    from ops.preview.body_mappings import BodyMappings
+    from ops.rejected.rows import Filter, Parked, RejectedRows
+
+UNKNOWN_OUTCOME: Final = "unknown_outcome"
+"""The code of events that Braze may have counted: replaying them may count them twice."""
+
+NEVER_CLAIMED: Final = frozenset({"expired", "person_full"})
+"""Codes of jobs that delivery parks whole and untried. The ledger does not hold these as settled,
+but may know, by the id they have, that some of their events arrived in an earlier attempt."""
+
+MAX_ID_CHARS: Final = 240
+"""A job id may have 256 characters; the rest is for the parts of a job that is split."""
+
+FAILURES_IN_A_ROW: Final = 3
+"""So many calls refused one after the other: AWS is not there, and a replay ends."""
+
+READ_ROWS: Final = 100
+
+_GENERATION: Final = re.compile(r"(?P<base>.+)~r(?P<number>[0-9]{1,6})-[0-9a-f]{12}", re.DOTALL)
+
+
+class Send(NamedTuple):
+    """It can be delivered now."""
+
+    job: DeliveryJob
+
+
+class Forward(NamedTuple):
+    """Quikly can be told now."""
+
+    message: ForwardMessage
+
+
+class Keep(NamedTuple):
+    """It cannot be sent.
+
+    Attributes:
+        reasons: Why, as of now; ``None`` where the reasons that the record has still stand.
+    """
+
+    reasons: tuple[Reason, ...] | None
+
+
+class Forget(NamedTuple):
+    """The mapping says now that it is not for us, so nothing of it may be kept.
+
+    Attributes:
+        code: Why, such as ``no_consent``.
+    """
+
+    code: str
+
+
+Verdict = Send | Forward | Keep | Forget
+
+
+def judge(
+    record: RejectedRecord, bodies: BodyMappings, now: datetime, *, resend_unknown: bool
+) -> Verdict:
+    """Decide what a replay does about a record.
+
+    The job's ``received_at`` becomes the replay's time: delivery would otherwise park it again at
+    once as expired. Its ``occurred_at`` and its events' times stay, so that an old answer still
+    loses against a newer one.
+
+    Args:
+        record: As it was parked.
+        bodies: What bodies become by the configuration of today.
+        now: The replay's time.
+        resend_unknown: Whether events that may have arrived shall be sent.
+
+    Raises:
+        ConfigError: The file of the body's partner has mistakes.
+    """
+    codes = {reason.code for reason in record.reasons}
+    if UNKNOWN_OUTCOME in codes and not resend_unknown:
+        return Keep(None)
+    if record.route == FORWARD_ROUTE:
+        return judge_forward(record, now)
+    if record.kind == "body" and record.route != QUEUE_ROUTE:
+        return judge_body(record, bodies, now)
+    try:
+        job = parse_job(record.payload)
+    except UnreadableJobError as error:
+        return Keep(
+            tuple(
+                Reason(code="unreadable_job", field=where, detail=what)
+                for where, what in error.reasons
+            )
+        )
+    if record.kind == "objects" and not codes & NEVER_CLAIMED:
+        job = job.model_copy(update={"job_id": replayed_id(job)})
+    return Send(received_now(job, now))
+
+
+def judge_body(record: RejectedRecord, bodies: BodyMappings, now: datetime) -> Verdict:
+    """Decide about a body: its mapping of today does.
+
+    Raises:
+        ConfigError: The file of the body's partner has mistakes.
+    """
+    match bodies.outcome(record):
+        case Mapped(job):
+            return Send(received_now(job, now))
+        case Unmappable(reasons):
+            return Keep(reasons)
+        case Ignored(code):
+            return Forget(code)
+
+
+def judge_forward(record: RejectedRecord, now: datetime) -> Verdict:
+    """Decide about a call that Quikly refused, or that waited too long for it.
+
+    It keeps its id: where Quikly took it after all, it is not told again. Its time becomes the
+    replay's, as a job's does.
+
+    Args:
+        record: As it was parked.
+        now: The replay's time.
+    """
+    try:
+        message = parse_forward(record.payload)
+    except UnreadableForwardError as error:
+        return Keep(error.reasons)
+    return Forward(message.model_copy(update={"received_at": max(message.received_at, now)}))
+
+
+def received_now(job: DeliveryJob, now: datetime) -> DeliveryJob:
+    """The job as if it had come in now; never earlier than it did, whatever this clock says."""
+    return job.model_copy(update={"received_at": max(job.received_at, now)})
+
+
+def replayed_id(job: DeliveryJob) -> str:
+    """The id under which the refused objects of a job are sent again.
+
+    Not the job's own: the ledger holds that as settled, and would drop the replay as a duplicate;
+    and what it knows of the job's events is by their position in the whole job. The same objects
+    always get the same id, so that replaying twice sends once; where Braze refuses them again, the
+    next replay's id is another.
+
+    Args:
+        job: As it was parked: only what was refused.
+
+    Returns:
+        ``<job_id>~r<n>-<digest>``, ``n`` counting the replays.
+    """
+    known = _GENERATION.fullmatch(job.job_id)
+    base, number = (job.job_id, 1) if known is None else (known["base"], int(known["number"]) + 1)
+    content = job.model_dump(mode="json", exclude={"received_at", "correlation_id"})
+    suffix = f"~r{number}-{canonical_hash(content)[:12]}"
+    if len(base) + len(suffix) > MAX_ID_CHARS:
+        base = f"{job.source}:h-{hashlib.sha256(base.encode()).hexdigest()[:32]}"
+    return f"{base}{suffix}"
+
+
+class Result(StrEnum):
+    """What became of a record."""
+
+    SENT = "sent"
+    """SQS has its job, or its call to Quikly; the record is gone."""
+    SENT_AND_KEPT = "sent_and_kept"
+    """SQS has it, but the record could not be removed. Replaying it again is harmless."""
+    CHANGED = "changed"
+    """It was parked again meanwhile, so it stays: look at it, and replay again if need be."""
+    STILL_REJECTED = "still_rejected"
+    """It stays, with the reasons of today."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """It stays: Braze may have counted its events already."""
+    IGNORED = "ignored"
+    """The mapping says now that it is not for us; the record is gone."""
+    GONE = "gone"
+    """There is no such record, or it is expired."""
+    NOT_TAKEN = "not_taken"
+    """SQS or DynamoDB did not answer; the record stays."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do about the record."""
+        return self in {Result.SENT, Result.IGNORED, Result.GONE}
+
+
+class Replayed(NamedTuple):
+    """One record's result.
+
+    Attributes:
+        record_id: Whose.
+        job_id: Of the job (or of the call to Quikly) that was sent, if one was.
+        reasons: Codes of why it was not.
+    """
+
+    record_id: str
+    result: Result
+    job_id: str | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class Replayer:
+    """Replays records, one by one."""
+
+    def __init__(
+        self,
+        *,
+        rows: RejectedRows,
+        queue: JobQueue,
+        forwards: ForwardQueue,
+        bodies: BodyMappings,
+        clock: Clock,
+        resend_unknown: bool = False,
+        dry_run: bool = False,
+    ) -> None:
+        """Build one.
+
+        Args:
+            rows: The rejected table.
+            queue: The delivery queue.
+            forwards: The queue of calls to Quikly.
+            bodies: The partners' mappings.
+            clock: Says when a replay is.
+            resend_unknown: Whether events that Braze may have counted are sent again.
+            dry_run: Whether to tell what would become of each record and change nothing.
+        """
+        self._rows = rows
+        self._queue = queue
+        self._forwards = forwards
+        self._bodies = bodies
+        self._clock = clock
+        self._resend_unknown = resend_unknown
+        self._dry_run = dry_run
+
+    def run(self, record_ids: Iterable[str]) -> Iterator[Replayed]:
+        """Replay records; each is done when its result is given.
+
+        Ends early after three records in a row that SQS or DynamoDB did not take; run again, it
+        goes on with what is left.
+
+        Args:
+            record_ids: Which.
+
+        Raises:
+            ConfigError: A partner's file has mistakes.
+            UnreadableRowError: A row is of another version.
+        """
+        failures = 0
+        for record_id in record_ids:
+            done = self.replay(record_id)
+            yield done
+            failed = done.result in {Result.NOT_TAKEN, Result.SENT_AND_KEPT}
+            failures = failures + 1 if failed else 0
+            if failures == FAILURES_IN_A_ROW:
+                return
+
+    def replay(self, record_id: str) -> Replayed:
+        """Replay one record, as it is now.
+
+        Raises:
+            ConfigError: A partner's file has mistakes.
+            UnreadableRowError: The row is of another version.
+        """
+        try:
+            parked = self._rows.find(record_id)
+            if parked is None:
+                return Replayed(record_id, Result.GONE)
+            verdict = judge(
+                parked.record,
+                self._bodies,
+                self._clock.now(),
+                resend_unknown=self._resend_unknown,
+            )
+            match verdict:
+                case Send(job):
+                    return self._send(parked, job.job_id, lambda: self._queue.send(job))
+                case Forward(message):
+                    return self._send(
+                        parked, message.forward_id, lambda: self._forwards.send(message)
+                    )
+                case Keep(reasons):
+                    return self._keep(parked, reasons)
+                case Forget(code):
+                    removed = self._dry_run or self._rows.remove(parked)
+                    result = Result.IGNORED if removed else Result.CHANGED
+                    return Replayed(record_id, result, reasons=(code,))
+        except RowsUnavailableError as error:
+            return Replayed(record_id, Result.NOT_TAKEN, reasons=(str(error),))
+
+    def _send(self, parked: Parked, sent_as: str, send: Callable[[], None]) -> Replayed:
+        record_id = parked.record.id
+        if self._dry_run:
+            return Replayed(record_id, Result.SENT, sent_as)
+        try:
+            send()
+        except QueueUnavailableError as error:
+            return Replayed(record_id, Result.NOT_TAKEN, reasons=(str(error),))
+        # Only now: a crash before this line leaves the record, and at worst the job goes out twice
+        # under one id.
+        try:
+            removed = self._rows.remove(parked)
+        except RowsUnavailableError as error:
+            return Replayed(record_id, Result.SENT_AND_KEPT, sent_as, (str(error),))
+        return Replayed(record_id, Result.SENT if removed else Result.CHANGED, sent_as)
+
+    def _keep(self, parked: Parked, reasons: tuple[Reason, ...] | None) -> Replayed:
+        record = parked.record
+        if reasons is None:
+            return Replayed(record.id, Result.OUTCOME_UNKNOWN, reasons=(UNKNOWN_OUTCOME,))
+        codes = tuple(dict.fromkeys(reason.code for reason in reasons))
+        if (
+            not self._dry_run
+            and reasons != record.reasons
+            and not self._rows.explain(parked, reasons)
+        ):
+            return Replayed(record.id, Result.CHANGED, reasons=codes)
+        return Replayed(record.id, Result.STILL_REJECTED, reasons=codes)
+
+
+def select(rows: RejectedRows, wanted: Filter, limit: int) -> tuple[list[str], bool]:
+    """The ids of rows, read before anything is done about them: what is parked anew stays out.
+
+    Args:
+        rows: The rejected table.
+        wanted: Which.
+        limit: At most so many.
+
+    Returns:
+        The ids, and whether there may be more.
+
+    Raises:
+        RowsUnavailableError: The table did not answer.
+        UnreadableRowError: A row is of another version.
+    """
+    found: list[str] = []
+    cursor = None
+    while len(found) < limit:
+        page = rows.page(wanted, limit=min(READ_ROWS, limit - len(found)), cursor=cursor)
+        found += [row.id for row in page.rows]
+        cursor = page.cursor
+        if cursor is None:
+            return found, False
+    return found, True

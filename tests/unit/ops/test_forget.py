@@ -1,0 +1,152 @@
+"""Which parked rows are about a person: none too few, and none of somebody else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from braze_bridge.jobs.envelope import JobUser, UserAlias
+from braze_bridge.mapping.paths import compile_path
+from braze_bridge.mapping.people import IdentifierKind, PersonRule
+from ops.forget.stores import Payload, Person, UnusableIdentifierError, is_about, read_person
+from tests.fakes.delivery_jobs import job
+
+if TYPE_CHECKING:
+    from braze_bridge.jobs.envelope import DeliveryJob
+
+ADA = Person(IdentifierKind.EMAIL, "ada@example.com")
+PHONE = Person(IdentifierKind.PHONE, "+4930123456")
+SEVENTEEN = Person(IdentifierKind.EXTERNAL_ID, "17")
+ALIAS = Person(IdentifierKind.USER_ALIAS, "17", "iterate_id")
+RULE = PersonRule(
+    order=(IdentifierKind.EXTERNAL_ID,),
+    paths={IdentifierKind.EXTERNAL_ID: (compile_path("lead.customer"), compile_path("user_id"))},
+)
+
+
+def body(document: Any, text: str | None = None) -> Payload:
+    return Payload("1", "body", "outgrow", text or json.dumps(document))
+
+
+def objects(parked: DeliveryJob) -> Payload:
+    return Payload("1", "objects", "outgrow", parked.to_json())
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "key"),
+    [
+        ("email", " Ada@Example.COM ", ("email", "ada@example.com")),
+        ("phone", "+49 (30) 123-456", ("phone", "+4930123456")),
+        ("external_id", "17", ("external_id", "17")),
+        ("braze_id", "abc", ("braze_id", "abc")),
+        ("user_alias", "iterate_id:17", ("user_alias", "iterate_id", "17")),
+        ("user_alias", "a:b:c", ("user_alias", "a", "b:c")),
+    ],
+)
+def test_an_identifier_is_read_as_the_doors_read_it(
+    kind: str, text: str, key: tuple[str, ...]
+) -> None:
+    """Or the ledger's hash would be another one."""
+    assert read_person(IdentifierKind(kind), text).key == key
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("email", "ada"),
+        ("phone", "030 123456"),
+        ("external_id", " "),
+        ("user_alias", "no-label"),
+        ("user_alias", ":name"),
+        ("user_alias", "label:"),
+    ],
+)
+def test_what_names_nobody_is_refused(kind: str, text: str) -> None:
+    """Rather than finding nothing."""
+    with pytest.raises(UnusableIdentifierError):
+        read_person(IdentifierKind(kind), text)
+
+
+def test_a_key_is_the_one_of_jobs() -> None:
+    """Both are hashed alike."""
+    alias = UserAlias(alias_name="17", alias_label="iterate_id")
+
+    assert ALIAS.key == JobUser(user_alias=alias).key
+    assert ADA.key == JobUser(email="ada@example.com").key
+
+
+@pytest.mark.parametrize(
+    ("person", "document", "about"),
+    [
+        (ADA, {"lead": {"email": "ADA@example.com"}}, True),
+        (ADA, {"answers": ["write to <Ada@example.com>."]}, True),
+        (ADA, {"ada@example.com": 1}, True),
+        (ADA, {"email": "xada@example.com"}, False),
+        (ADA, {"email": "ada@example.com.au"}, False),
+        (ADA, {"name": "Ada"}, False),
+        (PHONE, {"phone": "+49 30 123456"}, True),
+        (PHONE, {"phone": 4930123456}, True),
+        (PHONE, {"note": "call +49 (30) 123-456!"}, True),
+        (PHONE, {"phone": "+4930123457"}, False),
+        (SEVENTEEN, {"user_id": "17"}, True),
+        (SEVENTEEN, {"lead": {"customer": 17}}, True),
+        (SEVENTEEN, {"score": 17, "id": "17", "user_id": "18"}, False),
+        (SEVENTEEN, {"user_id": True}, False),
+    ],
+)
+def test_a_body_is_about_who_is_named_in_it(person: Person, document: Any, *, about: bool) -> None:
+    """Addresses and numbers anywhere, ids where the mapping looks for them."""
+    assert is_about(person, body(document), [RULE]) is about
+
+
+def test_without_a_rule_an_id_counts_anywhere() -> None:
+    """A message that no partner's mapping knows: better one row too many."""
+    assert is_about(SEVENTEEN, body({"x": {"y": "17"}}), [])
+    assert not is_about(SEVENTEEN, body({"x": "1700"}), [])
+
+
+@pytest.mark.parametrize(
+    ("person", "text", "about"),
+    [
+        (ADA, '{"email": "ada@example.com"', True),
+        (PHONE, "phone=+49 30 123456", True),
+        (SEVENTEEN, "user=17;", True),
+        (SEVENTEEN, "user=170;", False),
+        (ADA, "nothing", False),
+    ],
+)
+def test_what_is_no_json_is_searched_as_text(person: Person, text: str, *, about: bool) -> None:
+    """A piece of a message that was cut, say."""
+    assert is_about(person, body(None, text), [RULE]) is about
+
+
+@pytest.mark.parametrize(
+    ("person", "user", "attributes", "about"),
+    [
+        (SEVENTEEN, JobUser(external_id="17"), {"a": 1}, True),
+        (SEVENTEEN, JobUser(external_id="18"), {"a": "17"}, False),
+        (
+            ALIAS,
+            JobUser(user_alias=UserAlias(alias_name="17", alias_label="iterate_id")),
+            None,
+            True,
+        ),
+        (ALIAS, JobUser(user_alias=UserAlias(alias_name="17", alias_label="other")), None, False),
+        (ADA, JobUser(external_id="18"), {"email": "ada@example.com"}, True),
+        (ADA, JobUser(email="ada@example.com"), None, True),
+        (ADA, JobUser(external_id="18"), {"a": "b"}, False),
+    ],
+)
+def test_a_job_is_about_its_user_and_whom_it_mentions(
+    person: Person, user: JobUser, attributes: dict[str, Any] | None, *, about: bool
+) -> None:
+    """An attribute that equals somebody's id is nobody's id."""
+    assert is_about(person, objects(job("1", user, attributes=attributes)), []) is about
+
+
+def test_nobody_is_in_a_traceback() -> None:
+    """The reprs hold no identifier and no payload."""
+    assert "ada" not in repr(ADA)
+    assert "ada" not in repr(body({"email": "ada@example.com"}))
