@@ -1,4 +1,4 @@
-"""What the pages say: links lead somewhere, and what they name is there."""
+"""The documents: every link resolves, and everything they name exists."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 
 TEMPLATE: Final = default_template()
 DOCS: Final = ROOT / "docs"
-PAGES: Final = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+PAGES: Final = sorted(
+    [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "events").rglob("*.md")],
+)
 GUIDES: Final = [
     page for page in PAGES if page.name not in {"CHANGELOG.md", "decisions.md", "sandbox.md"}
 ]
-"""Pages that people follow. (The others tell of code and of what was.)"""
+"""Pages whose instructions people follow. The others describe code and history."""
 
 COMMAND_WORD: Final = re.compile(r"[a-z][a-z-]*")
 CODE: Final = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 FENCED: Final = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK: Final = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
+MAKE: Final = re.compile(r"(?:^|`)make((?: [a-z][a-z-]*)+)", re.MULTILINE)
 CAMEL: Final = re.compile(r"[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]*)+")
 FOREIGN: Final = {
     "BatchGetItem",  # DynamoDB's calls
@@ -47,17 +50,17 @@ def name_of(page: Path) -> str:
 
 
 def prose(page: Path) -> str:
-    """A page without its fenced blocks."""
+    """Return a page without its fenced blocks."""
     return FENCED.sub("", page.read_text())
 
 
 def spans(page: Path) -> list[str]:
-    """What stands as code in the running text."""
+    """Return the inline code of a page."""
     return re.findall(r"`([^`\n]+)`", prose(page))
 
 
 def slugs(page: Path) -> set[str]:
-    """The anchors that GitHub gives a page's headings."""
+    """Return the anchors that GitHub gives a page's headings."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
@@ -65,8 +68,8 @@ def slugs(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_somewhere(page: Path) -> None:
-    """To a file that is there, and to a heading that it has."""
+def test_every_relative_link_resolves(page: Path) -> None:
+    """The file exists, and has the heading."""
     dead = []
     for link in LINK.findall(CODE.sub("", page.read_text())):
         path, _, anchor = link.partition("#")
@@ -79,7 +82,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", GUIDES, ids=name_of)
 def test_what_a_guide_names_is_in_the_template(page: Path) -> None:
-    """Parameters, alarms, tables, queues, outputs, metrics: nobody finds a misspelt one."""
+    """Parameters, alarms, tables, queues, outputs, metrics: a misspelt name finds nothing."""
     known = {
         *TEMPLATE.source["Parameters"],
         *TEMPLATE.plain["Resources"],
@@ -93,13 +96,13 @@ def test_what_a_guide_names_is_in_the_template(page: Path) -> None:
 
 
 def is_name(word: str, span: str) -> bool:
-    """Whether a word is the whole of what stands as code, but for a value given to it."""
+    """Whether the inline code is only this word, or this word with a value."""
     return bool(re.fullmatch(rf"['\"]?{word}(=.*)?", span))
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=name_of)
 def test_parameters_in_examples_are_the_template_s(page: Path) -> None:
-    """What somebody copies into samconfig.toml, SAM must know."""
+    """SAM refuses a copied parameter that the template does not have."""
     given = re.findall(r"\"([A-Z]\w+)=[^\"]*\",", page.read_text())
 
     assert set(given) <= TEMPLATE.source["Parameters"].keys()
@@ -122,16 +125,16 @@ def test_secrets_and_logs_are_called_as_in_the_template(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=name_of)
-def test_files_that_are_named_are_there(page: Path) -> None:
-    """From the repository's root, as people type them."""
-    rooms = ("layers/", "tests/", "docs/", "ops/", "events/", "functions/")
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    """Paths begin at the repository's root."""
+    rooms = ("layers/", "tests/", "docs/", "ops/", "events/", "functions/", "sandbox/", "bench/")
     named = [span for span in spans(page) if span.startswith(rooms) and "…" not in span]
 
     assert [span for span in named if not list(ROOT.glob(span.rstrip("/")))] == []
 
 
 def test_every_url_to_paste_is_explained() -> None:
-    """Each output that is a partner's URL stands in the table of what goes where."""
+    """Each output that is a partner's URL is in the table of what goes where."""
     page = (DOCS / "deploying.md").read_text()
     pasted = {name for name in TEMPLATE.plain["Outputs"] if re.fullmatch(r"(?!Api)\w+Url", name)}
     partners = {name for name in pasted if not re.search("Queue|Dashboard", name)}
@@ -148,14 +151,14 @@ def test_every_url_to_paste_is_explained() -> None:
     ],
 )
 def test_the_security_page_says_how_long_things_are_kept(place: str, kept: list[timedelta]) -> None:
-    """As the code has it."""
+    """The page has the days that the code has."""
     (row,) = re.findall(rf"^\| `{place}` \|.*$", (DOCS / "security.md").read_text(), re.MULTILINE)
 
     assert [each.days for each in kept if f"{each.days} days" not in row] == []
 
 
 def test_every_place_that_keeps_something_is_on_the_security_page() -> None:
-    """A table or a queue that nobody mentions is one that nobody erases."""
+    """A table or a queue that is not listed would not be erased."""
     page = (DOCS / "security.md").read_text()
     places = {*TEMPLATE.of_type("AWS::DynamoDB::Table"), *TEMPLATE.of_type("AWS::SQS::Queue")}
 
@@ -163,7 +166,7 @@ def test_every_place_that_keeps_something_is_on_the_security_page() -> None:
 
 
 def rows_of(section: str) -> list[list[str]]:
-    """The cells of a section's first table, without its head."""
+    """Return the cells of the first table in a section of the cost page, without its head."""
     text = (DOCS / "costs.md").read_text()
     lines = text[text.index(f"## {section}\n") :].splitlines()
     start = next(at for at, line in enumerate(lines) if line.startswith("| ---"))
@@ -180,12 +183,12 @@ def rows_of(section: str) -> list[list[str]]:
     [
         ("A million responses", 3, 5),
         ("A million responses", 4, 6),
-        ("What stands still, a month", 3, 4),
+        ("Fixed costs a month", 3, 4),
     ],
     ids=["rush", "drops", "standing"],
 )
 def test_costs_add_up(section: str, units: int, dollars: int) -> None:
-    """Units times price is each line, and the lines are the sum."""
+    """Each line is units times price, and the total is the sum of the lines."""
     *lines, total = rows_of(section)
 
     for line in lines:
@@ -196,15 +199,15 @@ def test_costs_add_up(section: str, units: int, dollars: int) -> None:
 
 
 def test_costs_count_what_the_template_has() -> None:
-    """Alarms and secrets are billed one by one."""
-    counted = {line[0]: float(line[3]) for line in rows_of("What stands still, a month")[:-1]}
+    """Each alarm and each secret is billed."""
+    counted = {line[0]: float(line[3]) for line in rows_of("Fixed costs a month")[:-1]}
 
     assert counted["Alarms"] == len(TEMPLATE.of_type("AWS::CloudWatch::Alarm"))
     assert counted["Secrets"] == len(TEMPLATE.of_type("AWS::SecretsManager::Secret"))
 
 
 def commands_of(page: Path) -> set[tuple[str, ...]]:
-    """The ``bridge`` commands that stand as code on a page: their words before any value."""
+    """Return the ``bridge`` commands in a page's code: their words before any value."""
     code = "\n".join(CODE.findall(page.read_text()))
     return {
         tuple(word for word in match.split() if COMMAND_WORD.fullmatch(word))
@@ -213,15 +216,15 @@ def commands_of(page: Path) -> set[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=name_of)
-def test_commands_that_a_guide_names_are_there(page: Path) -> None:
-    """A reader who types one is not told that it does not exist."""
+def test_every_command_that_a_guide_names_exists(page: Path) -> None:
+    """A reader can type each one."""
     missing = [words for words in commands_of(page) if not is_command(words)]
 
     assert missing == []
 
 
 def is_command(words: tuple[str, ...]) -> bool:
-    """Whether the first words name a command; those behind it are values."""
+    """Whether the first words name a command; the words after it are values."""
     command = typer.main.get_command(app)
     for word in words:
         if not isinstance(command, TyperGroup):
@@ -233,8 +236,8 @@ def is_command(words: tuple[str, ...]) -> bool:
     return True
 
 
-def test_a_command_that_is_not_there_is_noticed() -> None:
-    """The negative control."""
+def test_a_missing_command_is_found() -> None:
+    """Negative control."""
     assert is_command(("rejected", "list"))
     assert is_command(("verify", "outgrow"))
     assert not is_command(("rejected", "lost"))
@@ -242,5 +245,58 @@ def test_a_command_that_is_not_there_is_noticed() -> None:
 
 
 def test_the_guides_name_commands() -> None:
-    """Otherwise the test above holds nothing."""
+    """Without commands the test above would check nothing."""
     assert len(set().union(*(commands_of(page) for page in GUIDES))) > 20
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=name_of)
+def test_every_make_target_that_a_guide_names_exists(page: Path) -> None:
+    """A reader can type each one."""
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    code = "\n".join(CODE.findall(page.read_text()))
+    named = {word for words in MAKE.findall(code) for word in words.split()}
+
+    assert sorted(named - targets) == []
+
+
+def where_to_change_what() -> list[list[str]]:
+    """Return the table of CONTRIBUTING.md: for each change the rooms, and the tests."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text.partition("| I want to change … | This room | This test |\n")[2]
+    lines = table.partition("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_contributing_names_rooms_and_tests_that_exist() -> None:
+    """Every change has a room and a test, and every path is in the repository."""
+    layer = "layers/braze_bridge/python/"
+    missing = []
+    for change, *cells in where_to_change_what():
+        for cell in cells:
+            paths = re.findall(r"`([^`]+)`", cell)
+            assert paths, change
+            missing += [
+                path
+                for path in paths
+                if not (ROOT / re.sub("^(?=braze_bridge/)", layer, path)).exists()
+            ]
+
+    assert missing == []
+
+
+def test_contributing_covers_the_twenty_most_likely_changes() -> None:
+    """Without rows the test above would check nothing."""
+    changes = [change for change, *_ in where_to_change_what()]
+
+    assert len(set(changes)) == len(changes) >= 20
+
+
+@pytest.mark.parametrize("folder", ["functions", "layers"])
+def test_the_readme_lists_every_folder_of(folder: str) -> None:
+    """A new function or layer is in the table of folders."""
+    named = set(spans(ROOT / "README.md"))
+    packages = {path.name for path in (ROOT / folder).iterdir() if path.is_dir()}
+
+    assert {
+        name for name in packages - {"__pycache__"} if not {name, f"{folder}/{name}/"} & named
+    } == set()
