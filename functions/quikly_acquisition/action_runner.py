@@ -49,12 +49,7 @@ from quikly_acquisition.actions import (
     TryAgain,
     WriteProfile,
 )
-from quikly_acquisition.error_outcomes import (
-    CLOSING_SECONDS,
-    MAX_REFUSALS,
-    Closing,
-    quikly_outcome,
-)
+from quikly_acquisition.error_outcomes import CLOSING_SECONDS, MAX_REFUSALS, Closing, quikly_outcome
 from quikly_acquisition.found_profiles import (
     found,
     known_of,
@@ -104,8 +99,8 @@ class ActionRunner:
     ) -> None:
         self._deps = deps
         self._figures = figures
-        self._calls = ParallelCalls(deps, remaining, figures)
-        self._observations = self._calls.observations
+        self._observations: dict[str, Observation] = {}
+        self._calls = ParallelCalls(deps, remaining, figures, self._observations)
         self._learnt: dict[PersonKey, Known] = {}
         self._unexplained: dict[str, str] = {}
         self._any_written = False
@@ -126,7 +121,7 @@ class ActionRunner:
         for id_, action in actions.items():
             by_kind.setdefault(type(action), {})[id_] = action
         for kind in (BeginCredit, SkipStep):
-            self._observations.update(dict.fromkeys(by_kind.get(kind, ()), Performed()))
+            self._observations |= dict.fromkeys(by_kind.get(kind, ()), Performed())
         self._read_statuses(by_kind.get(ReadStatus, {}))
         self._look_up(by_kind.get(LookUp, {}), records)
         self._write_profiles(by_kind.get(WriteProfile, {}), records)
@@ -144,7 +139,7 @@ class ActionRunner:
             yield
         except InvalidInputError as error:
             refused = Refused("invalid_request", error.reason.value)
-            self._observations.update(dict.fromkeys(ids, refused))
+            self._observations |= dict.fromkeys(ids, refused)
 
     # -- subscription groups -----------------------------------------------------------------
 
@@ -272,7 +267,7 @@ class ActionRunner:
             refused: dict[str, Observation] = {}
             if isinstance(error, BadRequestError):
                 refused = self._refused_by_name(ids, error)
-            self._observations.update(refused)
+            self._observations |= refused
             rest = [id_ for id_ in ids if id_ not in refused]
             if refused:
                 return [self._track(rest, objects, actions, records)] if rest else []
@@ -296,7 +291,7 @@ class ActionRunner:
         return refused
 
     def _learn_written(self, action: WriteProfile, record: AcquisitionRecord) -> None:
-        self._figures.created += action.may_create
+        self._figures.profiles_created += action.may_create
         phone = record.phone if "phone" in action.attributes else None
         self._learn(record.person, action.profile, phone, self._deps.clock.now())
 
@@ -311,7 +306,7 @@ class ActionRunner:
             until = self._deps.clock.now() + timedelta(seconds=CLOSING_SECONDS)
             self._calls.close(EndpointFamily.TRACK, Closing("family", until, "requests_refused"))
             outcome = Held(until, "requests_refused")
-        self._observations.update(dict.fromkeys(self._unexplained, outcome))
+        self._observations |= dict.fromkeys(self._unexplained, outcome)
 
     # -- delivery and Quikly -----------------------------------------------------------------
 

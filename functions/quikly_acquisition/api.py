@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -49,32 +50,22 @@ ID_BYTES: Final = 18
 """24 characters of base64, so that an id cannot be guessed."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class AcquisitionApi:
     """Answers one call.
 
-    Args:
+    Attributes:
         acquisitions: The configured activations, by scope.
         new_id: Makes an id that cannot be guessed.
     """
 
-    def __init__(
-        self,
-        *,
-        door: Door,
-        acquisitions: Mapping[str, AcquisitionRule],
-        records: AcquisitionRecords,
-        queue: StepQueue,
-        meter: Meter,
-        log: Logger,
-        new_id: Callable[[], str],
-    ) -> None:
-        self._door = door
-        self._acquisitions = acquisitions
-        self._records = records
-        self._queue = queue
-        self._meter = meter
-        self._log = log
-        self._new_id = new_id
+    door: Door
+    acquisitions: Mapping[str, AcquisitionRule]
+    records: AcquisitionRecords
+    queue: StepQueue
+    meter: Meter
+    log: Logger
+    new_id: Callable[[], str]
 
     def __call__(self, event: object) -> ProxyResponse:
         """Answer an API Gateway proxy event.
@@ -86,18 +77,18 @@ class AcquisitionApi:
             DoorError: As the door; 404 for an unknown id; 422 for a refused body, of which nothing
                 is stored; 503 if the record could not be stored or read.
         """
-        admitted = self._door.admit(event)
+        admitted = self.door.admit(event)
         return self._status(admitted) if admitted.route == STATUS else self._intake(admitted)
 
     def _intake(self, admitted: Admitted) -> ProxyResponse:
         request = read_request(
-            admitted.body, acquisitions=self._acquisitions, now=admitted.received_at
+            admitted.body, acquisitions=self.acquisitions, now=admitted.received_at
         )
         if isinstance(request, Refusal):
             raise DoorError(HTTPStatus.UNPROCESSABLE_ENTITY, request.reasons)
         record = new_record(
             request,
-            acquisition_id=self._new_id(),
+            acquisition_id=self.new_id(),
             correlation_id=admitted.correlation_id,
             now=admitted.received_at,
         )
@@ -105,9 +96,9 @@ class AcquisitionApi:
         queued = False
         if begun.is_new:
             # The stored record is enough: the sweep makes a message that is missing.
-            queued = not self._queue.send([QueuedStep(record.message)])
-            self._meter.add(Metric.ACQUISITIONS_ACCEPTED)
-        self._log.info(
+            queued = not self.queue.send([QueuedStep(record.message)])
+            self.meter.add(Metric.ACQUISITIONS_ACCEPTED)
+        self.log.info(
             "acquisition accepted",
             acquisition=begun.acquisition_id,
             q_scope=request.q_scope,
@@ -122,7 +113,7 @@ class AcquisitionApi:
 
     def _begin(self, record: AcquisitionRecord, key: str | None, admitted: Admitted) -> Begun:
         try:
-            return self._records.begin(record, key)
+            return self.records.begin(record, key)
         except IdempotencyKeyReusedError:
             reason = Reason(
                 code="idempotency_key_reused",
@@ -136,7 +127,7 @@ class AcquisitionApi:
     def _status(self, admitted: Admitted) -> ProxyResponse:
         acquisition_id = admitted.path_parameters.get("id", "")
         try:
-            record = self._records.get(acquisition_id) if _ID.fullmatch(acquisition_id) else None
+            record = self.records.get(acquisition_id) if _ID.fullmatch(acquisition_id) else None
         except RecordsUnavailableError as error:
             raise self._not_available(error, admitted) from error
         if record is None:
@@ -144,7 +135,7 @@ class AcquisitionApi:
         return answer(HTTPStatus.OK, status_document(record))
 
     def _not_available(self, error: RecordsUnavailableError, admitted: Admitted) -> DoorError:
-        self._log.error(
+        self.log.error(
             "acquisitions are not available",
             error=str(error),
             correlation_id=admitted.correlation_id,

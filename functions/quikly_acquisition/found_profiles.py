@@ -35,7 +35,7 @@ def found(
         return ProfileNotFound()
     return ProfileFound(
         _profile(user, person),
-        phone="same" if person.kind == "phone" else _compared(user.phone, phone),
+        phone=_compared(person, number_of(user, person), phone),
         is_unsubscribed=(user.email_subscribe or "").lower() == UNSUBSCRIBED,
     )
 
@@ -66,10 +66,15 @@ def number_of(user: ExportedUser, person: PersonKey) -> str | None:
     return normal_phone(stored) or stored or None
 
 
-def _compared(stored: str | None, phone: str | None) -> Literal["same", "other", "none"]:
-    if stored is None or not stored.strip():
+def _compared(
+    person: PersonKey, stored: str | None, phone: str | None
+) -> Literal["same", "other", "none"]:
+    """Compare two numbers, or their hashes."""
+    if person.kind == "phone":
+        return "same"
+    if stored is None:
         return "none"
-    return "same" if phone is not None and normal_phone(stored) == phone else "other"
+    return "same" if stored == phone else "other"
 
 
 def known_of(
@@ -126,14 +131,9 @@ def remembered(known: Known, person: PersonKey, phone: str | None, now: datetime
         label=known.label,
         is_new=is_recent,
     )
-    same: Literal["same", "other", "none"] = "other"
-    if person.kind == "phone" or (known.phone is not None and known.phone == phone):
-        same = "same"
-    elif known.phone is None:
-        same = "none"
     return ProfileFound(
         profile,
-        phone=same,
+        phone=_compared(person, known.phone, phone),
         written_at=known.written_at if is_recent else None,
         is_remembered=True,
     )

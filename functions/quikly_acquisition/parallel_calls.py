@@ -73,24 +73,20 @@ class Call:
     split: Callable[[BrazeError], Sequence[Call] | None] = lambda _: None
 
 
+@dataclass(frozen=True, slots=True)
 class ParallelCalls:
     """The calls of one round of actions.
 
-    Args:
+    Attributes:
         remaining: Seconds left to this invocation.
         figures: Added to.
-
-    Attributes:
         observations: By acquisition id.
     """
 
-    def __init__(
-        self, deps: Dependencies, remaining: Callable[[], float], figures: Figures
-    ) -> None:
-        self.observations: dict[str, Observation] = {}
-        self._deps = deps
-        self._remaining = remaining
-        self._figures = figures
+    deps: Dependencies
+    remaining: Callable[[], float]
+    figures: Figures
+    observations: dict[str, Observation]
 
     def without_gate(
         self,
@@ -109,17 +105,17 @@ class ParallelCalls:
         waiting = deque(actions.items())
         in_flight: dict[Future[Observation], str] = {}
         while waiting or in_flight:
-            while waiting and len(in_flight) < self._deps.concurrency:
-                if self._remaining() - DEADLINE_MARGIN < seconds:
+            while waiting and len(in_flight) < self.deps.concurrency:
+                if self.remaining() - DEADLINE_MARGIN < seconds:
                     waiting.clear()
                     break
                 id_, action = waiting.popleft()
-                in_flight[self._deps.executor.submit(call, action)] = id_
+                in_flight[self.deps.executor.submit(call, action)] = id_
             if not in_flight:
                 break
             done, _ = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
             if not done:
-                self.observations |= dict.fromkeys(in_flight.values(), late)
+                self.observations.update(dict.fromkeys(in_flight.values(), late))
                 break
             for future in done:
                 error = future.exception()
@@ -131,14 +127,14 @@ class ParallelCalls:
         """Make calls of one family, as many at a time as its gate and the machine allow."""
         if not calls:
             return
-        gate = self._deps.gate
+        gate = self.deps.gate
         admission = gate.admit(family)
         waiting = deque(calls)
         if admission.closed_until is not None:
-            self._figures.key_refused += admission.reason in KEY_REASONS
+            self.figures.key_refused += admission.reason in KEY_REASONS
             self._observe(waiting, Held(admission.closed_until, admission.reason))
             return
-        before = self._figures.requests
+        before = self.figures.requests
         in_flight: dict[Future[BrazeAnswer], Call] = {}
         while True:
             self._start(family, waiting, in_flight)
@@ -151,15 +147,15 @@ class ParallelCalls:
                 continue
             for future in done:
                 waiting.extendleft(self._answered(family, in_flight.pop(future), future))
-        if admission.is_probe and self._figures.requests == before:
+        if admission.is_probe and self.figures.requests == before:
             gate.give_back()
 
     def close(self, family: EndpointFamily, closing: Closing) -> None:
         """Close the gate of a family, or of all."""
         which = None if closing.scope == "all" else family
-        self._deps.gate.close(which, closing.until, closing.reason)
-        if closing.reason not in self._figures.closings:
-            self._figures.closings.append(closing.reason)
+        self.deps.gate.close(which, closing.until, closing.reason)
+        if closing.reason not in self.figures.closings:
+            self.figures.closings.append(closing.reason)
 
     def _start(
         self,
@@ -167,9 +163,9 @@ class ParallelCalls:
         waiting: deque[Call],
         in_flight: dict[Future[BrazeAnswer], Call],
     ) -> None:
-        gate = self._deps.gate
-        while waiting and len(in_flight) < self._deps.concurrency:
-            left = self._remaining() - DEADLINE_MARGIN - CONNECT_TIMEOUT
+        gate = self.deps.gate
+        while waiting and len(in_flight) < self.deps.concurrency:
+            left = self.remaining() - DEADLINE_MARGIN - CONNECT_TIMEOUT
             if left < SHORTEST_READ:
                 waiting.clear()
                 return
@@ -181,8 +177,8 @@ class ParallelCalls:
                 return
             call = waiting.popleft()
             timeout = (CONNECT_TIMEOUT, min(READ_TIMEOUT, left))
-            in_flight[self._deps.executor.submit(call.send, timeout=timeout)] = call
-            self._figures.requests += 1
+            in_flight[self.deps.executor.submit(call.send, timeout=timeout)] = call
+            self.figures.requests += 1
 
     def _answered(
         self, family: EndpointFamily, call: Call, future: Future[BrazeAnswer]
@@ -191,18 +187,18 @@ class ParallelCalls:
         error = future.exception()
         if error is None:
             answer = future.result()
-            self._deps.gate.answered(family, answer.rate_limit)
-            self.observations |= call.read(answer)
+            self.deps.gate.answered(family, answer.rate_limit)
+            self.observations.update(call.read(answer))
             return ()
         if not isinstance(error, BrazeError):
             error = UnknownOutcomeError(self._fault(error))
         replacing = call.split(error)
         if replacing is not None:
             return replacing
-        self._figures.rate_limited += isinstance(error, RateLimitedError)
-        self._figures.key_refused += isinstance(error, AuthenticationError | PermissionDeniedError)
+        self.figures.rate_limited += isinstance(error, RateLimitedError)
+        self.figures.key_refused += isinstance(error, AuthenticationError | PermissionDeniedError)
         # The closing counts from the answer, since the batch may have begun long before.
-        outcome = braze_outcome(error, self._deps.clock.now())
+        outcome = braze_outcome(error, self.deps.clock.now())
         if outcome.closing is not None:
             self.close(family, outcome.closing)
         self._observe([call], outcome.observation)
@@ -210,16 +206,16 @@ class ParallelCalls:
 
     def _observe(self, calls: Iterable[Call], observation: Observation) -> None:
         for call in calls:
-            self.observations |= dict.fromkeys(call.ids, observation)
+            self.observations.update(dict.fromkeys(call.ids, observation))
 
     def _fault(self, error: BaseException) -> str:
         """Count a bug of ours, so that the results of the other calls are still stored."""
         if not isinstance(error, Exception):
             raise error
         name = type(error).__name__
-        self._figures.faults[name] = self._figures.faults.get(name, 0) + 1
+        self.figures.faults[name] = self.figures.faults.get(name, 0) + 1
         return name
 
     def _patience(self) -> float:
         """Return for how many seconds to wait for calls under way."""
-        return max(self._remaining() - DEADLINE_MARGIN, SHORTEST_READ)
+        return max(self.remaining() - DEADLINE_MARGIN, SHORTEST_READ)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.observability import Meter, Metric
@@ -31,7 +31,7 @@ def report(result: BatchResult, meter: Meter, log: Logger) -> None:
     meter.add(Metric.ACQUISITIONS_EXPIRED, result.count(State.EXPIRED))
     meter.add(Metric.ACQUISITIONS_RESUMED, result.resumed)
     meter.add(Metric.OLDEST_WAIT, max(result.oldest_wait, 0.0))
-    meter.add(Metric.PROFILES_CREATED, figures.created)
+    meter.add(Metric.PROFILES_CREATED, figures.profiles_created)
     meter.add(Metric.PROFILE_LOOK_UPS, figures.look_ups)
     meter.add(Metric.BRAZE_REQUESTS, figures.requests)
     meter.add(Metric.BRAZE_RATE_LIMITED, figures.rate_limited)
@@ -61,22 +61,22 @@ class Figures:
     """Counts of a batch's calls to Braze and Quikly.
 
     Attributes:
+        look_ups: Requests to ``/users/export/ids``.
+        profiles_created: Profiles written that may be new.
         rate_limited: Answers 429.
         key_refused: Answers 401 and 403, and gates found closed by one.
         quikly_key_refused: Quikly's 401 and 403.
-        created: Profiles written that may be new.
-        look_ups: Requests to ``/users/export/ids``.
         closings: Why gates were closed.
         unattributed: Errors of a success that named no object.
         faults: Bugs of ours, by exception.
     """
 
     requests: int = 0
+    look_ups: int = 0
+    profiles_created: int = 0
     rate_limited: int = 0
     key_refused: int = 0
     quikly_key_refused: int = 0
-    created: int = 0
-    look_ups: int = 0
     closings: list[str] = field(default_factory=list)
     unattributed: int = 0
     faults: dict[str, int] = field(default_factory=dict)
@@ -116,7 +116,6 @@ class BatchResult:
 
 
 def _summary(result: BatchResult) -> Mapping[str, object]:
-    figures = result.figures
     return {
         "received": result.received,
         "stale": result.stale,
@@ -127,14 +126,6 @@ def _summary(result: BatchResult) -> Mapping[str, object]:
         "overtaken": result.overtaken,
         "unqueued": result.unqueued,
         **{state.value: result.count(state) for state in State if state.is_final},
-        "requests": figures.requests,
-        "look_ups": figures.look_ups,
-        "profiles_created": figures.created,  # a log record has a "created" of its own
         "oldest_wait": round(result.oldest_wait, 1),
-        "rate_limited": figures.rate_limited,
-        "key_refused": figures.key_refused,
-        "quikly_key_refused": figures.quikly_key_refused,
-        "closings": figures.closings,
-        "unattributed": figures.unattributed,
-        "faults": figures.faults,
+        **asdict(result.figures),
     }

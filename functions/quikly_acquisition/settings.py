@@ -10,7 +10,14 @@ from pydantic import Field
 from braze_bridge.settings import _Settings
 
 
-class AcquisitionApiSettings(_Settings):
+class AcquisitionSweepSettings(_Settings):
+    """Settings of the acquisition sweep, and of the other two functions."""
+
+    acquisition_table: str
+    acquisition_queue_url: str
+
+
+class AcquisitionApiSettings(AcquisitionSweepSettings):
     """Settings of the acquisition API.
 
     Attributes:
@@ -21,12 +28,10 @@ class AcquisitionApiSettings(_Settings):
 
     partner_secret: str
     partner_config_dir: Path = Path("/opt/partner_config")
-    acquisition_table: str
-    acquisition_queue_url: str
     ledger_secret: str
 
 
-class AcquisitionWorkerSettings(_Settings):
+class AcquisitionWorkerSettings(AcquisitionSweepSettings):
     """Settings of the acquisition worker.
 
     Attributes:
@@ -48,8 +53,6 @@ class AcquisitionWorkerSettings(_Settings):
     allow_loopback_braze: bool = False
     braze_secret: str
     partner_config_dir: Path = Path("/opt/partner_config")
-    acquisition_table: str
-    acquisition_queue_url: str
     delivery_queue_url: str
     send_concurrency: Annotated[int, Field(ge=1, le=256)] = 20
     acquisition_lambdas: Annotated[int, Field(ge=1, le=1000)] = 2
@@ -60,10 +63,3 @@ class AcquisitionWorkerSettings(_Settings):
     quikly_api_secret: str
     profile_wait_seconds: Annotated[int, Field(ge=0, le=900)] = 120
     on_unknown_outcome: Literal["resend", "park"] = "resend"
-
-
-class AcquisitionSweepSettings(_Settings):
-    """Settings of the acquisition sweep."""
-
-    acquisition_table: str
-    acquisition_queue_url: str

@@ -25,6 +25,7 @@ that loads a record at ``crediting`` does not know whether Quikly was called.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -139,31 +140,25 @@ def observe(
     """
     if record.state.is_final:
         return record
-    return _Transition(record, rule, settings, now, jitter).after(observation)
+    transition = _Transition(record, rule, settings, now, jitter, list(record.history))
+    return transition.after(observation)
 
 
+@dataclass(frozen=True, slots=True)
 class _Transition:
     """One call of :func:`observe`: the record and its new history."""
 
-    def __init__(
-        self,
-        record: AcquisitionRecord,
-        rule: AcquisitionRule,
-        settings: WorkflowSettings,
-        now: datetime,
-        jitter: float,
-    ) -> None:
-        self._record = record
-        self._rule = rule
-        self._settings = settings
-        self._now = now
-        self._jitter = jitter
-        self._history = list(record.history)
+    record: AcquisitionRecord
+    rule: AcquisitionRule
+    settings: WorkflowSettings
+    now: datetime
+    jitter: float
+    history: list[HistoryEntry]
 
     def after(  # noqa: PLR0911 - one branch an observation
         self, observation: Observation
     ) -> AcquisitionRecord:
-        step = current_step(self._record, self._rule)
+        step = current_step(self.record, self.rule)
         match observation:
             case Refused(reason, detail):
                 return self._failed(reason, detail)
@@ -197,7 +192,7 @@ class _Transition:
                 return self._written()
             case Step.TELL_PARTICIPATION:
                 self._note("participation_sent")
-                return self._participated(self._record)
+                return self._participated(self.record)
             case Step.SUBSCRIBE:
                 self._note("subscription_set")
                 due_at = self._in(READ_BACK_INTERVALS[0])
@@ -222,15 +217,15 @@ class _Transition:
         return self._not_confirmed()
 
     def _found(self, found: ProfileFound) -> AcquisitionRecord:
-        record = self._record
+        record = self.record
         self._note("profile_remembered" if found.is_remembered else "profile_found")
         if record.channel == "email":
-            if found.is_unsubscribed and not self._rule.credit_unsubscribed:
+            if found.is_unsubscribed and not self.rule.credit_unsubscribed:
                 return self._failed("unsubscribed")
             needs_phone = False
         else:
             needs_phone = found.phone != "same"
-            if found.phone == "other" and not self._rule.replace_phone:
+            if found.phone == "other" and not self.rule.replace_phone:
                 return self._failed("phone_differs")
         found_record = record.model_copy(
             update={"profile": found.profile, "profile_written_at": found.written_at}
@@ -240,20 +235,20 @@ class _Transition:
         return self._has_profile(found_record)
 
     def _written(self) -> AcquisitionRecord:
-        record = self._record
-        written = profile_write(record, self._rule)
+        record = self.record
+        written = profile_write(record, self.rule)
         made = record.profile is None
         if not made:
             self._note("phone_written")
-        elif self._rule.lookup == "none":
+        elif self.rule.lookup == "none":
             self._note("profile_written", written.profile.kind)
         else:
             self._note("profile_created", written.profile.label)
-        update = {"profile": written.profile, "profile_written_at": self._now, "made_profile": made}
+        update = {"profile": written.profile, "profile_written_at": self.now, "made_profile": made}
         return self._has_profile(record.model_copy(update=update))
 
     def _has_profile(self, record: AcquisitionRecord) -> AcquisitionRecord:
-        attributes, event = participation(record, self._rule)
+        attributes, event = participation(record, self.rule)
         if attributes or event is not None:
             return self._to(Step.TELL_PARTICIPATION, of=record)
         return self._participated(record)
@@ -261,25 +256,25 @@ class _Transition:
     def _participated(self, record: AcquisitionRecord) -> AcquisitionRecord:
         if record.channel == "email":
             return self._to_credit(record)
-        step = subscribe_step(self._rule)
-        ready_at = self._now
+        step = subscribe_step(self.rule)
+        ready_at = self.now
         if record.profile_written_at is not None:
-            ready_at = max(record.profile_written_at + self._settings.profile_wait, self._now)
-        if ready_at == self._now:
+            ready_at = max(record.profile_written_at + self.settings.profile_wait, self.now)
+        if ready_at == self.now:
             return self._to(step, of=record)
-        self._note("waiting", f"{(ready_at - self._now).total_seconds():.0f} s")
+        self._note("waiting", f"{(ready_at - self.now).total_seconds():.0f} s")
         return self._to(step, of=record, state=State.WAITING_FOR_PROFILE, due_at=ready_at)
 
     def _not_shown(self) -> AcquisitionRecord:
-        polls = self._record.polls + 1
+        polls = self.record.polls + 1
         if polls >= MAX_READ_BACKS:
             return self._failed("subscription_not_shown")
         due_at = self._in(_interval(READ_BACK_INTERVALS, polls))
         return self._to(Step.READ_BACK, polls=polls, due_at=due_at)
 
     def _asked(self) -> AcquisitionRecord:
-        self._note("opt_in_asked", self._rule.double_opt_in)
-        until = self._now + timedelta(days=self._rule.opt_in_days)
+        self._note("opt_in_asked", self.rule.double_opt_in)
+        until = self.now + timedelta(days=self.rule.opt_in_days)
         return self._to(
             Step.AWAIT_OPT_IN,
             state=State.AWAITING_OPT_IN,
@@ -289,10 +284,10 @@ class _Transition:
         )
 
     def _not_confirmed(self) -> AcquisitionRecord:
-        until = self._record.opt_in_until or self._now
-        if self._now >= until:
+        until = self.record.opt_in_until or self.now
+        if self.now >= until:
             return self._expired()
-        polls = self._record.polls + 1
+        polls = self.record.polls + 1
         first_day = polls <= OPT_IN_FIRST_DAY
         wait = _interval(OPT_IN_INTERVALS, polls) if first_day else OPT_IN_LATER
         return self._to(Step.AWAIT_OPT_IN, polls=polls, due_at=min(self._in(wait), until))
@@ -301,7 +296,7 @@ class _Transition:
 
     @property
     def _tells_quikly(self) -> bool:
-        return self._rule.credit_event is not None and self._settings.tells_quikly
+        return self.rule.credit_event is not None and self.settings.tells_quikly
 
     def _to_credit(self, record: AcquisitionRecord | None = None) -> AcquisitionRecord:
         if not self._tells_quikly:
@@ -313,8 +308,8 @@ class _Transition:
             return self._credited(STATUS_ROUTE)
         return self._to(
             Step.CREDITING,
-            attempts=self._record.attempts,
-            troubled_since=self._record.troubled_since,
+            attempts=self.record.attempts,
+            troubled_since=self.record.troubled_since,
         )
 
     def _credited(self, way: str, record: AcquisitionRecord | None = None) -> AcquisitionRecord:
@@ -323,8 +318,8 @@ class _Transition:
 
     def _credit_unknown(self, detail: str) -> AcquisitionRecord:
         self._note_once("credit_outcome_unknown", detail)
-        lost = self._record.lost_credits + 1
-        if self._settings.on_unknown_outcome == "park" or lost > MAX_LOST_CREDITS:
+        lost = self.record.lost_credits + 1
+        if self.settings.on_unknown_outcome == "park" or lost > MAX_LOST_CREDITS:
             return self._failed("credit_unknown")
         tried = self._again(TryAgain(detail), is_noted=True)
         return tried.model_copy(update={"lost_credits": lost})
@@ -333,30 +328,30 @@ class _Transition:
 
     def _held(self, until: datetime, reason: str) -> AcquisitionRecord:
         self._note_once("held", reason)
-        wait = max((until - self._now).total_seconds(), 0.0)
+        wait = max((until - self.now).total_seconds(), 0.0)
         # The spread grows, so that not all acquisitions that wait for a gate come when it opens.
-        spread = min(max(wait, FIRST_SPREAD) * (self._record.attempts + 1), LONGEST_SPREAD)
-        return self._later(wait + spread * (0.25 + 0.75 * self._jitter), "gave_up")
+        spread = min(max(wait, FIRST_SPREAD) * (self.record.attempts + 1), LONGEST_SPREAD)
+        return self._later(wait + spread * (0.25 + 0.75 * self.jitter), "gave_up")
 
     def _again(self, failure: TryAgain, *, is_noted: bool = False) -> AcquisitionRecord:
         if not is_noted:
             self._note_once("retried", failure.detail)
-        attempts = self._record.attempts + 1
+        attempts = self.record.attempts + 1
         if failure.most and attempts >= failure.most:
             return self._failed(failure.reason)
-        lasted = self._now - self._troubled_since
+        lasted = self.now - self._troubled_since
         if failure.longest is not None and lasted >= failure.longest:
             return self._failed(failure.reason)
-        wait = _backoff(attempts) * (0.5 + self._jitter / 2)
-        return self._later(max(wait, (failure.after or 0.0) + self._jitter), failure.reason)
+        wait = _backoff(attempts) * (0.5 + self.jitter / 2)
+        return self._later(max(wait, (failure.after or 0.0) + self.jitter), failure.reason)
 
     @property
     def _troubled_since(self) -> datetime:
-        return self._record.troubled_since or self._now
+        return self.record.troubled_since or self.now
 
     def _later(self, seconds: float, reason: str) -> AcquisitionRecord:
-        record = self._record
-        if self._now >= record.give_up_at:
+        record = self.record
+        if self.now >= record.give_up_at:
             return self._expired() if record.step is Step.AWAIT_OPT_IN else self._failed(reason)
         return self._to(
             Step.CREDIT if record.step is Step.CREDITING else record.step,
@@ -379,33 +374,33 @@ class _Transition:
     def _to(
         self, step: Step, *, of: AcquisitionRecord | None = None, **update: object
     ) -> AcquisitionRecord:
-        record = self._record if of is None else of
+        record = self.record if of is None else of
         changed: dict[str, object] = {
             "step": step,
-            "due_at": self._now,
+            "due_at": self.now,
             "attempts": 0,
             "troubled_since": None,
             "polls": 0,
-            "history": tuple(self._history),
+            "history": tuple(self.history),
             "version": record.version + 1,
         }
         return record.model_copy(update=changed | update)
 
     def _in(self, seconds: float) -> datetime:
-        return self._now + timedelta(seconds=seconds)
+        return self.now + timedelta(seconds=seconds)
 
     def _note(self, step: str, detail: str | None = None) -> None:
         detail = None if detail is None else detail[:MAX_DETAIL]
-        self._history.append(HistoryEntry(at=self._now, step=step, detail=detail))
+        self.history.append(HistoryEntry(at=self.now, step=step, detail=detail))
 
     def _note_once(self, step: str, detail: str) -> None:
         """Note an entry that may repeat, unless the same is among the last such entries."""
-        for entry in reversed(self._history):
+        for entry in reversed(self.history):
             if entry.step not in _REPEATING:
                 break
             if (entry.step, entry.detail) == (step, detail[:MAX_DETAIL]):
                 return
-        if len(self._history) < MAX_HISTORY:
+        if len(self.history) < MAX_HISTORY:
             self._note(step, detail)
 
 

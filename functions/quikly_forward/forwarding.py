@@ -122,43 +122,41 @@ def forward(
         messages: Their message ids differ.
         time_left: Seconds left to this invocation.
     """
-    return _Batch(deps, time_left).run(messages)
+    batch = _Batch(deps, time_left)
+    for message in messages:
+        batch.take(message)
+    return batch.result
 
 
+@dataclass(slots=True)
 class _Batch:
-    def __init__(self, deps: Dependencies, time_left: Callable[[], float]) -> None:
-        self._deps = deps
-        self._time_left = time_left
-        self._result = ForwardResult()
-        self._pause: float | None = None
+    deps: Dependencies
+    time_left: Callable[[], float]
+    result: ForwardResult = field(default_factory=ForwardResult)
+    pause: float | None = None
 
-    def run(self, messages: Sequence[ForwardDelivery]) -> ForwardResult:
-        for message in messages:
-            self._one(message)
-        return self._result
-
-    def _one(self, delivery: ForwardDelivery) -> None:
+    def take(self, delivery: ForwardDelivery) -> None:
         try:
             message = parse_forward(delivery.body)
         except UnreadableForwardError as error:
             digest = hashlib.sha256(delivery.body.encode()).hexdigest()[:_UNREADABLE_HASH_CHARS]
             self._park(delivery, f"unreadable:{digest}", None, error.reasons)
             return
-        age = self._deps.clock.now() - message.received_at
-        if age > self._deps.retention * RETENTION_SHARE:
+        age = self.deps.clock.now() - message.received_at
+        if age > self.deps.retention * RETENTION_SHARE:
             reason = Reason(code="expired", detail="waited for most of the queue's retention")
             self._park(delivery, message.forward_id, message, (reason,))
-        elif self._pause is not None:
-            self._again(delivery, self._pause, "not tried")
-        elif self._time_left() < CALL_SECONDS:
+        elif self.pause is not None:
+            self._again(delivery, self.pause, "not tried")
+        elif self.time_left() < CALL_SECONDS:
             self._again(delivery, 0.0, "no time left")
         else:
             self._lease(delivery, message)
 
     def _lease(self, delivery: ForwardDelivery, message: ForwardMessage) -> None:
-        now = self._deps.clock.now()
+        now = self.deps.clock.now()
         try:
-            lease = self._deps.sent_calls.take_lease(message.forward_id, now, self._deps.lease)
+            lease = self.deps.sent_calls.take_lease(message.forward_id, now, self.deps.lease)
         except SentCallsUnavailableError as error:
             self._again(delivery, self._backoff(delivery), f"memory: {error}")
             return
@@ -166,7 +164,7 @@ class _Batch:
             case Lease.GRANTED:
                 self._send(delivery, message)
             case Lease.SENT:
-                self._result.duplicate += 1
+                self.result.duplicate += 1
             case Lease.BUSY:
                 # The other Lambda may have crashed: the message stays until the call is sent.
                 self._again(delivery, self._backoff(delivery), "told elsewhere just now")
@@ -174,7 +172,7 @@ class _Batch:
     def _send(self, delivery: ForwardDelivery, message: ForwardMessage) -> None:
         call = QuiklyCall(q_scope=message.q_scope, event=message.event, email=message.email)
         try:
-            self._deps.api.tell(call)
+            self.deps.api.tell(call)
         except QuiklyError as error:
             if error.retryable:
                 self._wait(delivery, error)
@@ -184,29 +182,29 @@ class _Batch:
             # After parking, too: a replay has the same id and needs the lease.
             self._release(message)
             return
-        self._result.sent.append(message.forward_id)
+        self.result.sent.append(message.forward_id)
         try:
-            self._deps.sent_calls.mark_sent(message.forward_id, self._deps.clock.now())
+            self.deps.sent_calls.mark_sent(message.forward_id, self.deps.clock.now())
         except SentCallsUnavailableError:
-            self._result.unnoted += 1
+            self.result.unnoted += 1
 
     def _wait(self, delivery: ForwardDelivery, error: QuiklyError) -> None:
         wait = self._backoff(delivery)
         if error.key_refused:
-            self._result.key_refused = True
-            wait = self._pause = max(KEY_WAIT_SECONDS, wait)
+            self.result.key_refused = True
+            wait = self.pause = max(KEY_WAIT_SECONDS, wait)
         elif error.retry_after is not None:
-            wait = self._pause = min(max(error.retry_after, 0.0), MAX_WAIT_SECONDS)
+            wait = self.pause = min(max(error.retry_after, 0.0), MAX_WAIT_SECONDS)
         elif error.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._pause = wait
+            self.pause = wait
         self._again(delivery, wait, str(error))
 
     def _release(self, message: ForwardMessage) -> None:
         try:
-            self._deps.sent_calls.release(message.forward_id, self._deps.clock.now())
+            self.deps.sent_calls.release(message.forward_id, self.deps.clock.now())
         except SentCallsUnavailableError:
             # The lease ends by itself; until then the message finds it BUSY.
-            self._result.causes.append("turn not given back")
+            self.result.causes.append("turn not given back")
 
     def _park(
         self,
@@ -215,7 +213,7 @@ class _Batch:
         message: ForwardMessage | None,
         reasons: tuple[Reason, ...],
     ) -> None:
-        now = self._deps.clock.now()
+        now = self.deps.clock.now()
         record = RejectedRecord(
             id=f"forward:{known_as}",
             kind="body",
@@ -228,15 +226,15 @@ class _Batch:
             last_seen=now,
         )
         try:
-            self._deps.rejected.park(record)
+            self.deps.rejected.park(record)
         except RejectedStoreUnavailableError as error:
             self._again(delivery, self._backoff(delivery), f"not parked: {error}")
             return
-        self._result.parked.append((known_as, reasons[0].code))
+        self.result.parked.append((known_as, reasons[0].code))
 
     def _backoff(self, delivery: ForwardDelivery) -> float:
-        return backoff(delivery.receive_count, self._deps.jitter)
+        return backoff(delivery.receive_count, self.deps.jitter)
 
     def _again(self, delivery: ForwardDelivery, seconds: float, cause: str) -> None:
-        self._result.retry[delivery.message_id] = seconds
-        self._result.causes.append(cause)
+        self.result.retry[delivery.message_id] = seconds
+        self.result.causes.append(cause)

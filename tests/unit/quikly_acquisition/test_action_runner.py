@@ -102,7 +102,7 @@ def test_an_object_that_cannot_be_encoded_fails_alone() -> None:
     seen, figures = performed(sim, {"bad": bad, "good": good})
     assert isinstance(seen["bad"], Refused)
     assert seen["good"] == Performed()
-    assert figures.created == 1
+    assert figures.profiles_created == 1
 
 
 class Grumbling(FakeBraze):
