@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from quikly_acquisition.batch import ReceivedStep
     from quikly_acquisition.models import AcquisitionRecord
-    from quikly_acquisition.running import ReceivedStep
 
 LIMIT = 250
 SHARES_KNOWN = (0.0, 0.5, 0.9)
@@ -93,20 +93,20 @@ def person(number: int, at: datetime) -> AcquisitionRecord:
 
 def waits(rate: float, share_known: float) -> list[float]:
     """Let people sign up at so many a minute, and see how long each waits, sorted."""
-    world = Rush(lookup="export", seed=1)
+    sim = Rush(lookup="export", seed=1)
     chance = random.Random(2)
     ids = []
-    start = world.clock.now()
+    start = sim.clock.now()
     for number in range(int(rate * MINUTES)):
         at = start + timedelta(minutes=number / rate)
-        if at > world.clock.now():
-            world.run_for((at - world.clock.now()).total_seconds())
+        if at > sim.clock.now():
+            sim.run_for((at - sim.clock.now()).total_seconds())
         new = person(number, at)
         if chance.random() < share_known:
-            world.know(new)
-        ids.append(world.begin(new))
-    world.run()
-    return sorted(world.wait_of(id_) for id_ in ids)
+            sim.know(new)
+        ids.append(sim.begin(new))
+    sim.run()
+    return sorted(sim.wait_of(id_) for id_ in ids)
 
 
 def sustained(share_known: float) -> bool:
@@ -137,14 +137,14 @@ def rush() -> bool:
     Returns:
         Whether it is enough.
     """
-    world = Rush(lookup="export", seed=1)
-    start = world.clock.now()
+    sim = Rush(lookup="export", seed=1)
+    start = sim.clock.now()
     for number in range(CROWD):
-        world.begin(person(number, start))
-    world.run()
-    minutes = (world.clock.now() - start).total_seconds() / 60
+        sim.begin(person(number, start))
+    sim.run()
+    minutes = (sim.clock.now() - start).total_seconds() / 60
     least = CROWD / (LIMIT - reserve(LIMIT))
-    refused = sum(result.figures.rate_limited for result in world.results)
+    refused = sum(result.figures.rate_limited for result in sim.results)
     print(
         f"  {CROWD} unknown people at once: {minutes:.1f} min, {least:.1f} by the arithmetic; "
         f"{refused} answers 429",
@@ -159,14 +159,14 @@ def drained() -> bool:
     Returns:
         Whether it is enough.
     """
-    world = Rush(lookup="none", seed=1)
-    start = world.clock.now()
+    sim = Rush(lookup="none", seed=1)
+    start = sim.clock.now()
     for number in range(RUSH):
-        world.begin(person(number, start))
-    world.run()
-    seconds = (world.clock.now() - start).total_seconds()
+        sim.begin(person(number, start))
+    sim.run()
+    seconds = (sim.clock.now() - start).total_seconds()
     rate = RUSH / seconds * 60
-    asked = world.braze.named().count("track")
+    asked = sim.braze.named().count("track")
     print(
         f'lookup = "none": {rate:6.0f} acquisitions/min a worker ({WORKERS} run), '
         f"{asked} requests to /users/track for {RUSH} people; not limited by look-ups"

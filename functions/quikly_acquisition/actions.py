@@ -1,4 +1,4 @@
-"""Actions of the acquisition workflow, and what the worker observes after each."""
+"""Actions of the acquisition workflow, and the observation that follows each of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     from braze_bridge.braze.subscriptions import SubscriptionStatus
     from braze_bridge.jobs.envelope import AttributeValue, DeliveryJob
     from braze_bridge.quikly import QuiklyCall
-    from quikly_acquisition.models import (
-        PersonKey,
-        Profile,
-    )
+    from quikly_acquisition.models import PersonKey, Profile
 
 
 # -- actions -----------------------------------------------------------------------------------
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReadStatus:
-    """Ask Braze for the state of a number in a group."""
+    """Read the state of a number in a subscription group at Braze."""
 
     group: str
     phone: str = field(repr=False)
@@ -31,20 +28,14 @@ class ReadStatus:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """Ask Braze who has an address, unless it is known."""
+    """Look up the profile of an address at Braze, unless it is remembered."""
 
     person: PersonKey
 
 
 @dataclass(frozen=True, slots=True)
 class WriteProfile:
-    """One attributes object of ``/users/track``.
-
-    Attributes:
-        profile: Whose.
-        may_create: Whether Braze may make the profile.
-        attributes: Standard fields and others.
-    """
+    """Write one attributes object with ``/users/track``; ``may_create`` lets Braze create it."""
 
     profile: Profile
     may_create: bool
@@ -53,17 +44,17 @@ class WriteProfile:
 
 @dataclass(frozen=True, slots=True)
 class SendJob:
-    """Leave a job to delivery, which makes it once."""
+    """Queue a job for delivery, which delivers it once."""
 
     job: DeliveryJob = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Set a number's state in a group to subscribed.
+    """Subscribe a number to a group.
 
     Attributes:
-        asks_first: By Braze's double opt-in: the person is asked, and is subscribed by answering.
+        asks_first: Use Braze's double opt-in: the person's answer subscribes the number.
     """
 
     group: str
@@ -73,31 +64,31 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class BeginCredit:
-    """Store that Quikly is about to be told; whoever stores it first tells."""
+    """Store that a call to Quikly begins. Only the worker that stored it makes the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Tell Quikly, once."""
+    """Call Quikly, once."""
 
     call: QuiklyCall
 
 
 @dataclass(frozen=True, slots=True)
-class Proceed:
-    """Nothing to do in this step: the configuration has changed since it was decided on."""
+class SkipStep:
+    """Do nothing: the configuration changed after the step was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing before this time."""
+    """Do nothing before this time."""
 
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing any more."""
+    """The acquisition is over."""
 
 
 Action: TypeAlias = (
@@ -108,7 +99,7 @@ Action: TypeAlias = (
     | Subscribe
     | BeginCredit
     | Credit
-    | Proceed
+    | SkipStep
     | Wait
     | Done
 )
@@ -118,21 +109,20 @@ Action: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class StatusRead:
-    """What Braze says of the number in the group."""
+    """The state of the number in the group."""
 
     status: SubscriptionStatus
 
 
 @dataclass(frozen=True, slots=True)
-class PersonFound:
-    """Somebody has the address.
+class ProfileFound:
+    """A profile has the address.
 
     Attributes:
-        profile: Whom to write to.
-        phone: What is known of the profile's number next to the one that was signed up.
+        phone: The profile's number compared with the number that signs up.
         is_unsubscribed: From all e-mail.
-        written_at: When this system made or wrote the profile, if it was lately.
-        is_remembered: Nobody was asked.
+        written_at: When this system created or wrote the profile, if that was recent.
+        is_remembered: It was remembered, so Braze was not asked.
     """
 
     profile: Profile
@@ -143,37 +133,33 @@ class PersonFound:
 
 
 @dataclass(frozen=True, slots=True)
-class NobodyFound:
-    """Nobody has the address."""
+class ProfileNotFound:
+    """No profile has the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """The action was carried out.
-
-    The profile is written, the job left, the state set, the mark made, or Quikly told.
-    """
+    """The action was carried out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The record was found in the middle of a credit: whether Quikly was told is unknown."""
+    """An earlier invocation ended while it called Quikly: the call's outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeUnknown:
-    """Quikly was told and the answer was lost."""
+    """Quikly was called and its answer was lost."""
 
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Nothing was asked, or nobody may ask: a gate, a limit, a key.
+    """No call may be made until a time, because of a closed gate, a rate limit or a refused key.
 
     Attributes:
-        until: When it is over.
-        reason: A word.
+        reason: A stable word.
     """
 
     until: datetime
@@ -182,14 +168,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """It went wrong, and may go right later.
+    """The action failed and may succeed later.
 
     Attributes:
-        detail: A word or a status; nothing personal.
-        after: Seconds that were asked for.
-        most: How often in all it may go wrong in this step; 0: as often as time allows.
-        longest: For how long this step may be troubled; ``None``: as long as any trouble may last.
-        reason: Why it fails after that.
+        detail: A word or a status, without personal data.
+        after: Seconds that the answer asked to wait.
+        most: Most failures in this step; 0: as many as ``give_up_at`` allows.
+        longest: How long this step may fail; ``None``: until ``give_up_at``.
+        reason: Why the acquisition fails after that.
     """
 
     detail: str
@@ -201,11 +187,11 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """It can never go right.
+    """The action can never succeed.
 
     Attributes:
         reason: A stable word.
-        detail: More, for people; nothing personal.
+        detail: A text for people, without personal data.
     """
 
     reason: str
@@ -214,8 +200,8 @@ class Refused:
 
 Observation: TypeAlias = (
     StatusRead
-    | PersonFound
-    | NobodyFound
+    | ProfileFound
+    | ProfileNotFound
     | Performed
     | Interrupted
     | OutcomeUnknown

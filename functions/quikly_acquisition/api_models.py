@@ -1,4 +1,4 @@
-"""What Quikly, or a brand's own server, posts: one person's sign-up, checked field by field."""
+"""The body of ``POST /quikly/acquisitions``, checked field by field, and the record it becomes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.mapping.instants import read_instant
 from braze_bridge.reasons import Reason
-from quikly_acquisition.models import Channel, Consent
+from quikly_acquisition.models import (
+    PATIENCE,
+    RETENTION,
+    AcquisitionRecord,
+    Channel,
+    Consent,
+    HistoryEntry,
+    Step,
+)
 from quikly_acquisition.people import acquired_email, acquired_phone, checked_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import AttributeValue
@@ -29,23 +37,19 @@ MAX_TEXT_CHARS: Final = 5000
 MAX_KEY_CHARS: Final = 255
 
 CLOCK_DIFFERENCE: Final = timedelta(minutes=5)
-"""A consent may lie so far in the future: other people's clocks."""
+"""How far in the future a consent may be, since the caller's clock may differ from ours."""
 
 _NAMEABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
-"""An unknown field's name may be somebody's address: only a plain one is answered."""
+"""An unknown field's name may hold an address, so only a plain name is repeated in the answer."""
 
 
 class AcquisitionRequest(NamedTuple):
     """A sign-up that passed every check.
 
     Attributes:
-        q_scope: A configured one.
-        channel: One that the scope takes.
-        email: In lower case; always there on the e-mail channel.
-        phone: E.164; always there on the SMS channel.
-        consent: The evidence.
-        attributes: For the profile.
-        idempotency_key: The caller's own name of this request.
+        email: In lower case; required on the e-mail channel.
+        phone: E.164; required on the SMS channel.
+        idempotency_key: The caller's own name for this request.
     """
 
     q_scope: str
@@ -54,19 +58,15 @@ class AcquisitionRequest(NamedTuple):
     phone: str | None
     consent: Consent
     attributes: dict[str, AttributeValue]
-    idempotency_key: str | None
+    idempotency_key: str | None = None
 
     def __repr__(self) -> str:
-        # A repr ends up in tracebacks and logs, where no address belongs.
+        # Tracebacks and logs show reprs, and must not show an address.
         return f"AcquisitionRequest({self.q_scope!r}, {self.channel})"
 
 
 class Refusal(NamedTuple):
-    """A body that is no acquisition.
-
-    Attributes:
-        reasons: One for each field that is wrong, without its value.
-    """
+    """Why a body was refused: a reason for each wrong field, without its value."""
 
     reasons: tuple[Reason, ...]
 
@@ -74,12 +74,10 @@ class Refusal(NamedTuple):
 def read_request(
     body: object, *, acquisitions: Mapping[str, AcquisitionRule], now: datetime
 ) -> AcquisitionRequest | Refusal:
-    """Check a body.
+    """Check a body, which may be any JSON value.
 
     Args:
-        body: A parsed JSON value of any type.
         acquisitions: The configured activations, by scope.
-        now: The time of the request.
     """
     if not isinstance(body, dict):
         return Refusal((Reason(code="wrong_type", detail="send a JSON object"),))
@@ -90,8 +88,15 @@ def read_request(
     if q_scope is not None and rule is None:
         reader.refuse("unknown_activation", "q_scope", "no acquisition is configured for it")
     channel = _read_channel(reader, rule)
-    email = _read_email(reader, is_required=channel == "email")
-    phone = _read_phone(reader, is_required=channel == "sms")
+    email = reader.address(
+        "email", acquired_email, "not an e-mail address", is_required=channel == "email"
+    )
+    phone = reader.address(
+        "phone",
+        acquired_phone,
+        "not an international number such as +4930123456",
+        is_required=channel == "sms",
+    )
     consent = _read_consent(reader, now)
     attributes = _read_attributes(reader)
     key = reader.text("idempotency_key", MAX_KEY_CHARS, is_required=False)
@@ -100,8 +105,30 @@ def read_request(
     return AcquisitionRequest(q_scope, channel, email, phone, consent, attributes, key)
 
 
+def new_record(
+    request: AcquisitionRequest, *, acquisition_id: str, correlation_id: str, now: datetime
+) -> AcquisitionRecord:
+    """Make the first version of a record, due at once."""
+    return AcquisitionRecord(
+        acquisition_id=acquisition_id,
+        q_scope=request.q_scope,
+        channel=request.channel,
+        email=request.email,
+        phone=request.phone,
+        consent=request.consent,
+        attributes=request.attributes,
+        correlation_id=correlation_id,
+        step=Step.READ_STATUS if request.channel == "sms" else Step.LOOK_UP,
+        history=(HistoryEntry(at=now, step="accepted"),),
+        due_at=now,
+        created_at=now,
+        expires_at=now + RETENTION,
+        give_up_at=now + PATIENCE,
+    )
+
+
 class _Reader:
-    """Takes fields out of a JSON object, and notes what is wrong with them."""
+    """Reads the fields of a JSON object and collects the reasons against them."""
 
     def __init__(self, body: Mapping[str, object]) -> None:
         self.body = body
@@ -113,7 +140,7 @@ class _Reader:
     def refuse_unknown(
         self, given: Mapping[str, object], known: frozenset[str], prefix: str
     ) -> None:
-        """A misspelt field is told of, rather than its content lost."""
+        """Refuse unknown fields, so that a misspelt field's content is not lost silently."""
         for name in given.keys() - known:
             field = f"{prefix}{name}" if _NAMEABLE.fullmatch(name) else (prefix.rstrip(".") or None)
             self.refuse("unknown_field", field, "there is no such field")
@@ -126,7 +153,7 @@ class _Reader:
         of: Mapping[str, object] | None = None,
         is_required: bool = True,
     ) -> str | None:
-        """A text that is not blank, trimmed."""
+        """Read a text, trimmed; a blank one is refused."""
         given = self.body if of is None else of
         field = name if of is None else f"consent.{name}"
         value = given.get(name)
@@ -146,6 +173,21 @@ class _Reader:
             return None
         return text
 
+    def address(
+        self,
+        name: str,
+        normalise: Callable[[str], str | None],
+        detail: str,
+        *,
+        is_required: bool,
+    ) -> str | None:
+        """Read an address; ``detail`` says why a wrong one is refused."""
+        text = self.text(name, MAX_TEXT_CHARS, is_required=is_required)
+        address = None if text is None else normalise(text)
+        if text is not None and address is None:
+            self.refuse(f"invalid_{name}", name, detail)
+        return address
+
 
 def _read_channel(reader: _Reader, rule: AcquisitionRule | None) -> Channel | None:
     word = reader.text("channel", MAX_SCOPE_CHARS)
@@ -158,22 +200,6 @@ def _read_channel(reader: _Reader, rule: AcquisitionRule | None) -> Channel | No
     if rule is not None and channel not in rule.channels:
         reader.refuse("channel_not_configured", "channel", "the activation does not have it")
     return channel
-
-
-def _read_email(reader: _Reader, *, is_required: bool) -> str | None:
-    text = reader.text("email", MAX_TEXT_CHARS, is_required=is_required)
-    email = None if text is None else acquired_email(text)
-    if text is not None and email is None:
-        reader.refuse("invalid_email", "email", "not an e-mail address")
-    return email
-
-
-def _read_phone(reader: _Reader, *, is_required: bool) -> str | None:
-    text = reader.text("phone", MAX_TEXT_CHARS, is_required=is_required)
-    phone = None if text is None else acquired_phone(text)
-    if text is not None and phone is None:
-        reader.refuse("invalid_phone", "phone", "not an international number such as +4930123456")
-    return phone
 
 
 def _read_consent(reader: _Reader, now: datetime) -> Consent | None:

@@ -1,14 +1,14 @@
 """Acquisitions on DynamoDB: one table, keyed by ``id``.
 
     a#<acquisition id>   record (JSON), version, state; due_partition and due_at while unfinished
-    k#<hash of a key>    acquisition_id, request: whose idempotency key this is
+    k#<hash of a key>    acquisition_id, request: the acquisition of an idempotency key
     p#<hash of a person> acquisition_id: the pending one of scope, channel and person
     who#<hash>           acquisitions: the ids under an address, to erase them by
-    known#<hash>         known (JSON): whom we found or made at Braze under an address
+    known#<hash>         known (JSON): the profile that was found or created for an address
 
-Every item has ``expires_at`` (epoch seconds, the table's TTL attribute; DynamoDB deletes late, so
-it is compared here as well). The index ``by_due`` has ``due_partition`` and ``due_at`` as its keys
-(epoch seconds) and projects ``version``; finished records are not in it.
+Every item has ``expires_at`` (epoch seconds, the table's TTL attribute). DynamoDB deletes late, so
+it is compared here as well. The keys of the index ``by_due`` are ``due_partition`` and ``due_at``
+(epoch seconds). It projects ``version``, and finished records are not in it.
 
 Actions needed: intake PutItem, UpdateItem, GetItem; the worker BatchGetItem, PutItem, DeleteItem;
 the sweep Query on the index and UpdateItem; erasing GetItem and DeleteItem.
@@ -20,7 +20,6 @@ import heapq
 import zlib
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,43 +51,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+    from types_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        PutTypeDef,
+        TransactWriteItemTypeDef,
+    )
 
     from braze_bridge.clock import Clock
     from quikly_acquisition.models import AcquisitionRecord
 
 PARTITIONS: Final = ("0", "1", "2", "3")
-"""Of ``by_due``: one alone takes 1,000 writes a second (docs.aws.amazon.com/amazondynamodb,
+"""Of ``by_due``: one partition takes 1,000 writes a second (docs.aws.amazon.com/amazondynamodb,
 developer guide, bp-partition-key-design)."""
 
 READ_BATCH: Final = 100
 BEGIN_TRIES: Final = 5
-"""Each lost try means that somebody else's request for the same person or key went in."""
+"""A try fails only if another request for the same person or key succeeded meanwhile."""
 
 _FREE: Final = "attribute_not_exists(id) OR expires_at <= :now"
 
 Item = dict[str, "AttributeValueTypeDef"]
 
 
-def dynamo_records(
-    client: DynamoDBClient, table: str, *, clock: Clock, key: Callable[[], bytes]
-) -> DynamoAcquisitionRecords:
-    """The records of a deployed stack.
+class DynamoAcquisitionRecords:
+    """:class:`quikly_acquisition.records.AcquisitionRecords` on a table; threads may share it.
 
     Args:
-        client: Any.
-        table: Its name.
-        clock: The Lambda's.
         key: Of :func:`braze_bridge.keys.fingerprint_key`.
     """
-    return DynamoAcquisitionRecords(client, table, clock, key)
-
-
-class DynamoAcquisitionRecords:
-    """:class:`quikly_acquisition.records.AcquisitionRecords` on a table; threads may share it."""
 
     def __init__(
-        self, client: DynamoDBClient, table: str, clock: Clock, key: Callable[[], bytes]
+        self, client: DynamoDBClient, table: str, *, clock: Clock, key: Callable[[], bytes]
     ) -> None:
         self._client = client
         self._table = table
@@ -106,7 +99,7 @@ class DynamoAcquisitionRecords:
             key_row = f"k#{prints.idempotency(record.q_scope, idempotency_key)}"
         finished: str | None = None
         for _ in range(BEGIN_TRIES):
-            if self._kept(record, prints, key_row, pending_row, finished):
+            if self._stored(record, prints, key_row, pending_row, finished):
                 return Begun(record.acquisition_id, is_new=True)
             earlier = None if key_row is None else self._row(key_row)
             if earlier is not None:
@@ -117,14 +110,14 @@ class DynamoAcquisitionRecords:
             if pending is None:
                 continue
             finished = pending["acquisition_id"]["S"]
-            # The row's own word for it: a record that cannot be read keeps nobody out for ever.
-            standing = self._row(f"a#{finished}")
-            if standing is not None and not State(standing["state"]["S"]).is_final:
-                self._lend(key_row, record, prints, finished)
+            # The row's own state, so that an unreadable record does not block the person.
+            earlier = self._row(f"a#{finished}")
+            if earlier is not None and not State(earlier["state"]["S"]).is_final:
+                self._add_key(key_row, record, prints, finished)
                 return Begun(finished, is_new=False)
         raise RecordsUnavailableError("others keep beginning the same")
 
-    def _kept(
+    def _stored(
         self,
         record: AcquisitionRecord,
         prints: Fingerprints,
@@ -132,29 +125,22 @@ class DynamoAcquisitionRecords:
         pending_row: str,
         finished: str | None,
     ) -> bool:
-        """Keep it all, or nothing of it where somebody stands in the way."""
-        now = {":now": _number(self._clock.now().timestamp())}
-        expires_at = _number(int(record.expires_at.timestamp()))
-        claim: Item = {
+        """Store all rows, or none if another acquisition has the key or the person."""
+        acquisition: Item = {
             "acquisition_id": {"S": record.acquisition_id},
-            "expires_at": expires_at,
+            "expires_at": _expires_at(record),
         }
-        writes: list[TransactWriteItemTypeDef] = [
+        condition, values = _FREE, self._now()
+        if finished is not None:
+            condition += " OR acquisition_id = :finished"
+            values[":finished"] = {"S": finished}
+        writes = [
             self._put(_item(record, record.due_at + GRACE), "attribute_not_exists(id)", {}),
+            self._put({"id": {"S": pending_row}, **acquisition}, condition, values),
         ]
-        if finished is None:
-            writes.append(self._put({"id": {"S": pending_row}, **claim}, _FREE, now))
-        else:
-            writes.append(
-                self._put(
-                    {"id": {"S": pending_row}, **claim},
-                    f"{_FREE} OR acquisition_id = :finished",
-                    {**now, ":finished": {"S": finished}},
-                )
-            )
         if key_row is not None:
-            request: Item = {"request": {"S": prints.request(record)}}
-            writes.append(self._put({"id": {"S": key_row}, **claim, **request}, _FREE, now))
+            request: Item = {"id": {"S": key_row}, "request": {"S": prints.request(record)}}
+            writes.append(self._put(request | acquisition, _FREE, self._now()))
         writes += [self._listed(record, f"who#{prints.person(who)}") for who in _people(record)]
         with aws_errors(RecordsUnavailableError):
             try:
@@ -177,42 +163,38 @@ class DynamoAcquisitionRecords:
                 "UpdateExpression": "ADD acquisitions :id SET expires_at = :until",
                 "ExpressionAttributeValues": {
                     ":id": {"SS": [record.acquisition_id]},
-                    ":until": _number(int(record.expires_at.timestamp())),
+                    ":until": _expires_at(record),
                 },
             }
         }
 
     def _put(self, item: Item, condition: str, values: Item) -> TransactWriteItemTypeDef:
+        put: PutTypeDef = {"TableName": self._table, "Item": item, "ConditionExpression": condition}
         if values:
-            return {
-                "Put": {
-                    "TableName": self._table,
-                    "Item": item,
-                    "ConditionExpression": condition,
-                    "ExpressionAttributeValues": values,
-                }
-            }
-        return {"Put": {"TableName": self._table, "Item": item, "ConditionExpression": condition}}
+            put["ExpressionAttributeValues"] = values
+        return {"Put": put}
 
-    def _lend(
+    def _add_key(
         self, key_row: str | None, record: AcquisitionRecord, prints: Fingerprints, pending: str
     ) -> None:
-        """Let a new key stand for the pending acquisition, also when that is over."""
+        """Store that a new key belongs to the pending acquisition, also after that one ends."""
         if key_row is None:
             return
         item: Item = {
             "id": {"S": key_row},
             "acquisition_id": {"S": pending},
             "request": {"S": prints.request(record)},
-            "expires_at": _number(int(record.expires_at.timestamp())),
+            "expires_at": _expires_at(record),
         }
-        with suppress(RecordsUnavailableError), aws_errors(RecordsUnavailableError):
-            # The person's own row still answers.
-            self._client.put_item(
-                TableName=self._table,
-                Item=item,
-                ConditionExpression=_FREE,
-                ExpressionAttributeValues={":now": _number(self._clock.now().timestamp())},
+        with suppress(RecordsUnavailableError):
+            # If it fails, the person's own row still answers.
+            self._conditional(
+                lambda: self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression=_FREE,
+                    ExpressionAttributeValues=self._now(),
+                )
             )
 
     # -- reading -----------------------------------------------------------------------------
@@ -220,19 +202,16 @@ class DynamoAcquisitionRecords:
     def get(self, acquisition_id: str) -> AcquisitionRecord | None:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.get`."""
         row = self._row(f"a#{acquisition_id}")
-        if row is None:
-            return None
         try:
-            return parse_record(row["record"]["S"])
+            return None if row is None else parse_record(row["record"]["S"])
         except UnreadableStepError as error:
             raise RecordsUnavailableError(f"unreadable record: {error}") from None
 
     def load(self, ids: Collection[str]) -> Loaded:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.load`."""
-        rows = self._rows([f"a#{id_}" for id_ in ids])
         found: dict[str, AcquisitionRecord | None] = {}
         unreadable: set[str] = set()
-        for name, row in rows.items():
+        for name, row in self._rows([f"a#{id_}" for id_ in ids]).items():
             id_ = name.removeprefix("a#")
             try:
                 found[id_] = None if row is None else parse_record(row["record"]["S"])
@@ -243,43 +222,41 @@ class DynamoAcquisitionRecords:
     def recall(self, people: Collection[PersonKey]) -> Mapping[PersonKey, Known]:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.recall`."""
         known: dict[PersonKey, Known] = {}
-        try:
+        with suppress(RecordsUnavailableError):
             names = {f"known#{self.fingerprint(person)}": person for person in people}
-            rows = self._rows(list(names))
-        except RecordsUnavailableError:
-            return known
-        for name, row in rows.items():
-            if row is not None:
-                with suppress(ValidationError):
-                    known[names[name]] = Known.model_validate_json(row["known"]["S"])
+            for name, row in self._rows(list(names)).items():
+                if row is not None:
+                    with suppress(ValidationError):
+                        known[names[name]] = Known.model_validate_json(row["known"]["S"])
         return known
 
     # -- writing -----------------------------------------------------------------------------
 
     def save(self, record: AcquisitionRecord, overdue_at: datetime) -> bool:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.save`."""
-        with aws_errors(RecordsUnavailableError):
-            try:
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=_item(record, None if record.state.is_final else overdue_at),
-                    ConditionExpression="version = :expected",
-                    ExpressionAttributeValues={":expected": _number(record.version - 1)},
-                )
-            except self._client.exceptions.ConditionalCheckFailedException:
-                return False
-        if record.state.is_final:
-            # Where this fails, intake finds the acquisition finished and takes the row over.
-            with suppress(RecordsUnavailableError), aws_errors(RecordsUnavailableError):
-                self._let_go(record)
-        return True
+        is_stored = self._conditional(
+            lambda: self._client.put_item(
+                TableName=self._table,
+                Item=_item(record, None if record.state.is_final else overdue_at),
+                ConditionExpression="version = :expected",
+                ExpressionAttributeValues={":expected": _number(record.version - 1)},
+            )
+        )
+        if is_stored and record.state.is_final:
+            # If this fails, intake sees that the acquisition is over and takes the row.
+            with suppress(RecordsUnavailableError):
+                self._release(record)
+        return is_stored
 
-    def _let_go(self, record: AcquisitionRecord) -> None:
-        self._client.delete_item(
-            TableName=self._table,
-            Key={"id": {"S": f"p#{self._prints().pending(record)}"}},
-            ConditionExpression="acquisition_id = :id",
-            ExpressionAttributeValues={":id": {"S": record.acquisition_id}},
+    def _release(self, record: AcquisitionRecord) -> bool:
+        """Let the person begin another acquisition, unless they already did."""
+        return self._conditional(
+            lambda: self._client.delete_item(
+                TableName=self._table,
+                Key={"id": {"S": f"p#{self._prints().pending(record)}"}},
+                ConditionExpression="acquisition_id = :id",
+                ExpressionAttributeValues={":id": {"S": record.acquisition_id}},
+            )
         )
 
     def remember(self, people: Mapping[PersonKey, Known]) -> None:
@@ -306,43 +283,43 @@ class DynamoAcquisitionRecords:
         return [name.removeprefix("a#") for name, row in names.items() if row is not None]
 
     def _listed_under(self, person: PersonKey) -> list[str]:
-        """Also those that are gone: an erased one may have been listed under two addresses."""
+        """Return ids, erased ones included: one may have been listed under two addresses."""
         who = self._row(f"who#{self.fingerprint(person)}", even_expired=True)
         return [] if who is None else list(who["acquisitions"]["SS"])
 
     def erase(self, person: PersonKey) -> int:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.erase`."""
-        ids = self._listed_under(person)
         people = {person}
         erased = 0
-        for id_ in ids:
+        for id_ in self._listed_under(person):
             row = self._row(f"a#{id_}")
             if row is not None:
                 erased += 1
-                # Of an unreadable one only hashes stay behind, until their time is over.
+                # An unreadable one leaves hashes behind until they expire.
                 with suppress(UnreadableStepError):
                     record = parse_record(row["record"]["S"])
                     people.update(_people(record))
-                    self._erase(partial(self._let_go, record))
+                    self._release(record)
             self._delete(f"a#{id_}")
         for each in people:
             self._delete(f"known#{self.fingerprint(each)}")
         self._delete(f"who#{self.fingerprint(person)}")
         return erased
 
-    def _delete(self, name: str) -> None:
-        self._erase(
-            lambda: self._client.delete_item(TableName=self._table, Key={"id": {"S": name}})
-        )
-
-    def _erase(self, call: Callable[[], object]) -> None:
-        with (
-            aws_errors(RecordsUnavailableError),
-            suppress(self._client.exceptions.ConditionalCheckFailedException),
-        ):
-            call()
-
     # -- rows --------------------------------------------------------------------------------
+
+    def _delete(self, name: str) -> None:
+        with aws_errors(RecordsUnavailableError):
+            self._client.delete_item(TableName=self._table, Key={"id": {"S": name}})
+
+    def _conditional(self, write: Callable[[], object]) -> bool:
+        """Make a conditional write; returns whether its condition held."""
+        with aws_errors(RecordsUnavailableError):
+            try:
+                write()
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
+        return True
 
     def _prints(self) -> Fingerprints:
         try:
@@ -356,10 +333,10 @@ class DynamoAcquisitionRecords:
                 TableName=self._table, Key={"id": {"S": name}}, ConsistentRead=True
             )
         row = answer.get("Item")
-        return row if row is not None and (even_expired or self._lives(row)) else None
+        return row if row is not None and (even_expired or self._is_current(row)) else None
 
     def _rows(self, names: Sequence[str]) -> dict[str, dict[str, Any] | None]:
-        """By name; ``None`` for what is not there, and nothing for what was not read this time."""
+        """Read rows by name: ``None`` if it does not exist, missing if it was not read."""
         rows: dict[str, dict[str, Any] | None] = {}
         for start in range(0, len(names), READ_BATCH):
             chunk = names[start : start + READ_BATCH]
@@ -376,21 +353,19 @@ class DynamoAcquisitionRecords:
             unread = set() if left is None else {key["id"]["S"] for key in left["Keys"]}
             rows |= dict.fromkeys((name for name in chunk if name not in unread), None)
             for row in answer["Responses"].get(self._table, ()):
-                if self._lives(row):
+                if self._is_current(row):
                     rows[row["id"]["S"]] = row
         return rows
 
-    def _lives(self, row: Mapping[str, Any]) -> bool:
+    def _is_current(self, row: Mapping[str, Any]) -> bool:
         return int(row["expires_at"]["N"]) > self._clock.now().timestamp()
+
+    def _now(self) -> Item:
+        return {":now": _number(self._clock.now().timestamp())}
 
 
 class DynamoDueSteps:
-    """:class:`quikly_acquisition.records.DueSteps` on the table; it can read no record.
-
-    Args:
-        client: Any.
-        table: Its name.
-    """
+    """:class:`quikly_acquisition.records.DueSteps` on the table; it needs no key."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
@@ -423,23 +398,21 @@ class DynamoDueSteps:
     def queued(self, steps: Sequence[StepMessage], now: datetime) -> None:
         """See :meth:`quikly_acquisition.records.DueSteps.queued`."""
         for step in steps:
-            with aws_errors(RecordsUnavailableError):
-                try:
-                    self._client.update_item(
-                        TableName=self._table,
-                        Key={"id": {"S": f"a#{step.acquisition_id}"}},
-                        UpdateExpression="SET due_at = :later",
-                        # A change made meanwhile set its own time.
-                        ConditionExpression=(
-                            "version = :version AND attribute_exists(due_partition)"
-                        ),
-                        ExpressionAttributeValues={
-                            ":later": _number((now + REQUEUED).timestamp()),
-                            ":version": _number(step.version),
-                        },
-                    )
-                except self._client.exceptions.ConditionalCheckFailedException:
-                    continue
+            with (
+                aws_errors(RecordsUnavailableError),
+                # If the record changed meanwhile, it has a time of its own.
+                suppress(self._client.exceptions.ConditionalCheckFailedException),
+            ):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"id": {"S": f"a#{step.acquisition_id}"}},
+                    UpdateExpression="SET due_at = :later",
+                    ConditionExpression="version = :version AND attribute_exists(due_partition)",
+                    ExpressionAttributeValues={
+                        ":later": _number((now + REQUEUED).timestamp()),
+                        ":version": _number(step.version),
+                    },
+                )
 
 
 def _people(record: AcquisitionRecord) -> Iterable[PersonKey]:
@@ -455,13 +428,17 @@ def _item(record: AcquisitionRecord, overdue_at: datetime | None) -> Item:
         "record": {"S": record.model_dump_json()},
         "version": _number(record.version),
         "state": {"S": record.state.value},
-        "expires_at": _number(int(record.expires_at.timestamp())),
+        "expires_at": _expires_at(record),
     }
     if overdue_at is not None:
         number = zlib.crc32(record.acquisition_id.encode()) % len(PARTITIONS)
         item["due_partition"] = {"S": PARTITIONS[number]}
         item["due_at"] = _number(round(overdue_at.timestamp(), 3))
     return item
+
+
+def _expires_at(record: AcquisitionRecord) -> AttributeValueTypeDef:
+    return _number(int(record.expires_at.timestamp()))
 
 
 def _number(value: float) -> AttributeValueTypeDef:

@@ -1,7 +1,7 @@
-"""What is kept of an acquisition, and the message that wakes it: two contracts, both versioned.
+"""The acquisition record and the step message: two contracts, both versioned.
 
-The record is the only copy of a person's consent until the acquisition is over, so every version
-ever written stays readable (``tests/contract``). No repr here shows an address, a number or an
+The record is the only copy of a person's consent until the acquisition ends, so every shipped
+version stays readable (``tests/contract``). No repr here shows an address, a number or an
 attribute's value.
 """
 
@@ -9,31 +9,28 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from braze_bridge.clock import iso_millis
 from braze_bridge.jobs.envelope import AttributeValue, JobUser, UserAlias
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
 RETENTION: Final = timedelta(days=90)
-"""A record's life, counted from intake: the longest double opt-in (30 days), the week in which
-trouble may still pass, and time for questions after that."""
+"""How long a record is kept, from intake: the longest double opt-in (30 days), a week of retries
+(:data:`PATIENCE`), and time for questions after that."""
 
 PATIENCE: Final = timedelta(days=7)
-"""For so long Braze or Quikly may refuse, be down or be out of our key before an acquisition fails
-(``gave_up``). Counted from intake, or from the end of a double opt-in's time."""
+"""How long a step is retried before the acquisition fails (``gave_up``): Braze or Quikly may be
+down, or refuse our key. Counted from intake, or from the end of a double opt-in's time."""
 
 EMAIL_LABEL: Final = "email"
 PHONE_LABEL: Final = "phone"
-"""Labels of the aliases of profiles made here: Quikly's page names the first
+"""Alias labels of profiles that acquisitions create. Quikly's page names the first
 (docs/partners/message_orchestration/…/retargeting/quikly)."""
 
 MAX_HISTORY: Final = 100
-"""Entries kept: trouble is noted once a kind and step, so that only a fault of ours reaches it."""
+"""Most history entries. A repeated failure is noted once a step, so only a bug reaches this."""
 
 Channel = Literal["email", "sms"]
 
@@ -50,12 +47,12 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing happens any more."""
+        """Whether the acquisition is over."""
         return self in {State.CREDITED, State.FAILED, State.EXPIRED}
 
 
 class Step(StrEnum):
-    """What is to be done next."""
+    """The next step of an acquisition."""
 
     READ_STATUS = "read_status"
     LOOK_UP = "look_up"
@@ -67,15 +64,14 @@ class Step(StrEnum):
     AWAIT_OPT_IN = "await_opt_in"
     CREDIT = "credit"
     CREDITING = "crediting"
-    """Quikly is being told: who finds a record like this does not know whether it was."""
+    """A call to Quikly is under way. A worker that loads such a record cannot know its outcome."""
     NOTHING = "nothing"
 
 
 class PersonKey(NamedTuple):
-    """An address by which Braze finds somebody.
+    """An address by which Braze finds a person.
 
     Attributes:
-        kind: Of the address.
         value: The e-mail in lower case, or the phone number in E.164.
     """
 
@@ -86,17 +82,19 @@ class PersonKey(NamedTuple):
         return f"PersonKey({self.kind})"
 
 
-class _Kept(BaseModel):
+class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Consent(_Kept):
+ContractT = TypeVar("ContractT", bound=_Contract)
+
+
+class Consent(_Contract):
     """The evidence that the person agreed.
 
     Attributes:
-        given_at: When.
-        method: How, such as ``checkbox`` or ``sms_keyword``.
-        text: Which text they agreed to: its version, or the text.
+        method: Such as ``checkbox`` or ``sms_keyword``.
+        text: The text they agreed to, or its version.
     """
 
     given_at: AwareDatetime
@@ -104,14 +102,14 @@ class Consent(_Kept):
     text: Annotated[str, StringConstraints(min_length=1, max_length=5000)]
 
 
-class Profile(_Kept):
-    """Whom the person is at Braze.
+class Profile(_Contract):
+    """The identifier of a Braze profile.
 
     Attributes:
-        kind: Which identifier finds the profile. For one that was made here it is the alias.
-        value: The identifier; of an alias, its name.
-        label: Of an alias.
-        is_new: It was made by this acquisition, or lately by another one.
+        kind: ``user_alias`` for a profile that an acquisition created.
+        value: The identifier, or the alias's name.
+        label: The alias's label.
+        is_new: This acquisition created it, or another one did recently.
     """
 
     kind: Literal["external_id", "braze_id", "user_alias", "email", "phone"]
@@ -120,10 +118,10 @@ class Profile(_Kept):
     is_new: bool = False
 
     def job_user(self) -> JobUser:
-        """The same as a DeliveryJob names it; only what is new may be created by a job.
+        """The profile as a DeliveryJob names it. A job may create only a new profile.
 
-        A profile made a moment ago may not be readable yet: a job that may create it finds it, or
-        is at worst what makes it.
+        Braze may not show a profile that was created a moment ago. A job that may create it either
+        finds it or creates it.
         """
         if self.kind == "user_alias":
             alias = UserAlias(alias_name=self.value, alias_label=self.label or EMAIL_LABEL)
@@ -131,13 +129,12 @@ class Profile(_Kept):
         return JobUser.model_validate({self.kind: self.value, "may_create": self.is_new})
 
 
-class HistoryEntry(_Kept):
-    """One line of the story that the status route tells; never a person's data.
+class HistoryEntry(_Contract):
+    """One history entry of the status route, without personal data.
 
     Attributes:
-        at: When.
         step: A stable word.
-        detail: Another one, or a number with its unit.
+        detail: Another word, or a number with its unit.
     """
 
     at: AwareDatetime
@@ -145,30 +142,27 @@ class HistoryEntry(_Kept):
     detail: Annotated[str, StringConstraints(max_length=300)] | None = None
 
 
-class AcquisitionRecord(_Kept):
-    """Version 1 of everything that is known of one acquisition.
+class AcquisitionRecord(_Contract):
+    """Version 1 of the record of one acquisition.
 
     Attributes:
         acquisition_id: Random and URL-safe.
-        q_scope: The activation.
         email: In lower case; may be missing on the SMS channel.
         phone: E.164; may be missing on the e-mail channel.
-        attributes: For the profile, as the caller gave them.
+        attributes: For the profile, as the caller sent them.
         correlation_id: Of the request that began it.
-        step: What is to be done next, not before ``due_at``.
+        step: The next step; it is due at ``due_at``.
         reason: Why it failed; a stable word.
-        version: Counts the changes: who changes a record names the version it read.
-        attempts: How often the present step was tried in vain.
-        troubled_since: When it first was.
-        lost_credits: How often Quikly was told and its answer was lost.
-        polls: How often a present wait looked and did not see ``Subscribed``.
-        created_at: Of the request.
-        give_up_at: After this, trouble is no longer waited out.
-        opt_in_until: How long a double opt-in is waited for, once asked for.
-        profile: Found or made.
-        profile_written_at: When this acquisition (or a recent one) made the profile or wrote the
+        version: Rises by one with each change. A write names the version it read.
+        attempts: Failed tries of the present step.
+        troubled_since: When the first of them failed.
+        lost_credits: Calls to Quikly without a known outcome.
+        polls: Reads in the present wait that did not show ``Subscribed``.
+        give_up_at: Failures after this time end the acquisition.
+        opt_in_until: When a double opt-in expires.
+        profile_written_at: When this acquisition, or a recent one, created the profile or wrote the
             phone number to it.
-        made_profile: This acquisition made the profile (or, where nobody is looked up, may have).
+        made_profile: This acquisition created the profile, or may have if nothing is looked up.
     """
 
     schema_version: Literal[1] = 1
@@ -200,23 +194,23 @@ class AcquisitionRecord(_Kept):
 
     @property
     def person(self) -> PersonKey:
-        """By what the person is looked up: the e-mail, or the phone where there is none."""
+        """The address to look up: the e-mail, or the phone if there is no e-mail."""
         if self.email is not None:
             return PersonKey("email", self.email)
         return PersonKey("phone", self.phone or "")
 
     @property
     def message(self) -> StepMessage:
-        """What wakes it for its next step."""
+        """The message for its next step."""
         return StepMessage(acquisition_id=self.acquisition_id, version=self.version)
 
 
-class StepMessage(_Kept):
+class StepMessage(_Contract):
     """Version 1 of the message in the acquisition queue: "take this acquisition's next step".
 
     Attributes:
-        version: Of the record when the message was made; one that is older than the record's says
-            something that was done already.
+        version: The record's when the message was made. If the record's is higher, the message is
+            stale.
     """
 
     schema_version: Literal[1] = 1
@@ -229,87 +223,45 @@ class StepMessage(_Kept):
 
 
 class UnreadableStepError(Exception):
-    """A queue message that is no step of any known version, or a record that is none."""
+    """A queue message or a record that has no known version's form."""
 
 
 def parse_step(body: str) -> StepMessage:
     """Read a step message of any shipped version.
 
     Raises:
-        UnreadableStepError: It is none. The text holds nothing of the body.
+        UnreadableStepError: It is none. The text quotes nothing of the body.
     """
-    try:
-        return StepMessage.model_validate_json(body)
-    except ValidationError as error:
-        raise UnreadableStepError(f"{error.error_count()} problem(s)") from None
+    return _parsed(StepMessage, body)
 
 
 def parse_record(text: str) -> AcquisitionRecord:
     """Read a record of any shipped version.
 
     Raises:
-        UnreadableStepError: It is none. The text holds nothing of the record.
+        UnreadableStepError: It is none. The text quotes nothing of the record.
     """
+    return _parsed(AcquisitionRecord, text)
+
+
+def _parsed(model: type[ContractT], text: str) -> ContractT:
     try:
-        return AcquisitionRecord.model_validate_json(text)
+        return model.model_validate_json(text)
     except ValidationError as error:
         raise UnreadableStepError(f"{error.error_count()} problem(s)") from None
 
 
-def new_record(  # noqa: PLR0913 - each is a different fact
-    *,
-    acquisition_id: str,
-    q_scope: str,
-    channel: Channel,
-    email: str | None,
-    phone: str | None,
-    consent: Consent,
-    attributes: dict[str, AttributeValue],
-    correlation_id: str,
-    now: datetime,
-) -> AcquisitionRecord:
-    """A record as intake keeps it first, due at once.
-
-    Args:
-        acquisition_id: Random.
-        q_scope: A configured one.
-        channel: One that the scope takes.
-        email: Normalised.
-        phone: Normalised.
-        consent: The evidence.
-        attributes: Checked (:func:`quikly_acquisition.people.checked_attributes`).
-        correlation_id: Of the request.
-        now: The time of the request.
-    """
-    return AcquisitionRecord(
-        acquisition_id=acquisition_id,
-        q_scope=q_scope,
-        channel=channel,
-        email=email,
-        phone=phone,
-        consent=consent,
-        attributes=attributes,
-        correlation_id=correlation_id,
-        step=Step.READ_STATUS if channel == "sms" else Step.LOOK_UP,
-        history=(HistoryEntry(at=now, step="accepted"),),
-        due_at=now,
-        created_at=now,
-        expires_at=now + RETENTION,
-        give_up_at=now + PATIENCE,
-    )
-
-
 def status_document(record: AcquisitionRecord) -> dict[str, object]:
-    """What the status route answers, without anything personal."""
-    history: list[dict[str, str]] = []
-    for entry in record.history:
-        line = {"at": iso_millis(entry.at), "step": entry.step}
-        history.append(line if entry.detail is None else {**line, "detail": entry.detail})
-    document: dict[str, object] = {
+    """Build the status route's answer, without personal data."""
+    reason = {} if record.reason is None else {"reason": record.reason}
+    return {
         "acquisition_id": record.acquisition_id,
         "channel": record.channel,
         "state": record.state.value,
+        **reason,
+        "history": [
+            {"at": iso_millis(entry.at), "step": entry.step}
+            | ({} if entry.detail is None else {"detail": entry.detail})
+            for entry in record.history
+        ],
     }
-    if record.reason is not None:
-        document["reason"] = record.reason
-    return {**document, "history": history}

@@ -1,4 +1,4 @@
-"""Who signs up, and what is said of them: addresses and attributes, normalised or refused."""
+"""The addresses and attributes of a person who signs up: normalised or refused."""
 
 from __future__ import annotations
 
@@ -17,42 +17,36 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.envelope import AttributeValue
 
 STATE_FIELDS: Final = frozenset({"email_subscribe", "marked_email_as_spam_at", "push_subscribe"})
-"""Fields by which a sign-up for one thing would change another: an SMS sign-up that brings
-``email_subscribe`` would subscribe somebody again who has unsubscribed from all e-mail."""
+"""Fields that a sign-up must not change: an SMS sign-up with ``email_subscribe`` would subscribe a
+person again who has unsubscribed from all e-mail."""
 
 MAX_ATTRIBUTES: Final = 50
-"""So many attributes one acquisition may bring: far more than a sign-up form asks."""
+"""Most attributes of one acquisition: far more than a sign-up form asks."""
 
 
 def acquired_email(text: str) -> str | None:
-    """An e-mail address that can be a profile's alias as well: trimmed, in lower case.
-
-    Args:
-        text: What the caller sent.
+    """Normalise an e-mail address that can be a profile's alias as well.
 
     Returns:
-        The address; ``None`` where it is none, or longer than an alias may be.
+        The address, trimmed and in lower case; ``None`` if it is none, or too long for an alias.
     """
     address = normal_email(text)
     return address if address is not None and alias_fits(address) else None
 
 
 def acquired_phone(text: str) -> str | None:
-    """A phone number in E.164 that can exist.
-
-    Args:
-        text: The number with its ``+`` and country code.
+    """Normalise a phone number with its ``+`` and country code.
 
     Returns:
-        The number; ``None`` where it is none, or where its country has no numbers of that length:
-        Braze checks with the same library and would drop it without a word (which blocks of numbers
-        are given out changes too often to be decided here)
+        The number in E.164; ``None`` if it is none, or its country has no numbers of that length.
+        Braze checks with the same library and would drop it silently
         (https://www.braze.com/docs/user_guide/channels/sms_mms_and_rcs/message_setup/user_phone_numbers).
+        Which blocks of numbers are in use changes too often to be checked here.
     """
     number = normal_phone(text)
     if number is None:
         return None
-    # Loaded by the first acquisition that brings a number, not by each cold start.
+    # The first acquisition with a number pays for this import, not each cold start.
     import phonenumbers
 
     try:
@@ -65,14 +59,11 @@ def acquired_phone(text: str) -> str | None:
 def checked_attributes(
     given: Mapping[str, object],
 ) -> tuple[dict[str, AttributeValue], tuple[Reason, ...]]:
-    """Check a caller's profile attributes: names and values that Braze takes as they are.
-
-    Args:
-        given: By name, JSON values.
+    """Check that Braze takes the names and values of a caller's profile attributes.
 
     Returns:
-        The attributes by their stripped names, and a reason for each that is refused, by its name
-        and never with its value. Where there is a reason nothing should be kept.
+        The attributes by their stripped names, and a reason for each refused one, without its
+        value. If there is a reason, keep nothing.
     """
     values: dict[str, AttributeValue] = {}
     reasons: list[Reason] = []

@@ -1,7 +1,7 @@
-"""Where acquisitions are kept: the port, its words, and what its form on DynamoDB is built of.
+"""The stores of acquisitions as protocols, and the keyed hashes of their rows.
 
-:mod:`quikly_acquisition.dynamo_records` has the table. Nothing decides about an acquisition here:
-that is :mod:`quikly_acquisition.workflow`.
+:mod:`quikly_acquisition.dynamo_records` implements them. Decisions about an acquisition are in
+:mod:`quikly_acquisition.workflow`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from quikly_acquisition.models import AcquisitionRecord, PersonKey, StepMessage
 
 GRACE: Final = timedelta(seconds=60)
-"""How long after a step is due the sweep takes its message for lost. A message that merely waits in
-the queue is then made a second time, which costs little: the first that is taken makes the other
-one old."""
+"""How long after a step is due the sweep takes its message for lost. If the message only waits in
+the queue, the sweep makes a second one. That costs little: the first one taken makes the other
+stale."""
 
 REQUEUED: Final = timedelta(minutes=5)
 """How long after the sweep made a message it waits before it makes another."""
 
 KNOWN_RETENTION: Final = timedelta(days=7)
-"""How long a person found or made at Braze is not looked up again. A profile deleted or merged at
-Braze meanwhile is missed by what goes to it; a year of saved look-ups is not worth more of that."""
+"""How long a profile is remembered instead of looked up. Writes to a profile that Braze deleted or
+merged in that time are lost, so a longer time would cost more than the look-ups it saves."""
 
 
 class RecordsUnavailableError(Exception):
-    """The store did not answer, or not as expected: nothing is known to have been kept."""
+    """The store did not answer, or not as expected: assume that nothing was stored."""
 
 
 class IdempotencyKeyReusedError(Exception):
@@ -40,11 +40,10 @@ class IdempotencyKeyReusedError(Exception):
 
 
 class Begun(NamedTuple):
-    """What intake is told.
+    """The acquisition that a request belongs to.
 
     Attributes:
-        acquisition_id: Of the record that stands for this request.
-        is_new: It was made just now; its first step must be queued.
+        is_new: This request began it, so its first step must be queued.
     """
 
     acquisition_id: str
@@ -52,17 +51,14 @@ class Begun(NamedTuple):
 
 
 class Known(BaseModel):
-    """Whom we found or made at Braze lately, under an address.
-
-    The address itself is not in it: an alias made here has it as its name.
+    """The profile that was recently found or created for an address.
 
     Attributes:
         kind: Of the identifier.
-        value: The identifier; ``None`` where it is the address.
-        label: Of an alias.
-        phone: Keyed hash of the phone number on the profile, where there is one that we know of.
-        written_at: When we made the profile or wrote a number to it.
-        seen_at: When this was learnt.
+        value: The identifier; ``None`` if it equals the address, which is not stored.
+        label: The alias's label.
+        phone: Keyed hash of the phone number on the profile, if we know of one.
+        written_at: When we created the profile or wrote a number to it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -76,12 +72,12 @@ class Known(BaseModel):
 
 
 class Loaded(NamedTuple):
-    """Records that were asked for.
+    """Records that were read.
 
     Attributes:
-        found: By id; ``None`` for one that does not exist. What the store did not hand out this
-            time is left out.
-        unreadable: Ids of rows that are no record of any version this code knows.
+        found: By id; ``None`` for one that does not exist. An id that the store left out of its
+            answer is missing.
+        unreadable: Ids of rows that are no record of a known version.
     """
 
     found: Mapping[str, AcquisitionRecord | None]
@@ -89,27 +85,23 @@ class Loaded(NamedTuple):
 
 
 class DueStep(NamedTuple):
-    """An acquisition whose time has come and that nobody took up.
-
-    Attributes:
-        message: The step.
-        due_at: Since when; what the oldest wait is counted from.
-    """
+    """A step that is due and has no message."""
 
     message: StepMessage
     due_at: datetime
 
 
 class AcquisitionRecords(Protocol):
-    """Where acquisitions are kept, for intake and the worker.
+    """The store of acquisitions, for intake, the worker and the commands.
 
-    Each method but those that say otherwise may raise :class:`RecordsUnavailableError`.
+    Each method may raise :class:`RecordsUnavailableError` unless it says otherwise.
     """
 
     def begin(self, record: AcquisitionRecord, idempotency_key: str | None) -> Begun:
-        """Keep a new acquisition, unless one stands for the request already.
+        """Store a new acquisition, unless the request has one already.
 
-        The same key, or the same scope, channel and person while one is pending, gives that one.
+        The same key gives the same acquisition. So do the same scope, channel and person while an
+        acquisition of theirs is pending.
 
         Raises:
             IdempotencyKeyReusedError: The key belongs to another request.
@@ -117,51 +109,51 @@ class AcquisitionRecords(Protocol):
         ...
 
     def get(self, acquisition_id: str) -> AcquisitionRecord | None:
-        """One record, if there is one and its time is not over."""
+        """Read one record; ``None`` if it does not exist or has expired."""
         ...
 
     def load(self, ids: Collection[str]) -> Loaded:
-        """Many records; one that is unreadable keeps nobody else's back."""
+        """Read many records. An unreadable one does not affect the others."""
         ...
 
     def save(self, record: AcquisitionRecord, overdue_at: datetime) -> bool:
         """Replace a record by its next version.
 
-        One in a final state lets go of its person: they may begin another acquisition.
+        A final state also lets the person begin another acquisition.
 
         Args:
-            record: Its version is one above that which was read.
-            overdue_at: When the sweep shall look for it; a final one is never looked for.
+            record: Its version is one above the version that was read.
+            overdue_at: When the sweep looks for it; ignored for a final state.
 
         Returns:
-            Whether it was replaced: not, where somebody else did so first or it was erased.
+            Whether it was replaced; false if another worker was first or it was erased.
         """
         ...
 
     def recall(self, people: Collection[PersonKey]) -> Mapping[PersonKey, Known]:
-        """Who of them is known.
+        """Read which profiles are remembered.
 
-        Never raises: who cannot be read is not known, which costs a look-up.
+        Never raises: a failed read costs a look-up.
         """
         ...
 
     def remember(self, people: Mapping[PersonKey, Known]) -> None:
-        """Keep who is known.
+        """Store profiles.
 
-        Never raises: where it fails, nothing is lost but a look-up.
+        Never raises: a failed write costs a look-up.
         """
         ...
 
     def fingerprint(self, person: PersonKey) -> str:
-        """The keyed hash a person is known by."""
+        """Return the keyed hash of an address."""
         ...
 
     def about(self, person: PersonKey) -> Sequence[str]:
-        """The ids of a person's acquisitions, for people's commands: in no order."""
+        """Return the ids of a person's acquisitions, in no order."""
         ...
 
     def erase(self, person: PersonKey) -> int:
-        """Remove every acquisition of a person, readable or not, and what is known of them.
+        """Erase every acquisition of a person, readable or not, and the remembered profiles.
 
         Returns:
             How many acquisitions there were.
@@ -170,25 +162,25 @@ class AcquisitionRecords(Protocol):
 
 
 class DueSteps(Protocol):
-    """What the sweep needs; it reads no record.
+    """The store of due steps, for the sweep, which reads no record.
 
     Each method may raise :class:`RecordsUnavailableError`.
     """
 
     def due(self, now: datetime, limit: int) -> Sequence[DueStep]:
-        """Up to so many steps that are due and have no message that should still come.
+        """Return steps that are due and have no message, the longest due first.
 
-        Those that are due longest come first: with more than the limit, nobody waits for ever.
+        So every step is reached, even if more than the limit are due.
         """
         ...
 
     def queued(self, steps: Sequence[StepMessage], now: datetime) -> None:
-        """Note that these have a message now, so that the next minute does not make another."""
+        """Store that these steps have a message now, so that the next sweep makes no other."""
         ...
 
 
 class Fingerprints:
-    """Keyed hashes of whom and what intake compares: they cannot be read back into an address.
+    """Keyed hashes of addresses and requests. An address cannot be recovered from them.
 
     Args:
         key: Up to 64 bytes.
@@ -198,25 +190,25 @@ class Fingerprints:
         self._key = key
 
     def person(self, person: PersonKey) -> str:
-        """Of an e-mail address or a phone number."""
+        """Hash an e-mail address or a phone number."""
         return self._of(b"address", person.kind, person.value)
 
     def request(self, record: AcquisitionRecord) -> str:
-        """Of what an idempotency key stands for: scope, channel, and both addresses."""
+        """Hash what an idempotency key belongs to: scope, channel and both addresses."""
         return self._of(
             b"request", record.q_scope, record.channel, record.email or "", record.phone or ""
         )
 
     def pending(self, record: AcquisitionRecord) -> str:
-        """Of scope, channel and person: one acquisition at a time.
+        """Hash scope, channel and person, which have one pending acquisition at a time.
 
-        On the SMS channel the number is what is signed up, so it is the person; else the e-mail.
+        The person is the number on the SMS channel and the e-mail address on the other.
         """
         who = record.phone if record.channel == "sms" else record.email
         return self._of(b"pending", record.q_scope, record.channel, who or "")
 
     def idempotency(self, q_scope: str, key: str) -> str:
-        """Of a caller's key, which may itself be an address."""
+        """Hash a caller's key, which may be an address."""
         return self._of(b"key", q_scope, key)
 
     def _of(self, kind: bytes, *parts: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.observability import Meter, Metric
@@ -13,23 +13,10 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-from dataclasses import field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from quikly_acquisition.models import AcquisitionRecord
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from quikly_acquisition.models import AcquisitionRecord
 
 DECLINED: Final = frozenset({"unsubscribed", "phone_differs"})
-"""Failures that the brand's own configuration asks for: no alarm is to ring for them."""
+"""Failures that the brand's own configuration asks for: they must not raise an alarm."""
 
 
 def report(result: BatchResult, meter: Meter, log: Logger) -> None:
@@ -38,13 +25,13 @@ def report(result: BatchResult, meter: Meter, log: Logger) -> None:
     meter.add(Metric.ACQUISITIONS_CREDITED, result.count(State.CREDITED))
     declined = sum(record.reason in DECLINED for record in result.finished)
     failed = result.count(State.FAILED) - declined
-    # Nobody is credited for what cannot be read, either: counted whenever the sweep finds it.
+    # An unreadable record is not credited either: it counts each time the sweep finds it.
     meter.add(Metric.ACQUISITIONS_FAILED, failed + len(result.unreadable_records))
     meter.add(Metric.ACQUISITIONS_DECLINED, declined)
     meter.add(Metric.ACQUISITIONS_EXPIRED, result.count(State.EXPIRED))
     meter.add(Metric.ACQUISITIONS_RESUMED, result.resumed)
     meter.add(Metric.OLDEST_WAIT, max(result.oldest_wait, 0.0))
-    meter.add(Metric.PROFILES_CREATED, figures.created)
+    meter.add(Metric.PROFILES_CREATED, figures.profiles_created)
     meter.add(Metric.PROFILE_LOOK_UPS, figures.look_ups)
     meter.add(Metric.BRAZE_REQUESTS, figures.requests)
     meter.add(Metric.BRAZE_RATE_LIMITED, figures.rate_limited)
@@ -64,33 +51,32 @@ def report(result: BatchResult, meter: Meter, log: Logger) -> None:
                     "correlation_id": record.correlation_id,
                 },
             )
-    strange = result.back or result.unreadable or result.unqueued or figures.closings
-    level = log.warning if strange or figures.faults else log.info
-    level("batch", extra=summary(result))
+    is_unusual = result.back or result.unreadable or result.unqueued or figures.closings
+    level = log.warning if is_unusual or figures.faults else log.info
+    level("batch", extra=_summary(result))
 
 
 @dataclass(slots=True)
 class Figures:
-    """What was done, to be counted.
+    """Counts of a batch's calls to Braze and Quikly.
 
     Attributes:
-        requests: To Braze.
+        look_ups: Requests to ``/users/export/ids``.
+        profiles_created: Profiles written that may be new.
         rate_limited: Answers 429.
-        key_refused: Answers 401 and 403, and batches that waited behind such a closing.
+        key_refused: Answers 401 and 403, and gates found closed by one.
         quikly_key_refused: Quikly's 401 and 403.
-        created: Profiles written that may be new.
-        look_ups: Exports.
         closings: Why gates were closed.
         unattributed: Errors of a success that named no object.
-        faults: Of ours, by kind.
+        faults: Bugs of ours, by exception.
     """
 
     requests: int = 0
+    look_ups: int = 0
+    profiles_created: int = 0
     rate_limited: int = 0
     key_refused: int = 0
     quikly_key_refused: int = 0
-    created: int = 0
-    look_ups: int = 0
     closings: list[str] = field(default_factory=list)
     unattributed: int = 0
     faults: dict[str, int] = field(default_factory=dict)
@@ -98,20 +84,18 @@ class Figures:
 
 @dataclass(slots=True)
 class BatchResult:
-    """What became of a batch.
+    """The result of a batch.
 
     Attributes:
-        stale: Messages about what was done already, or of records that are gone.
-        unreadable: Messages that are no step: dropped, since the sweep makes what is missing.
-        unreadable_records: Ids of acquisitions whose record this code cannot read: a fault of ours.
-        back: Ids of messages that SQS shall hand out again: the store failed.
-        finished: Records that came to their end here.
-        resumed: Records found in the middle of a credit.
-        overtaken: Changes that were not stored, since somebody else's were.
-        unqueued: Messages that the queue did not take: the sweep makes them.
-        oldest_wait: Seconds for which the step had been due that was due longest, trouble included:
-            whoever waits for a gate, or for Braze to come back, waits.
-        figures: What was done at Braze and Quikly.
+        stale: Messages of steps that were done before, or of records that are gone.
+        unreadable: Messages that are no step; the sweep makes the missing ones.
+        unreadable_records: Ids of acquisitions whose record this code cannot read: a bug of ours.
+        back: Ids of messages that go back to SQS, because the store failed.
+        finished: Records that ended here.
+        resumed: Records whose call to Quikly an earlier invocation had begun.
+        overtaken: Changes that were not stored, because another worker changed the record.
+        unqueued: Messages that the queue did not take; the sweep makes them.
+        oldest_wait: The longest time in seconds that a step had been due, failures included.
     """
 
     received: int = 0
@@ -127,14 +111,11 @@ class BatchResult:
     figures: Figures = field(default_factory=Figures)
 
     def count(self, state: State) -> int:
-        """How many came to this end."""
+        """Count the finished records with this state."""
         return sum(record.state is state for record in self.finished)
 
 
-def summary(result: BatchResult) -> Mapping[str, object]:
-    """A batch's figures, for its line in the log."""
-    figures = result.figures
-    states: Iterable[State] = (State.CREDITED, State.FAILED, State.EXPIRED)
+def _summary(result: BatchResult) -> Mapping[str, object]:
     return {
         "received": result.received,
         "stale": result.stale,
@@ -144,15 +125,7 @@ def summary(result: BatchResult) -> Mapping[str, object]:
         "resumed": result.resumed,
         "overtaken": result.overtaken,
         "unqueued": result.unqueued,
-        **{state.value: result.count(state) for state in states},
-        "requests": figures.requests,
-        "look_ups": figures.look_ups,
-        "profiles_created": figures.created,  # "created" is a log record's own
+        **{state.value: result.count(state) for state in State if state.is_final},
         "oldest_wait": round(result.oldest_wait, 1),
-        "rate_limited": figures.rate_limited,
-        "key_refused": figures.key_refused,
-        "quikly_key_refused": figures.quikly_key_refused,
-        "closings": figures.closings,
-        "unattributed": figures.unattributed,
-        "faults": figures.faults,
+        **asdict(result.figures),
     }

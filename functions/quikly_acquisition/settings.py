@@ -10,41 +10,42 @@ from pydantic import Field
 from braze_bridge.settings import _Settings
 
 
-class AcquisitionApiSettings(_Settings):
-    """What Quikly's acquisition API needs to know.
+class AcquisitionSweepSettings(_Settings):
+    """Settings of the acquisition sweep, and of the other two functions."""
+
+    acquisition_table: str
+    acquisition_queue_url: str
+
+
+class AcquisitionApiSettings(AcquisitionSweepSettings):
+    """Settings of the acquisition API.
 
     Attributes:
         partner_secret: Name of the secret with Quikly's ``current`` and ``previous`` token.
-        partner_config_dir: Folder that holds ``quikly.toml``.
-        acquisition_table: Holds the acquisitions.
-        acquisition_queue_url: Takes a message for each step that is due.
-        ledger_secret: Name of the secret that keys the hashes under which people are known.
+        partner_config_dir: Folder of ``quikly.toml``.
+        ledger_secret: Name of the secret that keys the hashes of addresses.
     """
 
     partner_secret: str
     partner_config_dir: Path = Path("/opt/partner_config")
-    acquisition_table: str
-    acquisition_queue_url: str
     ledger_secret: str
 
 
-class AcquisitionWorkerSettings(_Settings):
-    """What the acquisition worker needs to know.
+class AcquisitionWorkerSettings(AcquisitionSweepSettings):
+    """Settings of the acquisition worker.
 
     Attributes:
-        braze_endpoint: As for delivery.
-        allow_loopback_braze: Only the local stack sets it; it holds for Quikly's address, too.
-        delivery_queue_url: Takes what goes by way of delivery: events and attributes.
-        send_concurrency: Requests to Braze and Quikly at once, of one Lambda.
-        acquisition_lambdas: How many workers may call Braze at the same time.
+        allow_loopback_braze: Only the local stack sets it; it applies to Quikly's address, too.
+        delivery_queue_url: Takes events and attributes.
+        send_concurrency: Most requests to Braze and Quikly at once, of one Lambda.
+        acquisition_lambdas: Most workers that call Braze at the same time.
         function_timeout_seconds: After which Lambda ends this function.
         ledger_table: Holds the gate.
-        ledger_secret: As for the API.
-        quikly_api_url: Where Quikly is told; empty: Quikly asks the status route instead.
-        quikly_api_secret: Name of the secret with the key for it.
+        quikly_api_url: Quikly's API; if empty, Quikly asks the status route instead.
+        quikly_api_secret: Name of the secret with its key.
         profile_wait_seconds: Between creating a profile and subscribing it. Quikly's page says
             about two minutes (docs/partners/…/retargeting/quikly).
-        on_unknown_outcome: What becomes of a credit whose answer was lost.
+        on_unknown_outcome: See :class:`quikly_acquisition.workflow.WorkflowSettings`.
     """
 
     braze_instance: str
@@ -52,8 +53,6 @@ class AcquisitionWorkerSettings(_Settings):
     allow_loopback_braze: bool = False
     braze_secret: str
     partner_config_dir: Path = Path("/opt/partner_config")
-    acquisition_table: str
-    acquisition_queue_url: str
     delivery_queue_url: str
     send_concurrency: Annotated[int, Field(ge=1, le=256)] = 20
     acquisition_lambdas: Annotated[int, Field(ge=1, le=1000)] = 2
@@ -64,15 +63,3 @@ class AcquisitionWorkerSettings(_Settings):
     quikly_api_secret: str
     profile_wait_seconds: Annotated[int, Field(ge=0, le=900)] = 120
     on_unknown_outcome: Literal["resend", "park"] = "resend"
-
-
-class AcquisitionSweepSettings(_Settings):
-    """What the acquisition sweep needs to know.
-
-    Attributes:
-        acquisition_table: As for the API.
-        acquisition_queue_url: As for the API.
-    """
-
-    acquisition_table: str
-    acquisition_queue_url: str

@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from braze_bridge.aws.errors import aws_errors
-from braze_bridge.jobs.queue import QueueUnavailableError
+from braze_bridge.jobs.queue import BATCH_ENTRIES, QueueUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,29 +19,22 @@ if TYPE_CHECKING:
 LONGEST_DELAY: Final = 900
 """Seconds: ``DelaySeconds`` of docs.aws.amazon.com/AWSSimpleQueueService, SendMessage."""
 
-BATCH_ENTRIES: Final = 10
-
 
 class QueuedStep(NamedTuple):
-    """A step's message.
-
-    Attributes:
-        message: What wakes the acquisition.
-        delay: Seconds before it may be taken.
-    """
+    """A step's message, and the seconds before it may be taken."""
 
     message: StepMessage
     delay: float = 0.0
 
 
 class StepQueue(Protocol):
-    """Where steps wait."""
+    """Takes steps."""
 
     def send(self, steps: Sequence[QueuedStep]) -> Sequence[QueuedStep]:
         """Queue steps; never raises.
 
         Args:
-            steps: Those delayed for longer than :data:`LONGEST_DELAY` come after that much.
+            steps: A delay is cut to :data:`LONGEST_DELAY`.
 
         Returns:
             Those that were not taken. The sweep finds them once they are overdue.

@@ -1,7 +1,7 @@
-"""The sweep: once a minute, a message for every step whose time has come and that has none.
+"""The sweep: once a minute it queues a message for every step that is due and has none.
 
-It wakes what waits longer than a message can (15 minutes), and mends what a crash, a queue that did
-not answer or a message lost for good left behind.
+Those are steps that wait longer than a message can (15 minutes), and steps whose message is missing
+after a crash, an unavailable queue or a lost message.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from quikly_acquisition.records import DueSteps
 
 MAX_STEPS: Final = 2000
-"""A minute's most: what 50 seconds are enough for at 10 ms a step."""
+"""Most steps a run: 50 seconds are enough for them at 10 ms a step."""
 
 CHUNK: Final = 100
 
 
 class Dependencies(NamedTuple):
-    """What the handler needs, built once an execution environment."""
+    """What the sweep needs, built once an execution environment."""
 
     due: DueSteps
     queue: StepQueue
@@ -38,34 +38,31 @@ class Dependencies(NamedTuple):
     log: Logger
 
 
-def sweep(needs: Dependencies) -> int:
-    """Make the messages.
-
-    Returns:
-        How many.
+def sweep(deps: Dependencies) -> int:
+    """Queue the messages; returns how many.
 
     Raises:
-        RecordsUnavailableError: What is left is found by the next minute's run.
+        RecordsUnavailableError: The next run queues the rest.
     """
-    now = needs.clock.now()
-    steps = needs.due.due(now, MAX_STEPS)
+    now = deps.clock.now()
+    steps = deps.due.due(now, MAX_STEPS)
     oldest = max(((now - step.due_at).total_seconds() for step in steps), default=0.0)
-    needs.meter.add(Metric.OLDEST_WAIT, oldest)
+    deps.meter.add(Metric.OLDEST_WAIT, oldest)
     made = 0
     for start in range(0, len(steps), CHUNK):
         chunk = [QueuedStep(step.message) for step in steps[start : start + CHUNK]]
-        left = {step.message for step in needs.queue.send(chunk)}
+        left = {step.message for step in deps.queue.send(chunk)}
         queued = [step.message for step in chunk if step.message not in left]
-        # After the queue took them: a crash in between makes a message twice, never not at all.
-        needs.due.queued(queued, now)
+        # After the queue took them: a crash in between repeats messages and never loses one.
+        deps.due.queued(queued, now)
         made += len(queued)
-    needs.log.info("sweep", extra={"due": len(steps), "queued": made, "oldest": round(oldest)})
+    deps.log.info("sweep", extra={"due": len(steps), "queued": made, "oldest": round(oldest)})
     return made
 
 
 @cache
 def dependencies() -> Dependencies:
-    """The real ones, from the environment."""
+    """Build the dependencies from the environment."""
     settings = load_settings(AcquisitionSweepSettings)
     return Dependencies(
         due=DynamoDueSteps(clients.dynamodb(), settings.acquisition_table),

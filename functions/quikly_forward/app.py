@@ -1,12 +1,11 @@
-"""The forward function: SQS hands over calls that Braze made, Quikly is told of each once."""
+"""The forward function: sends the calls that SQS hands over to Quikly, each once."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from braze_bridge.aws import clients
 from braze_bridge.aws.secrets import SecretsManagerSource
@@ -18,25 +17,22 @@ from braze_bridge.keys import quikly_key
 from braze_bridge.observability import EmfMeter, Metric, logger, metrics
 from braze_bridge.quikly import HttpQuiklyApi, QuiklyError, quikly_endpoint
 from braze_bridge.settings import load_settings
-from quikly_forward.forwarding import ForwardDelivery, ForwardPorts, forward
+from quikly_forward.forwarding import Dependencies, ForwardDelivery, forward
+from quikly_forward.sent_calls import DynamoSentCalls
 from quikly_forward.settings import ForwardSettings
-from quikly_forward.told_calls import DynamoToldCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from aws_lambda_powertools import Logger
 
     from braze_bridge.aws.secrets import SecretSource
     from braze_bridge.clock import Clock
-    from braze_bridge.jobs.queue import MessageHider
-    from braze_bridge.jobs.rejected import RejectedStore
     from braze_bridge.observability import Meter
     from braze_bridge.quikly import QuiklyApi, QuiklyCall
     from quikly_forward.forwarding import ForwardResult
-    from quikly_forward.told_calls import ToldCalls
 
-LEASE_MARGIN_SECONDS = 30
+LEASE_MARGIN_SECONDS: Final = 30
 
 
 class LambdaContext(Protocol):
@@ -47,25 +43,8 @@ class LambdaContext(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Dependencies:
-    """What the handler needs, built once an execution environment."""
-
-    api: QuiklyApi
-    told: ToldCalls
-    rejected: RejectedStore
-    clock: Clock
-    jitter: Callable[[], float]
-    retention: timedelta
-    lease: timedelta
-    hider: MessageHider
-    secret: SecretSource
-    meter: Meter
-    log: Logger
-
-
 class UnsetQuiklyApi:
-    """Quikly where no address is configured: calls wait as for a refused key."""
+    """Stands in if no address is configured: calls wait as after a refused key."""
 
     def tell(self, call: QuiklyCall) -> None:  # noqa: ARG002 - the port's argument
         """See :meth:`braze_bridge.quikly.QuiklyApi.tell`."""
@@ -74,13 +53,13 @@ class UnsetQuiklyApi:
 
 @cache
 def dependencies() -> Dependencies:
-    """The real ones, from the environment."""
+    """Build the dependencies from the environment."""
     settings = load_settings(ForwardSettings)
     clock = SystemClock()
     secret = SecretsManagerSource(settings.quikly_api_secret)
     return Dependencies(
         api=_api(settings, secret, clock),
-        told=DynamoToldCalls(clients.dynamodb(), settings.claims_table),
+        sent_calls=DynamoSentCalls(clients.dynamodb(), settings.claims_table),
         rejected=DynamoRejectedStore(clients.dynamodb(), settings.rejected_table),
         clock=clock,
         jitter=random.random,
@@ -108,59 +87,43 @@ def _api(settings: ForwardSettings, secret: SecretSource, clock: Clock) -> Quikl
 
 
 def handle(
-    event: Mapping[str, Any], context: LambdaContext, needs: Dependencies
+    event: Mapping[str, Any], context: LambdaContext, deps: Dependencies
 ) -> dict[str, list[dict[str, str]]]:
-    """Tell Quikly of an SQS event's records and tell SQS which of them to keep.
+    """Send the calls of an SQS event to Quikly.
 
     Args:
         event: ``{"Records": [{"messageId", "receiptHandle", "body", "attributes"}]}``.
-        context: Tells how long is left.
-        needs: The world.
 
     Returns:
         ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
     """
     records = {record["messageId"]: record for record in event["Records"]}
-    ports = ForwardPorts(
-        api=needs.api,
-        told=needs.told,
-        rejected=needs.rejected,
-        clock=needs.clock,
-        jitter=needs.jitter,
-        retention=needs.retention,
-        lease=needs.lease,
-        time_left=lambda: context.get_remaining_time_in_millis() / 1000,
-    )
-    result = forward(
-        [
-            ForwardDelivery(
-                message_id,
-                record["body"],
-                int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
-            )
-            for message_id, record in records.items()
-        ],
-        ports,
-    )
+    deliveries = [
+        ForwardDelivery(
+            message_id,
+            record["body"],
+            int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
+        )
+        for message_id, record in records.items()
+    ]
+    result = forward(deliveries, deps, lambda: context.get_remaining_time_in_millis() / 1000)
     if result.key_refused:
-        needs.secret.drop()
-    hidden = needs.hider.hide(
+        deps.secret.drop()
+    hidden = deps.hider.hide(
         {records[mid]["receiptHandle"]: seconds for mid, seconds in result.retry.items()}
     )
-    report(result, needs.meter, needs.log, unhidden=len(result.retry) - hidden)
+    report(result, deps.meter, deps.log, unhidden=len(result.retry) - hidden)
     return {"batchItemFailures": [{"itemIdentifier": mid} for mid in result.retry]}
 
 
 def report(result: ForwardResult, meter: Meter, log: Logger, *, unhidden: int) -> None:
-    """Write a batch's figures, and a line for each call that was parked.
+    """Write a batch's figures, and a line for each parked call.
 
     Args:
-        result: What became of the batch.
-        meter: Where the figures go.
-        log: Where the lines go.
-        unhidden: Messages whose time SQS did not take: they come after the queue's own.
+        unhidden: Messages whose visibility could not be changed; they return after the queue's
+            default.
     """
-    meter.add(Metric.FORWARDS_TOLD, len(result.told))
+    meter.add(Metric.FORWARDS_TOLD, len(result.sent))
     meter.add(Metric.FORWARDS_RETRIED, len(result.retry))
     meter.add(Metric.FORWARDS_REJECTED, len(result.parked))
     meter.add(Metric.QUIKLY_KEY_REFUSED, result.key_refused)
@@ -170,7 +133,7 @@ def report(result: ForwardResult, meter: Meter, log: Logger, *, unhidden: int) -
     level(
         "forwards",
         extra={
-            "told": result.told,
+            "told": result.sent,
             "duplicate": result.duplicate,
             "rejected": len(result.parked),
             "retried": len(result.retry),

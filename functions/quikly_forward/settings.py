@@ -10,14 +10,14 @@ from braze_bridge.settings import _Settings
 
 
 class ForwardSettings(_Settings):
-    """What telling Quikly needs to know.
+    """Settings of the forward function.
 
     Attributes:
-        quikly_api_url: Quikly's address; empty where no activation is forwarded.
+        quikly_api_url: Quikly's address; empty if no activation is forwarded.
         allow_loopback_quikly: Only the local stack sets it.
         quikly_api_secret: Name of the secret with Quikly's key.
-        claims_table: Remembers which calls Quikly took.
-        queue_retention_seconds: Of the forward queue; a call older than three quarters is parked.
+        claims_table: Holds the sent calls, too.
+        queue_retention_seconds: Of the forward queue; an older call than three quarters is parked.
         function_timeout_seconds: After which Lambda ends this function; a lease outlives it.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -50,7 +51,7 @@ ROUTES: Final = (Route("POST", "/quikly/webhook"),)
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 BUSY_RETRY_AFTER_SECONDS: Final = 5
-"""Given with 429: the crowd at one row is gone by then."""
+"""Given with 429: the conflicts on one row are over by then."""
 
 _LAST_EPOCH: Final = 32_503_680_000_000
 """The year 3000, in milliseconds."""
@@ -65,52 +66,37 @@ _COUNTED: Final = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
 class QuiklyWebhook:
-    """Answers one call: admit, decide, hand over."""
+    """Answers one call: admit, decide, send the claim's messages.
 
-    def __init__(
-        self,
-        *,
-        door: Door,
-        activations: Mapping[str, ActivationRule],
-        claims: Claims,
-        outbox: Outbox,
-        meter: Meter,
-        log: Logger,
-    ) -> None:
-        """Build one.
+    Attributes:
+        activations: By ``q_scope``.
+    """
 
-        Args:
-            door: Checks the caller.
-            activations: By ``q_scope``.
-            claims: Decides.
-            outbox: Takes what follows.
-            meter: Counts outcomes.
-            log: Says them, by ids and codes.
-        """
-        self._door = door
-        self._activations = activations
-        self._claims = claims
-        self._outbox = outbox
-        self._meter = meter
-        self._log = log
+    door: Door
+    activations: Mapping[str, ActivationRule]
+    claims: Claims
+    outbox: Outbox
+    meter: Meter
+    log: Logger
 
     def __call__(self, event: object) -> ProxyResponse:
         """Answer an API Gateway proxy event."""
-        admitted = self._door.admit(event)
+        admitted = self.door.admit(event)
         call = read_call(admitted.body)
         rule = self._rule_for(call)
         arrived_at = arrival(event, admitted.received_at)
         check_since(call, arrived_at)
         decided = self._decide(rule, call, arrived_at, admitted.correlation_id)
         if not decided.is_repeat or decided.claim.due_at is not None:
-            # Where the sweep has been, everything was sent.
-            self._hand_over(rule, decided.claim)
+            # The sweep sends everything, and then removes due_at.
+            self._send(rule, decided.claim)
         self._report(call, decided, admitted.correlation_id)
         return answer(HTTPStatus.OK, body_of(decided.claim))
 
     def _rule_for(self, call: WebhookCall) -> ActivationRule:
-        rule = self._activations.get(call.q_scope)
+        rule = self.activations.get(call.q_scope)
         if rule is None:
             raise unprocessable(
                 Reason(code="unknown", field="q_scope", detail="no activation has this name")
@@ -125,36 +111,43 @@ class QuiklyWebhook:
         self, rule: ActivationRule, call: WebhookCall, arrived_at: datetime, correlation_id: str
     ) -> Decided:
         try:
-            return self._claims.claim(rule, call, arrived_at, correlation_id)
+            return self.claims.claim(rule, call, arrived_at, correlation_id)
         except (ClaimsBusyError, ClaimConflictError):
-            self._meter.add(Metric.CLAIMS_BUSY)
+            self.meter.add(Metric.CLAIMS_BUSY)
             raise DoorError(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 [Reason(code="busy", detail="too many at the same time; send it again")],
                 {"Retry-After": str(BUSY_RETRY_AFTER_SECONDS)},
             ) from None
         except (ClaimsUnavailableError, SecretUnavailableError) as error:
-            self._log.error(
-                "claim not decided", error=type(error).__name__, correlation_id=correlation_id
-            )
-            raise unavailable("unavailable", "it could not be decided; send it again") from error
+            raise self._not_available(
+                "it could not be decided; send it again",
+                "claim not decided",
+                {"error": type(error).__name__, "correlation_id": correlation_id},
+            ) from error
 
-    def _hand_over(self, rule: ActivationRule, claim: ClaimRecord) -> None:
+    def _send(self, rule: ActivationRule, claim: ClaimRecord) -> None:
         try:
-            self._outbox.send(claim, rule.profile)
+            self.outbox.send(claim, rule.profile)
         except QueueUnavailableError as error:
-            self._log.error(
+            raise self._not_available(
+                "the queue did not take it; send it again",
                 "queue refused a claim",
-                error=str(error),
-                claim=claim_id(claim),
-                correlation_id=claim.correlation_id,
-            )
-            raise unavailable("unavailable", "the queue did not take it; send it again") from error
+                {
+                    "error": str(error),
+                    "claim": claim_id(claim),
+                    "correlation_id": claim.correlation_id,
+                },
+            ) from error
+
+    def _not_available(self, detail: str, message: str, extra: Mapping[str, str]) -> DoorError:
+        self.log.error(message, extra=extra)
+        return unavailable("unavailable", detail)
 
     def _report(self, call: WebhookCall, decided: Decided, correlation_id: str) -> None:
         claim = decided.claim
-        self._meter.add(Metric.CLAIMS_REPEATED if decided.is_repeat else _COUNTED[claim.status])
-        self._log.info(
+        self.meter.add(Metric.CLAIMS_REPEATED if decided.is_repeat else _COUNTED[claim.status])
+        self.log.info(
             "claim answered",
             claim=claim_id(claim),
             status=claim.status.value,
@@ -172,11 +165,11 @@ def _loggable(dispatch_id: str | None) -> str | None:
 
 
 def arrival(event: object, received_at: datetime) -> datetime:
-    """When API Gateway took a call: one clock for all, however long a Lambda took to start.
+    """Return when API Gateway took a call: one clock for all, however long a Lambda's start takes.
 
     Args:
-        event: A REST API proxy event, or whatever came instead.
-        received_at: By the Lambda's clock; taken where the event has no time.
+        event: A REST API proxy event, or anything else.
+        received_at: By the Lambda's clock; used if the event has no time.
 
     Returns:
         Whole milliseconds.
@@ -189,7 +182,7 @@ def arrival(event: object, received_at: datetime) -> datetime:
 
 
 def body_of(claim: ClaimRecord) -> dict[str, Any]:
-    """What a call is answered."""
+    """Build the answer of a call."""
     body: dict[str, Any] = {"status": claim.status.value}
     if claim.award is not None:
         body["tier"] = claim.award.tier

@@ -1,4 +1,4 @@
-"""From a claim to a DeliveryJob: pure."""
+"""Makes the DeliveryJob of a claim: pure."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _OUTSIDE: Final = frozenset({Status.NOT_OPEN, Status.CLOSED})
 
 
 def claim_id(claim: ClaimRecord) -> str:
-    """What a claim is called in queues and logs; the same for every repeat.
+    """Return a claim's id in queues and logs; the same for every repeat.
 
-    What a person is told before it is decided (``entered``, ``closed`` …) is a job of its own: the
+    A status before the decision (``entered``, ``closed`` …) has an id of its own, since the
     decision may follow.
     """
     suffix = "" if claim.status in _FINAL else f":{claim.status}"
@@ -33,31 +33,25 @@ def claim_id(claim: ClaimRecord) -> str:
 
 
 def job_of(claim: ClaimRecord, profile: ProfileRule, now: datetime) -> DeliveryJob | None:
-    """What the profile is told.
+    """Make the job that writes a claim to the profile.
 
     Args:
-        claim: With its claimer.
-        profile: What of it goes where.
+        profile: The names of its attributes and events.
         now: When the job is made, which may be later than the claim.
 
     Returns:
-        A job that is the same for every repeat of the claim; ``None`` where the configuration wants
-        nothing on the profile, or the claimer is gone because it has been told.
+        The same job for every repeat of the claim; ``None`` if the configuration writes nothing to
+        the profile, or the claimer was removed after the job was sent.
     """
     if claim.claimer is None:
         return None
     facts = facts_of(claim)
     attributes = {} if claim.status in _OUTSIDE else _named(profile.attributes, facts)
     name = profile.events.get(claim.status)
-    events = (
-        ()
-        if name is None
-        else (
-            JobEvent(
-                name=name, time=claim.decided_at, properties=_named(profile.properties, facts)
-            ),
-        )
-    )
+    events: tuple[JobEvent, ...] = ()
+    if name is not None:
+        properties = _named(profile.properties, facts)
+        events = (JobEvent(name=name, time=claim.decided_at, properties=properties),)
     if not attributes and not events:
         return None
     return DeliveryJob(
@@ -74,7 +68,7 @@ def job_of(claim: ClaimRecord, profile: ProfileRule, now: datetime) -> DeliveryJ
 
 
 def facts_of(claim: ClaimRecord) -> Mapping[Fact, str | int | float]:
-    """What can be said of a claim; a fact that it does not have is left out."""
+    """Return the facts of a claim; one that it does not have is left out."""
     award = claim.award
     known: dict[Fact, str | int | float | None] = {
         Fact.Q_SCOPE: claim.q_scope,
@@ -100,7 +94,7 @@ def _named(
 
 
 def _user(claimer: Claimer) -> JobUser:
-    """Braze's own id first: only it always names the very profile that the campaign called for."""
+    """Prefer Braze's own id: it always names the profile that the campaign called for."""
     if claimer.braze_id is not None:
         return JobUser(braze_id=claimer.braze_id, may_create=claimer.may_create)
     if claimer.external_id is not None and external_id_fits(claimer.external_id):

@@ -1,6 +1,4 @@
-"""A claim: what was decided for one person in one activation, and its row in the claims table.
-
-In the layer, as the webhook writes claims and people's commands read and draw them.
+"""A claim: the decision for one person in one activation, and its row in the claims table.
 
 Rows of the table, by the prefix of their ``id``: ``c#<scope>#<claimant>`` a claim; ``s#<scope>``
 the counters of an activation's awards and its commitment; ``r#<scope>`` its counter of positions;
@@ -25,18 +23,18 @@ if TYPE_CHECKING:
     Row = Mapping[str, AttributeValueTypeDef]
 
 RETENTION: Final = timedelta(days=730)
-"""From the claim: longer than an activation lasts, as whoever is forgotten could win again. Such a
-row knows a person by a keyed hash only; the address goes once the profile has been told."""
+"""From the claim: longer than an activation lasts, since a person without a row could win again.
+Such a row holds a keyed hash of the person; the address is removed after the job is sent."""
 
 SHARDS: Final = "0123456789abcdef"
-"""A claimant's first digit: spreads what all claims of an activation write."""
+"""A claimant's first digit: spreads the writes of an activation's claims."""
 
 DUE_INDEX: Final = "by_due"
-"""Of claims whose job may not have reached the queue: ``due_shard`` and ``due_at``."""
+"""The index of claims whose job may not have reached the queue: ``due_shard`` and ``due_at``."""
 
 
 class Award(NamedTuple):
-    """What somebody gets, as it was decided: a later configuration does not change it.
+    """What the person wins. A later configuration does not change it.
 
     Attributes:
         tier: Its name; the consolation's is ``consolation``.
@@ -54,7 +52,7 @@ class Claimer(NamedTuple):
 
     Attributes:
         email: Trimmed, in lower case.
-        may_create: Whether somebody Braze does not know becomes a profile.
+        may_create: Braze creates a profile if it has none.
     """
 
     email: str
@@ -63,7 +61,7 @@ class Claimer(NamedTuple):
     may_create: bool = True
 
     def __repr__(self) -> str:
-        # A repr ends up in tracebacks and logs, where no address belongs.
+        # Tracebacks and logs show reprs, and must not show an address.
         return "Claimer(***)"
 
 
@@ -73,15 +71,15 @@ class ClaimRecord(NamedTuple):
     Attributes:
         claimant: Of :func:`quikly_webhook.draws.claimant_of`.
         status: ``awarded``, ``no_award``, ``entered`` or ``forwarded``; ``not_open`` and ``closed``
-            are answered, but never kept.
+            are answered, but never stored.
         decided_at: When the call arrived, or the draw was held.
         correlation_id: Of the first call.
         award: With ``no_award``, the consolation.
         rank: The position, in rank mode.
         response_ms: Milliseconds from the opening (or the call's ``since``) to the call.
-        claimer: ``None`` once the profile has been told.
-        due_at: When the sweep sends the job (again); ``None`` where that is done.
-        entered_at: Of a draw's entry that was decided: when it came.
+        claimer: ``None`` after the sweep has sent the job.
+        due_at: When the sweep sends the job (again); ``None`` after that.
+        entered_at: When a draw's entry came, once the draw decided it.
     """
 
     q_scope: str
@@ -99,22 +97,22 @@ class ClaimRecord(NamedTuple):
 
     @property
     def row_id(self) -> str:
-        """The row's key."""
+        """Return the row's key."""
         return claim_row_id(self.q_scope, self.claimant)
 
 
 def claim_row_id(q_scope: str, claimant: str) -> str:
-    """The key of a claim's row."""
+    """Return the key of a claim's row."""
     return f"c#{q_scope}#{claimant}"
 
 
 def shard_of(claimant: str) -> str:
-    """Which of :data:`SHARDS` a claimant belongs to."""
+    """Return the one of :data:`SHARDS` that a claimant belongs to."""
     return claimant[0]
 
 
 def to_row(record: ClaimRecord) -> dict[str, AttributeValueTypeDef]:
-    """A claim as a DynamoDB item; what it does not have is left out."""
+    """Write a claim as a DynamoDB item; an absent fact is left out."""
     row: dict[str, AttributeValueTypeDef] = {
         "id": {"S": record.row_id},
         "q_scope": {"S": record.q_scope},
@@ -141,7 +139,7 @@ def to_row(record: ClaimRecord) -> dict[str, AttributeValueTypeDef]:
 
 
 def award_attributes(award: Award | None) -> dict[str, AttributeValueTypeDef]:
-    """The part of a row that holds the award."""
+    """Write the part of a row that holds the award."""
     row: dict[str, AttributeValueTypeDef] = {}
     if award is not None:
         row["tier"] = {"S": award.tier}
@@ -155,7 +153,7 @@ def award_attributes(award: Award | None) -> dict[str, AttributeValueTypeDef]:
 
 
 def of_row(row: Row) -> ClaimRecord:
-    """A claim of a DynamoDB item that :func:`to_row` made."""
+    """Read a claim from an item of :func:`to_row`."""
     return ClaimRecord(
         q_scope=row["q_scope"]["S"],
         claimant=row["claimant"]["S"],
@@ -167,10 +165,8 @@ def of_row(row: Row) -> ClaimRecord:
         rank=_number(row, "rank"),
         response_ms=_number(row, "response_ms"),
         claimer=Claimer(*json.loads(row["claimer"]["S"])) if "claimer" in row else None,
-        due_at=(datetime.fromtimestamp(int(row["due_at"]["N"]), UTC) if "due_at" in row else None),
-        entered_at=(
-            datetime.fromisoformat(row["entered_at"]["S"]) if "entered_at" in row else None
-        ),
+        due_at=datetime.fromtimestamp(int(row["due_at"]["N"]), UTC) if "due_at" in row else None,
+        entered_at=_instant(row, "entered_at"),
     )
 
 
@@ -179,9 +175,9 @@ def _award(row: Row) -> Award | None:
         return None
     return Award(
         tier=row["tier"]["S"],
-        incentive=row["incentive"]["S"] if "incentive" in row else None,
+        incentive=_text(row, "incentive"),
         value=_number(row, "value"),
-        currency=row["currency"]["S"] if "currency" in row else None,
+        currency=_text(row, "currency"),
     )
 
 
@@ -189,14 +185,21 @@ def _number(row: Row, name: str) -> int | None:
     return int(row[name]["N"]) if name in row else None
 
 
+def _text(row: Row, name: str) -> str | None:
+    return row[name]["S"] if name in row else None
+
+
+def _instant(row: Row, name: str) -> datetime | None:
+    return datetime.fromisoformat(row[name]["S"]) if name in row else None
+
+
 class Counters(NamedTuple):
-    """What the row of an activation's counters says.
+    """The row of an activation's counters.
 
     Attributes:
         taken: Awards by the tier's name; a tier without a limit is not counted here.
-        total: All of them.
-        commitment: To the seed, once published …
-        committed_at: … and when that was.
+        total: All awards.
+        commitment: To the seed, once published.
     """
 
     taken: Mapping[str, int]
@@ -213,25 +216,20 @@ TIER_COUNTER: Final = "tier:"
 
 
 def counters_row_id(q_scope: str) -> str:
-    """The key of the row of an activation's counters."""
+    """Return the key of the row of an activation's counters."""
     return f"s#{q_scope}"
 
 
 def rank_row_id(q_scope: str) -> str:
-    """The key of the row of an activation's last position."""
+    """Return the key of the row of an activation's last position."""
     return f"r#{q_scope}"
 
 
 def commitment_update(q_scope: str, commitment: str, now: datetime) -> dict[str, Any]:
-    """What an UpdateItem needs to publish a commitment, unless there is one.
-
-    Args:
-        q_scope: The activation.
-        commitment: Of :func:`quikly_webhook.draws.commitment_to`.
-        now: The present.
+    """Build the UpdateItem that publishes a commitment, unless there is one.
 
     Returns:
-        Its arguments but for the table; the answer's row holds the commitment that counts.
+        Its arguments without the table. The answer's row holds the published commitment.
     """
     return {
         "Key": {"id": {"S": counters_row_id(q_scope)}},
@@ -246,13 +244,12 @@ def commitment_update(q_scope: str, commitment: str, now: datetime) -> dict[str,
 
 
 def entries_row_id(q_scope: str, shard: str) -> str:
-    """The key of the row that counts a shard's entries."""
+    """Return the key of the row that counts a shard's entries."""
     return f"e#{q_scope}#{shard}"
 
 
 def counters_of_row(row: Row) -> Counters:
-    """Counters of their DynamoDB item."""
-    committed_at = row["committed_at"]["S"] if "committed_at" in row else None
+    """Read the counters from their DynamoDB item."""
     return Counters(
         taken={
             name.removeprefix(TIER_COUNTER): int(value["N"])
@@ -260,6 +257,6 @@ def counters_of_row(row: Row) -> Counters:
             if name.startswith(TIER_COUNTER)
         },
         total=_number(row, "awarded") or 0,
-        commitment=row["commitment"]["S"] if "commitment" in row else None,
-        committed_at=(datetime.fromisoformat(committed_at) if committed_at else None),
+        commitment=_text(row, "commitment"),
+        committed_at=_instant(row, "committed_at"),
     )

@@ -7,27 +7,24 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from quikly_webhook.claim_records import (
-        ClaimRecord,
-        Counters,
-    )
+    from quikly_webhook.claim_records import ClaimRecord, Counters
 
 
 class ClaimConflictError(Exception):
-    """Others wrote the same row at the same time: nothing happened; try again."""
+    """Another call wrote the same row at the same time: nothing was written; try again."""
 
 
 class ClaimsUnavailableError(Exception):
-    """The table did not answer as it should. The same call finds out whether it happened."""
+    """The table did not answer as expected. A repeated call learns whether it was written."""
 
 
 class Take(NamedTuple):
-    """One award to be counted.
+    """One award to count.
 
     Attributes:
         quantity: Most of this tier; ``None``: no such limit.
         total: Most of all tiers together; ``None``: no such limit.
-        after: The last position given; the claim's is the next, and goes with the award.
+        after: The last position given; the claim takes the next one together with the award.
     """
 
     tier: str
@@ -37,11 +34,11 @@ class Take(NamedTuple):
 
 
 class Enter(NamedTuple):
-    """An entry to be counted, unless the entries are closed."""
+    """An entry to count, unless the entries are closed."""
 
 
 class Recorded(NamedTuple):
-    """The claim is kept, and what goes with it is counted."""
+    """The claim is stored, and its award or entry is counted."""
 
 
 class Existing(NamedTuple):
@@ -51,13 +48,13 @@ class Existing(NamedTuple):
 
 
 class Exhausted(NamedTuple):
-    """Tier or total is; nothing was written."""
+    """The tier or the total is exhausted; nothing was written."""
 
     counters: Counters
 
 
 class Overtaken(NamedTuple):
-    """Somebody else has the position; nothing was written.
+    """Another claim took the position; nothing was written.
 
     Attributes:
         last: The last position given.
@@ -74,31 +71,31 @@ Outcome = Recorded | Existing | Exhausted | Overtaken | EntriesClosed
 
 
 class ClaimStore(Protocol):
-    """Where claims are kept.
+    """The store of claims.
 
-    Every method raises :class:`ClaimConflictError` or :class:`ClaimsUnavailableError`.
+    Every method may raise :class:`ClaimConflictError` or :class:`ClaimsUnavailableError`.
     """
 
     def stack_exists_since(self) -> datetime:
-        """When the stack's table was made."""
+        """Return when the stack's table was made."""
         ...
 
     def find(self, q_scope: str, claimant: str) -> ClaimRecord | None:
-        """A person's claim, just written ones included."""
+        """Read a person's claim, consistently."""
         ...
 
     def last_rank(self, q_scope: str) -> int:
-        """The last position given, just given ones included; 0: none."""
+        """Read the last position given, consistently; 0: none."""
         ...
 
     def next_rank(self, q_scope: str) -> int:
-        """A position that nobody else gets, from 1."""
+        """Take a position that no other claim gets, from 1."""
         ...
 
     def record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
-        """Keep a claim and count what it takes: both or neither."""
+        """Store a claim and count its award or entry: both or neither."""
         ...
 
     def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
-        """As :meth:`ops.activations.book.ActivationBook.commit`."""
+        """Publish a commitment, unless there is one; returns the published one."""
         ...

@@ -1,42 +1,25 @@
-"""Claims: one conditional write decides, and a repeat reads its own award from the same write.
+"""Decides claims by one conditional write; a repeat reads its own award from the same write.
 
 An award is one transaction: *put the claim unless the person has one* and *count the tier up unless
-it is exhausted*. Either both happen or neither, so nobody has two and no quantity is passed. The
-answer of a transaction that was refused brings what it met (``ALL_OLD``): the person's own claim,
-or the counters. A claim without an award needs no counter: one conditional put. So it is one trip
-to DynamoDB, and in rank mode one more for the position: read before the transaction that gives it
-away together with its award, so that no later position overtakes; and, once every award has a
-position, counted up. Where chance decides, a process looks once whether the commitment is
-published, and publishes it if not: no claim comes before it.
+it is exhausted*. Both happen or neither, so no person has two awards and no quantity is exceeded. A
+refused transaction returns what it found (``ALL_OLD``): the person's own claim, or the counters. A
+claim without an award needs no counter: one conditional put. So a claim takes one trip to DynamoDB.
+
+In rank mode it takes one more trip, for the position. It is read before the transaction that gives
+it away together with its award, so that no later position comes first. Once every award has a
+position, the position is counted up.
+
+If chance decides, a process checks once that the commitment is published, and publishes it if not:
+no claim comes before it.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from braze_bridge.partner_config.quikly_activations import Mode, Status
-from quikly_webhook.claim_records import (
-    Claimer,
-    ClaimRecord,
-    Counters,
-)
-from quikly_webhook.draws import claimant_of, commitment_to, lot_of, seed_of
-from quikly_webhook.incentives import (
-    Window,
-    award_of,
-    candidates,
-    response_time,
-    tier_at,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
-
-    from braze_bridge.clock import Clock
-    from braze_bridge.partner_config.quikly_activations import ActivationRule, Tier
-    from quikly_webhook.models import WebhookCall
+from quikly_webhook.claim_records import Claimer, ClaimRecord, Counters
 from quikly_webhook.claim_store import (
     ClaimConflictError,
     ClaimStore,
@@ -49,38 +32,50 @@ from quikly_webhook.claim_store import (
     Recorded,
     Take,
 )
+from quikly_webhook.draws import claimant_of, commitment_to, lot_of, seed_of
+from quikly_webhook.incentives import Window, award_of, candidates, response_time, tier_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from braze_bridge.clock import Clock
+    from braze_bridge.partner_config.quikly_activations import ActivationRule, Tier
+    from quikly_webhook.models import WebhookCall
 
 DUE_AFTER: Final = timedelta(seconds=120)
-"""When the sweep sends a claim's job: long after this function's timeout has passed."""
+"""When the sweep sends a claim's job: long after this function's timeout."""
 
 TRIES: Final = 8
-"""Of one claim against conflicts; with the pauses between them at most about two seconds."""
+"""Most tries of one claim against conflicts; with the pauses between them about two seconds."""
 
 FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.5
 """Seconds, before full jitter."""
 
-TURNS: Final = 60
-"""How often one claim asks for the next position, and comes second."""
+RANK_TRIES: Final = 60
+"""Most tries of one claim to take the next position."""
 
-TURN_PAUSE: Final = 0.05
-"""Seconds, before full jitter, between two of them: about one and a half seconds in all."""
+RANK_PAUSE: Final = 0.05
+"""Seconds between two of them, before full jitter: about one and a half seconds in all."""
+
+ResultT = TypeVar("ResultT")
 
 
 class ClaimsBusyError(Exception):
-    """Too many others at the same time, for all our tries."""
+    """Too many other claims at the same time: every try met a conflict."""
 
 
 class SeedChangedError(ClaimsUnavailableError):
-    """The seed is not the one committed to: with it, nobody could verify what is decided."""
+    """The seed is not the one committed to, so its outcomes could not be verified."""
 
 
 class Decided(NamedTuple):
-    """What a call gets.
+    """The decision about a call.
 
     Attributes:
-        is_repeat: It was decided before, or is a second one at the same time.
-        pauses: How often it waited for others.
+        is_repeat: The person had a claim, or another call of theirs was first.
+        pauses: How often it waited after a conflict.
     """
 
     claim: ClaimRecord
@@ -89,19 +84,19 @@ class Decided(NamedTuple):
 
 
 class _Jitter:
-    """The pauses of one call."""
+    """The pauses and tries of one call."""
 
     def __init__(self, sleep: Callable[[float], None], random: Callable[[], float]) -> None:
         self._sleep = sleep
         self._random = random
         self.pauses = 0
-        self._turns = 0
+        self._rank_tries = 1
 
     def pause(self) -> None:
-        """Wait, each time longer.
+        """Wait after a conflict, each time longer.
 
         Raises:
-            ClaimsBusyError: That was the last.
+            ClaimsBusyError: There is no try left.
         """
         self.pauses += 1
         if self.pauses >= TRIES:
@@ -109,20 +104,35 @@ class _Jitter:
         longest = min(FIRST_PAUSE * 2.0**self.pauses, LONGEST_PAUSE)
         self._sleep(longest * self._random())
 
-    def await_turn(self) -> None:
-        """Wait shortly: others move on, so there will be a turn.
+    def pause_for_rank(self) -> None:
+        """Wait shortly before the next try to take a position.
 
         Raises:
-            ClaimsBusyError: That was the last.
+            ClaimsBusyError: There is no try left.
         """
-        self._turns += 1
-        if self._turns >= TURNS:
+        if self._rank_tries >= RANK_TRIES:
             raise ClaimsBusyError
-        self._sleep(TURN_PAUSE * self._random())
+        self._rank_tries += 1
+        self._sleep(RANK_PAUSE * self._random())
+
+    def without_conflict(self, act: Callable[[], ResultT]) -> ResultT:
+        """Try until there is no conflict."""
+        while True:
+            try:
+                return act()
+            except ClaimConflictError:
+                self.pause()
 
 
 class Claims:
-    """Decides claims."""
+    """Decides claims; it may be kept for the life of a process.
+
+    Args:
+        secret: Keys hashes and seeds; asked at each call. What it raises is not caught.
+        clock: Says when a commitment was published. A call's time is the gateway's.
+        sleep: Waits so many seconds.
+        random: From 0 up to 1, for jitter only: no outcome depends on it.
+    """
 
     def __init__(
         self,
@@ -133,24 +143,14 @@ class Claims:
         sleep: Callable[[float], None],
         random: Callable[[], float],
     ) -> None:
-        """Build one; it may be kept for the life of a process.
-
-        Args:
-            store: Keeps them.
-            secret: Keys hashes and seeds; asked at each call. What it raises is not caught.
-            clock: Says when a commitment was published; nothing else, as a call's time is the
-                gateway's.
-            sleep: Waits so many seconds.
-            random: From 0 up to 1, for jitter only: no outcome depends on it.
-        """
         self._store = store
         self._secret = secret
         self._clock = clock
         self._sleep = sleep
         self._random = random
         self._stack_exists_since: datetime | None = None
-        # Counters only rise, and a quantity is raised by a deployment, which starts new processes:
-        # so what was exhausted once is so for good, and need not be tried.
+        # Counters only rise. A deployment may raise a quantity, but it starts new processes. So an
+        # exhausted tier stays exhausted and need not be tried.
         self._exhausted: set[tuple[str, str]] = set()
         self._all_placed: set[str] = set()
         self._committed: dict[str, str] = {}
@@ -158,18 +158,17 @@ class Claims:
     def claim(
         self, rule: ActivationRule, call: WebhookCall, arrived_at: datetime, correlation_id: str
     ) -> Decided:
-        """Decide a call, or find how it was decided.
+        """Decide a call, or return how it was decided.
 
         Args:
             rule: Of the call's activation, which accepts its event.
-            call: The call.
             arrived_at: At API Gateway.
-            correlation_id: Kept with a new claim.
+            correlation_id: Stored with a new claim.
 
         Raises:
-            ClaimsBusyError: It should come again in some seconds.
+            ClaimsBusyError: The call may succeed in some seconds.
             ClaimsUnavailableError: As :class:`ClaimStore`.
-            SeedChangedError: Of chance: somebody changed the claims secret.
+            SeedChangedError: Chance decides, and the claims secret was changed.
         """
         secret = self._secret()
         own_event = call.event if rule.mode is Mode.FORWARD else ""
@@ -188,7 +187,7 @@ class Claims:
         )
         refusal = window.refusal(arrived_at)
         if refusal is not None:
-            # Who has a claim keeps it: the same person, the same answer.
+            # A person who has a claim keeps it, and gets the same answer.
             known = self._store.find(rule.q_scope, claimant)
             return Decided(known, True) if known else Decided(_outside(claim, refusal))  # noqa: FBT003 - a field
         jitter = _Jitter(self._sleep, self._random)
@@ -210,16 +209,15 @@ class Claims:
         return self._decide(rule, claim, tiers, jitter)
 
     def _commit(self, q_scope: str, commitment: str, jitter: _Jitter) -> None:
-        """No claim before its commitment, however soon after the deployment it comes."""
-        while self._committed.get(q_scope) != commitment:
-            try:
-                published = self._store.commit(q_scope, commitment, self._clock.now())
-            except ClaimConflictError:
-                jitter.pause()
-                continue
-            if published != commitment:
-                raise SeedChangedError("the claims secret is not the one committed to")
-            self._committed[q_scope] = commitment
+        """Publish the commitment before the first claim."""
+        if self._committed.get(q_scope) == commitment:
+            return
+        published = jitter.without_conflict(
+            lambda: self._store.commit(q_scope, commitment, self._clock.now())
+        )
+        if published != commitment:
+            raise SeedChangedError("the claims secret is not the one committed to")
+        self._committed[q_scope] = commitment
 
     def _decide(
         self,
@@ -232,7 +230,8 @@ class Claims:
             placed = self._place(rule, claim, jitter)
             if placed is not None:
                 return placed
-            claim = claim._replace(rank=self._next_rank(rule.q_scope, jitter))
+            rank = jitter.without_conflict(lambda: self._store.next_rank(rule.q_scope))
+            claim = claim._replace(rank=rank)
         for tier in tiers:
             if (rule.q_scope, tier.name) in self._exhausted:
                 continue
@@ -251,12 +250,12 @@ class Claims:
         """Give the next position that has an award, and the award: both or neither.
 
         Returns:
-            ``None`` where every such position is given. What is left then is there because a
-            quantity was raised since, and goes by what is left rather than by position.
+            ``None`` if every such position is given. Awards that are left then come from a quantity
+            raised since, and are given without regard to the position.
         """
         if rule.q_scope in self._all_placed:
             return None
-        last = self._last_rank(rule.q_scope, jitter)
+        last = jitter.without_conflict(lambda: self._store.last_rank(rule.q_scope))
         while (tier := tier_at(rule, last + 1)) is not None:
             won = claim._replace(status=Status.AWARDED, award=award_of(tier), rank=last + 1)
             take = Take(tier.name, tier.quantity, rule.total, after=last)
@@ -267,54 +266,35 @@ class Claims:
                 self._note_exhausted(rule, decided.counters)
                 return None
             last = decided.last
-            jitter.await_turn()
+            jitter.pause_for_rank()
         self._all_placed.add(rule.q_scope)
         return None
 
     def _keep(self, claim: ClaimRecord, counted: Enter | None, jitter: _Jitter) -> Decided:
         decided = self._try(claim, counted, jitter)
         if not isinstance(decided, Decided):  # pragma: no cover - nothing was to be taken
-            raise ClaimsUnavailableError("a claim that takes nothing met an end")
+            raise ClaimsUnavailableError("a claim that takes nothing was refused")
         return decided
 
     def _try(
         self, claim: ClaimRecord, counted: Take | Enter | None, jitter: _Jitter
     ) -> Decided | Exhausted | Overtaken:
-        while True:
-            try:
-                outcome = self._store.record(claim, counted)
-            except ClaimConflictError:
-                jitter.pause()
-                continue
-            match outcome:
-                case Recorded():
-                    return Decided(claim, pauses=jitter.pauses)
-                case Existing(known):
-                    return Decided(known, is_repeat=True, pauses=jitter.pauses)
-                case EntriesClosed():
-                    return Decided(_outside(claim, Status.CLOSED), pauses=jitter.pauses)
-                case Exhausted() | Overtaken():
-                    return outcome
-
-    def _last_rank(self, q_scope: str, jitter: _Jitter) -> int:
-        while True:
-            try:
-                return self._store.last_rank(q_scope)
-            except ClaimConflictError:
-                jitter.pause()
-
-    def _next_rank(self, q_scope: str, jitter: _Jitter) -> int:
-        while True:
-            try:
-                return self._store.next_rank(q_scope)
-            except ClaimConflictError:
-                jitter.pause()
+        outcome = jitter.without_conflict(lambda: self._store.record(claim, counted))
+        match outcome:
+            case Recorded():
+                return Decided(claim, pauses=jitter.pauses)
+            case Existing(known):
+                return Decided(known, is_repeat=True, pauses=jitter.pauses)
+            case EntriesClosed():
+                return Decided(_outside(claim, Status.CLOSED), pauses=jitter.pauses)
+            case Exhausted() | Overtaken():
+                return outcome
 
     def _note_exhausted(self, rule: ActivationRule, counters: Counters) -> None:
-        is_over = rule.total is not None and counters.total >= rule.total
+        all_given = rule.total is not None and counters.total >= rule.total
         for tier in rule.tiers:
             taken = counters.taken.get(tier.name, 0)
-            if is_over or (tier.quantity is not None and taken >= tier.quantity):
+            if all_given or (tier.quantity is not None and taken >= tier.quantity):
                 self._exhausted.add((rule.q_scope, tier.name))
 
     def _stack_since(self) -> datetime:
@@ -324,5 +304,5 @@ class Claims:
 
 
 def _outside(claim: ClaimRecord, status: Status) -> ClaimRecord:
-    """What is answered and not kept."""
+    """Return the answer of a call that is not stored."""
     return claim._replace(status=status, due_at=None)

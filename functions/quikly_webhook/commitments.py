@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from braze_bridge.partner_config.quikly_activations import Mode
-from quikly_webhook.draws import (
-    commitment_to,
-    seed_of,
-)
+from quikly_webhook.draws import commitment_to, seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,13 +21,11 @@ def publish_commitments(
     secret: Callable[[], bytes],
     now: datetime,
 ) -> None:
-    """Publish each random activation's commitment, unless it has one.
+    """Publish the commitment of each activation that chance decides, unless it has one.
 
     Args:
-        store: Keeps them.
         activations: By ``q_scope``.
         secret: The claims secret.
-        now: The present.
     """
     for q_scope, rule in activations.items():
         if rule.mode in {Mode.RANDOM, Mode.DRAW}:

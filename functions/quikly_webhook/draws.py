@@ -1,18 +1,18 @@
-"""Chance that can be checked: seeds, commitments, instant wins and draws. Pure.
+"""Seeds, commitments, instant wins and draws, whose outcomes can be verified: pure.
 
-The rules, so that anybody can recompute an outcome with HMAC and SHA-256 alone:
+Anyone can recompute an outcome with HMAC and SHA-256:
 
 - *Seed* of an activation: HMAC-SHA-256 of ``seed:<q_scope>`` under the stack's claims secret. Its
   *commitment*, published before the opening, is the SHA-256 of the seed.
-- *Claimant*: 32 hexadecimal digits, a keyed hash of scope and e-mail address; the key stays secret,
-  so a published list of entries tells nothing about people.
+- *Claimant*: 32 hexadecimal digits, a keyed hash of scope and e-mail address. The key stays secret,
+  so a published list of entries reveals nothing about people.
 - *Lot* of a claimant: HMAC-SHA-256 of the claimant under the seed, read as an integer under 2^256.
-- *Instant win*: tiers take their odds, in order, as stretches from 0; the lot falls into one or
-  behind them all. Compared as exact fractions: no ``hash % n``, hence no modulo bias, and an error
-  under 2^-255.
-- *Draw*: the entries in the order of their lots; the first tier's quantity goes to the first, and
-  so on. The hash of the entries (sorted, one a line, each line ended) is published with their
-  number before the seed is.
+- *Instant win*: each tier takes its odds as an interval, in order, from 0. The lot is in one of the
+  intervals or after them all. Compared as exact fractions: no ``hash % n``, hence no modulo bias,
+  and an error under 2^-255.
+- *Draw*: the entries in the order of their lots. The first ones win the first tier, up to its
+  quantity, and so on. The hash of the entries (sorted, one a line, each line ended) is published
+  with their number before the seed is.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ _CLAIMANT_DIGITS: Final = 32
 
 
 def claimant_of(secret: bytes, q_scope: str, email: str, event: str = "") -> str:
-    """Under which a person is known in one activation.
+    """Return a person's hash in one activation, which differs from the hash in any other.
 
     Args:
         secret: The stack's claims secret.
-        q_scope: The activation: nobody can be followed from one to another.
-        email: Trimmed and in lower case; however Unicode writes it, it is one person.
-        event: Where each event is a claim of its own.
+        email: Trimmed and in lower case; each Unicode spelling is the same person.
+        event: If each event is a claim of its own.
 
     Returns:
         32 hexadecimal digits.
@@ -49,31 +48,29 @@ def claimant_of(secret: bytes, q_scope: str, email: str, event: str = "") -> str
 
 
 def seed_of(secret: bytes, q_scope: str) -> bytes:
-    """An activation's seed, 32 bytes.
+    """Return an activation's seed, 32 bytes.
 
     Args:
         secret: The stack's claims secret: it must not change while an activation lasts.
-        q_scope: The activation.
     """
     return hmac.new(secret, f"seed:{q_scope}".encode(), hashlib.sha256).digest()
 
 
 def commitment_to(seed: bytes) -> str:
-    """What is published of a seed before it is used: its SHA-256, in hex."""
+    """Return a seed's SHA-256 in hex, to publish before the seed is used."""
     return hashlib.sha256(seed).hexdigest()
 
 
 def lot_of(seed: bytes, claimant: str) -> int:
-    """A claimant's lot: evenly spread from 0 to 2^256 - 1."""
+    """Return a claimant's lot: evenly spread from 0 to 2^256 - 1."""
     return int.from_bytes(hmac.new(seed, claimant.encode(), hashlib.sha256).digest(), "big")
 
 
 def tier_of_lot(tiers: Iterable[Tier], lot: int) -> Tier | None:
-    """The tier that a lot falls into.
+    """Return the tier that a lot wins.
 
     Args:
-        tiers: In order; those without odds take nothing.
-        lot: Of :func:`lot_of`.
+        tiers: In order; one without odds is skipped.
     """
     upper, denominator = 0, 1
     for tier in tiers:
@@ -87,26 +84,21 @@ def tier_of_lot(tiers: Iterable[Tier], lot: int) -> Tier | None:
 
 
 def entries_hash(entries: Iterable[str]) -> str:
-    """The SHA-256, in hex, of the entries: sorted, one a line, each line ended."""
+    """Return the SHA-256, in hex, of the entries: sorted, one a line, each line ended."""
     return hashlib.sha256("".join(f"{entry}\n" for entry in sorted(entries)).encode()).hexdigest()
 
 
 class Prize(NamedTuple):
-    """So many of one tier.
-
-    Attributes:
-        tier: Its name.
-    """
+    """A tier's name and how many of it there are."""
 
     tier: str
     quantity: int
 
 
 def drawn(seed: bytes, entries: Iterable[str], prizes: Sequence[Prize]) -> Mapping[str, str]:
-    """Who wins what.
+    """Draw the winners.
 
     Args:
-        seed: The activation's.
         entries: Claimants, each once, in any order.
         prizes: The best first.
 
@@ -119,12 +111,7 @@ def drawn(seed: bytes, entries: Iterable[str], prizes: Sequence[Prize]) -> Mappi
 
 
 def capped(prizes: Iterable[Prize], total: int | None) -> tuple[Prize, ...]:
-    """The prizes that a total leaves, the best first.
-
-    Args:
-        prizes: The best first.
-        total: Most awards together; ``None``: no such limit.
-    """
+    """Cut the prizes, the best first, to a total; ``None``: no limit."""
     kept = []
     left = total
     for prize in prizes:

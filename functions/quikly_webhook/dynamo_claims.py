@@ -21,14 +21,6 @@ from quikly_webhook.claim_records import (
     shard_of,
     to_row,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
-
 from quikly_webhook.claim_store import (
     ClaimConflictError,
     ClaimsUnavailableError,
@@ -41,6 +33,13 @@ from quikly_webhook.claim_store import (
     Recorded,
     Take,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
 
 _BUSY: Final = frozenset(
     {
@@ -60,9 +59,8 @@ TransactWriteItems."""
 
 _REFUSED: Final = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
 
-
 _Refused = Callable[["Mapping[str, AttributeValueTypeDef]"], Outcome]
-"""What a counter's refusal means, by the row as it is."""
+"""Returns what a counter's refusal means, by its row."""
 
 
 class DynamoClaimStore:
@@ -113,7 +111,7 @@ class DynamoClaimStore:
     def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
         """See :meth:`ClaimStore.commit`."""
         with aws_errors(_unavailable):
-            # Most often it is there; to read it gets in no winner's way.
+            # It is mostly published, and a read does not conflict with a claim.
             row = self._client.get_item(
                 TableName=self._table,
                 Key={"id": {"S": counters_row_id(q_scope)}},
@@ -133,7 +131,7 @@ class DynamoClaimStore:
         counting = [self._award(claim, counted)]
         refused: list[_Refused] = [lambda row: Exhausted(counters_of_row(row))]
         if counted.after is not None:
-            # Before the award: whose position is gone may find its tier exhausted by that.
+            # Before the award: another claim on this position may also have exhausted the tier.
             counting.insert(0, self._position(claim, counted.after))
             refused.insert(0, lambda row: Overtaken(_last_of(row)))
         return self._put_and_count(claim, counting, refused)
@@ -170,7 +168,7 @@ class DynamoClaimStore:
         }
         with aws_errors(_unavailable):
             try:
-                # botocore adds a client token: its own retry of a lost answer is the same
+                # botocore adds a client token, so its retry after a lost answer is the same
                 # transaction.
                 self._client.transact_write_items(TransactItems=[putting, *counting])
             except self._client.exceptions.TransactionCanceledException as error:
@@ -247,16 +245,15 @@ def _last_of(row: Mapping[str, AttributeValueTypeDef]) -> int:
 
 
 def stack_exists_since(client: DynamoDBClient, table: str) -> datetime:
-    """When the claims table was made, and so the stack. botocore's errors are not caught."""
+    """Return when the claims table, and so the stack, was made. Raises botocore's errors."""
     made_at = client.describe_table(TableName=table)["Table"]["CreationDateTime"]
     return made_at.astimezone(UTC)
 
 
 def commit(client: DynamoDBClient, table: str, q_scope: str, commitment: str, now: datetime) -> str:
-    """Publish a commitment, unless there is one. botocore's errors are not caught.
+    """Publish a commitment, unless there is one; returns the published one.
 
-    Returns:
-        The one that counts.
+    botocore's errors are not caught.
     """
     answer = client.update_item(TableName=table, **commitment_update(q_scope, commitment, now))
     return answer["Attributes"]["commitment"]["S"]

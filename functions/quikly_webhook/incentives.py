@@ -1,4 +1,4 @@
-"""What a call can win: pure functions of the configuration, the times, a rank and a lot."""
+"""What a call can win, by the configuration, the times, a rank and a lot: pure."""
 
 from __future__ import annotations
 
@@ -16,17 +16,13 @@ if TYPE_CHECKING:
 
 
 class Window(NamedTuple):
-    """When an activation takes claims: from the opening on, and before the closing.
-
-    Attributes:
-        closing: ``None``: the clock does not close it.
-    """
+    """When an activation takes claims: from the opening on, and before the closing, if any."""
 
     opening: datetime
     closing: datetime | None
 
     def refusal(self, arrived_at: datetime) -> Status | None:
-        """``not_open`` or ``closed``; ``None`` where a claim can be made."""
+        """Return ``not_open`` or ``closed``; ``None`` if a claim can be made."""
         if arrived_at < self.opening:
             return Status.NOT_OPEN
         if self.closing is not None and arrived_at >= self.closing:
@@ -35,16 +31,12 @@ class Window(NamedTuple):
 
 
 def response_time(arrived_at: datetime, opening: datetime, since: datetime | None) -> timedelta:
-    """How long somebody took.
+    """Return how long a person took to respond; zero or more.
 
     Args:
         arrived_at: When API Gateway took the call.
-        opening: Nobody could respond before.
-        since: When this person could first respond, by the caller's clock; where that is a little
-            ahead of ours, it was just now.
-
-    Returns:
-        Zero or more.
+        since: When this person could first respond, by the caller's clock, which may be a little
+            ahead of ours.
     """
     began = opening if since is None else max(since, opening)
     return max(arrived_at - began, timedelta(0))
@@ -53,17 +45,14 @@ def response_time(arrived_at: datetime, opening: datetime, since: datetime | Non
 def candidates(
     rule: ActivationRule, *, response: timedelta, elapsed: timedelta, lot: int | None
 ) -> tuple[Tier, ...]:
-    """The tiers a claim may have, as long as there is one left: the first of them it gets.
+    """Return the tiers a claim may win, the best first. It wins the first that is not exhausted.
+
+    An instant win of an exhausted tier wins no other tier: that would change the published odds.
 
     Args:
-        rule: The activation's.
         response: Of :func:`response_time`.
         elapsed: Since the opening.
-        lot: Random: of :func:`quikly_webhook.draws.lot_of`.
-
-    Returns:
-        The best first. An instant win whose tier is exhausted falls to no other, or the others'
-        odds would not be what was published.
+        lot: Of :func:`quikly_webhook.draws.lot_of`, if chance decides.
     """
     if rule.total == 0 or rule.mode in {Mode.DRAW, Mode.FORWARD}:
         return ()
@@ -80,19 +69,15 @@ def candidates(
 
 
 def award_of(tier: Tier) -> Award:
-    """The award that a tier gives."""
+    """Return the award of a tier."""
     return Award(tier.name, tier.incentive, tier.value, tier.currency)
 
 
 def tier_at(rule: ActivationRule, position: int) -> Tier | None:
-    """The tier of a position: those of a tier follow those of the tiers before it.
-
-    Args:
-        rule: In rank mode.
-        position: From 1.
+    """Return the tier of a position from 1, in rank mode: each tier follows the one before it.
 
     Returns:
-        ``None`` behind the last award, and where a tier has no end: it needs no position.
+        ``None`` after the last award, and in a tier without a limit: it needs no position.
     """
     if rule.total is not None and position > rule.total:
         return None

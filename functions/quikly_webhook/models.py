@@ -1,4 +1,4 @@
-"""The call a Braze webhook campaign makes: ``{"q_scope", "event", "email", …}``."""
+"""The call of a Braze webhook campaign: ``{"q_scope", "event", "email", …}``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from braze_bridge.reasons import Reason
 from braze_bridge.web.door import DoorError
 
 SINCE_AHEAD: Final = timedelta(minutes=5)
-"""Clocks differ by less. What is later lacks its zone, or is no time of the past: taken for now, it
-would give everybody the fastest tier."""
+"""Clocks differ by less. A later time lacks its zone or is wrong; if it were taken for now, every
+person would win the fastest tier."""
 
 _DETAILS: Final = {
     "missing": "is missing",
@@ -47,14 +47,14 @@ def _filled(value: object) -> object:
 
 
 def _optional(value: object) -> object:
-    """Braze renders what a person does not have as an empty text: the same as left out."""
+    """Read an empty text as absent: Braze renders a missing value that way."""
     if isinstance(value, str):
         return value.strip() or None
     return value
 
 
 def _rendered(value: str | None) -> str | None:
-    """An id that holds its own tag finds nobody, and Braze would drop the award in silence."""
+    """Refuse an id with an unrendered tag: Braze would find no profile and drop the award."""
     if value is not None and holds_liquid(value):
         raise PydanticCustomError("unrendered_liquid", "unrendered_liquid")
     return value
@@ -81,15 +81,14 @@ _Wanted = Annotated[StrictStr | None, Field(max_length=987), BeforeValidator(_op
 
 
 class WebhookCall(BaseModel):
-    """What a campaign sends; other keys are overlooked.
+    """The body of a campaign's call; other keys are ignored.
 
     Attributes:
-        q_scope: The activation.
         event: What the person did.
-        email: Who claims, trimmed and in lower case, whatever other ids come along.
+        email: The claimant, trimmed and in lower case, whatever other ids there are.
         dispatch_id: Braze's id of the sending, for the log.
-        external_id: Finds the profile before the e-mail address does …
-        braze_id: … and this one before both.
+        external_id: Finds the profile before the e-mail address does.
+        braze_id: Finds the profile before both.
         since: When the person could first respond; for response times.
     """
 
@@ -105,10 +104,7 @@ class WebhookCall(BaseModel):
 
 
 def read_call(body: object) -> WebhookCall:
-    """Read the body of a call.
-
-    Args:
-        body: A parsed JSON value of any type.
+    """Read the body of a call, which may be any JSON value.
 
     Raises:
         DoorError: 422 with a reason per field, without its value.
@@ -124,21 +120,14 @@ def read_call(body: object) -> WebhookCall:
 
 
 def check_since(call: WebhookCall, arrived_at: datetime) -> None:
-    """Refuse a ``since`` that has not come yet.
-
-    Args:
-        call: The call.
-        arrived_at: At API Gateway.
+    """Refuse a ``since`` in the future.
 
     Raises:
-        DoorError: 422: it is over five minutes ahead.
+        DoorError: 422: it is over five minutes after ``arrived_at``.
     """
     if call.since is not None and call.since - arrived_at > SINCE_AHEAD:
-        raise unprocessable(
-            Reason(
-                code="in_future", field="since", detail="is ahead of now: does it lack its zone?"
-            )
-        )
+        detail = "is ahead of now: does it lack its zone?"
+        raise unprocessable(Reason(code="in_future", field="since", detail=detail))
 
 
 def _reason(code: str, field: str) -> Reason:
@@ -146,5 +135,5 @@ def _reason(code: str, field: str) -> Reason:
 
 
 def unprocessable(*reasons: Reason) -> DoorError:
-    """A 422, which Braze does not retry."""
+    """Make a 422, which Braze does not retry."""
     return DoorError(HTTPStatus.UNPROCESSABLE_ENTITY, reasons)

@@ -1,11 +1,12 @@
-"""What follows from a claim: the profile's job, and in forward mode the call to Quikly.
+"""Sends a claim's messages: the profile's job, and in forward mode the call to Quikly.
 
-Sent again at every repeat until the sweep has sent it, too: the readers of both queues know what
-they had.
+Every repeat sends them again until the sweep has sent them. The readers of both queues drop
+duplicates.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from braze_bridge.jobs.forward import ForwardMessage
@@ -20,37 +21,30 @@ if TYPE_CHECKING:
     from quikly_webhook.claim_records import ClaimRecord
 
 
+@dataclass
 class Outbox:
-    """Hands over what a claim leads to."""
+    """Sends the messages of claims to delivery's queue and to the forward queue."""
 
-    def __init__(self, jobs: JobQueue, forwards: ForwardQueue, clock: Clock) -> None:
-        """Build one.
-
-        Args:
-            jobs: Of delivery.
-            forwards: Of telling Quikly.
-            clock: Says when a job was made.
-        """
-        self._jobs = jobs
-        self._forwards = forwards
-        self._clock = clock
+    jobs: JobQueue
+    forwards: ForwardQueue
+    clock: Clock
 
     def send(self, claim: ClaimRecord, profile: ProfileRule) -> int:
-        """Hand over a claim's messages.
+        """Send a claim's messages.
 
         Args:
-            claim: One whose claimer is gone leads to nothing: everything was sent.
+            claim: If its claimer was removed, everything was sent before.
             profile: What of it goes to Braze.
 
         Returns:
-            How many messages it were.
+            How many messages were sent.
 
         Raises:
-            QueueUnavailableError: Not all was taken; the same claim can be sent again.
+            QueueUnavailableError: A queue refused one; the same claim can be sent again.
         """
         sent = 0
         if claim.status is Status.FORWARDED and claim.claimer is not None:
-            self._forwards.send(
+            self.forwards.send(
                 ForwardMessage(
                     forward_id=claim_id(claim),
                     q_scope=claim.q_scope,
@@ -61,8 +55,8 @@ class Outbox:
                 )
             )
             sent += 1
-        job = job_of(claim, profile, self._clock.now())
+        job = job_of(claim, profile, self.clock.now())
         if job is not None:
-            self._jobs.send(job)
+            self.jobs.send(job)
             sent += 1
         return sent

@@ -8,13 +8,13 @@ from braze_bridge.settings import _Settings
 
 
 class ClaimsSettings(_Settings):
-    """What the sweep of claims needs to know, and the webhook, too.
+    """Settings of the sweep of claims, and of the webhook.
 
     Attributes:
         claims_table: Holds activations' counters and people's claims.
-        claims_secret: Name of the secret that keys people's hashes in it and seeds the draws.
-        forward_queue_url: Takes the calls that go on to Quikly's own API.
-        partner_config_dir: Folder that holds ``quikly.toml``.
+        claims_secret: Name of the secret that keys people's hashes and seeds the draws.
+        forward_queue_url: Takes the calls to Quikly's own API.
+        partner_config_dir: Folder of ``quikly.toml``.
     """
 
     claims_table: str
@@ -25,7 +25,7 @@ class ClaimsSettings(_Settings):
 
 
 class WebhookSettings(ClaimsSettings):
-    """What the webhook that Braze campaigns call needs to know.
+    """Settings of the webhook that Braze campaigns call.
 
     Attributes:
         partner_secret: Name of the secret with the token that Braze sends.

@@ -1,14 +1,15 @@
-"""Every minute: sends the jobs of claims that nobody is known to have sent.
+"""Once a minute: sends again what claims lead to, and then removes the person from the row.
 
-A claim is kept before its job is sent, and marking it as sent afterwards would be another trip to
-DynamoDB in every call. So nothing is marked: every claim's job is sent once more here, two minutes
-later, which delivery takes for the duplicate it mostly is; and after that the row forgets who the
-person is.
+A claim is stored before its job is sent. To mark the job as sent would cost another trip to
+DynamoDB in every call. So nothing is marked: each claim's job is sent once more here, two minutes
+later. Delivery drops most of them as duplicates.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -46,83 +47,68 @@ if TYPE_CHECKING:
     from quikly_webhook.claim_records import ClaimRecord
 
 SIDE_BY_SIDE: Final = 8
-"""Claims at once; under the connections of :mod:`braze_bridge.aws.clients`."""
+"""Claims at once; fewer than the connections of :mod:`braze_bridge.aws.clients`."""
 
 BATCH: Final = 200
 
 TIME_KEPT_SECONDS: Final = 15.0
-"""Of the function's time, to end in: the next run goes on where this one stopped."""
+"""No batch starts with less of the function's time left: the next run continues."""
 
 
 class DueClaims(Protocol):
-    """The claims whose job may not have been sent."""
+    """The store of claims whose job may not have been sent."""
 
     def due(self, now: datetime) -> Iterator[ClaimRecord]:
-        """Those whose time has come."""
+        """Return the claims that are due."""
         ...
 
     def settle(self, claim: ClaimRecord) -> None:
-        """Take one off, unless it became due anew meanwhile."""
+        """Mark a claim as no longer due, unless it became due again meanwhile."""
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """One run."""
+    """Sends the jobs of due claims.
 
-    def __init__(
-        self,
-        *,
-        due: DueClaims,
-        outbox: Outbox,
-        activations: Mapping[str, ActivationRule],
-        meter: Meter,
-        log: Logger,
-    ) -> None:
-        """Build one.
+    Attributes:
+        activations: By ``q_scope``; a claim of a removed one writes nothing to Braze.
+    """
 
-        Args:
-            due: What waits.
-            outbox: Takes what follows from a claim.
-            activations: By ``q_scope``; the claims of one that is gone leave no trace in Braze.
-            meter: Counts.
-            log: Says what is not taken.
-        """
-        self._due = due
-        self._outbox = outbox
-        self._activations = activations
-        self._meter = meter
-        self._log = log
+    due: DueClaims
+    outbox: Outbox
+    activations: Mapping[str, ActivationRule]
+    meter: Meter
+    log: Logger
 
     def run(self, now: datetime, seconds_left: Callable[[], float]) -> int:
-        """Send what is due.
+        """Send the jobs of due claims; returns how many claims were settled.
 
         Args:
-            now: The present.
-            seconds_left: Until the function is ended.
-
-        Returns:
-            How many claims were settled.
+            seconds_left: Until Lambda ends the function.
         """
         swept = 0
-        waiting = self._due.due(now)
+        waiting = self.due.due(now)
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             while batch := list(islice(waiting, BATCH)):
                 settled = sum(pool.map(self._send, batch))
                 swept += settled
                 if settled < len(batch) or seconds_left() < TIME_KEPT_SECONDS:
                     break
-        self._meter.add(Metric.CLAIMS_SWEPT, swept)
+        self.meter.add(Metric.CLAIMS_SWEPT, swept)
         return swept
 
     def _send(self, claim: ClaimRecord) -> bool:
-        rule = self._activations.get(claim.q_scope)
+        rule = self.activations.get(claim.q_scope)
         try:
-            self._outbox.send(claim, ProfileRule() if rule is None else rule.profile)
+            self.outbox.send(claim, ProfileRule() if rule is None else rule.profile)
         except QueueUnavailableError as error:
-            # Still due: the next run meets it again.
-            self._log.error("queue refused a claim", error=str(error), claim=claim_id(claim))
+            # It is still due: the next run sends it again.
+            self.log.error(  # noqa: TRY400 - a traceback may quote an address
+                "queue refused a claim", error=str(error), claim=claim_id(claim)
+            )
             return False
-        self._due.settle(claim)
+        self.due.settle(claim)
         return True
 
 
@@ -152,9 +138,9 @@ class DynamoDueClaims:
         """See :meth:`DueClaims.settle`."""
         if claim.due_at is None:
             return
-        # An entry keeps its person until the draw: the winner is to be told.
+        # An entry keeps its person until the draw, to write the award to the winner's profile.
         forgotten = "" if claim.status is Status.ENTERED else ", claimer"
-        try:
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
                 Key={"id": {"S": claim.row_id}},
@@ -166,31 +152,26 @@ class DynamoDueClaims:
                     ":status": {"S": claim.status.value},
                 },
             )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
 
 
 class ScheduledSweep:
-    """The function: publishes commitments once in a process's life, sweeps at every call."""
+    """Sweeps at every call, and publishes commitments once in a process's life.
+
+    Args:
+        publish: Publishes every commitment, as of a time.
+    """
 
     def __init__(self, sweep: Sweep, publish: Callable[[datetime], None], clock: Clock) -> None:
-        """Build one.
-
-        Args:
-            sweep: What runs.
-            publish: Publishes every commitment, as of a time.
-            clock: Says what is due.
-        """
         self._sweep = sweep
         self._publish = publish
         self._clock = clock
         self._is_published = False
 
     def __call__(self, seconds_left: Callable[[], float]) -> int:
-        """One run: how many claims it settled."""
+        """Run; returns how many claims were settled."""
         swept = self._sweep.run(self._clock.now(), seconds_left)
         if not self._is_published:
-            # Anew: a sweep may take most of a minute, and this time says what was published when.
+            # The time of publishing is stored, and the sweep may have taken most of a minute.
             self._publish(self._clock.now())
             self._is_published = True
         return swept
@@ -223,7 +204,7 @@ def compose() -> ScheduledSweep:
 
 @cache
 def scheduled() -> ScheduledSweep:
-    """What runs, made at the first call."""
+    """Return the sweep, made at the first call."""
     return compose()
 
 

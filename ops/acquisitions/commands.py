@@ -24,7 +24,7 @@ from ops.stack.options import (
 )
 from ops.stack.screen import as_json, columns, harmless
 from ops.stack_secrets.rotation import LEDGER_PATH
-from quikly_acquisition.dynamo_records import dynamo_records
+from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
 from quikly_acquisition.models import PersonKey, status_document
 from quikly_acquisition.records import RecordsUnavailableError
 
@@ -68,7 +68,7 @@ def show(
     key = fingerprint_key(
         SecretsManagerSource(f"{secrets.stack}/{LEDGER_PATH}", lambda: secrets.client)
     )
-    records = dynamo_records(
+    records = DynamoAcquisitionRecords(
         opened.dynamodb, opened.acquisition_table, clock=SystemClock(), key=key
     )
     try:

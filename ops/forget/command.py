@@ -41,7 +41,7 @@ from ops.stack.partners import BY_SOURCE
 from ops.stack.queue_looks import look
 from ops.stack.screen import as_json
 from ops.stack_secrets.rotation import LEDGER_PATH
-from quikly_acquisition.dynamo_records import dynamo_records
+from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
 
 if TYPE_CHECKING:
     from braze_bridge.ledger.port import PersonKey
@@ -153,7 +153,9 @@ def _stores(
         RejectedPeople(opened.dynamodb, opened.rejected_table, rules_of),
         LedgerPeople(opened.dynamodb, opened.ledger_table, fingerprint),
         AcquisitionPeople(
-            dynamo_records(opened.dynamodb, opened.acquisition_table, clock=SystemClock(), key=key)
+            DynamoAcquisitionRecords(
+                opened.dynamodb, opened.acquisition_table, clock=SystemClock(), key=key
+            )
         ),
         ClaimPeople(opened.dynamodb, opened.claims_table),
     )

@@ -1,4 +1,4 @@
-"""The world of the acquisition worker, in memory and on a clock that a test moves.
+"""The acquisition worker's dependencies in memory, on a clock that a test moves.
 
 Every port is a fake over plain data; the worker, the workflow and the sweep are the real ones.
 """
@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from braze_bridge.braze.client import BrazeClient
 from braze_bridge.braze.errors import BadRequestError, BrazeError, ObjectError, RateLimitedError
 from braze_bridge.braze.models import ExportedUser, ExportIdsResponse, TrackResponse, UserAlias
 from braze_bridge.braze.rate_limits import RateLimit
@@ -22,6 +23,9 @@ from braze_bridge.braze.subscriptions import (
 )
 from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
+from quikly_acquisition.api_models import AcquisitionRequest, new_record
+from quikly_acquisition.batch import ReceivedStep, run_batch
+from quikly_acquisition.dependencies import Dependencies
 from quikly_acquisition.models import (
     AcquisitionRecord,
     Channel,
@@ -29,10 +33,8 @@ from quikly_acquisition.models import (
     PersonKey,
     StepMessage,
     UnreadableStepError,
-    new_record,
     parse_record,
 )
-from quikly_acquisition.performing import World
 from quikly_acquisition.records import (
     KNOWN_RETENTION,
     REQUEUED,
@@ -44,15 +46,16 @@ from quikly_acquisition.records import (
     Loaded,
     RecordsUnavailableError,
 )
-from quikly_acquisition.running import Desk, ReceivedStep, run
 from quikly_acquisition.step_queue import LONGEST_DELAY, QueuedStep
-from quikly_acquisition.sweep import Dependencies, sweep
-from quikly_acquisition.workflow import Terms
+from quikly_acquisition.sweep import Dependencies as SweepDependencies
+from quikly_acquisition.sweep import sweep
+from quikly_acquisition.workflow import WorkflowSettings
 from tests.fakes.braze import InlineExecutor
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.gate import NoGate
 from tests.fakes.log import RecordingLog
 from tests.fakes.meter import RecordingMeter
+from tests.fakes.secret import FixedSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -103,7 +106,7 @@ RULES = {
     )
 }
 
-TERMS = Terms(
+SETTINGS = WorkflowSettings(
     profile_wait=timedelta(seconds=120), tells_quikly=True, credit_lease=timedelta(seconds=60)
 )
 
@@ -126,33 +129,28 @@ def record(
     if channel == "sms" and phone is None:
         phone = "+4915112345678"
     return new_record(
+        AcquisitionRequest(scope, channel, email, phone, CONSENT, attributes or {}),
         acquisition_id=f"acquisition-{number:06}",
-        q_scope=scope,
-        channel=channel,
-        email=email,
-        phone=phone,
-        consent=CONSENT,
-        attributes=attributes or {},
         correlation_id=f"correlation-{number}",
         now=at,
     )
 
 
-class Strings:
-    """Where a test pulls: called by name before and after each operation of any port.
+class Hooks:
+    """Calls a test before and after each operation of any port, by the operation's name.
 
     Attributes:
-        pulled: Every name, in order.
-        on: Called with the name and how many were pulled; may raise.
+        reached: Every name, in order.
+        on: Called with the name and how many were reached; may raise.
     """
 
     def __init__(self) -> None:
-        self.pulled: list[str] = []
+        self.reached: list[str] = []
         self.on: Callable[[str, int], None] = lambda *_: None
 
-    def pull(self, name: str) -> None:
-        self.pulled.append(name)
-        self.on(name, len(self.pulled))
+    def reach(self, name: str) -> None:
+        self.reached.append(name)
+        self.on(name, len(self.reached))
 
 
 class InMemoryRecords:
@@ -165,7 +163,7 @@ class InMemoryRecords:
         refusing: While true, every call fails.
     """
 
-    def __init__(self, clock: Clock, strings: Strings | None = None) -> None:
+    def __init__(self, clock: Clock, hooks: Hooks | None = None) -> None:
         self.rows: dict[str, str] = {}
         self.overdue: dict[str, datetime] = {}
         self.known: dict[str, tuple[Known, datetime]] = {}
@@ -174,7 +172,7 @@ class InMemoryRecords:
         self._pending: dict[str, str] = {}
         self._prints = Fingerprints(b"a key for tests")
         self._clock = clock
-        self._strings = Strings() if strings is None else strings
+        self._hooks = Hooks() if hooks is None else hooks
         self._lock = Lock()
 
     def _asked(self) -> None:
@@ -221,7 +219,7 @@ class InMemoryRecords:
 
     def save(self, record: AcquisitionRecord, overdue_at: datetime) -> bool:
         self._asked()
-        self._strings.pull("before save")
+        self._hooks.reach("before save")
         with self._lock:
             row = self.rows.get(record.acquisition_id)
             if row is None or parse_record(row).version != record.version - 1:
@@ -230,7 +228,7 @@ class InMemoryRecords:
             self.overdue.pop(record.acquisition_id, None)
             if not record.state.is_final:
                 self.overdue[record.acquisition_id] = overdue_at
-        self._strings.pull("after save")
+        self._hooks.reach("after save")
         return True
 
     def recall(self, people: Collection[PersonKey]) -> Mapping[PersonKey, Known]:
@@ -241,7 +239,7 @@ class InMemoryRecords:
         }
 
     def remember(self, people: Mapping[PersonKey, Known]) -> None:
-        self._strings.pull("before remember")
+        self._hooks.reach("before remember")
         for person, known in people.items():
             self.known[self.fingerprint(person)] = (known, known.seen_at + KNOWN_RETENTION)
 
@@ -282,21 +280,21 @@ class InMemoryStepQueue:
         refusing: While true, it takes nothing.
     """
 
-    def __init__(self, clock: Clock, strings: Strings | None = None) -> None:
+    def __init__(self, clock: Clock, hooks: Hooks | None = None) -> None:
         self.refusing = False
         self.sent = 0
         self._clock = clock
-        self._strings = Strings() if strings is None else strings
+        self._hooks = Hooks() if hooks is None else hooks
         self._waiting: list[tuple[datetime, int, str]] = []
 
     def send(self, steps: Sequence[QueuedStep]) -> Sequence[QueuedStep]:
         if self.refusing:
             return steps
-        self._strings.pull("before queueing")
+        self._hooks.reach("before queueing")
         for step in steps:
             assert 0 <= step.delay <= LONGEST_DELAY
             self.put(step.message.to_json(), step.delay)
-        self._strings.pull("after queueing")
+        self._hooks.reach("after queueing")
         return ()
 
     def put(self, body: str, delay: float) -> None:
@@ -323,20 +321,20 @@ class InMemoryJobs:
         jobs: By id.
     """
 
-    def __init__(self, strings: Strings | None = None) -> None:
+    def __init__(self, hooks: Hooks | None = None) -> None:
         self.jobs: dict[str, DeliveryJob] = {}
         self.refusing = False
         self.on_job: Callable[[DeliveryJob], None] = lambda _: None
-        self._strings = Strings() if strings is None else strings
+        self._hooks = Hooks() if hooks is None else hooks
 
     def send(self, job: DeliveryJob) -> None:
-        self._strings.pull("before job")
+        self._hooks.reach("before job")
         if self.refusing:
             raise QueueUnavailableError("refusing")
         if job.job_id not in self.jobs:
             self.jobs[job.job_id] = job
             self.on_job(job)
-        self._strings.pull("after job")
+        self._hooks.reach("after job")
 
 
 @dataclass
@@ -355,7 +353,7 @@ class FakeProfile:
     prompts: int = 0
 
 
-class FakeBraze:
+class FakeBraze(BrazeClient):
     """Braze as far as acquisitions see it, eventually consistent.
 
     Attributes:
@@ -370,7 +368,7 @@ class FakeBraze:
         refuses_request: A request with such an object gets a 400 that names nobody.
     """
 
-    def __init__(self, clock: Clock, strings: Strings | None = None) -> None:
+    def __init__(self, clock: Clock, hooks: Hooks | None = None) -> None:
         self.profiles: list[FakeProfile] = []
         self.groups = {SMS_GROUP: "sms", EMAIL_GROUP: "email", OPT_IN_GROUP: "asks"}
         self.calls: list[tuple[datetime, str, Any]] = []
@@ -382,7 +380,7 @@ class FakeBraze:
         self.refuses_request: Callable[[dict[str, Any]], bool] = lambda _: False
         self._window = (datetime.min.replace(tzinfo=UTC), 0)
         self._clock = clock
-        self._strings = Strings() if strings is None else strings
+        self._hooks = Hooks() if hooks is None else hooks
         self._lock = Lock()
 
     def asked(self, name: str) -> list[Any]:
@@ -400,13 +398,13 @@ class FakeBraze:
         return profile
 
     def _call(self, name: str, what: Any, act: Callable[[], Any]) -> Any:
-        self._strings.pull(f"before {name}")
+        self._hooks.reach(f"before {name}")
         with self._lock:
             self.calls.append((self._clock.now(), name, what))
             self._raise(self.faults(name))
             answer = act()
             self._raise(self.lost(name))
-        self._strings.pull(f"after {name}")
+        self._hooks.reach(f"after {name}")
         return answer
 
     @staticmethod
@@ -586,20 +584,20 @@ class FakeQuikly:
         lost: The same, after it took it.
     """
 
-    def __init__(self, strings: Strings | None = None) -> None:
+    def __init__(self, hooks: Hooks | None = None) -> None:
         self.calls: list[QuiklyCall] = []
         self.asked = 0
         self.faults: Callable[[int], None] = lambda _: None
         self.lost: Callable[[int], None] = lambda _: None
-        self._strings = Strings() if strings is None else strings
+        self._hooks = Hooks() if hooks is None else hooks
 
     def tell(self, call: QuiklyCall) -> None:
-        self._strings.pull("before credit")
+        self._hooks.reach("before credit")
         self.asked += 1
         self.faults(self.asked)
         self.calls.append(call)
         self.lost(self.asked)
-        self._strings.pull("after credit")
+        self._hooks.reach("after credit")
 
 
 class Killed(BaseException):
@@ -618,7 +616,7 @@ class Simulation:
         self,
         *,
         rules: Mapping[str, AcquisitionRule] | None = None,
-        terms: Terms = TERMS,
+        settings: WorkflowSettings = SETTINGS,
         gate: Callable[[Clock], Gate] | None = None,
         executor: Executor | None = None,
         jitter: Callable[[], float] = lambda: 0.5,
@@ -626,31 +624,35 @@ class Simulation:
         seconds: float = 0.0,
     ) -> None:
         self.clock = FixedClock()
-        self.strings = Strings()
-        self.records = InMemoryRecords(self.clock, self.strings)
-        self.queue = InMemoryStepQueue(self.clock, self.strings)
-        self.braze = FakeBraze(self.clock, self.strings)
-        self.quikly = FakeQuikly(self.strings)
-        self.jobs = InMemoryJobs(self.strings)
+        self.hooks = Hooks()
+        self.records = InMemoryRecords(self.clock, self.hooks)
+        self.queue = InMemoryStepQueue(self.clock, self.hooks)
+        self.braze = FakeBraze(self.clock, self.hooks)
+        self.quikly = FakeQuikly(self.hooks)
+        self.jobs = InMemoryJobs(self.hooks)
         self.jobs.on_job = self._on_job
         self.gate = NoGate() if gate is None else gate(self.clock)
         self.meter = RecordingMeter()
         self.log = RecordingLog()
-        self.desk = Desk(
-            world=World(
-                braze=self.braze,
-                quikly=self.quikly,
-                jobs=self.jobs,
-                gate=self.gate,
-                records=self.records,
-                clock=self.clock,
-                executor=InlineExecutor() if executor is None else executor,
-                concurrency=20,
-            ),
+        self.braze_secret = FixedSecret("braze")
+        self.quikly_secret = FixedSecret("quikly")
+        self.deps = Dependencies(
+            braze=self.braze,
+            braze_secret=self.braze_secret,
+            quikly=self.quikly,
+            quikly_secret=self.quikly_secret,
+            jobs=self.jobs,
             steps=self.queue,
+            records=self.records,
+            gate=self.gate,
             rules=RULES if rules is None else rules,
-            terms=terms,
+            settings=settings,
+            clock=self.clock,
+            executor=InlineExecutor() if executor is None else executor,
+            concurrency=20,
             jitter=jitter,
+            meter=self.meter,
+            log=self.log.logger,
         )
         self.kills = 0
         self.results: list[BatchResult] = []
@@ -722,7 +724,9 @@ class Simulation:
                 self._next_sweep = max(self._next_sweep, overdue)
             try:
                 sweep(
-                    Dependencies(self.records, self.queue, self.clock, self.meter, self.log.logger)
+                    SweepDependencies(
+                        self.records, self.queue, self.clock, self.meter, self.log.logger
+                    )
                 )
             except RecordsUnavailableError:
                 return
@@ -734,7 +738,7 @@ class Simulation:
     def work(self, messages: Sequence[ReceivedStep]) -> None:
         """One Lambda's batch; what goes back, or is lost with its Lambda, comes after a minute."""
         try:
-            result = run(messages, self.desk, lambda: 60.0)
+            result = run_batch(messages, self.deps, lambda: 60.0)
         except Killed:
             self.kills += 1
             back = {message.message_id for message in messages}

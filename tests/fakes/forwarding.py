@@ -1,4 +1,4 @@
-"""The ports of telling Quikly, in memory."""
+"""The ports of the forward function, in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from braze_bridge.jobs.forward import ForwardMessage
 from braze_bridge.jobs.queue import QueueUnavailableError
-from quikly_forward.told_calls import MEMORY, ToldCallsUnavailableError, Turn
+from quikly_forward.sent_calls import MEMORY, Lease, SentCallsUnavailableError
 from tests.fakes.clock import NOON
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def forward_message(number: int = 1, **changes: Any) -> ForwardMessage:
-    """A call of a person of their own."""
+    """A call; each number is another person."""
     given: dict[str, Any] = {
         "forward_id": f"quikly-webhook:spring:claim-{number}:joined",
         "q_scope": "spring",
@@ -51,8 +51,8 @@ class ScriptedQuikly:
     """A :class:`braze_bridge.quikly.QuiklyApi` that answers by script, then takes every call.
 
     Attributes:
-        script: What the next calls are met with; ``None`` is a success.
-        told: Every call it was given, taken or not.
+        script: The errors of the next calls; ``None`` is a success.
+        told: Every call, taken or not.
     """
 
     def __init__(self, *script: QuiklyError | None) -> None:
@@ -67,41 +67,41 @@ class ScriptedQuikly:
             raise failure
 
 
-class InMemoryToldCalls:
-    """:class:`quikly_forward.told_calls.ToldCalls` of one process.
+class InMemorySentCalls:
+    """:class:`quikly_forward.sent_calls.SentCalls` of one process.
 
     Attributes:
-        rows: By forward id: until when it is leased (``None``: done with), and when it goes.
-        failing: Names of methods that do not answer.
+        rows: By forward id: until when it is leased (``None``: sent), and when it expires.
+        failing: Names of methods that raise.
     """
 
     def __init__(self) -> None:
         self.rows: dict[str, tuple[datetime | None, datetime]] = {}
         self.failing: set[str] = set()
 
-    def take_turn(self, forward_id: str, now: datetime, lease: timedelta) -> Turn:
-        """See :meth:`quikly_forward.told_calls.ToldCalls.take_turn`."""
-        self._answer("take_turn")
+    def take_lease(self, forward_id: str, now: datetime, duration: timedelta) -> Lease:
+        """See :meth:`quikly_forward.sent_calls.SentCalls.take_lease`."""
+        self._answer("take_lease")
         known = self.rows.get(forward_id)
         if known is not None and known[1] > now:
             leased_until, _ = known
             if leased_until is None:
-                return Turn.TOLD
+                return Lease.SENT
             if leased_until > now:
-                return Turn.BUSY
-        self.rows[forward_id] = (now + lease, now + MEMORY)
-        return Turn.OURS
+                return Lease.BUSY
+        self.rows[forward_id] = (now + duration, now + MEMORY)
+        return Lease.GRANTED
 
-    def keep(self, forward_id: str, now: datetime) -> None:
-        """See :meth:`quikly_forward.told_calls.ToldCalls.keep`."""
-        self._answer("keep")
+    def mark_sent(self, forward_id: str, now: datetime) -> None:
+        """See :meth:`quikly_forward.sent_calls.SentCalls.mark_sent`."""
+        self._answer("mark_sent")
         self.rows[forward_id] = (None, now + MEMORY)
 
-    def give_back(self, forward_id: str, now: datetime) -> None:
-        """See :meth:`quikly_forward.told_calls.ToldCalls.give_back`."""
-        self._answer("give_back")
+    def release(self, forward_id: str, now: datetime) -> None:
+        """See :meth:`quikly_forward.sent_calls.SentCalls.release`."""
+        self._answer("release")
         self.rows[forward_id] = (now, self.rows[forward_id][1])
 
     def _answer(self, method: str) -> None:
         if method in self.failing:
-            raise ToldCallsUnavailableError("failing")
+            raise SentCallsUnavailableError("failing")

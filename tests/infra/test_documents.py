@@ -14,7 +14,7 @@ from braze_bridge.observability import Metric
 from ops.bridge import app
 from quikly_acquisition import models as acquisition_models
 from quikly_acquisition import records as acquisition_records
-from quikly_forward import told_calls
+from quikly_forward import sent_calls
 from quikly_webhook import claim_records
 from tests.infra.template import ROOT, STACK, default_template
 
@@ -147,7 +147,7 @@ def test_every_url_to_paste_is_explained() -> None:
     [
         ("RejectedTable", [rejected.RETENTION]),
         ("AcquisitionTable", [acquisition_models.RETENTION, acquisition_records.KNOWN_RETENTION]),
-        ("ClaimsTable", [claim_records.RETENTION, told_calls.MEMORY]),
+        ("ClaimsTable", [claim_records.RETENTION, sent_calls.MEMORY]),
     ],
 )
 def test_the_security_page_says_how_long_things_are_kept(place: str, kept: list[timedelta]) -> None:

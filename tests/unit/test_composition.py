@@ -50,7 +50,7 @@ def test_deliverys_dependencies_are_built_from_the_environment_without_a_socket(
 def test_the_acquisition_workers_dependencies_are_built_without_a_socket(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A configured address makes a way to Quikly; without one, its absence is in the terms."""
+    """A configured address makes a way to Quikly; without one, its absence is in the settings."""
     for name, value in {
         "AWS_DEFAULT_REGION": "eu-west-1",
         "BRAZE_INSTANCE": "EU-01",
@@ -74,15 +74,15 @@ def test_the_acquisition_workers_dependencies_are_built_without_a_socket(
         for cached in caches:
             cached.cache_clear()
 
-        desk = worker.dependencies().desk
+        deps = worker.dependencies()
 
-        assert (desk.world.quikly is not None, desk.terms.tells_quikly) == (tells, tells)
-        assert desk.world.concurrency == 7
-        assert desk.terms.profile_wait.total_seconds() == 90
-        assert desk.terms.credit_lease.total_seconds() > 60
-        assert desk.terms.on_unknown_outcome == "park"
-        assert "demo-sms" in desk.rules
-        desk.world.executor.shutdown()
+        assert (deps.quikly is not None, deps.settings.tells_quikly) == (tells, tells)
+        assert deps.concurrency == 7
+        assert deps.settings.profile_wait.total_seconds() == 90
+        assert deps.settings.credit_lease.total_seconds() > 60
+        assert deps.settings.on_unknown_outcome == "park"
+        assert "demo-sms" in deps.rules
+        deps.executor.shutdown()
     assert isinstance(sweep.dependencies().due, DynamoDueSteps)
     for cached in caches:
         cached.cache_clear()

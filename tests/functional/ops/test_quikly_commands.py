@@ -19,7 +19,7 @@ from ops.activations.dynamo_book import DynamoActivationBook
 from ops.bridge import app
 from ops.stack.access import SecretsAccess, StackAccess, Stacks
 from ops.stack.config_directory import CONFIG_DIRECTORY
-from quikly_acquisition.dynamo_records import dynamo_records
+from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
 from quikly_acquisition.models import PersonKey
 from quikly_acquisition.records import Known
 from quikly_webhook.claim_records import Award, Claimer, ClaimRecord, claim_row_id, to_row
@@ -83,7 +83,7 @@ class Deployed(Stacks):
             dynamodb=self.dynamodb,
             **queues,
         )
-        self.records = dynamo_records(
+        self.records = DynamoAcquisitionRecords(
             self.dynamodb,
             "acquisitions",
             clock=SystemClock(),

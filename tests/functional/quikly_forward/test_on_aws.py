@@ -15,9 +15,10 @@ from braze_bridge.jobs.forward import SqsForwardQueue, parse_forward
 from braze_bridge.observability import logger, metrics
 from braze_bridge.quikly import QuiklyCall, QuiklyError
 from quikly_forward import app as forward
-from quikly_forward.told_calls import DynamoToldCalls, ToldCallsUnavailableError, Turn
+from quikly_forward.forwarding import Dependencies
+from quikly_forward.sent_calls import DynamoSentCalls, Lease, SentCallsUnavailableError
 from tests.fakes.clock import NOON, FixedClock
-from tests.fakes.forwarding import InMemoryToldCalls, ScriptedQuikly, forward_message
+from tests.fakes.forwarding import InMemorySentCalls, ScriptedQuikly, forward_message
 from tests.fakes.log import RecordingLog
 from tests.infra.template import default_template
 
@@ -71,44 +72,44 @@ def table(aws: None) -> DynamoDBClient:
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
-def told(request: pytest.FixtureRequest) -> InMemoryToldCalls | DynamoToldCalls:
+def sent_calls(request: pytest.FixtureRequest) -> InMemorySentCalls | DynamoSentCalls:
     """The fake and the real one keep the same promises."""
     if request.param == "memory":
-        return InMemoryToldCalls()
-    return DynamoToldCalls(request.getfixturevalue("table"), "claims")
+        return InMemorySentCalls()
+    return DynamoSentCalls(request.getfixturevalue("table"), "claims")
 
 
 def test_a_turn_is_one_s_alone_until_its_lease_ends(
-    told: InMemoryToldCalls | DynamoToldCalls,
+    sent_calls: InMemorySentCalls | DynamoSentCalls,
 ) -> None:
     """Busy meanwhile, ours afterwards; given back, ours at once; kept, never again."""
     clock = FixedClock()
 
-    def ask(name: str = "a") -> Turn:
-        return told.take_turn(name, clock.now(), LEASE)
+    def ask(name: str = "a") -> Lease:
+        return sent_calls.take_lease(name, clock.now(), LEASE)
 
-    assert [ask(), ask(), ask("b")] == [Turn.OURS, Turn.BUSY, Turn.OURS]
+    assert [ask(), ask(), ask("b")] == [Lease.GRANTED, Lease.BUSY, Lease.GRANTED]
     clock.advance(90)
-    assert [ask(), ask()] == [Turn.OURS, Turn.BUSY]
-    told.give_back("a", clock.now())
-    assert ask() is Turn.OURS
-    told.keep("a", clock.now())
+    assert [ask(), ask()] == [Lease.GRANTED, Lease.BUSY]
+    sent_calls.release("a", clock.now())
+    assert ask() is Lease.GRANTED
+    sent_calls.mark_sent("a", clock.now())
     clock.advance(timedelta(days=29).total_seconds())
-    assert ask() is Turn.TOLD
+    assert ask() is Lease.SENT
     clock.advance(timedelta(days=2).total_seconds())
-    assert ask() is Turn.OURS
+    assert ask() is Lease.GRANTED
 
 
 def test_a_memory_that_is_not_there_says_so(aws: None) -> None:
     """Each call, as one kind of error."""
-    told = DynamoToldCalls(boto3.client("dynamodb", region_name=REGION), "no-such-table")
+    sent_calls = DynamoSentCalls(boto3.client("dynamodb", region_name=REGION), "no-such-table")
 
-    with pytest.raises(ToldCallsUnavailableError):
-        told.take_turn("a", NOON, LEASE)
-    with pytest.raises(ToldCallsUnavailableError):
-        told.keep("a", NOON)
-    with pytest.raises(ToldCallsUnavailableError):
-        told.give_back("a", NOON)
+    with pytest.raises(SentCallsUnavailableError):
+        sent_calls.take_lease("a", NOON, LEASE)
+    with pytest.raises(SentCallsUnavailableError):
+        sent_calls.mark_sent("a", NOON)
+    with pytest.raises(SentCallsUnavailableError):
+        sent_calls.release("a", NOON)
 
 
 def test_what_the_webhook_sends_the_worker_reads(aws: None) -> None:
@@ -166,10 +167,10 @@ def test_without_a_key_quikly_is_not_called(
         boto3.client("secretsmanager", region_name=REGION).create_secret(
             Name="bridge/quikly-api", SecretString=json.dumps(secret)
         )
-    needs = forward.dependencies()
+    deps = forward.dependencies()
 
     with pytest.raises(QuiklyError) as refused:
-        needs.api.tell(QuiklyCall("spring", "joined", "ada@example.com"))
+        deps.api.tell(QuiklyCall("spring", "joined", "ada@example.com"))
 
     assert (refused.value.key_refused, refused.value.retryable) == (True, True)
 
@@ -178,20 +179,20 @@ def test_a_batch_s_outcomes_are_counted_and_only_what_waits_goes_back(
     table: DynamoDBClient, variables: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One told, one refused and parked, one that waits."""
-    needs = forward.dependencies()
+    deps = forward.dependencies()
     log = RecordingLog()
     quikly = ScriptedQuikly(
         None,
         QuiklyError("Quikly answered 422", status=422),
         QuiklyError("Quikly answered 503", status=503, retryable=True),
     )
-    now = needs.clock.now()
+    now = deps.clock.now()
     bodies = [forward_message(number, received_at=now).to_json() for number in range(3)]
 
     answer = forward.handle(
         event(*bodies, bodies[0]),
         Context(),
-        forward.Dependencies(**{**fields(needs), "log": log.logger, "api": quikly}),
+        Dependencies(**{**fields(deps), "log": log.logger, "api": quikly}),
     )
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
@@ -208,12 +209,12 @@ def test_without_an_address_calls_wait_and_the_alarm_s_metric_rises(
     table: DynamoDBClient, variables: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is lost, nothing parked, nobody's address logged."""
-    needs = forward.dependencies()
+    deps = forward.dependencies()
     log = RecordingLog()
-    body = forward_message(received_at=needs.clock.now()).to_json()
+    body = forward_message(received_at=deps.clock.now()).to_json()
 
     answer = forward.handle(
-        event(body), Context(), forward.Dependencies(**{**fields(needs), "log": log.logger})
+        event(body), Context(), Dependencies(**{**fields(deps), "log": log.logger})
     )
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
@@ -226,5 +227,5 @@ def test_without_an_address_calls_wait_and_the_alarm_s_metric_rises(
     assert (figures["QuiklyKeyRefused"], figures["ForwardsRetried"]) == ([1.0], [1.0])
 
 
-def fields(needs: forward.Dependencies) -> dict[str, Any]:
-    return {name: getattr(needs, name) for name in needs.__slots__}
+def fields(deps: Dependencies) -> dict[str, Any]:
+    return {name: getattr(deps, name) for name in deps.__slots__}

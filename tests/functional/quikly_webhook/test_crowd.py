@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -198,7 +198,7 @@ def faulty(webhook: Webhook) -> Webhook:
     faults = Faults(0.1)
     webhook.store.before, webhook.store.after = faults.before, faults.after
     webhook.jobs = FaultyQueue(0.1)
-    webhook.outbox._jobs = webhook.jobs
+    webhook.outbox.jobs = webhook.jobs
     return webhook
 
 
@@ -241,13 +241,13 @@ def test_rank_numbers_are_burnt_not_shared() -> None:
 def test_claim_of_a_dead_lambda_is_sent_by_the_sweep() -> None:
     """Lambdas die between decision and queue, nobody calls again: the sweep tells every profile."""
     webhook = Webhook(MODES["first"])
-    webhook.outbox._jobs = FaultyQueue(2.0)
+    webhook.outbox.jobs = FaultyQueue(2.0)
     handler = webhook.lambda_()
     for number in range(120):
         with pytest.raises(LambdaDied):
             handler(webhook_event(f"person{number}@example.com"))
     assert webhook.jobs.jobs == []
-    webhook.outbox._jobs = webhook.jobs
+    webhook.outbox.jobs = webhook.jobs
     sweep = Sweep(
         due=webhook.store,
         outbox=webhook.outbox,
@@ -267,12 +267,20 @@ def test_claim_of_a_dead_lambda_is_sent_by_the_sweep() -> None:
 
 
 class NaiveClaims(Claims):
-    """Check, then insert: what coupons are lost by. The negative control."""
+    """The negative control: look how many rewards are given, then insert the claim.
 
-    at_the_last = threading.Condition()
-    saw_the_last: ClassVar[set[str]] = set()
+    Only one call runs at a time, so the count rises in steps of one and some call sees one reward
+    left. That call waits, between its look and its insert, until another person has looked, too.
+    Both then take the last reward, in every run.
 
-    def __init__(self, webhook: Webhook) -> None:
+    Args:
+        one_at_a_time: Held by the running call; shared by all Lambdas.
+        saw_the_last: The people who saw one reward left; shared by all Lambdas.
+    """
+
+    def __init__(
+        self, webhook: Webhook, one_at_a_time: threading.Condition, saw_the_last: set[str]
+    ) -> None:
         super().__init__(
             webhook.store,
             lambda: SECRET,
@@ -280,52 +288,49 @@ class NaiveClaims(Claims):
             sleep=webhook.sleep,
             random=lambda: 1.0,
         )
-        self._webhook = webhook
-
-    def _between(self, taken: int, claimant: str) -> None:
-        """The network: two people who see the last reward free have both looked before either acts.
-
-        Without this the interpreter's turns would make it happen most times, but not each time.
-        """
-        if taken == REWARDS - 1:
-            with self.at_the_last:
-                self.saw_the_last.add(claimant)
-                self.at_the_last.notify_all()
-                self.at_the_last.wait_for(lambda: len(self.saw_the_last) > 1, timeout=60)
+        self._rows = webhook.store.rows
+        self._one_at_a_time = one_at_a_time
+        self._saw_the_last = saw_the_last
 
     def claim(
         self, rule: ActivationRule, call: WebhookCall, arrived_at: datetime, correlation_id: str
     ) -> Decided:
-        """Three steps, each of them right, with the network between them."""
-        store = self._webhook.store
+        """Look and insert; a call that waits lets others run."""
         claimant = claimant_of(SECRET, rule.q_scope, call.email)
-        known = store.find(rule.q_scope, claimant)
-        if known is not None:
-            return Decided(known, is_repeat=True)
-        taken = sum(claim.status is Status.AWARDED for claim in list(store.rows.values()))
-        self._between(taken, claimant)
-        has_won = taken < REWARDS
-        claim = ClaimRecord(
-            q_scope=rule.q_scope,
-            claimant=claimant,
-            event=call.event,
-            status=Status.AWARDED if has_won else Status.NO_AWARD,
-            decided_at=arrived_at,
-            correlation_id=correlation_id,
-            award=Award("reward") if has_won else None,
-            claimer=Claimer(call.email),
-            due_at=arrived_at,
-        )
-        store.rows[rule.q_scope, claimant] = claim
-        return Decided(claim)
+        with self._one_at_a_time:
+            known = self._rows.get((rule.q_scope, claimant))
+            if known is not None:
+                return Decided(known, is_repeat=True)
+            taken = sum(claim.status is Status.AWARDED for claim in self._rows.values())
+            if taken == REWARDS - 1:
+                self._saw_the_last.add(claimant)
+                self._one_at_a_time.notify_all()
+                self._one_at_a_time.wait_for(lambda: len(self._saw_the_last) > 1)
+            has_won = taken < REWARDS
+            claim = ClaimRecord(
+                q_scope=rule.q_scope,
+                claimant=claimant,
+                event=call.event,
+                status=Status.AWARDED if has_won else Status.NO_AWARD,
+                decided_at=arrived_at,
+                correlation_id=correlation_id,
+                award=Award("reward") if has_won else None,
+                claimer=Claimer(call.email),
+                due_at=arrived_at,
+            )
+            self._rows[rule.q_scope, claimant] = claim
+            return Decided(claim)
 
 
 def test_check_then_insert_fails_the_same_check() -> None:
-    """The naive version gives too much away, or answers a repeat otherwise: the check sees it."""
+    """The naive version gives one reward too many, and the check sees it."""
     webhook = Webhook(MODES["first"])
+    one_at_a_time = threading.Condition()
+    saw_the_last: set[str] = set()
 
-    result = crowd(webhook, lambda: NaiveClaims(webhook))
+    result = crowd(webhook, lambda: NaiveClaims(webhook, one_at_a_time, saw_the_last))
 
+    assert len(saw_the_last) > 1
     with pytest.raises(AssertionError):
         check(result, webhook)
 

@@ -15,8 +15,8 @@ from tests.fakes.acquisitions import (
     EMAIL_GROUP,
     OPT_IN_GROUP,
     RULES,
+    SETTINGS,
     SMS_GROUP,
-    TERMS,
     Simulation,
     record,
 )
@@ -25,7 +25,7 @@ from tests.fakes.clock import NOON
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from quikly_acquisition.workflow import Terms
+    from quikly_acquisition.workflow import WorkflowSettings
 
 ADA = "ada@example.com"
 PHONE = "+4915112345678"
@@ -41,8 +41,8 @@ def rules(*changed: AcquisitionRule) -> dict[str, AcquisitionRule]:
     return RULES | {rule.q_scope: rule for rule in changed}
 
 
-def called_at(world: Simulation, name: str) -> datetime:
-    return next(at for at, each, _ in world.braze.calls if each == name)
+def called_at(sim: Simulation, name: str) -> datetime:
+    return next(at for at, each, _ in sim.braze.calls if each == name)
 
 
 # -- e-mail ------------------------------------------------------------------------------------
@@ -50,11 +50,11 @@ def called_at(world: Simulation, name: str) -> datetime:
 
 def test_an_unknown_email_becomes_an_alias_only_profile_and_is_credited() -> None:
     """One look-up, one profile by alias with the e-mail set, then Quikly."""
-    world = Simulation()
-    id_ = world.begin(record(attributes={"first_name": "Ada"}))
-    world.run()
-    assert world.braze.named() == ["export_ids", "track"]
-    assert world.braze.asked("track") == [
+    sim = Simulation()
+    id_ = sim.begin(record(attributes={"first_name": "Ada"}))
+    sim.run()
+    assert sim.braze.named() == ["export_ids", "track"]
+    assert sim.braze.asked("track") == [
         [
             {
                 "user_alias": {"alias_name": ADA, "alias_label": "email"},
@@ -64,34 +64,34 @@ def test_an_unknown_email_becomes_an_alias_only_profile_and_is_credited() -> Non
             }
         ]
     ]
-    assert [(call.q_scope, call.event, call.email) for call in world.quikly.calls] == [
+    assert [(call.q_scope, call.event, call.email) for call in sim.quikly.calls] == [
         ("news", "signed-up", ADA)
     ]
-    assert world.stored(id_).state is State.CREDITED
-    assert world.steps_of(id_) == ["accepted", "nobody_found", "profile_created", "credited"]
-    assert world.jobs.jobs == {}
+    assert sim.stored(id_).state is State.CREDITED
+    assert sim.steps_of(id_) == ["accepted", "nobody_found", "profile_created", "credited"]
+    assert sim.jobs.jobs == {}
 
 
 def test_a_known_email_makes_no_profile_and_is_marked() -> None:
     """The attribute and what the caller gave go by a job that creates nobody."""
-    world = Simulation(rules=rules(MARKED))
-    world.braze.has(external_id="ada", email=ADA)
-    id_ = world.begin(record(attributes={"size": 3}))
-    world.run()
-    assert world.braze.named() == ["export_ids"]
-    (job,) = world.jobs.jobs.values()
+    sim = Simulation(rules=rules(MARKED))
+    sim.braze.has(external_id="ada", email=ADA)
+    id_ = sim.begin(record(attributes={"size": 3}))
+    sim.run()
+    assert sim.braze.named() == ["export_ids"]
+    (job,) = sim.jobs.jobs.values()
     assert (job.user.external_id, job.user.may_create) == ("ada", False)
     assert (job.attributes, job.events) == ({"size": 3, "took_part": True}, ())
     assert job.job_id == f"quikly:news:{id_}"
-    assert world.steps_of(id_)[1:] == ["profile_found", "participation_sent", "credited"]
+    assert sim.steps_of(id_)[1:] == ["profile_found", "participation_sent", "credited"]
 
 
 def test_a_new_profile_gets_the_participation_event_and_no_attribute() -> None:
     """What marks people who existed is not for those who did not."""
-    world = Simulation(rules=rules(MARKED))
-    world.begin(record())
-    world.run()
-    (job,) = world.jobs.jobs.values()
+    sim = Simulation(rules=rules(MARKED))
+    sim.begin(record())
+    sim.run()
+    (job,) = sim.jobs.jobs.values()
     assert job.attributes == {}
     assert [(event.name, event.properties) for event in job.events] == [
         ("took_part", {"q_scope": "news", "channel": "email"})
@@ -102,22 +102,22 @@ def test_a_new_profile_gets_the_participation_event_and_no_attribute() -> None:
 
 def test_of_several_profiles_the_one_with_an_external_id_is_meant() -> None:
     """The documented preference."""
-    world = Simulation(rules=rules(MARKED))
-    world.braze.has(email=ADA)
-    world.braze.has(email=ADA, external_id="ada")
-    world.begin(record())
-    world.run()
-    (job,) = world.jobs.jobs.values()
+    sim = Simulation(rules=rules(MARKED))
+    sim.braze.has(email=ADA)
+    sim.braze.has(email=ADA, external_id="ada")
+    sim.begin(record())
+    sim.run()
+    (job,) = sim.jobs.jobs.values()
     assert job.user.external_id == "ada"
 
 
 def test_a_profile_without_an_external_id_is_named_by_its_braze_id() -> None:
     """E-mail-only and alias-only profiles have one."""
-    world = Simulation(rules=rules(MARKED))
-    world.braze.has(email=ADA)
-    world.begin(record())
-    world.run()
-    (job,) = world.jobs.jobs.values()
+    sim = Simulation(rules=rules(MARKED))
+    sim.braze.has(email=ADA)
+    sim.begin(record())
+    sim.run()
+    (job,) = sim.jobs.jobs.values()
     assert job.user.braze_id == "braze-0"
 
 
@@ -129,13 +129,13 @@ def test_who_is_unsubscribed_from_all_email_is_credited_only_if_the_brand_says_s
     credits_them: bool, state: State, reason: str | None
 ) -> None:
     """And is never subscribed again by us, nor remembered."""
-    world = Simulation(rules=rules(RULES["news"]._replace(credit_unsubscribed=credits_them)))
-    world.braze.has(external_id="ada", email=ADA, email_subscribe="unsubscribed")
-    id_ = world.begin(record())
-    world.run()
-    assert (world.stored(id_).state, world.stored(id_).reason) == (state, reason)
-    assert world.braze.named() == ["export_ids"]
-    assert world.records.known == {}
+    sim = Simulation(rules=rules(RULES["news"]._replace(credit_unsubscribed=credits_them)))
+    sim.braze.has(external_id="ada", email=ADA, email_subscribe="unsubscribed")
+    id_ = sim.begin(record())
+    sim.run()
+    assert (sim.stored(id_).state, sim.stored(id_).reason) == (state, reason)
+    assert sim.braze.named() == ["export_ids"]
+    assert sim.records.known == {}
 
 
 # -- sms ---------------------------------------------------------------------------------------
@@ -143,33 +143,33 @@ def test_who_is_unsubscribed_from_all_email_is_credited_only_if_the_brand_says_s
 
 def test_a_number_subscribed_already_is_credited_and_nothing_else_happens() -> None:
     """One read."""
-    world = Simulation()
-    world.braze.has(external_id="ada", phone=PHONE, groups={SMS_GROUP: "Subscribed"})
-    id_ = world.begin(record("texts"))
-    world.run()
-    assert world.braze.named() == ["status_get"]
-    assert world.stored(id_).state is State.CREDITED
-    assert len(world.quikly.calls) == 1
+    sim = Simulation()
+    sim.braze.has(external_id="ada", phone=PHONE, groups={SMS_GROUP: "Subscribed"})
+    id_ = sim.begin(record("texts"))
+    sim.run()
+    assert sim.braze.named() == ["status_get"]
+    assert sim.stored(id_).state is State.CREDITED
+    assert len(sim.quikly.calls) == 1
 
 
 def test_an_unknown_number_goes_the_whole_way_in_the_documented_order() -> None:
     """Status, look-up, profile with the number, two minutes, subscription, read back, credit."""
-    world = Simulation()
-    id_ = world.begin(record("texts"))
-    world.run()
-    assert world.braze.named() == ["status_get", "export_ids", "track", "status_set", "status_get"]
-    assert called_at(world, "status_set") - called_at(world, "track") >= timedelta(seconds=120)
-    (objects,) = world.braze.asked("track")
+    sim = Simulation()
+    id_ = sim.begin(record("texts"))
+    sim.run()
+    assert sim.braze.named() == ["status_get", "export_ids", "track", "status_set", "status_get"]
+    assert called_at(sim, "status_set") - called_at(sim, "track") >= timedelta(seconds=120)
+    (objects,) = sim.braze.asked("track")
     assert (objects[0]["email"], objects[0]["phone"]) == (ADA, PHONE)
     assert objects[0]["user_alias"] == {"alias_name": ADA, "alias_label": "email"}
-    assert world.braze.asked("status_set") == [
+    assert sim.braze.asked("status_set") == [
         {
             "subscription_group_id": SMS_GROUP,
             "subscription_state": "subscribed",
             "phone": [PHONE],
         }
     ]
-    assert world.steps_of(id_) == [
+    assert sim.steps_of(id_) == [
         "accepted",
         "status_read",
         "nobody_found",
@@ -184,19 +184,19 @@ def test_an_unknown_number_goes_the_whole_way_in_the_documented_order() -> None:
 
 def test_while_the_profile_is_awaited_the_state_says_so() -> None:
     """For whoever asks the status route in those two minutes."""
-    world = Simulation()
-    id_ = world.begin(record("texts"))
-    world.run_for(60)
-    assert world.stored(id_).state is State.WAITING_FOR_PROFILE
+    sim = Simulation()
+    id_ = sim.begin(record("texts"))
+    sim.run_for(60)
+    assert sim.stored(id_).state is State.WAITING_FOR_PROFILE
 
 
 def test_without_an_email_the_number_is_looked_up_and_becomes_the_alias() -> None:
     """Label ``phone``, the number as the name."""
-    world = Simulation()
-    world.begin(record("texts", email=None))
-    world.run()
-    assert world.braze.asked("export_ids")[0]["phone"] == PHONE
-    (objects,) = world.braze.asked("track")
+    sim = Simulation()
+    sim.begin(record("texts", email=None))
+    sim.run()
+    assert sim.braze.asked("export_ids")[0]["phone"] == PHONE
+    (objects,) = sim.braze.asked("track")
     assert objects[0] == {
         "user_alias": {"alias_name": PHONE, "alias_label": "phone"},
         "_update_existing_only": False,
@@ -206,75 +206,75 @@ def test_without_an_email_the_number_is_looked_up_and_becomes_the_alias() -> Non
 
 def test_a_found_profile_with_the_number_is_subscribed_at_once() -> None:
     """There is nothing to wait for."""
-    world = Simulation()
-    world.braze.has(external_id="ada", email=ADA, phone=PHONE)
-    world.begin(record("texts"))
-    world.run()
-    assert world.braze.named() == ["status_get", "export_ids", "status_set", "status_get"]
-    assert called_at(world, "status_set") == called_at(world, "export_ids")
+    sim = Simulation()
+    sim.braze.has(external_id="ada", email=ADA, phone=PHONE)
+    sim.begin(record("texts"))
+    sim.run()
+    assert sim.braze.named() == ["status_get", "export_ids", "status_set", "status_get"]
+    assert called_at(sim, "status_set") == called_at(sim, "export_ids")
 
 
 @pytest.mark.parametrize("stored", [None, "+12025550123"])
 def test_a_found_profile_without_the_number_gets_it_first(stored: str | None) -> None:
     """A subscription set by phone reaches only who has that phone."""
-    world = Simulation()
-    world.braze.has(external_id="ada", email=ADA, phone=stored)
-    id_ = world.begin(record("texts"))
-    world.run()
-    (objects,) = world.braze.asked("track")
+    sim = Simulation()
+    sim.braze.has(external_id="ada", email=ADA, phone=stored)
+    id_ = sim.begin(record("texts"))
+    sim.run()
+    (objects,) = sim.braze.asked("track")
     assert objects == [{"external_id": "ada", "_update_existing_only": True, "phone": PHONE}]
-    assert called_at(world, "status_set") - called_at(world, "track") >= timedelta(seconds=120)
-    assert len(world.braze.profiles) == 1
-    assert world.stored(id_).state is State.CREDITED
+    assert called_at(sim, "status_set") - called_at(sim, "track") >= timedelta(seconds=120)
+    assert len(sim.braze.profiles) == 1
+    assert sim.stored(id_).state is State.CREDITED
 
 
 def test_a_number_is_left_alone_where_the_brand_says_so() -> None:
     """The acquisition fails, and the profile keeps its number."""
-    world = Simulation(rules=rules(RULES["texts"]._replace(replace_phone=False)))
-    profile = world.braze.has(external_id="ada", email=ADA, phone="+12025550123")
-    id_ = world.begin(record("texts"))
-    world.run()
-    assert world.stored(id_).reason == "phone_differs"
+    sim = Simulation(rules=rules(RULES["texts"]._replace(replace_phone=False)))
+    profile = sim.braze.has(external_id="ada", email=ADA, phone="+12025550123")
+    id_ = sim.begin(record("texts"))
+    sim.run()
+    assert sim.stored(id_).reason == "phone_differs"
     assert profile.phone == "+12025550123"
-    assert world.quikly.calls == []
+    assert sim.quikly.calls == []
 
 
 def test_reads_that_lag_are_waited_for() -> None:
     """Braze shows a subscription late: it is read again, later and later."""
-    world = Simulation()
-    world.braze.has(external_id="ada", email=ADA, phone=PHONE)
+    sim = Simulation()
+    sim.braze.has(external_id="ada", email=ADA, phone=PHONE)
     shown = {"at": 0}
 
     def lag(name: str) -> None:
         shown["at"] += name == "status_get"
-        profile = world.braze.profiles[0]
+        profile = sim.braze.profiles[0]
         profile.groups[SMS_GROUP] = "Subscribed" if shown["at"] > 4 else "Unsubscribed"
 
-    world.braze.faults = lag
-    id_ = world.begin(record("texts"))
-    world.run()
-    times = [at for at, name, _ in world.braze.calls if name == "status_get"]
+    sim.braze.faults = lag
+    id_ = sim.begin(record("texts"))
+    sim.run()
+    times = [at for at, name, _ in sim.braze.calls if name == "status_get"]
     gaps = [(later - sooner).total_seconds() for sooner, later in pairwise(times)]
     assert gaps == sorted(gaps)
     assert len(gaps) == 4
-    assert world.stored(id_).state is State.CREDITED
-    assert len(world.braze.asked("status_set")) == 1
+    assert sim.stored(id_).state is State.CREDITED
+    assert len(sim.braze.asked("status_set")) == 1
 
 
 def test_a_subscription_that_never_shows_fails_and_is_not_set_again() -> None:
     """Somebody who answered STOP meanwhile must not be subscribed a second time."""
-    world = Simulation()
-    profile = world.braze.has(external_id="ada", email=ADA, phone=PHONE)
+    sim = Simulation()
+    profile = sim.braze.has(external_id="ada", email=ADA, phone=PHONE)
 
     def stop(name: str) -> None:
         profile.groups[SMS_GROUP] = "Unsubscribed"
 
-    world.braze.faults = stop
-    id_ = world.begin(record("texts"))
-    world.run()
-    assert world.stored(id_).reason == "subscription_not_shown"
-    assert len(world.braze.asked("status_set")) == 1
-    assert world.quikly.calls == []
+    sim.braze.faults = stop
+    id_ = sim.begin(record("texts"))
+    sim.run()
+    assert sim.stored(id_).reason == "subscription_not_shown"
+    assert len(sim.braze.asked("status_set")) == 1
+    assert sim.quikly.calls == []
 
 
 # -- double opt-in -----------------------------------------------------------------------------
@@ -283,16 +283,16 @@ def test_a_subscription_that_never_shows_fails_and_is_not_set_again() -> None:
 @pytest.mark.parametrize("scope", ["asked", "asked-by-event"])
 def test_a_double_opt_in_is_credited_once_it_is_confirmed(scope: str) -> None:
     """Nobody is credited before; the profile exists before the person is asked."""
-    world = Simulation()
-    id_ = world.begin(record(scope))
-    world.run_for(3600 * 30)
-    assert world.stored(id_).state is State.AWAITING_OPT_IN
-    assert world.quikly.calls == []
-    assert world.braze.profiles[0].prompts == 1
-    world.braze.confirm()
-    world.run()
-    assert world.stored(id_).state is State.CREDITED
-    assert world.steps_of(id_)[-4:] == ["opt_in_asked", "status_read", "status_read", "credited"]
+    sim = Simulation()
+    id_ = sim.begin(record(scope))
+    sim.run_for(3600 * 30)
+    assert sim.stored(id_).state is State.AWAITING_OPT_IN
+    assert sim.quikly.calls == []
+    assert sim.braze.profiles[0].prompts == 1
+    sim.braze.confirm()
+    sim.run()
+    assert sim.stored(id_).state is State.CREDITED
+    assert sim.steps_of(id_)[-4:] == ["opt_in_asked", "status_read", "status_read", "credited"]
 
 
 def test_brazes_own_opt_in_is_asked_with_its_flag_and_the_events_is_a_job() -> None:
@@ -309,69 +309,69 @@ def test_brazes_own_opt_in_is_asked_with_its_flag_and_the_events_is_a_job() -> N
 
 def test_an_opt_in_that_nobody_answers_expires_after_its_days() -> None:
     """Looked for hourly on the first day, every six hours after it, and once at the very end."""
-    world = Simulation(rules=rules(RULES["asked"]._replace(opt_in_days=30)))
-    id_ = world.begin(record("asked"))
-    world.run()
-    kept = world.stored(id_)
+    sim = Simulation(rules=rules(RULES["asked"]._replace(opt_in_days=30)))
+    id_ = sim.begin(record("asked"))
+    sim.run()
+    kept = sim.stored(id_)
     assert kept.state is State.EXPIRED
-    assert world.steps_of(id_)[-1] == "expired"
-    times = [at for at, name, _ in world.braze.calls if name == "status_get"][1:]
+    assert sim.steps_of(id_)[-1] == "expired"
+    times = [at for at, name, _ in sim.braze.calls if name == "status_get"][1:]
     gaps = [(later - sooner).total_seconds() for sooner, later in pairwise(times)]
     first_day = [gap for gap, at in zip(gaps, times, strict=False) if at < NOON + DAY]
     assert max(first_day) <= 3600 + 120
     assert 5 * 3600 < max(gaps) <= 6 * 3600 + 120
     assert len(times) < 160
     assert times[-1] >= NOON + 30 * DAY
-    assert world.quikly.calls == []
+    assert sim.quikly.calls == []
 
 
 # -- how it is told ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("terms", "rule"),
+    ("settings", "rule"),
     [
-        (TERMS._replace(tells_quikly=False), RULES["news"]),
-        (TERMS, RULES["news"]._replace(credit_event=None)),
+        (SETTINGS._replace(tells_quikly=False), RULES["news"]),
+        (SETTINGS, RULES["news"]._replace(credit_event=None)),
     ],
 )
 def test_where_quikly_is_not_told_the_status_route_is_the_answer(
-    terms: Terms, rule: AcquisitionRule
+    settings: WorkflowSettings, rule: AcquisitionRule
 ) -> None:
     """No address, or no event: credited all the same, and the history says where."""
-    world = Simulation(terms=terms, rules=rules(rule))
-    id_ = world.begin(record())
-    world.run()
-    document = status_document(world.stored(id_))
+    sim = Simulation(settings=settings, rules=rules(rule))
+    id_ = sim.begin(record())
+    sim.run()
+    document = status_document(sim.stored(id_))
     assert document["state"] == "credited"
     last = document["history"]
     assert isinstance(last, list)
     assert (last[-1]["step"], last[-1]["detail"]) == ("credited", "status_route")
-    assert world.quikly.asked == 0
+    assert sim.quikly.asked == 0
 
 
 def test_quikly_switched_off_on_the_way_is_not_told() -> None:
     """An acquisition that waits for its credit then is answered by the status route."""
-    world = Simulation(rules=rules(RULES["news"]._replace(credit_event=None)))
-    id_ = world.begin(record())
-    kept = world.stored(id_).model_copy(update={"step": Step.CREDIT})
-    world.records.rows[id_] = kept.model_dump_json()
-    world.run()
-    assert world.stored(id_).state is State.CREDITED
-    assert world.stored(id_).history[-1].detail == "status_route"
-    assert world.quikly.asked == 0
+    sim = Simulation(rules=rules(RULES["news"]._replace(credit_event=None)))
+    id_ = sim.begin(record())
+    kept = sim.stored(id_).model_copy(update={"step": Step.CREDIT})
+    sim.records.rows[id_] = kept.model_dump_json()
+    sim.run()
+    assert sim.stored(id_).state is State.CREDITED
+    assert sim.stored(id_).history[-1].detail == "status_route"
+    assert sim.quikly.asked == 0
 
 
 def test_the_answer_of_the_status_route_holds_nothing_personal() -> None:
     """Neither the history nor anything beside it."""
-    world = Simulation()
-    id_ = world.begin(record("texts", attributes={"first_name": "Ada"}))
-    world.run()
-    told = str(status_document(world.stored(id_)))
+    sim = Simulation()
+    id_ = sim.begin(record("texts", attributes={"first_name": "Ada"}))
+    sim.run()
+    told = str(status_document(sim.stored(id_)))
     for secret in (ADA, PHONE, "Ada", "4915112345678"):
         assert secret not in told
-    assert ADA not in repr(world.stored(id_))
-    assert PHONE not in repr(world.stored(id_))
+    assert ADA not in repr(sim.stored(id_))
+    assert PHONE not in repr(sim.stored(id_))
 
 
 # -- without look-ups --------------------------------------------------------------------------
@@ -381,31 +381,31 @@ NO_LOOK_UP = MARKED._replace(lookup="none")
 
 def test_without_look_ups_profiles_are_written_by_email() -> None:
     """Braze finds or makes the profile; attribute and event go to everybody."""
-    world = Simulation(rules=rules(NO_LOOK_UP))
-    world.braze.has(external_id="ada", email=ADA)
-    world.begin(record())
-    world.begin(record(number=1, email="bob@example.com"))
-    world.run()
-    assert world.braze.named() == ["track"]
-    assert world.braze.asked("track")[0][0] == {
+    sim = Simulation(rules=rules(NO_LOOK_UP))
+    sim.braze.has(external_id="ada", email=ADA)
+    sim.begin(record())
+    sim.begin(record(number=1, email="bob@example.com"))
+    sim.run()
+    assert sim.braze.named() == ["track"]
+    assert sim.braze.asked("track")[0][0] == {
         "email": ADA,
         "_update_existing_only": False,
         "took_part": True,
     }
-    assert [profile.email for profile in world.braze.profiles] == [ADA, "bob@example.com"]
-    assert {job.events[0].name for job in world.jobs.jobs.values()} == {"took_part"}
+    assert [profile.email for profile in sim.braze.profiles] == [ADA, "bob@example.com"]
+    assert {job.events[0].name for job in sim.jobs.jobs.values()} == {"took_part"}
 
 
 def test_without_look_ups_an_sms_sign_up_writes_the_number_and_waits() -> None:
     """Nobody can tell whether the profile is new."""
-    world = Simulation(rules=rules(RULES["texts"]._replace(lookup="none")))
-    world.braze.has(external_id="ada", email=ADA)
-    id_ = world.begin(record("texts"))
-    world.run()
-    assert world.braze.named() == ["status_get", "track", "status_set", "status_get"]
-    assert called_at(world, "status_set") - called_at(world, "track") >= timedelta(seconds=120)
-    assert world.braze.profiles[0].phone == PHONE
-    assert world.stored(id_).state is State.CREDITED
+    sim = Simulation(rules=rules(RULES["texts"]._replace(lookup="none")))
+    sim.braze.has(external_id="ada", email=ADA)
+    id_ = sim.begin(record("texts"))
+    sim.run()
+    assert sim.braze.named() == ["status_get", "track", "status_set", "status_get"]
+    assert called_at(sim, "status_set") - called_at(sim, "track") >= timedelta(seconds=120)
+    assert sim.braze.profiles[0].phone == PHONE
+    assert sim.stored(id_).state is State.CREDITED
 
 
 # -- bad input ---------------------------------------------------------------------------------
@@ -416,40 +416,40 @@ def test_without_look_ups_an_sms_sign_up_writes_the_number_and_waits() -> None:
 )
 def test_a_group_that_cannot_be_fails_with_its_reason(group: str, reason: str) -> None:
     """A group Braze does not know, and an e-mail group used for SMS."""
-    world = Simulation(rules=rules(RULES["texts"]._replace(subscription_group_id=group)))
-    id_ = world.begin(record("texts"))
-    world.run()
-    assert (world.stored(id_).state, world.stored(id_).reason) == (State.FAILED, reason)
-    assert sum(result.count(State.FAILED) for result in world.results) == 1
+    sim = Simulation(rules=rules(RULES["texts"]._replace(subscription_group_id=group)))
+    id_ = sim.begin(record("texts"))
+    sim.run()
+    assert (sim.stored(id_).state, sim.stored(id_).reason) == (State.FAILED, reason)
+    assert sum(result.count(State.FAILED) for result in sim.results) == 1
 
 
 def test_a_scope_taken_out_of_the_configuration_fails_what_it_left() -> None:
     """After an hour, in which nothing is asked of Braze."""
-    world = Simulation()
-    world.desk = replace(world.desk, rules={})
-    id_ = world.begin(record())
-    world.run()
-    assert world.stored(id_).reason == "not_configured"
-    assert timedelta(hours=1) <= world.clock.now() - NOON <= timedelta(hours=1, minutes=20)
-    assert world.braze.calls == []
+    sim = Simulation()
+    sim.deps = replace(sim.deps, rules={})
+    id_ = sim.begin(record())
+    sim.run()
+    assert sim.stored(id_).reason == "not_configured"
+    assert timedelta(hours=1) <= sim.clock.now() - NOON <= timedelta(hours=1, minutes=20)
+    assert sim.braze.calls == []
 
 
 def test_a_scope_that_the_worker_gets_later_than_intake_is_waited_for() -> None:
     """A deployment that adds a scope fails nobody who signs up meanwhile."""
-    world = Simulation()
-    known = world.desk.rules
-    world.desk = replace(world.desk, rules={})
-    id_ = world.begin(record())
-    world.run_for(300)
-    assert world.stored(id_).state is State.PENDING
-    world.desk = replace(world.desk, rules=known)
-    world.run()
-    assert world.stored(id_).state is State.CREDITED
+    sim = Simulation()
+    known = sim.deps.rules
+    sim.deps = replace(sim.deps, rules={})
+    id_ = sim.begin(record())
+    sim.run_for(300)
+    assert sim.stored(id_).state is State.PENDING
+    sim.deps = replace(sim.deps, rules=known)
+    sim.run()
+    assert sim.stored(id_).state is State.CREDITED
 
 
 def test_an_opt_in_group_is_polled_for_the_group_of_its_scope() -> None:
     """The group named in the configuration, and no other."""
-    world = Simulation()
-    world.begin(record("asked"))
-    world.run_for(300)
-    assert {group for group, _ in world.braze.asked("status_get")} == {OPT_IN_GROUP}
+    sim = Simulation()
+    sim.begin(record("asked"))
+    sim.run_for(300)
+    assert {group for group, _ in sim.braze.asked("status_get")} == {OPT_IN_GROUP}

@@ -1,4 +1,4 @@
-"""The workflow as a pure function: what holds from any state, whatever the world answers."""
+"""The workflow as a pure function: what holds from any state, whatever Braze and Quikly answer."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from quikly_acquisition.actions import (
     Done,
     Held,
     Interrupted,
-    NobodyFound,
     OutcomeUnknown,
     Performed,
-    PersonFound,
-    Proceed,
+    ProfileFound,
+    ProfileNotFound,
     ReadStatus,
     Refused,
     SendJob,
+    SkipStep,
     StatusRead,
     Subscribe,
     TryAgain,
     Wait,
 )
 from quikly_acquisition.models import MAX_HISTORY, Profile, State, Step, parse_record
-from quikly_acquisition.workflow import Terms, next_action, observe, overdue_at
-from tests.fakes.acquisitions import RULES, TERMS, record
+from quikly_acquisition.next_action import next_action
+from quikly_acquisition.workflow import WorkflowSettings, observe, overdue_at
+from tests.fakes.acquisitions import RULES, SETTINGS, record
 from tests.fakes.clock import NOON
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ RULE = st.builds(
     )
 )
 
-TERM = st.builds(
-    Terms,
+STACK_SETTINGS = st.builds(
+    WorkflowSettings,
     profile_wait=st.sampled_from([timedelta(0), timedelta(seconds=120)]),
     tells_quikly=st.booleans(),
     credit_lease=st.just(timedelta(seconds=60)),
@@ -90,14 +91,14 @@ def observations(now: datetime) -> st.SearchStrategy[Observation]:
     return st.one_of(
         st.builds(StatusRead, st.sampled_from(list(SubscriptionStatus))),
         st.builds(
-            PersonFound,
+            ProfileFound,
             PROFILES,
             phone=st.sampled_from(["same", "other", "none"]),
             is_unsubscribed=st.booleans(),
             written_at=st.sampled_from([None, now]),
             is_remembered=st.booleans(),
         ),
-        st.just(NobodyFound()),
+        st.just(ProfileNotFound()),
         st.just(Performed()),
         st.just(Performed()),
         st.just(Interrupted()),
@@ -176,9 +177,12 @@ def starts(draw: st.DrawFn) -> AcquisitionRecord:
 
 
 @settings(max_examples=80)
-@given(data=st.data(), first=starts(), rule=RULE, terms=TERM)
+@given(data=st.data(), first=starts(), rule=RULE, stack_settings=STACK_SETTINGS)
 def test_from_any_state_it_ends_and_never_credits_an_sms_without_subscribed(
-    data: st.DataObject, first: AcquisitionRecord, rule: AcquisitionRule, terms: Terms
+    data: st.DataObject,
+    first: AcquisitionRecord,
+    rule: AcquisitionRule,
+    stack_settings: WorkflowSettings,
 ) -> None:
     """Whatever is observed, for as long as it is observed, and whatever chance says."""
     now = NOON
@@ -198,7 +202,7 @@ def test_from_any_state_it_ends_and_never_credits_an_sms_without_subscribed(
         observation = data.draw(observations(now)) if turn < drawn else forever[turn % len(forever)]
         if isinstance(observation, Held):
             observation = Held(max(observation.until, now), observation.reason)
-        after = observe(one, observation, rule, terms, now, jitter)
+        after = observe(one, observation, rule, stack_settings, now, jitter)
         watch.answer(action, observation)
         assert after.version == one.version + 1
         assert len(after.history) <= MAX_HISTORY + 20
@@ -207,28 +211,34 @@ def test_from_any_state_it_ends_and_never_credits_an_sms_without_subscribed(
     assert parse_record(one.model_dump_json()) == one
 
 
-@given(one=starts(), rule=RULE, terms=TERM, observation=observations(NOON))
+@given(one=starts(), rule=RULE, stack_settings=STACK_SETTINGS, observation=observations(NOON))
 def test_a_final_record_stays_as_it_is(
-    one: AcquisitionRecord, rule: AcquisitionRule, terms: Terms, observation: Observation
+    one: AcquisitionRecord,
+    rule: AcquisitionRule,
+    stack_settings: WorkflowSettings,
+    observation: Observation,
 ) -> None:
     """Nothing is done, and nothing that is observed late changes it."""
-    ended = observe(one, Refused("no", "because"), rule, terms, NOON, 0.5)
+    ended = observe(one, Refused("no", "because"), rule, stack_settings, NOON, 0.5)
     assert isinstance(next_action(ended, rule, NOON), Done)
-    assert observe(ended, observation, rule, terms, NOON, 0.5) is ended
+    assert observe(ended, observation, rule, stack_settings, NOON, 0.5) is ended
     assert ended.history[-1].detail == "no: because"
 
 
-@given(one=starts(), rule=RULE, observation=observations(NOON), terms=TERM)
+@given(one=starts(), rule=RULE, observation=observations(NOON), stack_settings=STACK_SETTINGS)
 def test_a_step_done_twice_from_the_same_record_means_the_same(
-    one: AcquisitionRecord, rule: AcquisitionRule, observation: Observation, terms: Terms
+    one: AcquisitionRecord,
+    rule: AcquisitionRule,
+    observation: Observation,
+    stack_settings: WorkflowSettings,
 ) -> None:
     """The worker died before it stored: the same record gives the same action and the same next."""
     now = max(one.due_at, NOON)
     assert next_action(one, rule, now) == next_action(
         parse_record(one.model_dump_json()), rule, now
     )
-    first = observe(one, observation, rule, terms, now, 0.25)
-    assert first == observe(one, observation, rule, terms, now, 0.25)
+    first = observe(one, observation, rule, stack_settings, now, 0.25)
+    assert first == observe(one, observation, rule, stack_settings, now, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +246,7 @@ def test_a_step_done_twice_from_the_same_record_means_the_same(
     [
         (RULES["texts"]._replace(double_opt_in="braze"), Step.SUBSCRIBE, Subscribe),
         (RULES["asked"]._replace(double_opt_in="none"), Step.ASK_OPT_IN, Subscribe),
-        (RULES["texts"]._replace(participation_event=None), Step.TELL_PARTICIPATION, Proceed),
+        (RULES["texts"]._replace(participation_event=None), Step.TELL_PARTICIPATION, SkipStep),
         (RULES["asked-by-event"], Step.ASK_OPT_IN, SendJob),
     ],
 )
@@ -270,7 +280,7 @@ def test_the_sweep_looks_when_a_message_should_have_come_or_where_none_can(
 ) -> None:
     """A minute after it is due; at once where it waits longer than SQS can; after the lease."""
     one = record("texts").model_copy(update={"step": step, "due_at": NOON + timedelta(seconds=due)})
-    assert overdue_at(one, TERMS, NOON) == NOON + timedelta(seconds=expected)
+    assert overdue_at(one, SETTINGS, NOON) == NOON + timedelta(seconds=expected)
 
 
 def test_actions_and_observations_show_nobody() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,43 +13,60 @@ from hypothesis import strategies as st
 from braze_bridge.jobs.forward import ForwardMessage, parse_forward
 from braze_bridge.quikly import QuiklyCall, QuiklyError
 from quikly_forward.forwarding import (
+    Dependencies,
     ForwardDelivery,
-    ForwardPorts,
     ForwardResult,
     forward,
 )
 from tests.fakes.clock import FixedClock
-from tests.fakes.forwarding import InMemoryToldCalls, ScriptedQuikly, forward_message
+from tests.fakes.forwarding import InMemorySentCalls, ScriptedQuikly, forward_message
 from tests.fakes.jobs import InMemoryRejectedStore
+from tests.fakes.log import RecordingLog
+from tests.fakes.meter import RecordingMeter
+from tests.fakes.secret import FixedSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LEASE = timedelta(seconds=90)
 
 
-class World:
-    """The worker on fakes."""
+class ForwardBench:
+    """The batch on fakes."""
 
     def __init__(self, *script: QuiklyError | None) -> None:
         self.clock = FixedClock()
         self.quikly = ScriptedQuikly(*script)
-        self.told = InMemoryToldCalls()
+        self.sent_calls = InMemorySentCalls()
         self.rejected = InMemoryRejectedStore()
         self.seconds_left = 60.0
 
     def run(self, *messages: ForwardMessage | str, receive_count: int = 1) -> ForwardResult:
-        ports = ForwardPorts(
+        deps = Dependencies(
             api=self.quikly,
-            told=self.told,
+            sent_calls=self.sent_calls,
             rejected=self.rejected,
             clock=self.clock,
             jitter=lambda: 0.5,
             retention=timedelta(days=4),
             lease=LEASE,
-            time_left=lambda: self.seconds_left,
+            hider=NoHider(),
+            secret=FixedSecret("quikly"),
+            meter=RecordingMeter(),
+            log=RecordingLog().logger,
         )
         bodies = [each if isinstance(each, str) else each.to_json() for each in messages]
-        return forward(
-            [ForwardDelivery(f"m{n}", body, receive_count) for n, body in enumerate(bodies)], ports
-        )
+        deliveries = [
+            ForwardDelivery(f"m{n}", body, receive_count) for n, body in enumerate(bodies)
+        ]
+        return forward(deliveries, deps, lambda: self.seconds_left)
+
+
+class NoHider:
+    """Changes no visibility; the batch does not use it."""
+
+    def hide(self, delays: Mapping[str, float]) -> int:
+        return 0
 
 
 def unavailable(**more: object) -> QuiklyError:
@@ -57,169 +75,169 @@ def unavailable(**more: object) -> QuiklyError:
 
 def test_a_call_is_told_as_braze_made_it() -> None:
     """Scope, event and address go on; the message is done with."""
-    world = World()
+    bench = ForwardBench()
 
-    result = world.run(forward_message())
+    result = bench.run(forward_message())
 
-    assert world.quikly.told == [QuiklyCall("spring", "joined", "person-1@example.com")]
-    assert (len(result.told), result.retry, result.parked) == (1, {}, [])
+    assert bench.quikly.told == [QuiklyCall("spring", "joined", "person-1@example.com")]
+    assert (len(result.sent), result.retry, result.parked) == (1, {}, [])
 
 
 def test_a_message_that_comes_twice_is_told_once() -> None:
     """In one batch, in another, and a month less a minute later."""
-    world = World()
+    bench = ForwardBench()
 
-    results = [world.run(forward_message(), forward_message())]
-    world.clock.advance(timedelta(days=30).total_seconds() - 60)
-    results.append(world.run(forward_message(received_at=world.clock.now())))
+    results = [bench.run(forward_message(), forward_message())]
+    bench.clock.advance(timedelta(days=30).total_seconds() - 60)
+    results.append(bench.run(forward_message(received_at=bench.clock.now())))
 
-    assert len(world.quikly.told) == 1
+    assert len(bench.quikly.told) == 1
     assert [result.duplicate for result in results] == [1, 1]
 
 
 def test_a_call_that_another_lambda_makes_waits_and_is_made_if_that_one_dies() -> None:
     """Its turn is taken: the message stays, and after the lease somebody tells."""
-    world = World()
-    world.told.take_turn(forward_message().forward_id, world.clock.now(), LEASE)
+    bench = ForwardBench()
+    bench.sent_calls.take_lease(forward_message().forward_id, bench.clock.now(), LEASE)
 
-    waiting = world.run(forward_message())
-    world.clock.advance(LEASE.total_seconds())
-    after = world.run(forward_message())
+    waiting = bench.run(forward_message())
+    bench.clock.advance(LEASE.total_seconds())
+    after = bench.run(forward_message())
 
     assert waiting.retry == {"m0": 0.5}
-    assert len(after.told) == len(world.quikly.told) == 1
+    assert len(after.sent) == len(bench.quikly.told) == 1
 
 
 @pytest.mark.parametrize("unknown", [False, True])
 def test_a_failure_that_passes_is_tried_again_later_and_later(unknown: bool) -> None:
     """Also one that Quikly may have taken: Braze itself would call again."""
-    world = World(unavailable(outcome_unknown=unknown), unavailable(), None)
+    bench = ForwardBench(unavailable(outcome_unknown=unknown), unavailable(), None)
 
-    waits = [world.run(forward_message(), receive_count=n).retry for n in (1, 5)]
-    done = world.run(forward_message())
+    waits = [bench.run(forward_message(), receive_count=n).retry for n in (1, 5)]
+    done = bench.run(forward_message())
 
     assert waits == [{"m0": 0.5}, {"m0": 8.0}]
-    assert len(done.told) == 1
-    assert len(world.quikly.told) == 3
+    assert len(done.sent) == 1
+    assert len(bench.quikly.told) == 3
 
 
 def test_quikly_s_own_time_is_kept_and_spares_it_the_rest_of_the_batch() -> None:
     """One 429; the other calls wait as long, unmade. A time beyond SQS's reach is cut."""
     limited = QuiklyError("Quikly answered 429", status=429, retryable=True, retry_after=120.0)
-    world = World(limited)
+    bench = ForwardBench(limited)
 
-    result = world.run(*map(forward_message, range(3)))
+    result = bench.run(*map(forward_message, range(3)))
 
     assert result.retry == {"m0": 120.0, "m1": 120.0, "m2": 120.0}
-    assert len(world.quikly.told) == 1
-    world = World(QuiklyError("Quikly answered 429", status=429, retryable=True))
-    assert world.run(*map(forward_message, range(2))).retry == {"m0": 0.5, "m1": 0.5}
-    assert len(world.quikly.told) == 1
-    world = World(QuiklyError("later", retryable=True, retry_after=1e9))
-    assert world.run(forward_message()).retry == {"m0": 36_000.0}
+    assert len(bench.quikly.told) == 1
+    bench = ForwardBench(QuiklyError("Quikly answered 429", status=429, retryable=True))
+    assert bench.run(*map(forward_message, range(2))).retry == {"m0": 0.5, "m1": 0.5}
+    assert len(bench.quikly.told) == 1
+    bench = ForwardBench(QuiklyError("later", retryable=True, retry_after=1e9))
+    assert bench.run(forward_message()).retry == {"m0": 36_000.0}
 
 
 def test_a_refused_key_makes_everything_wait_and_is_told() -> None:
     """At least a minute, growing to a quarter of an hour; nothing is parked, nothing lost."""
     refused = QuiklyError("Quikly answered 401", status=401, retryable=True, key_refused=True)
-    world = World(refused, refused)
+    bench = ForwardBench(refused, refused)
 
-    first = world.run(*map(forward_message, range(2)))
-    late = world.run(forward_message(), receive_count=40)
+    first = bench.run(*map(forward_message, range(2)))
+    late = bench.run(forward_message(), receive_count=40)
 
     assert (first.key_refused, first.retry) == (True, {"m0": 60.0, "m1": 60.0})
     assert late.retry == {"m0": 450.0}
-    assert world.rejected.records == {}
-    assert len(world.run(*map(forward_message, range(2))).told) == 2
+    assert bench.rejected.records == {}
+    assert len(bench.run(*map(forward_message, range(2))).sent) == 2
 
 
 def test_what_quikly_refuses_is_parked_with_its_cause_and_can_be_replayed() -> None:
     """Once, however often it comes; the payload is the message, and its turn is free again."""
     refused = QuiklyError("Quikly answered 422", status=422)
-    world = World(refused, refused)
+    bench = ForwardBench(refused, refused)
 
-    results = [world.run(forward_message()), world.run(forward_message())]
+    results = [bench.run(forward_message()), bench.run(forward_message())]
 
-    [record] = world.rejected.records.values()
+    [record] = bench.rejected.records.values()
     assert [result.parked for result in results] == [
         [(forward_message().forward_id, "quikly_refused")]
     ] * 2
     assert record.reasons[0].detail == "Quikly answered 422"
     assert parse_forward(record.payload) == forward_message()
     assert "example.com" not in record.id + str(record.reasons)
-    assert len(world.run(parse_forward(record.payload)).told) == 1
+    assert len(bench.run(parse_forward(record.payload)).sent) == 1
 
 
 def test_nothing_is_forgotten_while_the_rejected_table_does_not_answer() -> None:
     """A call that cannot be parked comes again."""
-    world = World(QuiklyError("Quikly answered 422", status=422))
-    world.rejected.refusing = True
+    bench = ForwardBench(QuiklyError("Quikly answered 422", status=422))
+    bench.rejected.refusing = True
 
-    assert world.run(forward_message()).retry == {"m0": 0.5}
+    assert bench.run(forward_message()).retry == {"m0": 0.5}
 
 
 def test_a_call_near_the_end_of_its_retention_is_parked_unmade() -> None:
     """SQS would delete it in silence."""
-    world = World()
-    world.clock.advance(timedelta(days=3, seconds=1).total_seconds())
+    bench = ForwardBench()
+    bench.clock.advance(timedelta(days=3, seconds=1).total_seconds())
 
-    result = world.run(forward_message())
+    result = bench.run(forward_message())
 
     assert [code for _, code in result.parked] == ["expired"]
-    assert world.quikly.told == []
+    assert bench.quikly.told == []
 
 
 @pytest.mark.parametrize("body", ["", "{}", "[1]", '{"schema_version":2}', "\ufffex"])
 def test_poison_is_parked_at_once(body: str) -> None:
     """Never a retry loop; the next message is told all the same."""
-    world = World()
+    bench = ForwardBench()
 
-    result = world.run(body, forward_message())
+    result = bench.run(body, forward_message())
 
     assert [code for _, code in result.parked] == ["unreadable_forward"]
-    assert (result.retry, len(result.told)) == ({}, 1)
-    assert next(iter(world.rejected.records.values())).payload == body
+    assert (result.retry, len(result.sent)) == ({}, 1)
+    assert next(iter(bench.rejected.records.values())).payload == body
 
 
 def test_without_the_memory_no_call_is_made() -> None:
     """Nobody knows whether it was told: it waits."""
-    world = World()
-    world.told.failing = {"take_turn"}
+    bench = ForwardBench()
+    bench.sent_calls.failing = {"take_lease"}
 
-    result = world.run(forward_message())
+    result = bench.run(forward_message())
 
-    assert (world.quikly.told, result.retry) == ([], {"m0": 0.5})
+    assert (bench.quikly.told, result.retry) == ([], {"m0": 0.5})
 
 
 def test_a_call_that_could_not_be_noted_is_done_with_and_told_about() -> None:
     """Quikly took it; a second message would only be a second call."""
-    world = World()
-    world.told.failing = {"keep"}
+    bench = ForwardBench()
+    bench.sent_calls.failing = {"mark_sent"}
 
-    result = world.run(forward_message())
+    result = bench.run(forward_message())
 
-    assert (len(result.told), result.retry, result.unnoted) == (1, {}, 1)
+    assert (len(result.sent), result.retry, result.unnoted) == (1, {}, 1)
 
 
 def test_a_turn_that_cannot_be_given_back_ends_by_itself() -> None:
     """The message waits for its lease, then it is told."""
-    world = World(unavailable())
-    world.told.failing = {"give_back"}
+    bench = ForwardBench(unavailable())
+    bench.sent_calls.failing = {"release"}
 
-    world.run(forward_message())
-    assert world.run(forward_message(), receive_count=7).retry == {"m0": 32.0}
-    world.clock.advance(90)
-    assert len(world.run(forward_message()).told) == 1
+    bench.run(forward_message())
+    assert bench.run(forward_message(), receive_count=7).retry == {"m0": 32.0}
+    bench.clock.advance(90)
+    assert len(bench.run(forward_message()).sent) == 1
 
 
 def test_no_call_is_begun_that_lambda_would_cut_off() -> None:
     """With too little time left, messages go back at once."""
-    world = World()
-    world.seconds_left = 19.0
+    bench = ForwardBench()
+    bench.seconds_left = 19.0
 
-    result = world.run(forward_message())
+    result = bench.run(forward_message())
 
-    assert (world.quikly.told, result.retry) == ([], {"m0": 0.0})
+    assert (bench.quikly.told, result.retry) == ([], {"m0": 0.0})
 
 
 FAILURES = st.sampled_from(
@@ -243,13 +261,13 @@ def test_every_message_has_one_outcome(
     script: list[QuiklyError | None], numbers: list[int], poison: bool
 ) -> None:
     """Told, duplicate, parked or coming again: the four add up, and none is told twice."""
-    world = World(*script)
+    bench = ForwardBench(*script)
 
     messages: list[ForwardMessage | str] = [forward_message(number) for number in numbers]
-    result = world.run(*messages, *(["poison"] if poison else []))
+    result = bench.run(*messages, *(["poison"] if poison else []))
 
     assert len(messages) + poison == (
-        len(result.told) + result.duplicate + len(result.parked) + len(result.retry)
+        len(result.sent) + result.duplicate + len(result.parked) + len(result.retry)
     )
-    assert len(result.told) == len(set(result.told))
+    assert len(result.sent) == len(set(result.sent))
     assert "@" not in str(dataclasses.asdict(result))

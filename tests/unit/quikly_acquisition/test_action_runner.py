@@ -20,16 +20,17 @@ from braze_bridge.braze.errors import (
 from braze_bridge.braze.models import ExportedUser, TrackResponse, UserAlias
 from braze_bridge.braze.subscriptions import SubscriptionStatus
 from braze_bridge.quikly import QuiklyCall
+from quikly_acquisition.action_runner import ActionRunner
 from quikly_acquisition.actions import (
     Action,
     Credit,
     Held,
     LookUp,
-    NobodyFound,
     Observation,
     OutcomeUnknown,
     Performed,
-    PersonFound,
+    ProfileFound,
+    ProfileNotFound,
     ReadStatus,
     Refused,
     StatusRead,
@@ -37,10 +38,10 @@ from quikly_acquisition.actions import (
     TryAgain,
     WriteProfile,
 )
+from quikly_acquisition.error_outcomes import braze_outcome
+from quikly_acquisition.found_profiles import found, known_of, remembered
 from quikly_acquisition.models import PersonKey, Profile
-from quikly_acquisition.performing import Performance
 from quikly_acquisition.reporting import Figures
-from quikly_acquisition.verdicts import found, judge, known_of, remembered
 from tests.fakes.acquisitions import SMS_GROUP, FakeBraze, Simulation, record
 from tests.fakes.clock import NOON
 
@@ -54,29 +55,29 @@ ADA = PersonKey("email", "ada@example.com")
 
 
 def performed(
-    world: Simulation, actions: Mapping[str, Action], left: float = 60.0
+    sim: Simulation, actions: Mapping[str, Action], left: float = 60.0
 ) -> tuple[Mapping[str, Observation], Figures]:
     figures = Figures()
     records = {id_: record("texts", number=n) for n, id_ in enumerate(actions)}
-    performance = Performance(world.desk.world, lambda: left, figures)
-    return performance.run(actions, records), figures
+    runner = ActionRunner(sim.deps, lambda: left, figures)
+    return runner.run(actions, records), figures
 
 
 def test_one_number_in_one_group_is_read_once_for_all_who_ask() -> None:
     """And each of them is told."""
-    world = Simulation()
-    world.braze.has(phone=PHONE, groups={SMS_GROUP: "Subscribed"})
-    seen, figures = performed(world, dict.fromkeys("abc", ReadStatus(SMS_GROUP, PHONE)))
+    sim = Simulation()
+    sim.braze.has(phone=PHONE, groups={SMS_GROUP: "Subscribed"})
+    seen, figures = performed(sim, dict.fromkeys("abc", ReadStatus(SMS_GROUP, PHONE)))
     assert seen == dict.fromkeys("abc", StatusRead(SubscriptionStatus.SUBSCRIBED))
     assert figures.requests == 1
 
 
 def test_one_person_is_looked_up_once_for_all_who_ask() -> None:
     """And each of them is told, in the same round."""
-    world = Simulation()
-    world.braze.has(external_id="ada", email=ADA.value)
-    seen, figures = performed(world, dict.fromkeys("abc", LookUp(ADA)))
-    assert [type(seen[id_]) for id_ in "abc"] == [PersonFound] * 3
+    sim = Simulation()
+    sim.braze.has(external_id="ada", email=ADA.value)
+    seen, figures = performed(sim, dict.fromkeys("abc", LookUp(ADA)))
+    assert [type(seen[id_]) for id_ in "abc"] == [ProfileFound] * 3
     assert figures.look_ups == 1
 
 
@@ -85,8 +86,8 @@ def test_one_person_is_looked_up_once_for_all_who_ask() -> None:
 )
 def test_what_braze_would_refuse_is_not_sent(action: Action) -> None:
     """The acquisition fails by the client's own reason; others of the batch go on."""
-    world = Simulation()
-    seen, _ = performed(world, {"bad": action, "good": ReadStatus(SMS_GROUP, PHONE)})
+    sim = Simulation()
+    seen, _ = performed(sim, {"bad": action, "good": ReadStatus(SMS_GROUP, PHONE)})
     assert isinstance(seen["bad"], Refused)
     assert seen["bad"].reason == "invalid_request"
     assert isinstance(seen["good"], StatusRead)
@@ -94,14 +95,14 @@ def test_what_braze_would_refuse_is_not_sent(action: Action) -> None:
 
 def test_an_object_that_cannot_be_encoded_fails_alone() -> None:
     """A name that Braze keeps for itself, say."""
-    world = Simulation()
+    sim = Simulation()
     profile = Profile(kind="user_alias", value="ada@example.com", label="email")
     bad = WriteProfile(profile, may_create=True, attributes={"external_id": "x"})
     good = WriteProfile(profile, may_create=True, attributes={"size": 1})
-    seen, figures = performed(world, {"bad": bad, "good": good})
+    seen, figures = performed(sim, {"bad": bad, "good": good})
     assert isinstance(seen["bad"], Refused)
     assert seen["good"] == Performed()
-    assert figures.created == 1
+    assert figures.profiles_created == 1
 
 
 class Grumbling(FakeBraze):
@@ -121,19 +122,19 @@ class Grumbling(FakeBraze):
 
 def test_errors_that_name_no_object_of_ours_are_counted_and_blame_nobody() -> None:
     """The request was taken."""
-    world = Simulation()
-    world.desk = replace(world.desk, world=replace(world.desk.world, braze=Grumbling(world.clock)))
+    sim = Simulation()
+    sim.deps = replace(sim.deps, braze=Grumbling(sim.clock))
     profile = Profile(kind="email", value="ada@example.com")
-    seen, figures = performed(world, {"a": WriteProfile(profile, may_create=True, attributes={})})
+    seen, figures = performed(sim, {"a": WriteProfile(profile, may_create=True, attributes={})})
     assert seen == {"a": Performed()}
     assert figures.unattributed == 3
 
 
 def test_a_request_that_is_too_large_is_sent_in_parts() -> None:
     """Each object alone."""
-    world = Simulation()
-    world.braze.faults = lambda _: (
-        PayloadTooLargeError("too large", status=413) if len(world.braze.calls[-1][2]) > 1 else None
+    sim = Simulation()
+    sim.braze.faults = lambda _: (
+        PayloadTooLargeError("too large", status=413) if len(sim.braze.calls[-1][2]) > 1 else None
     )
     actions = {
         id_: WriteProfile(
@@ -141,16 +142,16 @@ def test_a_request_that_is_too_large_is_sent_in_parts() -> None:
         )
         for id_ in "abc"
     }
-    seen, figures = performed(world, actions)
+    seen, figures = performed(sim, actions)
     assert seen == dict.fromkeys("abc", Performed())
     assert figures.requests == 4
 
 
 def test_nothing_is_begun_that_could_not_be_answered() -> None:
     """What is left has no observation: the next batch does it."""
-    world = Simulation()
-    seen, figures = performed(world, {"a": ReadStatus(SMS_GROUP, PHONE)}, left=9.0)
-    assert (seen, figures.requests, world.braze.calls) == ({}, 0, [])
+    sim = Simulation()
+    seen, figures = performed(sim, {"a": ReadStatus(SMS_GROUP, PHONE)}, left=9.0)
+    assert (seen, figures.requests, sim.braze.calls) == ({}, 0, [])
 
 
 class Silent(Executor):
@@ -163,26 +164,26 @@ class Silent(Executor):
 
 def test_an_answer_that_does_not_come_in_time_is_no_answer() -> None:
     """A dripping one outlasts every timeout of silence; the batch must store what it knows."""
-    world = Simulation(executor=Silent())
+    sim = Simulation(executor=Silent())
     left = iter([60.0, 0.0])
     figures = Figures()
-    performance = Performance(world.desk.world, lambda: next(left), figures)
-    seen = performance.run({"a": ReadStatus(SMS_GROUP, PHONE)}, {"a": record("texts")})
+    runner = ActionRunner(sim.deps, lambda: next(left), figures)
+    seen = runner.run({"a": ReadStatus(SMS_GROUP, PHONE)}, {"a": record("texts")})
     assert seen == {"a": TryAgain("no_answer")}
 
 
 def test_a_credit_that_is_not_answered_in_time_is_unknown_and_ends_the_wait() -> None:
     """What the others of the batch learnt must be stored before the Lambda is killed."""
-    world = Simulation(executor=Silent())
+    sim = Simulation(executor=Silent())
     left = iter([60.0, 60.0, 0.0])
-    performance = Performance(world.desk.world, lambda: next(left), Figures())
+    runner = ActionRunner(sim.deps, lambda: next(left), Figures())
     call = QuiklyCall("news", "signed-up", "ada@example.com")
     actions = {"a": Credit(call), "b": Credit(call)}
-    seen = performance.run(actions, {id_: record() for id_ in actions})
+    seen = runner.run(actions, {id_: record() for id_ in actions})
     assert seen == dict.fromkeys("ab", OutcomeUnknown("no_answer"))
 
 
-# -- verdicts ----------------------------------------------------------------------------------
+# -- errors and profiles -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -199,9 +200,9 @@ def test_an_error_is_read_by_what_it_means(
     error: BrazeError, observation: type[Observation], closes: str | None
 ) -> None:
     """For who asked, and for everybody."""
-    verdict = judge(error, NOON)
-    assert isinstance(verdict.observation, observation)
-    assert (verdict.closing.reason if verdict.closing else None) == closes
+    outcome = braze_outcome(error, NOON)
+    assert isinstance(outcome.observation, observation)
+    assert (outcome.closing.reason if outcome.closing else None) == closes
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_an_error_is_read_by_what_it_means(
 def test_a_found_profile_is_named_by_its_best_identifier(user: ExportedUser, kind: str) -> None:
     """The address, where Braze gives nothing else."""
     seen = found(user, ADA, PHONE)
-    assert isinstance(seen, PersonFound)
+    assert isinstance(seen, ProfileFound)
     assert seen.profile.kind == kind
 
 
@@ -227,9 +228,9 @@ def test_a_found_profile_is_named_by_its_best_identifier(user: ExportedUser, kin
 def test_numbers_are_compared_as_numbers(stored: str, expected: str) -> None:
     """However Braze writes them."""
     seen = found(ExportedUser(external_id="e", phone=stored), ADA, PHONE)
-    assert isinstance(seen, PersonFound)
+    assert isinstance(seen, ProfileFound)
     assert seen.phone == expected
-    assert found(None, ADA, PHONE) == NobodyFound()
+    assert found(None, ADA, PHONE) == ProfileNotFound()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,221 @@
+"""Parallel calls with a deadline: to Braze behind the gate, and to Quikly and SQS without one.
+
+A call that there is no time to start gets no observation: the next batch makes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from braze_bridge.braze.errors import (
+    AuthenticationError,
+    BrazeError,
+    PermissionDeniedError,
+    RateLimitedError,
+    UnknownOutcomeError,
+)
+from quikly_acquisition.actions import Held, Observation, OutcomeUnknown, TryAgain
+from quikly_acquisition.error_outcomes import KEY_REASONS, Closing, braze_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from braze_bridge.braze.limits import EndpointFamily
+    from braze_bridge.braze.models import ExportIdsResponse, TrackResponse
+    from braze_bridge.braze.subscriptions import (
+        SubscriptionStatusGetResponse,
+        SubscriptionStatusSetResponse,
+    )
+    from quikly_acquisition.dependencies import Dependencies
+    from quikly_acquisition.reporting import Figures
+
+    BrazeAnswer: TypeAlias = (
+        TrackResponse
+        | ExportIdsResponse
+        | SubscriptionStatusGetResponse
+        | SubscriptionStatusSetResponse
+    )
+
+CONNECT_TIMEOUT: Final = 3.05
+READ_TIMEOUT: Final = 10.0
+"""Seconds: each of these endpoints answers in well under one."""
+
+QUIKLY_TIMEOUT: Final = (3.0, 7.0)
+"""Connect and read seconds. No credit begins with less time left, since the outcome of a call that
+is cut short is unknown."""
+
+DEADLINE_MARGIN: Final = 6.0
+"""Seconds of the Lambda's time for storing the results and queueing the next steps."""
+
+SHORTEST_READ: Final = 1.0
+"""A request needs at least this much reading time to start."""
+
+ActionT = TypeVar("ActionT")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to Braze.
+
+    Attributes:
+        ids: The acquisitions that need it.
+        send: Makes it; takes a ``timeout`` of connect and read seconds.
+        read: Returns each acquisition's observation after a success.
+        split: Returns the calls that replace it after an error; ``None`` if none do.
+    """
+
+    ids: Sequence[str]
+    send: Callable[..., BrazeAnswer]
+    read: Callable[[Any], Mapping[str, Observation]]
+    split: Callable[[BrazeError], Sequence[Call] | None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelCalls:
+    """The calls of one round of actions.
+
+    Attributes:
+        remaining: Seconds left to this invocation.
+        figures: Added to.
+        observations: By acquisition id.
+    """
+
+    deps: Dependencies
+    remaining: Callable[[], float]
+    figures: Figures
+    observations: dict[str, Observation]
+
+    def without_gate(
+        self,
+        actions: Mapping[str, ActionT],
+        call: Callable[[ActionT], Observation],
+        seconds: float,
+        late: Observation,
+    ) -> None:
+        """Make calls without a gate.
+
+        Args:
+            seconds: No call starts with less time left.
+            late: Observed of calls that have not ended when the others must be stored. A timeout
+                limits each silence, not the whole call.
+        """
+        waiting = deque(actions.items())
+        in_flight: dict[Future[Observation], str] = {}
+        while waiting or in_flight:
+            while waiting and len(in_flight) < self.deps.concurrency:
+                if self.remaining() - DEADLINE_MARGIN < seconds:
+                    waiting.clear()
+                    break
+                id_, action = waiting.popleft()
+                in_flight[self.deps.executor.submit(call, action)] = id_
+            if not in_flight:
+                break
+            done, _ = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
+            if not done:
+                self.observations.update(dict.fromkeys(in_flight.values(), late))
+                break
+            for future in done:
+                error = future.exception()
+                self.observations[in_flight.pop(future)] = (
+                    future.result() if error is None else OutcomeUnknown(self._fault(error))
+                )
+
+    def behind_gate(self, family: EndpointFamily, calls: Sequence[Call]) -> None:
+        """Make calls of one family, as many at a time as its gate and the machine allow."""
+        if not calls:
+            return
+        gate = self.deps.gate
+        admission = gate.admit(family)
+        waiting = deque(calls)
+        if admission.closed_until is not None:
+            self.figures.key_refused += admission.reason in KEY_REASONS
+            self._observe(waiting, Held(admission.closed_until, admission.reason))
+            return
+        before = self.figures.requests
+        in_flight: dict[Future[BrazeAnswer], Call] = {}
+        while True:
+            self._start(family, waiting, in_flight)
+            if not in_flight:
+                break
+            done, late = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
+            if not done:
+                # A timeout limits each silence, so a slow answer can outlast it.
+                self._observe([in_flight.pop(future) for future in late], TryAgain("no_answer"))
+                continue
+            for future in done:
+                waiting.extendleft(self._answered(family, in_flight.pop(future), future))
+        if admission.is_probe and self.figures.requests == before:
+            gate.give_back()
+
+    def close(self, family: EndpointFamily, closing: Closing) -> None:
+        """Close the gate of a family, or of all."""
+        which = None if closing.scope == "all" else family
+        self.deps.gate.close(which, closing.until, closing.reason)
+        if closing.reason not in self.figures.closings:
+            self.figures.closings.append(closing.reason)
+
+    def _start(
+        self,
+        family: EndpointFamily,
+        waiting: deque[Call],
+        in_flight: dict[Future[BrazeAnswer], Call],
+    ) -> None:
+        gate = self.deps.gate
+        while waiting and len(in_flight) < self.deps.concurrency:
+            left = self.remaining() - DEADLINE_MARGIN - CONNECT_TIMEOUT
+            if left < SHORTEST_READ:
+                waiting.clear()
+                return
+            if not gate.may_start(family, len(in_flight)):
+                until = gate.closed_until(family)
+                if until is not None:
+                    self._observe(waiting, Held(until, "paced"))
+                    waiting.clear()
+                return
+            call = waiting.popleft()
+            timeout = (CONNECT_TIMEOUT, min(READ_TIMEOUT, left))
+            in_flight[self.deps.executor.submit(call.send, timeout=timeout)] = call
+            self.figures.requests += 1
+
+    def _answered(
+        self, family: EndpointFamily, call: Call, future: Future[BrazeAnswer]
+    ) -> Sequence[Call]:
+        """Read an answer; returns the calls that replace the refused one."""
+        error = future.exception()
+        if error is None:
+            answer = future.result()
+            self.deps.gate.answered(family, answer.rate_limit)
+            self.observations.update(call.read(answer))
+            return ()
+        if not isinstance(error, BrazeError):
+            error = UnknownOutcomeError(self._fault(error))
+        replacing = call.split(error)
+        if replacing is not None:
+            return replacing
+        self.figures.rate_limited += isinstance(error, RateLimitedError)
+        self.figures.key_refused += isinstance(error, AuthenticationError | PermissionDeniedError)
+        # The closing counts from the answer, since the batch may have begun long before.
+        outcome = braze_outcome(error, self.deps.clock.now())
+        if outcome.closing is not None:
+            self.close(family, outcome.closing)
+        self._observe([call], outcome.observation)
+        return ()
+
+    def _observe(self, calls: Iterable[Call], observation: Observation) -> None:
+        for call in calls:
+            self.observations.update(dict.fromkeys(call.ids, observation))
+
+    def _fault(self, error: BaseException) -> str:
+        """Count a bug of ours, so that the results of the other calls are still stored."""
+        if not isinstance(error, Exception):
+            raise error
+        name = type(error).__name__
+        self.figures.faults[name] = self.figures.faults.get(name, 0) + 1
+        return name
+
+    def _patience(self) -> float:
+        """Return for how many seconds to wait for calls under way."""
+        return max(self.remaining() - DEADLINE_MARGIN, SHORTEST_READ)
