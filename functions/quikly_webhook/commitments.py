@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.partner_config.quikly_activations import ActivationRule
-    from quikly_webhook.claim_store import ClaimStore
 
 
 def publish_commitments(
-    store: ClaimStore,
+    commit: Callable[[str, str, datetime], object],
     activations: Mapping[str, ActivationRule],
     secret: Callable[[], bytes],
     now: datetime,
@@ -24,9 +23,10 @@ def publish_commitments(
     """Publish the commitment of each activation that chance decides, unless it has one.
 
     Args:
+        commit: Keeps an activation's commitment, unless there is one.
         activations: By ``q_scope``.
         secret: The claims secret.
     """
     for q_scope, rule in activations.items():
         if rule.mode in {Mode.RANDOM, Mode.DRAW}:
-            store.commit(q_scope, commitment_to(seed_of(secret(), q_scope)), now)
+            commit(q_scope, commitment_to(seed_of(secret(), q_scope)), now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -18,6 +18,7 @@ from braze_bridge.cold_start import collector_off
 
 with collector_off():
     from braze_bridge.aws import clients
+    from braze_bridge.aws.errors import aws_errors
     from braze_bridge.aws.secrets import SecretsManagerSource
     from braze_bridge.clock import SystemClock
     from braze_bridge.jobs.forward import SqsForwardQueue
@@ -29,8 +30,9 @@ with collector_off():
     from braze_bridge.settings import load_settings
     from quikly_webhook.claim_jobs import claim_id
     from quikly_webhook.claim_records import DUE_INDEX, SHARDS, of_row
+    from quikly_webhook.claim_store import ClaimsUnavailableError
     from quikly_webhook.commitments import publish_commitments
-    from quikly_webhook.dynamo_claims import DynamoClaimStore
+    from quikly_webhook.dynamo_claims import commit
     from quikly_webhook.outbox import Outbox
     from quikly_webhook.settings import ClaimsSettings
 
@@ -184,7 +186,13 @@ def compose() -> ScheduledSweep:
     clock = SystemClock()
     client = clients.dynamodb()
     secret = claims_key(SecretsManagerSource(settings.claims_secret))
-    store = DynamoClaimStore(client, settings.claims_table)
+
+    def publish(now: datetime) -> None:
+        # By the update only: the sweep's role may not read claims.
+        keep = partial(commit, client, settings.claims_table)
+        with aws_errors(ClaimsUnavailableError):
+            publish_commitments(keep, config.activations, secret, now)
+
     return ScheduledSweep(
         Sweep(
             due=DynamoDueClaims(client, settings.claims_table),
@@ -197,7 +205,7 @@ def compose() -> ScheduledSweep:
             meter=EmfMeter(metrics()),
             log=logger(),
         ),
-        lambda now: publish_commitments(store, config.activations, secret, now),
+        publish,
         clock,
     )
 

@@ -133,7 +133,7 @@ class Deployed(Stacks):
         config = load_quikly(CONFIG_DIRECTORY)
         now = SystemClock().now() - timedelta(hours=1)
         publish_commitments(
-            DynamoClaimStore(self.dynamodb, "claims"),
+            DynamoClaimStore(self.dynamodb, "claims").commit,
             config.activations,
             claims_key(self.secret("claims")),
             now,

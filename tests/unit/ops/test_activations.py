@@ -91,7 +91,7 @@ def test_phase_of_a_draw() -> None:
     """A draw that the clock does not close is closed by people, then drawn; the seed shows then."""
     rule = activation(Mode.DRAW, Tier("main", quantity=1), opens_at=None)
     store = InMemoryClaims()
-    publish_commitments(store, {"launch": rule, "other": RULE}, lambda: SECRET, NOON)
+    publish_commitments(store.commit, {"launch": rule, "other": RULE}, lambda: SECRET, NOON)
     store.record(
         ClaimRecord("launch", "a", "act", Status.ENTERED, NOON, "c"),
         Enter(),
