@@ -32,9 +32,8 @@ from braze_bridge.jobs.rejected import (
 )
 from braze_bridge.ledger.port import (
     NO_PROGRESS,
-    Claimant,
-    Claims,
     JobProgress,
+    Leases,
     LedgerUnavailableError,
     PersonState,
 )
@@ -177,7 +176,7 @@ class _Batch:
         self._remaining = remaining
         self._now = ports.clock.now()
         self._result = BatchResult(received=len(messages))
-        self._claims = Claims(states={}, busy={})
+        self._leases = Leases(states={}, busy={})
         self._pending: dict[int, WorkObject] = {}
         self._delay: dict[int, float] = {}
         self._tried: set[int] = set()
@@ -219,7 +218,7 @@ class _Batch:
             self._result.key_refused = int(admission.reason in KEY_REASONS)
             self._result.gate_closed = True
             return
-        slots = self._claimed(slots)
+        slots = self._leased(slots)
         merge = Merge(slots, self._merge_states)
         self._send(pack(merge))
         self._result.stale_attributes = merge.stale
@@ -289,33 +288,30 @@ class _Batch:
                 fresh.append(slot)
         return fresh
 
-    def _claimed(self, slots: Sequence[Slot]) -> list[Slot]:
+    def _leased(self, slots: Sequence[Slot]) -> list[Slot]:
         """Those whose people are ours now, without duplicates."""
-        claimants = [
-            Claimant(slot.job, self._messages[slot.position].receive_count) for slot in slots
-        ]
         try:
-            claims = self._ports.ledger.claim(claimants)
+            leases = self._ports.ledger.lease([slot.job for slot in slots])
         except LedgerUnavailableError as error:
             for slot in slots:
                 self._back(slot.position, self._patience(slot.position, SHORT_RETRY))
             self._result.held_up[f"ledger: {error}"] = len(slots)
             return []
-        self._result.held_up |= {f"ledger: {code}": n for code, n in claims.troubles.items()}
-        if claims.busy:
-            self._result.held_up["busy"] = len(claims.busy)
-        self._claims = claims
-        self._merge_states = dict(claims.states)
+        self._result.held_up |= {f"ledger: {code}": n for code, n in leases.store_errors.items()}
+        if leases.busy:
+            self._result.held_up["busy"] = len(leases.busy)
+        self._leases = leases
+        self._merge_states = dict(leases.states)
         ours = []
         seen: set[tuple[PersonKey, str]] = set()
         for slot in slots:
             key = slot.key
-            state = claims.states.get(key)
-            if key in claims.full:
+            state = leases.states.get(key)
+            if key in leases.full:
                 # Under a row of its own: another of the job's may hold what Braze refused.
                 self._park(slot.position, _records(slot.job, (_PERSON_FULL,), self._now, "~full"))
             elif state is None:
-                seconds = claims.busy.get(key, SHORT_RETRY)
+                seconds = leases.busy.get(key, SHORT_RETRY)
                 self._back(slot.position, self._patience(slot.position, seconds))
             elif slot.job.job_id in state.delivered or (key, slot.job.job_id) in seen:
                 self._result.duplicate += 1
@@ -578,7 +574,7 @@ class _Batch:
                 self._tried.add(slot.position)
 
     def _progress(self, slot: Slot) -> JobProgress:
-        state = self._claims.states.get(slot.key)
+        state = self._leases.states.get(slot.key)
         return NO_PROGRESS if state is None else state.progress.get(slot.job.job_id, NO_PROGRESS)
 
     def _judge_suspects(self) -> None:
@@ -614,7 +610,7 @@ class _Batch:
         }
         # Every lease we hold ends here, also of people for whom there was nothing to send.
         calm = [slot for slot in slots if slot.key not in troubled]
-        self._settle_people(self._claims.states.keys() - troubled, calm, unsettled)
+        self._settle_people(self._leases.states.keys() - troubled, calm, unsettled)
         if troubled:
             rest = [slot for slot in slots if slot.key in troubled]
             self._settle_people(troubled, rest, unsettled)
@@ -629,7 +625,7 @@ class _Batch:
             self._learn(slot, learnt, is_settled=outcome != "retried")
         for key in self._unlearnt:
             learnt.pop(key, None)
-        self._result.unrecorded += len(self._ports.ledger.record(self._claims, learnt))
+        self._result.unrecorded += len(self._ports.ledger.record(self._leases, learnt))
 
     def _outcome_of(
         self, slot: Slot, *, is_unsettled: bool

@@ -41,11 +41,12 @@ class World:
 
     def __init__(self) -> None:
         self.braze = FakeTrack()
+        self.ledger = NoLedger()
         self.rejected = InMemoryRejectedStore()
         self.ports = Ports(
             track=self.braze,
             gate=NoGate(),
-            ledger=NoLedger(),
+            ledger=self.ledger,
             rejected=self.rejected,
             clock=FixedClock(),
             executor=InlineExecutor(),
@@ -65,6 +66,7 @@ class World:
             QueueMessage(str(n), each if isinstance(each, str) else each.to_json(), receive_count)
             for n, each in enumerate(jobs)
         ]
+        self.ledger.attempts = receive_count - 1
         result = deliver(messages, self.ports, remaining)
         outcomes = result.delivered + result.duplicate + result.rejected + result.retried
         assert result.received == outcomes

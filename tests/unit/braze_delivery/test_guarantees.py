@@ -80,7 +80,7 @@ def world() -> World:
 class DiesAtRecord(InMemoryLedger):
     """A ledger whose holder is killed after Braze took everything, before it is written down."""
 
-    def record(self, claims, learnt):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    def record(self, leases, updates):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         raise KilledError
 
 
@@ -175,7 +175,7 @@ def test_killed_before_the_send_loses_nothing(world: World) -> None:
 
 
 def test_a_store_that_refuses_one_person_of_a_batch_holds_up_only_them(world: World) -> None:
-    """Nothing is sent unclaimed; the others arrive."""
+    """Nothing is sent without a lease; the others arrive."""
     ledger = InMemoryLedger(world.clock)
     crowd = [job(str(n), f"user-{n}", events=1) for n in range(20)]
     victim: list[str] = []
