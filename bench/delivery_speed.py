@@ -21,7 +21,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
-from braze_bridge.braze.models import AttributesObject, TrackRequest, UserIdentifier
+from braze_bridge.braze.identifiers import UserIdentifier
+from braze_bridge.braze.models import AttributesObject, TrackRequest
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser

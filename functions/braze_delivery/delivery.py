@@ -23,7 +23,7 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
 )
 from braze_bridge.braze.limits import EndpointFamily
-from braze_bridge.braze.retry import decide
+from braze_bridge.braze.retry import retry_delay
 from braze_bridge.gate.rules import UNREADABLE
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
 from braze_bridge.jobs.rejected import (
@@ -567,8 +567,9 @@ class _Batch:
     def _later(self, item: WorkObject, error: BrazeError, *, counts: bool) -> None:
         """Leave the object pending, and note when to come again."""
         for slot in item.slots:
-            decision = decide(error, self._progress(slot).attempts + 1, self._ports.jitter)
-            seconds = decision.delay if decision.retry else SHORT_RETRY
+            seconds = retry_delay(error, self._progress(slot).attempts + 1, self._ports.jitter)
+            if seconds is None:
+                seconds = SHORT_RETRY
             self._delay[slot.position] = max(self._delay.get(slot.position, 0.0), seconds)
             if counts:
                 self._tried.add(slot.position)

@@ -11,14 +11,9 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Literal
 
 from braze_bridge.braze.errors import InvalidInputError
+from braze_bridge.braze.identifiers import UserAlias, UserIdentifier
 from braze_bridge.braze.limits import MAX_OBJECTS_PER_REQUEST, SAFE_BODY_BYTES
-from braze_bridge.braze.models import (
-    AttributesObject,
-    EventObject,
-    TrackRequest,
-    UserAlias,
-    UserIdentifier,
-)
+from braze_bridge.braze.models import AttributesObject, EventObject, TrackRequest
 from braze_bridge.ledger.port import NO_PROGRESS, PersonState
 from braze_bridge.reasons import Reason
 

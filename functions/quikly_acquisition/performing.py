@@ -32,7 +32,6 @@ from braze_bridge.braze.limits import (
 )
 from braze_bridge.braze.models import AttributesObject, ExportIdsRequest, TrackRequest
 from braze_bridge.braze.subscriptions import (
-    SubscriptionGroupUpdate,
     SubscriptionStatus,
     SubscriptionStatusGetRequest,
     SubscriptionStatusSetRequest,
@@ -652,10 +651,8 @@ def _performed(id_: str, _: Limited) -> Mapping[str, Observation]:
 
 def _set_request(action: Subscribe) -> SubscriptionStatusSetRequest:
     return SubscriptionStatusSetRequest(
-        SubscriptionGroupUpdate(
-            action.group,
-            SubscriptionStatus.SUBSCRIBED,
-            SubscriptionUsers(phones=(action.phone,)),
-            use_double_opt_in_logic=True if action.asks_first else None,
-        )
+        action.group,
+        SubscriptionStatus.SUBSCRIBED,
+        SubscriptionUsers(phones=(action.phone,)),
+        use_double_opt_in_logic=True if action.asks_first else None,
     )

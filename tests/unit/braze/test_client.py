@@ -31,7 +31,8 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
     UnsupportedMediaTypeError,
 )
-from braze_bridge.braze.models import ExportIdsRequest, RateLimit, TrackRequest
+from braze_bridge.braze.models import ExportIdsRequest, TrackRequest
+from braze_bridge.braze.rate_limits import RateLimit
 from tests.fakes.recording_transport import RecordingTransport, answer
 
 if TYPE_CHECKING:
@@ -329,7 +330,6 @@ def test_profiles_are_read_leniently() -> None:
                     },
                     {"user_aliases": "none", "custom_attributes": []},
                 ],
-                "invalid_user_ids": ["x", 7],
             },
         )
     )
@@ -343,7 +343,27 @@ def test_profiles_are_read_leniently() -> None:
     assert full.custom_attributes == {"score": 80}
     assert full.other == {"first_name": "Ana"}
     assert (odd.user_aliases, odd.custom_attributes) == ((), {})
-    assert response.invalid_user_ids == ("x",)
+
+
+def test_the_mau_series_is_given_as_braze_sends_it() -> None:
+    """The doctor asks for it to check a permission."""
+    days = [{"time": "2018-06-28", "mau": 123}, {"time": "2018-06-27", "mau": 0}]
+    client, transport = client_of(answer(200, {"data": days}))
+
+    assert client.mau_data_series(2) == days
+
+    (request,) = transport.requests
+    assert (request.method, request.path) == ("GET", "/kpi/mau/data_series")
+    assert request.params == (("length", "2"),)
+
+
+@pytest.mark.parametrize("document", [{}, {"data": {}}, {"data": [1]}])
+def test_an_unreadable_mau_series_is_an_error(document: Any) -> None:
+    """It is not an empty series."""
+    client, _ = client_of(answer(200, document))
+
+    with pytest.raises(UnexpectedResponseError):
+        client.mau_data_series(1)
 
 
 class TestNothingLeaks:
