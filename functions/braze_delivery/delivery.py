@@ -227,7 +227,7 @@ class _Batch:
         self._judge_suspects()
         self._finish(slots)
         if admission.is_probe and self._result.requests == 0:
-            self._ports.gate.give_back()
+            self._ports.gate.release_probe()
 
     def _tell_partners_apart(self, slots: Sequence[Slot]) -> None:
         """Each job's outcome under its partner; a job without one goes back."""
@@ -407,7 +407,7 @@ class _Batch:
             self._refusals = _Refusals()
             self._guilty |= self._suspects
             self._suspects = {}
-            self._ports.gate.answered(EndpointFamily.TRACK, outcome.rate_limit)
+            self._ports.gate.record_success(EndpointFamily.TRACK, outcome.rate_limit)
         self._note_remaining(outcome.rate_limit)
         self._apply(settlement, outcome)
         if self._refusals.it_is_us:

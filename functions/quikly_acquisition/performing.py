@@ -497,7 +497,7 @@ class Performance:
             for future in done:
                 waiting.extendleft(self._answered(family, in_flight.pop(future), future))
         if admission.is_probe and self._figures.requests == before:
-            gate.give_back()
+            gate.release_probe()
 
     def _start(
         self,
@@ -527,7 +527,7 @@ class Performance:
         error = _error_of(future, self._figures)
         if error is None:
             answer = future.result()
-            self._world.gate.answered(family, answer.rate_limit)
+            self._world.gate.record_success(family, answer.rate_limit)
             self._seen |= call.read(answer)
             return ()
         again = call.again(error)

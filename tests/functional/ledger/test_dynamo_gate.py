@@ -85,7 +85,7 @@ def test_a_table_that_does_not_answer_closes_the_gate(
 
     assert ours.admit(TRACK).reason == UNREADABLE
     ours.close(TRACK, NOON + timedelta(seconds=20), "rate_limited")
-    ours.answered(TRACK, None)
+    ours.record_success(TRACK, None)
     with pytest.raises(GateStoreUnavailableError):
         ours.open(TRACK)
     with pytest.raises(GateStoreUnavailableError):

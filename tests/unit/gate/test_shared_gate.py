@@ -163,7 +163,7 @@ def test_a_probe_is_one_request_at_a_time_and_its_success_opens_for_all(
     assert gate.may_start(TRACK, 0)
     assert not gate.may_start(TRACK, 1)
     assert others.admit(TRACK).closed_until == at(90)
-    gate.answered(TRACK, None)
+    gate.record_success(TRACK, None)
 
     assert gate.may_start(TRACK, 19)
     assert others.admit(TRACK) == ADMITTED
@@ -184,7 +184,7 @@ def test_a_failed_probe_doubles_the_closing_for_all(gate: InMemoryGate, clock: F
 def test_a_success_of_somebody_else_opens_nothing(gate: InMemoryGate, clock: FixedClock) -> None:
     """It may be the answer to a request from before."""
     gate.close(None, at(60), "key_refused")
-    gate.answered(TRACK, None)
+    gate.record_success(TRACK, None)
     assert gate.admit(TRACK).closed_until == at(60)
 
 
@@ -192,10 +192,10 @@ def test_a_used_up_limit_closes_softly_for_all_until_it_is_full_again(clock: Fix
     """Before Braze says 429; the next window starts on time."""
     ours = InMemoryGate(clock, lambdas=10)
     reset = at(3).timestamp()
-    ours.answered(TRACK, RateLimit(3_000, 400, reset))
+    ours.record_success(TRACK, RateLimit(3_000, 400, reset))
     assert ours.may_start(TRACK, 15)
     assert not ours.may_start(TRACK, 16)
-    ours.answered(TRACK, RateLimit(3_000, 75, reset))
+    ours.record_success(TRACK, RateLimit(3_000, 75, reset))
 
     assert not ours.may_start(TRACK, 0)
     admission = ours.seen_by(clock).admit(TRACK)
@@ -209,7 +209,7 @@ def test_with_nothing_in_flight_a_request_may_start_unless_it_is_closed(
 ) -> None:
     """Pacing alone never leaves a Lambda with nothing to wait for."""
     for remaining in (3_000, 76, 75, 10, 0):
-        gate.answered(TRACK, RateLimit(3_000, remaining, at(3).timestamp()))
+        gate.record_success(TRACK, RateLimit(3_000, remaining, at(3).timestamp()))
         assert gate.may_start(TRACK, 0) is (gate.closed_until(TRACK) is None)
 
 

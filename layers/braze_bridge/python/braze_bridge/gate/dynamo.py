@@ -29,7 +29,7 @@ _READ_TRIES: Final = 2
 
 
 def dynamo_gate(client: DynamoDBClient, table: str, *, clock: Clock, lambdas: int) -> SharedGate:
-    """The gate of a deployed stack.
+    """Build the gate of a deployed stack.
 
     Args:
         client: Of :func:`braze_bridge.aws.clients.ledger_client`.
@@ -76,7 +76,7 @@ class DynamoGateStore:
         }
         for attribute, instant in (("closed_until", state.closed_until), ("since", state.since)):
             if instant is not None:
-                # Upwards: a closing is not to be shortened by its spelling.
+                # Rounded up: a stored closing is never shorter.
                 item[attribute] = {"N": str(-((_EPOCH - instant) // _MILLISECOND))}
         with aws_errors(GateStoreUnavailableError):
             try:
