@@ -45,7 +45,7 @@ def after(seconds: float) -> timedelta:
 
 @given(states, instants, reasons)
 def test_a_closing_is_never_shortened(state: GateState, until: object, reason: str) -> None:
-    """Whoever comes with a shorter time changes nothing; a longer one is heeded."""
+    """A shorter time changes nothing; a longer one replaces it."""
     assert isinstance(until, type(NOON))
     closed = close_gate(state, until, reason, NOON).closed_until
     assert closed is not None
@@ -55,7 +55,7 @@ def test_a_closing_is_never_shortened(state: GateState, until: object, reason: s
 
 
 def test_a_rate_limit_closes_until_the_headers_time_and_then_opens_for_all() -> None:
-    """No probe: the window is simply over."""
+    """It needs no probe: the window is over."""
     state = close_gate(OPEN, NOON + after(20), "rate_limited", NOON)
     assert state.is_closed(NOON + after(19.999))
     assert not state.is_closed(NOON + after(20))
@@ -64,7 +64,7 @@ def test_a_rate_limit_closes_until_the_headers_time_and_then_opens_for_all() -> 
 
 @pytest.mark.parametrize("reason", sorted(PROBED_REASONS))
 def test_failed_probes_double_the_closing_up_to_15_minutes(reason: str) -> None:
-    """And everybody is told since when."""
+    """The state keeps the start of the series."""
     state = close_gate(OPEN, NOON + after(60), reason, NOON)
     now, lengths = NOON, [60.0]
     for _ in range(6):
@@ -90,8 +90,8 @@ def test_late_refusals_of_old_requests_are_no_failed_probes() -> None:
         assert close_gate(state, late + after(60), "key_refused", late) is state
 
 
-def test_a_probe_nobody_answers_is_taken_over() -> None:
-    """Its Lambda died: after half a minute another one tries, at the same interval."""
+def test_a_probe_without_an_answer_is_taken_over() -> None:
+    """Its Lambda crashed: after half a minute another one tries, at the same interval."""
     state = close_gate(OPEN, NOON + after(60), "key_refused", NOON)
     state = start_probe(state, NOON + after(60), 30)
     assert not state.needs_probe(NOON + after(89))
@@ -100,7 +100,7 @@ def test_a_probe_nobody_answers_is_taken_over() -> None:
 
 
 def test_a_rate_limit_within_a_series_of_probes_keeps_the_series() -> None:
-    """A 429 to a probe says nothing about the key."""
+    """A 429 to a probe is not about the key."""
     state = start_probe(
         close_gate(OPEN, NOON + after(60), "key_refused", NOON), NOON + after(60), 30
     )
@@ -138,10 +138,10 @@ def limit(remaining: int | None, reset_in: float | None = 2.0, of: int | None = 
         (limit(0, of=10), 10, 0),
     ],
 )
-def test_room_shrinks_with_what_is_left(
+def test_fewer_requests_may_be_in_flight_as_the_limit_is_used_up(
     rate_limit: RateLimit | None, lambdas: int, most: int | None
 ) -> None:
-    """Half of what is left above the reserve, shared by all Lambdas; never nothing but at it."""
+    """Half of what is left above the reserve, shared by all Lambdas; 0 only at the reserve."""
     assert most_in_flight(rate_limit, NOW, lambdas) == most
 
 
@@ -149,11 +149,11 @@ def test_room_shrinks_with_what_is_left(
     ("of", "held"), [(10, 0), (19, 0), (20, 1), (100, 3), (250, 7), (3_000, 75), (250_000, 6_250)]
 )
 def test_the_reserve_is_a_fortieth(of: int, held: int) -> None:
-    """97.5 % is what is asked for."""
+    """97.5 % of the limit is used."""
     assert reserve(of) == held
 
 
-def test_a_used_up_limit_says_when_it_is_full_again() -> None:
+def test_a_used_up_limit_tells_when_it_is_full_again() -> None:
     """Seconds from now are whole and may be rounded down: one more; an epoch is exact."""
     assert paced_until(limit(75, 2.0), NOW, 10) == NOW + 2
     assert paced_until(limit(75, 2.5), NOW, 10) == NOW + 3.5
@@ -185,7 +185,7 @@ def test_answers_that_overtake_each_other_are_put_in_order(
 
 @dataclass
 class Simulated:
-    """What became of a minute of sending as fast as allowed."""
+    """The result of a minute of sending as fast as allowed."""
 
     used: float
     refused: float
@@ -256,7 +256,7 @@ def simulate(
 def test_97_percent_of_the_limit_is_used_and_none_refused(
     lambdas: int, connections: int, latency: float, seconds_dialect: bool
 ) -> None:
-    """Ten Lambdas, a virtual minute, and no word between them but Braze's own headers."""
+    """Ten Lambdas, a virtual minute; they share only Braze's headers."""
     result = simulate(lambdas, connections, latency, seconds_dialect=seconds_dialect)
     assert result.used >= 0.97
     assert result.refused <= 0.001
