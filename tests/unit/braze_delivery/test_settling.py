@@ -20,21 +20,21 @@ from braze_bridge.braze.errors import (
     UnsupportedMediaTypeError,
 )
 from braze_bridge.braze.models import TrackResponse
-from braze_delivery.packing import Pack, Slot, WorkObject
+from braze_delivery.packing import BatchEntry, RequestPlan, TrackObject
 from braze_delivery.settling import Settlement, settle
 from tests.fakes.delivery_jobs import job
 
 
-def work(array: str, *names: str) -> WorkObject:
-    carried = tuple(Slot(number, job(name), (name,)) for number, name in enumerate(names))
+def work(array: str, *names: str) -> TrackObject:
+    carried = tuple(BatchEntry(number, job(name), (name,)) for number, name in enumerate(names))
     event = 0 if array == "events" else None
-    return WorkObject(array, b"{}", carried, event, None)  # type: ignore[arg-type]  # of two
+    return TrackObject(array, b"{}", carried, event, None)  # type: ignore[arg-type]  # of two
 
 
 A, B = work("attributes", "a"), work("attributes", "b")
 MERGED = work("attributes", "m", "n")
 E1, E2 = work("events", "e"), work("events", "f")
-PACK = Pack.of([A, MERGED, B, E1, E2])
+PACK = RequestPlan.of([A, MERGED, B, E1, E2])
 
 
 def response(*errors: ObjectError, status: int = 201) -> TrackResponse:
@@ -48,9 +48,9 @@ def everything(settlement: Settlement) -> list[int]:
         for group in (
             settlement.delivered,
             [item for item, _ in settlement.rejected],
-            [item for item, _ in settlement.suspect],
-            settlement.apart,
-            [item for smaller in settlement.again for item in smaller.objects],
+            [item for item, _ in settlement.unconfirmed],
+            settlement.split,
+            [item for smaller in settlement.resend for item in smaller.objects],
             settlement.retry,
             settlement.unknown,
         )
@@ -80,7 +80,7 @@ def test_errors_in_a_success_cost_only_the_objects_they_name() -> None:
         "not a valid email",
         "name is required",
     ]
-    assert settlement.apart == [MERGED]
+    assert settlement.split == [MERGED]
     assert settlement.delivered == [B, E1]
 
 
@@ -101,27 +101,29 @@ def test_a_bad_request_that_names_objects_resends_the_others() -> None:
     settlement = settle(PACK, error)
 
     assert [item for item, _ in settlement.rejected] == [E1]
-    assert [smaller.objects for smaller in settlement.again] == [(A, MERGED, B, E2)]
+    assert [smaller.objects for smaller in settlement.resend] == [(A, MERGED, B, E2)]
 
 
 def test_a_bad_request_that_names_nobody_is_halved() -> None:
     """The two halves hold what the whole held."""
     settlement = settle(PACK, BadRequestError("no"))
 
-    assert len(settlement.again) == 2
+    assert len(settlement.resend) == 2
     assert sorted(map(id, PACK.objects)) == everything(settlement)
 
 
 def test_an_object_refused_alone_is_suspect_and_a_merged_one_is_taken_apart() -> None:
     """Alone is the end of halving, but a merged object still hides several jobs."""
-    assert [item for item, _ in settle(Pack.of([A]), BadRequestError("no")).suspect] == [A]
-    assert settle(Pack.of([MERGED]), BadRequestError("no")).apart == [MERGED]
+    assert [item for item, _ in settle(RequestPlan.of([A]), BadRequestError("no")).unconfirmed] == [
+        A
+    ]
+    assert settle(RequestPlan.of([MERGED]), BadRequestError("no")).split == [MERGED]
 
 
 def test_too_large_is_halved_and_alone_is_guilty() -> None:
     """A 413 can only mean the size."""
-    assert len(settle(PACK, PayloadTooLargeError("", status=413)).again) == 2
-    ((item, reason),) = settle(Pack.of([A]), PayloadTooLargeError("", status=413)).rejected
+    assert len(settle(PACK, PayloadTooLargeError("", status=413)).resend) == 2
+    ((item, reason),) = settle(RequestPlan.of([A]), PayloadTooLargeError("", status=413)).rejected
     assert (item, reason.code) == (A, "too_large")
 
 

@@ -148,7 +148,7 @@ class EventObject:
 
 def _whole(text: str, error: type[InvalidInputError]) -> bytes:
     encoded = utf8(text, error)
-    if len(encoded) > limits.SAFE_BODY_BYTES - _FRAME_BYTES:
+    if len(encoded) > limits.SAFE_BODY_BYTES - FRAME_BYTES:
         raise error(
             InvalidReason.OBJECT_TOO_LARGE, "one object alone is over what a request may hold"
         )
@@ -157,7 +157,7 @@ def _whole(text: str, error: type[InvalidInputError]) -> bytes:
 
 # --- POST /users/track ------------------------------------------------------------------------
 
-_FRAME_BYTES: Final = len(b'{"attributes":[],"events":[]}')
+FRAME_BYTES: Final = len(b'{"attributes":[],"events":[]}')
 """The most bytes of a request besides its objects and the commas between them."""
 
 
