@@ -130,7 +130,7 @@ def test_single_statements_refused_are_tried_again(
 def test_a_statement_refused_for_good_leaves_its_person_busy(
     dynamo: FakeDynamo, ledger: SharedLedger
 ) -> None:
-    """The 29 others go on; delivery is told the code."""
+    """The 29 others go on; the answer has the code."""
     ledger.lease(crowd(1))
     (victim,) = dynamo.items
     dynamo.items.clear()

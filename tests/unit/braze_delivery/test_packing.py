@@ -1,4 +1,4 @@
-"""Merging, packing, halving and taking apart, as pure functions."""
+"""Merging, packing, halving and undoing a merge, as pure functions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def entries(*jobs: DeliveryJob) -> list[BatchEntry]:
 
 @dataclass
 class Merged:
-    """What iterating a merge gave."""
+    """The result of an iteration over merged objects."""
 
     objects: list[TrackObject]
     invalid: list[InvalidPart]
@@ -129,8 +129,8 @@ def test_update_existing_only_follows_who_may_be_created(
     assert expected == body.get("_update_existing_only")
 
 
-def test_what_breaks_a_limit_is_refused_and_the_rest_is_sent() -> None:
-    """One job's over-long string costs only that job's attributes, not the merged object."""
+def test_a_part_that_breaks_a_limit_is_invalid_and_the_rest_is_sent() -> None:
+    """One job's too long string costs only that job's attributes, not the merged object."""
     good = job("good", attributes={"score": 1})
     bad = job("bad", attributes={"essay": "x" * 256}, events=1)
 
@@ -142,7 +142,7 @@ def test_what_breaks_a_limit_is_refused_and_the_rest_is_sent() -> None:
 
 
 def test_an_identifier_braze_cannot_take_refuses_the_job() -> None:
-    """An external_id over 987 bytes is known to be refused before it is sent: all of the job."""
+    """An external_id over 987 bytes makes every part of the job invalid."""
     merged = merge(entries(job(user="x" * 988, attributes={"score": 1}, events=2)), {})
 
     assert [(refusal.event, refusal.reason.code) for refusal in merged.invalid] == [
@@ -153,9 +153,9 @@ def test_an_identifier_braze_cannot_take_refuses_the_job() -> None:
     assert merged.objects == []
 
 
-def unchained(packs: Iterable[RequestPlan]) -> list[RequestPlan]:
+def unchained(plans: Iterable[RequestPlan]) -> list[RequestPlan]:
     """Every pack, those that wait for another one too."""
-    return [each for first in packs for each in (first, *first.then)]
+    return [each for first in plans for each in (first, *first.then)]
 
 
 def fake_object(array: str, size: int, group: tuple[str, ...] | None) -> TrackObject:
@@ -167,7 +167,7 @@ def fake_object(array: str, size: int, group: tuple[str, ...] | None) -> TrackOb
         st.tuples(st.booleans(), st.booleans(), st.integers(0, 90)), min_size=0, max_size=40
     )
 )
-def test_packs_hold_everything_and_keep_the_limits(people: list[tuple[bool, bool, int]]) -> None:
+def test_plans_hold_everything_and_keep_the_limits(people: list[tuple[bool, bool, int]]) -> None:
     """No object is lost, no request is over its limits, and a group that fits stays whole."""
     objects = []
     for number, (bonded, has_attributes, events) in enumerate(people):
@@ -177,28 +177,28 @@ def test_packs_hold_everything_and_keep_the_limits(people: list[tuple[bool, bool
 
     objects.sort(key=lambda item: item.group is None)  # as a merge gives them
 
-    packs = unchained(pack(objects, 75, 3_000))
+    plans = unchained(pack(objects, 75, 3_000))
 
-    assert {id(item) for item in objects} == {id(item) for each in packs for item in each.objects}
-    for each in packs:
+    assert {id(item) for item in objects} == {id(item) for each in plans for item in each.objects}
+    for each in plans:
         assert 1 <= len(each.objects) <= 75
         assert sum(len(item.body) + 1 for item in each.objects) <= 3_000
     for number, (bonded, has_attributes, events) in enumerate(people):
         size = 41 * has_attributes + 31 * events
         if bonded and has_attributes + events <= 75 and size < 2_900:
-            homes = [each for each in packs if any(i.group == (str(number),) for i in each.objects)]
+            homes = [each for each in plans if any(i.group == (str(number),) for i in each.objects)]
             assert len(homes) <= 1
 
 
 @given(st.integers(0, 1_500))
-def test_loose_objects_take_the_fewest_requests(count: int) -> None:
+def test_objects_without_a_group_take_the_fewest_requests(count: int) -> None:
     """Without groups the number of requests is the arithmetic minimum."""
-    packs = list(pack([fake_object("attributes", 100, None) for _ in range(count)]))
+    plans = list(pack([fake_object("attributes", 100, None) for _ in range(count)]))
 
-    assert ceil(count / 75) == len(packs)
+    assert ceil(count / 75) == len(plans)
 
 
-def test_loose_objects_fill_the_gaps_that_bonds_leave() -> None:
+def test_objects_without_a_group_fill_the_gaps_that_groups_leave() -> None:
     """Ten people of 40 bonded objects and 350 loose ones fit ten requests."""
     objects = [fake_object("events", 10, (str(n),)) for n in range(10) for _ in range(40)]
     objects += [fake_object("attributes", 10, None) for _ in range(350)]
@@ -206,14 +206,14 @@ def test_loose_objects_fill_the_gaps_that_bonds_leave() -> None:
     assert len(list(pack(objects))) == 10
 
 
-def test_the_creating_object_leads_every_piece_of_a_bond_too_long_for_a_request() -> None:
-    """200 events of a new alias are three requests, each able to create it."""
+def test_the_creating_object_leads_every_piece_of_a_group_too_long_for_a_request() -> None:
+    """200 events of a new alias are three requests. Each can create it."""
     creator = fake_object("attributes", 10, ("alias",))
     (first,) = pack([creator, *(fake_object("events", 10, ("alias",)) for _ in range(200))])
-    packs = unchained([first])
+    plans = unchained([first])
 
-    assert [(creator,)] * 3 == [each.attributes for each in packs]
-    assert sum(len(each.events) for each in packs) == 200
+    assert [(creator,)] * 3 == [each.attributes for each in plans]
+    assert sum(len(each.events) for each in plans) == 200
 
 
 @given(sizes=st.lists(st.integers(1, 20), min_size=1, max_size=20), bonded=st.booleans())
@@ -238,8 +238,8 @@ def test_halving_ends_with_each_object_alone(sizes: list[int], *, bonded: bool) 
     assert {id(item) for item in objects} == alone
 
 
-def test_taking_apart_gives_each_job_its_own_object_oldest_first() -> None:
-    """The parts in order leave what the merged object would have left."""
+def test_undoing_a_merge_gives_each_job_its_own_object_oldest_first() -> None:
+    """The parts in order leave the merged values."""
     late = job("late", attributes={"score": 2}, age=10)
     early = job("early", attributes={"score": 1, "city": "x"}, age=20)
     (merged,) = merge(entries(late, early), {}).objects
@@ -270,14 +270,14 @@ def test_taking_apart_gives_each_job_its_own_object_oldest_first() -> None:
 def test_an_error_names_an_object_only_if_it_exists(
     array: str | None, index: int | None, *, found: bool
 ) -> None:
-    """Anything else Braze writes there blames nobody."""
+    """Anything else names no object."""
     a, b, c = (fake_object(kind, 1, None) for kind in ("attributes", "events", "events"))
 
     assert found == (RequestPlan.of([a, b, c]).find(array, index) is not None)
 
 
-def test_the_halves_of_one_bond_are_sent_one_after_the_other() -> None:
-    """Side by side they could each create the person."""
+def test_the_halves_of_one_group_are_sent_one_after_the_other() -> None:
+    """In parallel each could create the person."""
     group = [fake_object("attributes", 1, ("a",)), *[fake_object("events", 1, ("a",))] * 5]
 
     (first,) = halves(RequestPlan.of(group))

@@ -126,7 +126,7 @@ def test_different_people_have_different_ids(first: str, second: str, third: str
 
 
 def test_ids_depend_on_the_key_and_show_nothing() -> None:
-    """Without the key nobody can try addresses against the table."""
+    """Without the key, addresses cannot be tried against the table."""
     person = ("email", "ada@example.com")
     mine, other = PRINTS.person(person), Fingerprints(b"another key").person(person)
     assert mine != other
@@ -143,10 +143,10 @@ def test_recording_twice_is_recording_once(memory: PersonMemory, update: PersonS
 
 
 @given(memories, updates, updates)
-def test_two_recordings_come_to_the_same_in_either_order(
+def test_two_recordings_have_the_same_result_in_either_order(
     memory: PersonMemory, first: PersonState, second: PersonState
 ) -> None:
-    """After a lost lease nobody knows who records first."""
+    """After a lost lease either Lambda may record first."""
     one = apply_update(apply_update(memory, first, OWNER, NOW, PRINTS), second, OWNER, NOW, PRINTS)
     two = apply_update(apply_update(memory, second, OWNER, NOW, PRINTS), first, OWNER, NOW, PRINTS)
     assert one == two
@@ -167,15 +167,15 @@ def test_recording_never_forgets_and_never_goes_back(
 
 
 def test_recording_ends_its_own_lease_only() -> None:
-    """Somebody else's lease stands, and what it is for."""
+    """Another Lambda's lease stays."""
     lease = Lease(OWNER, NOW.microseconds + 1, (1,))
     memory = BLANK._replace(lease=lease)
     assert apply_update(memory, PersonState(), OWNER, NOW, PRINTS).lease is None
-    assert apply_update(memory, PersonState(), b"somebody els", NOW, PRINTS).lease == lease
+    assert apply_update(memory, PersonState(), b"another one.", NOW, PRINTS).lease == lease
 
 
 def test_progress_only_grows_and_ends_with_the_job() -> None:
-    """Settled events are never sent again, whoever recorded them."""
+    """Settled events are never sent again."""
     first = PersonState(progress={"j": JobProgress(2, frozenset({0, 9}))})
     second = PersonState(progress={"j": JobProgress(1, frozenset({3}))})
     memory = apply_update(
@@ -194,13 +194,13 @@ def test_progress_only_grows_and_ends_with_the_job() -> None:
     ("age", "kept"), [(RETENTION_SECONDS - 1, True), (RETENTION_SECONDS, False)]
 )
 def test_a_delivered_job_is_remembered_for_30_days(age: int, kept: bool) -> None:
-    """By the time kept with it, not by when the store deletes."""
+    """By the stored time, not by the store's deletion."""
     memory = BLANK._replace(delivered={1: NOW.seconds - age}, interrupted={2: NOW.seconds - age})
     after = drop_expired(memory, NOW)
     assert (1 in after.delivered, 2 in after.interrupted) == (kept, kept)
 
 
-def test_a_lease_that_ran_out_marks_its_jobs_as_interrupted_until_they_are_delivered() -> None:
+def test_an_expired_lease_marks_its_jobs_as_interrupted_until_they_are_delivered() -> None:
     """Also those that are not in the next holder's batch."""
     memory = try_lease(BLANK, request("1", "2"), OWNER, NOW, LEASE)
     assert isinstance(memory, PersonMemory)
@@ -217,7 +217,7 @@ def test_a_lease_that_ran_out_marks_its_jobs_as_interrupted_until_they_are_deliv
 
 
 def test_a_lease_stands_to_its_last_microsecond() -> None:
-    """Then, and not before, it can be taken."""
+    """It can be taken after it, not before."""
     memory = try_lease(BLANK, request("1"), OWNER, NOW, LEASE)
     assert isinstance(memory, PersonMemory)
     almost = Moment(NOW.seconds + 64, NOW.microseconds + LEASE - 1)
@@ -227,8 +227,8 @@ def test_a_lease_stands_to_its_last_microsecond() -> None:
     assert isinstance(try_lease(memory, request("1"), b"another one.", over, LEASE), PersonMemory)
 
 
-def test_nobody_is_leased_for_jobs_that_are_all_delivered() -> None:
-    """A resend costs no write, and does not wait for who works on the person."""
+def test_no_person_is_leased_if_all_jobs_are_delivered() -> None:
+    """A resend costs no write, and does not wait for another Lambda's lease."""
     busy = PersonMemory(
         Lease(OWNER, 2**62, ()), dict.fromkeys(_shorts("1").values(), 5), {}, {}, {}
     )
@@ -237,14 +237,14 @@ def test_nobody_is_leased_for_jobs_that_are_all_delivered() -> None:
 
 
 @pytest.mark.parametrize(("left", "seconds"), [(65, 2), (62, 3), (45, 20), (20, 20), (0.2, 1)])
-def test_the_next_question_comes_soon_then_later_never_after_the_lease(
+def test_the_first_retry_comes_soon_then_later_never_after_the_lease(
     left: float, seconds: float
 ) -> None:
-    """Two seconds after a claim, else after as long as it stands; at most to its end."""
+    """Two seconds after a new lease, later after the lease's age, at most at its end."""
     assert retry_after(round(left * 1e6), LEASE) == seconds
 
 
-def test_who_needs_more_than_an_item_holds_is_refused_before_anything_is_sent() -> None:
+def test_a_person_who_needs_more_than_an_item_is_refused_before_anything_is_sent() -> None:
     """Nothing is dropped to make room."""
     crowded = BLANK._replace(newest=dict.fromkeys(range(MAX_MEMORY_BYTES // 16 - 20), 1))
     big = job("2", attributes={f"attribute {n}": n for n in range(100)})
@@ -255,9 +255,7 @@ def test_who_needs_more_than_an_item_holds_is_refused_before_anything_is_sent() 
 
 
 @given(st.integers(0, 5), st.integers(0, 40), st.integers(0, 40))
-def test_what_was_admitted_fits_whatever_becomes_of_it(
-    jobs: int, attributes: int, events: int
-) -> None:
+def test_what_was_leased_fits_with_any_outcome(jobs: int, attributes: int, events: int) -> None:
     """The check counts what each job can add at most."""
     batch = [
         job(

@@ -1,4 +1,4 @@
-"""The ledger that Lambdas share, over a store that can be made to fail item by item."""
+"""The ledger that all Lambdas share, over a store that can fail item by item."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def keeps_others_away(ledger: Ledger) -> bool:
     return ADA in second.busy and ADA not in second.states
 
 
-def tells_of_the_interrupted(ledger: Ledger, clock: FixedClock) -> bool:
+def names_interrupted_jobs(ledger: Ledger, clock: FixedClock) -> bool:
     ledger.lease(asks("1"))
     clock.advance(LEASE_SECONDS)
     return ledger.lease(asks("1")).states[ADA].interrupted == ids("1")
@@ -103,11 +103,11 @@ def tells_of_the_interrupted(ledger: Ledger, clock: FixedClock) -> bool:
         knows_the_newest,
         knows_attempts_and_settled_events,
         keeps_others_away,
-        lambda ledger: tells_of_the_interrupted(ledger, FixedClock()),
+        lambda ledger: names_interrupted_jobs(ledger, FixedClock()),
     ],
 )
 def test_without_a_ledger_nothing_is_known(holds: Callable[[Ledger], bool]) -> None:
-    """The control: each promise fails where the mechanism is switched off."""
+    """The control: each guarantee fails without the ledger."""
     assert not holds(NoLedger())
 
 
@@ -115,24 +115,22 @@ def test_without_a_ledger_nothing_is_known(holds: Callable[[Ledger], bool]) -> N
     "holds",
     [knows_the_duplicate, knows_the_newest, knows_attempts_and_settled_events, keeps_others_away],
 )
-def test_what_was_recorded_is_known_to_the_next(
+def test_the_next_lambda_knows_what_was_recorded(
     ledger: InMemoryLedger, holds: Callable[[Ledger], bool]
 ) -> None:
-    """Duplicates, newest times, progress, and who is being worked on."""
+    """Duplicates, newest times, progress, and leases."""
     assert holds(ledger)
 
 
-def test_a_lease_that_ran_out_is_an_unknown_outcome(
-    ledger: InMemoryLedger, clock: FixedClock
-) -> None:
+def test_an_expired_lease_is_an_unknown_outcome(ledger: InMemoryLedger, clock: FixedClock) -> None:
     """The next lease names the jobs that may have been sent."""
-    assert tells_of_the_interrupted(ledger, clock)
+    assert names_interrupted_jobs(ledger, clock)
 
 
 def test_an_interrupted_job_stays_so_until_it_is_delivered(
     ledger: InMemoryLedger, clock: FixedClock
 ) -> None:
-    """Also where it comes in a later batch than the first after the death, or fails again."""
+    """Also if it comes in a later batch after the crash, or fails again."""
     ledger.lease(asks("1", "2"))
     clock.advance(LEASE_SECONDS)
     ledger.record(ledger.lease(asks("3")), {ADA: done("3")})
@@ -172,7 +170,7 @@ def test_a_delivered_job_costs_one_read(ledger: InMemoryLedger) -> None:
 
 
 def test_a_batch_takes_one_read_and_two_writes_of_each_person(ledger: InMemoryLedger) -> None:
-    """That is what the call budget rests on."""
+    """The call budget depends on it."""
     leases = ledger.lease(crowd(1_000))
     ledger.record(leases, dict.fromkeys(leases.states, PersonState()))
 
@@ -180,8 +178,8 @@ def test_a_batch_takes_one_read_and_two_writes_of_each_person(ledger: InMemoryLe
     assert len(ledger.lease(crowd(1_000)).held) == 1_000
 
 
-def test_people_may_be_recorded_one_after_the_other(ledger: InMemoryLedger) -> None:
-    """A long batch can let go of those it is done with."""
+def test_people_may_be_recorded_in_several_calls(ledger: InMemoryLedger) -> None:
+    """A long batch can end leases early."""
     leases = ledger.lease([*asks("1"), *asks("2", person="bob")])
     ledger.record(leases, {ADA: done("1")})
 
@@ -192,7 +190,7 @@ def test_people_may_be_recorded_one_after_the_other(ledger: InMemoryLedger) -> N
 
 
 def test_nothing_readable_is_kept(ledger: InMemoryLedger) -> None:
-    """Neither whom it is about, nor which jobs, nor which attributes."""
+    """Neither people, nor jobs, nor attributes."""
     leases = ledger.lease(asks("job-id-1", person="ada@example.com", attributes={"score": 1}))
     ledger.record(leases, dict.fromkeys(leases.states, done("job-id-1", score=1)))
 
@@ -205,7 +203,7 @@ def test_nothing_readable_is_kept(ledger: InMemoryLedger) -> None:
 
 
 def winners_of_a_race(store: InMemoryMemoryStore) -> int:
-    """How many of two Lambdas that read at the same time get the person."""
+    """Count how many of two Lambdas that read at the same time get the person."""
     first, second = (InMemoryLedger(FixedClock(), store) for _ in range(2))
     won: list[Leases] = []
 
@@ -219,8 +217,8 @@ def winners_of_a_race(store: InMemoryMemoryStore) -> int:
     return sum(ADA in leases.held for leases in won)
 
 
-def test_of_two_who_read_at_once_one_gets_the_person() -> None:
-    """The other finds the item changed, reads again and is told to wait."""
+def test_of_two_lambdas_that_read_at_once_one_gets_the_person() -> None:
+    """The other one finds the item changed, reads again and must wait."""
     assert winners_of_a_race(InMemoryMemoryStore()) == 1
 
 
@@ -229,8 +227,8 @@ def test_without_the_condition_both_would_get_the_person() -> None:
     assert winners_of_a_race(CarelessMemoryStore()) == 2
 
 
-def test_many_threads_share_out_the_people() -> None:
-    """Each person goes to exactly one of sixteen."""
+def test_each_person_is_leased_by_one_of_many_threads() -> None:
+    """Exactly one of sixteen."""
     store = InMemoryMemoryStore()
     with ThreadPoolExecutor(16) as executor:
         leases = list(
@@ -242,7 +240,7 @@ def test_many_threads_share_out_the_people() -> None:
 
 
 def after_a_lost_lease(store: InMemoryMemoryStore, order: str) -> PersonState:
-    """What is known after a slow holder and its successor recorded, in either order."""
+    """The state after a slow holder and its successor record, in either order."""
     clock = FixedClock()
     slow, quick = (InMemoryLedger(clock, store) for _ in range(2))
     slow_leases = slow.lease(asks("1", attributes={"score": 1}))
@@ -265,7 +263,7 @@ WHOLE = PersonState(
 
 @pytest.mark.parametrize("order", ["slow quick", "quick slow"])
 def test_a_lease_lost_while_its_holder_works_loses_nothing(order: str) -> None:
-    """Both records stand, the newest times with them, and the lease is free again."""
+    """Both records and the newest times stay, and the lease is free again."""
     assert after_a_lost_lease(InMemoryMemoryStore(), order) == WHOLE
 
 
@@ -275,8 +273,8 @@ def test_without_the_condition_the_second_record_would_erase_the_first(order: st
     assert after_a_lost_lease(CarelessMemoryStore(), order) != WHOLE
 
 
-def test_a_late_record_leaves_the_successors_lease_alone(clock: FixedClock) -> None:
-    """Or a third would be let in while the successor works."""
+def test_a_late_record_does_not_end_the_successors_lease(clock: FixedClock) -> None:
+    """Otherwise a third Lambda could lease the person while the successor works."""
     slow = InMemoryLedger(clock)
     slow_leases = slow.lease(asks("1"))
     clock.advance(LEASE_SECONDS)
@@ -287,8 +285,8 @@ def test_a_late_record_leaves_the_successors_lease_alone(clock: FixedClock) -> N
 
 
 @pytest.mark.parametrize("skew", [-2.0, 2.0])
-def test_clocks_two_seconds_apart_do_not_let_two_in(skew: float) -> None:
-    """The lease is longer than its holder lives by more than that."""
+def test_clocks_two_seconds_apart_give_no_two_leases(skew: float) -> None:
+    """The lease outlasts its holder by more than that."""
     here, there = FixedClock(), FixedClock(NOON + timedelta(seconds=skew))
     ledger = InMemoryLedger(here, lease_seconds=65)  # of a function that ends after 60
     ledger.lease(asks("1"))
@@ -298,7 +296,7 @@ def test_clocks_two_seconds_apart_do_not_let_two_in(skew: float) -> None:
 
 
 def test_a_full_person_is_neither_leased_nor_lost(ledger: InMemoryLedger) -> None:
-    """Delivery is told, so that the jobs can be parked with a reason."""
+    """The answer names the person, so that the jobs can be parked with a reason."""
     state = done(**{f"a{n}": 0 for n in range(21_850)})
     ledger.record(ledger.lease(asks("1")), {ADA: state})
 
@@ -309,7 +307,7 @@ def test_a_full_person_is_neither_leased_nor_lost(ledger: InMemoryLedger) -> Non
     assert not leases.held
 
 
-# -- a store in trouble ------------------------------------------------------------------------
+# -- a store that fails ------------------------------------------------------------------------
 
 
 def test_no_person_is_leased_if_the_store_does_not_answer(ledger: InMemoryLedger) -> None:
@@ -330,10 +328,10 @@ def test_no_person_is_leased_without_a_write(ledger: InMemoryLedger) -> None:
 
 
 @pytest.mark.parametrize("operation", ["read", "write"])
-def test_one_item_that_keeps_failing_keeps_nobody_else(
+def test_one_item_that_keeps_failing_affects_no_other(
     ledger: InMemoryLedger, operation: str
 ) -> None:
-    """It is busy, the others are leased, and the trouble is told."""
+    """It is busy, the others are leased, and the error is in the answer."""
     victim = InMemoryLedger(FixedClock())
     victim.lease(asks("1"))
     (bad,) = victim.store.items
@@ -347,8 +345,8 @@ def test_one_item_that_keeps_failing_keeps_nobody_else(
 
 
 @pytest.mark.parametrize("operation", ["read", "write"])
-def test_items_refused_for_a_moment_are_tried_again(ledger: InMemoryLedger, operation: str) -> None:
-    """UnprocessedKeys and single throttled statements lose nobody."""
+def test_items_that_fail_once_are_tried_again(ledger: InMemoryLedger, operation: str) -> None:
+    """UnprocessedKeys and single throttled statements lose no person."""
     seen: set[tuple[str, str]] = set()
 
     def once(what: str, id_: str) -> str | None:
@@ -368,7 +366,7 @@ def test_items_refused_for_a_moment_are_tried_again(ledger: InMemoryLedger, oper
 
 
 def test_a_write_whose_answer_is_lost_is_recognised_as_our_own(ledger: InMemoryLedger) -> None:
-    """Neither does the lease lock us out, nor is the record made twice."""
+    """Our own lease does not block us, and the record is not made twice."""
     lost: list[str] = []
 
     def once(id_: str) -> str | None:
@@ -382,8 +380,8 @@ def test_a_write_whose_answer_is_lost_is_recognised_as_our_own(ledger: InMemoryL
     assert len(lost) == 2
 
 
-def test_what_cannot_be_recorded_is_named(ledger: InMemoryLedger) -> None:
-    """Delivery decides; the lease runs out and the job is interrupted then."""
+def test_unrecorded_people_are_named(ledger: InMemoryLedger) -> None:
+    """The lease expires, and the job is interrupted then."""
     leases = ledger.lease([*asks("1"), *asks("2", person="bob")])
     (bad,) = [id_ for id_ in ledger.store.items if id_ == _id_of_ada()]
     ledger.store.fails = lambda _, id_: "down" if id_ == bad else None
@@ -398,7 +396,7 @@ def _id_of_ada() -> str:
     return id_
 
 
-def test_trying_ends_when_its_time_is_over(clock: FixedClock) -> None:
+def test_attempts_end_when_their_time_is_over(clock: FixedClock) -> None:
     """A slow store does not use up the Lambda's time."""
     ledger = InMemoryLedger(clock)
     moments = iter([0.0, 1.0, 1.0, 6.0])
@@ -410,8 +408,8 @@ def test_trying_ends_when_its_time_is_over(clock: FixedClock) -> None:
     assert len(ledger.store.calls) == 2
 
 
-def test_a_memory_of_a_later_version_is_left_alone(ledger: InMemoryLedger) -> None:
-    """After a rollback nobody is taken for unknown, and nothing is overwritten."""
+def test_a_memory_of_a_later_version_is_not_changed(ledger: InMemoryLedger) -> None:
+    """After a rollback no person counts as new, and nothing is overwritten."""
     ledger.record(ledger.lease(asks("1")), {ADA: done("1")})
     ((id_, stored),) = ledger.store.items.items()
     ledger.store.items[id_] = later = stored._replace(data=b"\x02" + stored.data[1:])
