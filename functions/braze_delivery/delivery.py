@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from braze_bridge.braze.errors import (
     AuthenticationError,
-    BadRequestError,
     BrazeError,
     PermissionDeniedError,
     RateLimitedError,
@@ -44,7 +43,7 @@ from braze_delivery.packing import (
 )
 from braze_delivery.parking import job_records, message_records, rejected_part, unknown_part
 from braze_delivery.reporting import BatchResult, Outcome, PartnerFigures
-from braze_delivery.settling import Closing, Settlement, settle
+from braze_delivery.settling import Closing, Settlement, UnnamedRefusals, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -87,11 +86,6 @@ CLOSING_SECONDS: Final = 60.0
 
 KEY_REASONS: Final = frozenset({"key_refused", "permission_missing"})
 """Closings that only a person with access to Braze can end."""
-
-MANY_REFUSALS: Final = 8
-"""After 8 refusals without a name and without a success, requests are sent one at a time, the
-smallest first. If 8 *lone* objects are refused with the same text and nothing succeeds, assume a
-configuration fault."""
 
 LONE_ATTEMPTS: Final = 3
 """If the batch has one job only, a refusal without a name proves nothing. After 3 attempts the job
@@ -148,7 +142,7 @@ def deliver(
     Args:
         messages: From SQS.
         ports: Clients, stores and settings.
-        remaining: Seconds left of this invocation.
+        remaining: Gives the seconds left of this invocation.
 
     Returns:
         The outcomes. A message that is not in ``retry`` is done.
@@ -180,7 +174,7 @@ class _Batch:
         self._events_done: dict[int, set[int]] = {}
         self._unknown_events: dict[int, set[int]] = {}
         self._attributes_done: set[int] = set()
-        self._refusals = _UnnamedRefusals()
+        self._refusals = UnnamedRefusals()
         self._successes = 0
         self._first_requests = 0
         self._closed: Closing | None = None
@@ -395,7 +389,7 @@ class _Batch:
             self._count_error(outcome)
         else:
             self._successes += 1
-            self._refusals = _UnnamedRefusals()
+            self._refusals = UnnamedRefusals()
             self._confirmed |= self._unconfirmed
             self._unconfirmed = {}
             self._ports.gate.record_success(EndpointFamily.TRACK, outcome.rate_limit)
@@ -716,29 +710,3 @@ def _later_of(
     return {**known} | {
         name: at for name, at in sent.items() if name not in known or at > known[name]
     }
-
-
-class _UnnamedRefusals:
-    """Counts refusals without a name since the last success.
-
-    If all requests fail the same way, assume a configuration fault and reject nothing.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._lone_objects = 0
-        self._texts: set[str] = set()
-
-    def add(self, error: BrazeError, settlement: Settlement) -> None:
-        if isinstance(error, BadRequestError) and not (settlement.rejected or error.errors):
-            self._count += 1
-            self._lone_objects += len(settlement.unconfirmed)
-            self._texts.add(error.message)
-
-    @property
-    def are_many(self) -> bool:
-        return self._count >= MANY_REFUSALS
-
-    @property
-    def show_a_fault(self) -> bool:
-        return self._lone_objects >= MANY_REFUSALS and len(self._texts) == 1

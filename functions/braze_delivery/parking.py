@@ -68,11 +68,7 @@ def job_records(
 ) -> list[RejectedRecord]:
     """Make the rows of a job, in parts if it is too long for one row.
 
-    Args:
-        job: The payload keeps its id.
-        reasons: Why it is rejected.
-        now: The time of rejection.
-        suffix: Makes the row's id differ from the id of the job's other row.
+    The payload keeps the job's id. A suffix makes another row beside the job's own.
     """
     return [
         RejectedRecord(

@@ -83,8 +83,8 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
 
     Args:
         result: Of the batch.
-        meter: Takes the figures.
-        log: Takes the lines.
+        meter: For the figures.
+        log: For the lines.
         unhidden: Messages whose visibility could not be changed; they return after the queue's
             default.
     """

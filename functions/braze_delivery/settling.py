@@ -2,7 +2,7 @@
 
 If Braze names an object by array and index, that object is rejected. If it names none, the request
 is halved until the object is alone. If all requests fail the same way, assume a configuration fault
-and reject nothing (delivery.py counts).
+and reject nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ MAX_DETAIL: Final = 300
 
 KEY_RETRY_SECONDS: Final = 60.0
 """How long jobs wait after Braze refused the key, the permission or the address."""
+
+MANY_REFUSALS: Final = 8
+"""After 8 refusals without a name and without a success, requests are sent one at a time, the
+smallest first. If 8 *lone* objects are refused with the same text and nothing succeeds, assume a
+configuration fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +85,7 @@ class Settlement:
 
 
 def settle(sent: RequestPlan, outcome: TrackResponse | BrazeError) -> Settlement:
-    """Settle every object of a request.
-
-    Args:
-        sent: The request.
-        outcome: Braze's answer, or the client's error.
-    """
+    """Settle every object of a request by Braze's answer, or by the client's error."""
     match outcome:
         case TrackResponse():
             return _settle_success(sent, outcome)
@@ -174,3 +174,29 @@ def _isolate(sent: RequestPlan, reason: Reason, *, is_certain: bool) -> Settleme
 
 def _reason(code: str, text: str) -> Reason:
     return Reason(code=code, detail=text[:MAX_DETAIL] or None)
+
+
+class UnnamedRefusals:
+    """Counts refusals without a name since the last success."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lone_objects = 0
+        self._texts: set[str] = set()
+
+    def add(self, error: BrazeError, settlement: Settlement) -> None:
+        """Count an error, if it is such a refusal."""
+        if isinstance(error, BadRequestError) and not (settlement.rejected or error.errors):
+            self._count += 1
+            self._lone_objects += len(settlement.unconfirmed)
+            self._texts.add(error.message)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether requests must be sent one at a time."""
+        return self._count >= MANY_REFUSALS
+
+    @property
+    def show_a_fault(self) -> bool:
+        """Whether to assume a configuration fault."""
+        return self._lone_objects >= MANY_REFUSALS and len(self._texts) == 1

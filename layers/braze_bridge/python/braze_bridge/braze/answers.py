@@ -78,7 +78,7 @@ class Answer:
 
 
 def read_answer(response: HttpResponse, key: str, now: float) -> Answer:
-    """Decode a response. It never fails.
+    """Decode any response.
 
     Args:
         response: any.

@@ -29,11 +29,11 @@ _READ_TRIES: Final = 2
 
 
 def dynamo_gate(client: DynamoDBClient, table: str, *, clock: Clock, lambdas: int) -> SharedGate:
-    """Build the gate of a deployed stack.
+    """Build the gate of a deployed stack, in the ledger's table.
 
     Args:
         client: Of :func:`braze_bridge.aws.clients.ledger_client`.
-        table: The ledger's.
+        table: Its name.
         clock: The Lambda's.
         lambdas: How many Lambdas may call Braze at the same time.
     """
