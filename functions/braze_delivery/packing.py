@@ -98,18 +98,18 @@ class RequestPlan:
         return array[index] if index < len(array) else None
 
     @staticmethod
-    def of(objects: Iterable[TrackObject], then: tuple[RequestPlan, ...] = ()) -> RequestPlan:
+    def of(objects: Iterable[TrackObject]) -> RequestPlan:
         """Plan one request of these objects."""
         attributes: list[TrackObject] = []
         events: list[TrackObject] = []
         for item in objects:
             (events if item.array == "events" else attributes).append(item)
-        return RequestPlan(tuple(attributes), tuple(events), then)
+        return RequestPlan(tuple(attributes), tuple(events))
 
     @staticmethod
-    def chain(packs: Sequence[RequestPlan], then: tuple[RequestPlan, ...] = ()) -> RequestPlan:
+    def chain(plans: Sequence[RequestPlan], then: tuple[RequestPlan, ...] = ()) -> RequestPlan:
         """Chain requests: the first, then the others one after the other."""
-        first, *others = packs
+        first, *others = plans
         return replace(first, then=(*others, *then))
 
     def following(self) -> RequestPlan | None:

@@ -1,4 +1,4 @@
-"""The client: what goes out, what every kind of answer becomes, and what never gets out."""
+"""The client: its requests, the result of every kind of answer, and what must never leak."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def client_of(
 
 
 def failure_of(step: HttpResponse | BrazeError, request: TrackRequest = TRACK) -> BrazeError:
-    """What `track` raises on an answer."""
+    """Return what `track` raises for an answer."""
     client, _ = client_of(step)
     with pytest.raises(BrazeError) as caught:
         client.track(request)
@@ -171,7 +171,7 @@ def test_a_key_no_header_can_carry_is_not_sent(key: str) -> None:
 def test_status_decides_the_error(
     status: int, kind: type[BrazeError], retryable: bool, unknown: bool, body: bytes, message: str
 ) -> None:
-    """The class follows the status alone, whatever the body; a 401's body is not carried."""
+    """Only the status decides the class; the body of a 401 is dropped."""
     error = failure_of(answer(status, body))
 
     assert type(error) is kind
@@ -272,7 +272,7 @@ def test_the_wait_braze_asks_for(status: int, headers: dict[str, str], wait: flo
 
 
 def test_rate_limits_come_with_answers_and_errors() -> None:
-    """Limit, remaining and reset are on a success and on an error alike."""
+    """A success and an error both have limit, remaining and reset."""
     headers = {
         "x-ratelimit-limit": "250",
         "x-ratelimit-remaining": "3",
@@ -440,7 +440,7 @@ class TestNothingLeaks:
         assert clean("Invalid", "") == "Invalid"
 
     def test_long_texts_are_cut(self) -> None:
-        """A proxy's page in place of a message does not flood logs and tables."""
+        """A proxy's page instead of a message does not fill logs and tables."""
         assert len(failure_of(answer(400, {"message": "x " * 5_000})).message) <= 500
 
 
@@ -469,7 +469,7 @@ def everything_shown_by(error: BrazeError, caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
 def test_errors_survive_copying(status: int) -> None:
-    """Errors cross process pools and copies with all they carry."""
+    """Pickling and copying keep everything of an error."""
     error = failure_of(
         answer(
             status,
@@ -506,7 +506,7 @@ def test_one_call_is_one_request(step: HttpResponse | BrazeError) -> None:
     ],
 )
 def test_a_user_agent_has_brazes_form(parts: tuple[str, str, str]) -> None:
-    """Parts that would blur `partner-Organization-Product/Version` are refused."""
+    """Parts that break the form `partner-Organization-Product/Version` are refused."""
     with pytest.raises(ValueError, match="partner-<Organization>"):
         partner_user_agent(*parts)
 

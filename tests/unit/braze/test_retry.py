@@ -37,7 +37,7 @@ from braze_bridge.braze.retry import CAP_SECONDS, backoff, retry_delay
     ],
 )
 def test_the_permanent_is_given_up(error: BrazeError) -> None:
-    """What would fail again is not tried again, whatever the headers say."""
+    """A permanent error is not tried again, with any headers."""
     assert retry_delay(error, 1, lambda: 0.5) is None
 
 
@@ -55,17 +55,17 @@ def test_the_permanent_is_given_up(error: BrazeError) -> None:
     ("attempt", "whole"), [(-3, 1), (1, 1), (2, 2), (3, 4), (10, 512), (11, 900), (10_000, 900)]
 )
 def test_backoff_doubles_up_to_the_cap(error: BrazeError, attempt: int, whole: float) -> None:
-    """Without a word from Braze the wait is a random share of a doubling time, at most 900 s."""
+    """Without a time from Braze the wait is a random share of a doubling time, at most 900 s."""
     assert retry_delay(error, attempt, lambda: 0.5) == whole / 2
 
 
 def test_no_wait_is_kept_too() -> None:
-    """A server that asks for no wait at all is taken at its word."""
+    """A wait of 0 is kept."""
     assert retry_delay(ServerError("", retry_after=0.0), 9, lambda: 0.5) == 0
 
 
 def test_jitter_is_full() -> None:
-    """The share of the wait is the random number itself: from nothing to nearly all."""
+    """The random number is the share of the wait."""
     error = ServerError("", status=503)
 
     assert retry_delay(error, 4, lambda: 0.0) == 0

@@ -48,7 +48,7 @@ def client_of(*script: Any) -> tuple[BrazeClient, RecordingTransport]:
     ],
 )
 def test_states_are_read_in_any_case(text: object, status: SubscriptionStatus) -> None:
-    """Braze's spellings are one state each; what is new or odd is unknown."""
+    """Every spelling of Braze is read; anything else is unknown."""
     assert SubscriptionStatus.read(text) is status
 
 
@@ -125,7 +125,7 @@ class TestStatusGet:
 
     @pytest.mark.parametrize("document", [{}, {"status": []}, {"status": "Subscribed"}, []])
     def test_unreadable(self, document: Any) -> None:
-        """A success without states is no answer about anybody."""
+        """A success without states is an error."""
         client, _ = client_of(answer(200, document))
         users = SubscriptionUsers(phones=[PHONE])
 

@@ -154,7 +154,7 @@ def test_an_identifier_braze_cannot_take_refuses_the_job() -> None:
 
 
 def unchained(plans: Iterable[RequestPlan]) -> list[RequestPlan]:
-    """Every pack, those that wait for another one too."""
+    """Every request, also those later in a chain."""
     return [each for first in plans for each in (first, *first.then)]
 
 
@@ -218,7 +218,7 @@ def test_the_creating_object_leads_every_piece_of_a_group_too_long_for_a_request
 
 @given(sizes=st.lists(st.integers(1, 20), min_size=1, max_size=20), bonded=st.booleans())
 def test_halving_ends_with_each_object_alone(sizes: list[int], *, bonded: bool) -> None:
-    """However often a pack is halved, each half is smaller and no object gets lost."""
+    """With each halving the parts are smaller and no object is lost."""
     objects = []
     for number, size in enumerate(sizes):
         group = (str(number),) if bonded else None
