@@ -26,6 +26,7 @@ from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
 from braze_bridge.settings import load_settings
 from braze_delivery.delivery import CONNECT_TIMEOUT, READ_TIMEOUT, Ports, deliver
 from braze_delivery.parking import QueueMessage
+from braze_delivery.reporting import report
 from braze_delivery.settings import DeliverySettings
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from braze_bridge.jobs.queue import MessageHider
-from braze_delivery.reporting import report
 
 VERSION = "0.1.0"
 
