@@ -1,8 +1,7 @@
-"""Objects a second through the whole delivery handler, against posting ready-made bodies.
+"""Objects a second through the whole delivery handler, compared with posting ready-made bodies.
 
-Both use the same transport, pool and server, alternately, in one run, batch by batch of 1,050 jobs
-as Lambda hands them over; what counts is the ratio (design: at least 0.45 / 0.85 / 0.95 at 0, 50
-and 200 ms of Braze latency).
+Both use the same transport, pool and server, alternately, in one run, in batches of 1,050 jobs. The
+ratio counts (design: at least 0.45 / 0.85 / 0.95 at 0, 50 and 200 ms of Braze latency).
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
-from braze_bridge.braze.models import AttributesObject, TrackRequest, UserIdentifier
+from braze_bridge.braze.identifiers import UserIdentifier
+from braze_bridge.braze.models import AttributesObject, TrackRequest
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser
@@ -46,7 +46,7 @@ class NothingParked:
     """A ``RejectedStore`` for a run in which nothing is rejected."""
 
     def park(self, record: RejectedRecord) -> None:
-        """Fail: the figures would be of something else."""
+        """Fail: a rejected job makes the figures meaningless."""
         raise AssertionError(record.reasons)
 
 
@@ -143,7 +143,7 @@ def measure(delay_ms: int, connections: int, batches: int) -> dict[str, float]:
         whole: list[float] = []
         sent = 0
         for _ in range(ROUNDS):
-            ports = replace(ports, ledger=InMemoryLedger(SystemClock()))  # else all are duplicates
+            ports = replace(ports, ledger=InMemoryLedger(SystemClock()))  # or all are duplicates
             started = time.perf_counter()
             for group in requests:
                 for _answer in executor.map(client.track, group):

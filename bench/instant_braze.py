@@ -1,6 +1,6 @@
 """A server that answers every POST as Braze's `/users/track` does, after a given delay.
 
-It reads no JSON: a benchmark shall measure the sender. ``python -m bench.instant_braze DELAY_MS``
+It reads no JSON, since a benchmark measures the sender. ``python -m bench.instant_braze DELAY_MS``
 prints its port and serves until its standard input closes.
 """
 

@@ -1,7 +1,7 @@
 """What the ledger costs: DynamoDB calls per 1,000 jobs, and CPU against botocore alone.
 
-Both sides make the very same calls on the same kind of client and get the same canned answers, so
-nothing waits for a network; what counts is the ratio (design: at most 1.5, and at most 150 calls).
+Both sides make the same calls on the same kind of client and get the same canned answers, without a
+network. The ratio counts (design: at most 1.5, and at most 150 calls).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from botocore.config import Config
 from braze_bridge.aws.clients import ledger_client
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser
 from braze_bridge.ledger.dynamo import DynamoMemoryStore
-from braze_bridge.ledger.person_memory import BLANK, Fingerprints, Moment, encode, settled
-from braze_bridge.ledger.port import Claimant, PersonState
+from braze_bridge.ledger.person_memory import BLANK, Fingerprints, Moment, apply_update, encode
+from braze_bridge.ledger.port import PersonState
 from braze_bridge.ledger.shared import SharedLedger
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ class StandingClock:
 
 
 class Canned:
-    """Answers for a client's calls, without a network.
+    """Answers a client's calls without a network.
 
-    At first it works answers out and keeps them; then it repeats them in the same order.
+    It computes and keeps the answers first; later it repeats them in the same order.
 
     Attributes:
         calls: Operation and parameters of each call, in order.
@@ -72,12 +72,12 @@ class Canned:
         _register(client, self._answer)
 
     def repeat(self) -> None:
-        """From here on, the same answers from the start."""
+        """Repeat the same answers from the start."""
         self._keeping = False
         self._next = 0
 
     def same_for(self, client: DynamoDBClient) -> None:
-        """Let another client have the same answers."""
+        """Give another client the same answers."""
         _register(client, self._answer)
 
     def _keep(self, params: dict[str, Any], model: Any, **_: Any) -> None:  # noqa: ANN401 - botocore's
@@ -111,7 +111,7 @@ class Canned:
 
 
 def _register(client: DynamoDBClient, answer: Callable[..., Any]) -> None:
-    """Have it answer instead of the network (what such a hook returns, stubs do not know)."""
+    """Answer instead of the network. The stubs do not know that such a hook may return."""
     client.meta.events.register_first("before-send.dynamodb", answer)
 
 
@@ -120,39 +120,36 @@ class _Raw(io.BytesIO):
         yield self.read()
 
 
-def jobs() -> list[Claimant]:
+def crowd() -> list[DeliveryJob]:
     """1,000 jobs about as many people."""
     return [
-        Claimant(
-            DeliveryJob(
-                job_id=f"outgrow:quiz:response-{number}",
-                source="outgrow",
-                occurred_at=NOW,
-                received_at=NOW,
-                correlation_id=f"correlation-{number}",
-                user=JobUser(external_id=f"person-{number}"),
-                attributes={f"outgrow_answer_{index}": number for index in range(ATTRIBUTES)},
-            ),
-            1,
+        DeliveryJob(
+            job_id=f"outgrow:quiz:response-{number}",
+            source="outgrow",
+            occurred_at=NOW,
+            received_at=NOW,
+            correlation_id=f"correlation-{number}",
+            user=JobUser(external_id=f"person-{number}"),
+            attributes={f"outgrow_answer_{index}": number for index in range(ATTRIBUTES)},
         )
         for number in range(JOBS)
     ]
 
 
 def known_memory() -> bytes:
-    """Of somebody who answered three times before, ten attributes in all."""
+    """Encode a person with three earlier answers and ten attributes."""
     earlier = NOW - timedelta(days=1)
-    learnt = PersonState(
+    updates = PersonState(
         delivered=frozenset(f"outgrow:quiz:earlier-{number}" for number in range(KNOWN_JOBS)),
         newest={f"outgrow_answer_{index}": earlier for index in range(KNOWN_ATTRIBUTES)},
     )
-    return encode(settled(BLANK, learnt, b"", Moment.of(earlier), Fingerprints(KEY)))
+    return encode(apply_update(BLANK, updates, b"", Moment.of(earlier), Fingerprints(KEY)))
 
 
 def cpu(work: Callable[[], None]) -> float:
-    """CPU seconds of this process."""
+    """Measure the CPU seconds of this process."""
     gc.collect()
-    gc.disable()  # as timeit does: whose turn it is to collect is chance
+    gc.disable()  # as timeit does: when a collection runs is chance
     started = time.process_time()
     work()
     spent = time.process_time() - started
@@ -161,14 +158,14 @@ def cpu(work: Callable[[], None]) -> float:
 
 
 def bare_client(*, validating: bool) -> DynamoDBClient:
-    """A client like the ledger's, or one with boto3's defaults."""
+    """Make a client like the ledger's, or one with boto3's defaults."""
     if not validating:
         return ledger_client(10)
     return boto3.client("dynamodb", config=Config())
 
 
 def measure(memory: bytes | None) -> dict[str, float]:
-    """Claim and record 1,000 jobs, and make the same calls bare.
+    """Lease and record 1,000 jobs, and make the same calls without the ledger.
 
     Args:
         memory: What is known of each person; ``None`` for new people.
@@ -186,18 +183,18 @@ def measure(memory: bytes | None) -> dict[str, float]:
         LEASE_SECONDS,
         token=lambda length: bytes(length - 1) + b"\1",
     )
-    claimants = jobs()
-    learnt = {
-        claimant.job.user.key: PersonState(
-            delivered=frozenset([claimant.job.job_id]),
-            newest=dict.fromkeys(claimant.job.attributes, claimant.job.occurred_at),
+    jobs = crowd()
+    updates = {
+        job.user.key: PersonState(
+            delivered=frozenset([job.job_id]),
+            newest=dict.fromkeys(job.attributes, job.occurred_at),
         )
-        for claimant in claimants
+        for job in jobs
     }
 
     def whole() -> None:
-        claims = ledger.claim(claimants)
-        if len(claims.leases) != JOBS or ledger.record(claims, learnt):
+        leases = ledger.lease(jobs)
+        if len(leases.held) != JOBS or ledger.record(leases, updates):
             raise AssertionError("the benchmark does not measure what it should")
 
     whole()

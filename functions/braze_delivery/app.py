@@ -1,4 +1,4 @@
-"""The delivery function: SQS hands over a batch, Braze gets as few requests as it allows."""
+"""The delivery function: send a batch of jobs from SQS to Braze in as few requests as possible."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
 from braze_bridge.settings import load_settings
 from braze_delivery.delivery import CONNECT_TIMEOUT, READ_TIMEOUT, Ports, deliver
 from braze_delivery.parking import QueueMessage
+from braze_delivery.reporting import report
 from braze_delivery.settings import DeliverySettings
 
 if TYPE_CHECKING:
@@ -34,12 +35,11 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from braze_bridge.jobs.queue import MessageHider
-from braze_delivery.reporting import report
 
 VERSION = "0.1.0"
 
 LEDGER_CONNECTIONS = 8
-"""A batch of 1,050 people is 11 reads and 42 writes; more would only wait for each other."""
+"""A batch of 1,050 people is 11 reads and 42 writes; more connections would not be faster."""
 
 
 class LambdaContext(Protocol):
@@ -52,7 +52,7 @@ class LambdaContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the handler needs, built once an execution environment."""
+    """Clients and stores, built once an execution environment."""
 
     ports: Ports
     hider: MessageHider
@@ -63,7 +63,7 @@ class Dependencies:
 
 @cache
 def dependencies() -> Dependencies:
-    """The real ones, from the environment."""
+    """Build the dependencies from environment variables."""
     settings = load_settings(DeliverySettings)
     clock = SystemClock()
     secret = SecretsManagerSource(settings.braze_secret)
@@ -80,9 +80,6 @@ def dependencies() -> Dependencies:
         timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
     )
     table = ledger_client(connections=LEDGER_CONNECTIONS)
-    lease_seconds = lease_length(
-        settings.function_timeout_seconds, settings.queue_visibility_seconds
-    )
     ports = Ports(
         track=client.track,
         gate=dynamo_gate(
@@ -96,7 +93,9 @@ def dependencies() -> Dependencies:
             settings.ledger_table,
             clock=clock,
             key=fingerprint_key(SecretsManagerSource(settings.ledger_secret)),
-            lease_seconds=lease_seconds,
+            lease_seconds=lease_length(
+                settings.function_timeout_seconds, settings.queue_visibility_seconds
+            ),
             executor=ThreadPoolExecutor(LEDGER_CONNECTIONS, thread_name_prefix="ledger"),
         ),
         rejected=DynamoRejectedStore(clients.dynamodb(), settings.rejected_table),
@@ -112,19 +111,19 @@ def dependencies() -> Dependencies:
 
 
 def handle(
-    event: Mapping[str, Any], context: LambdaContext, needs: Dependencies
+    event: Mapping[str, Any], context: LambdaContext, deps: Dependencies
 ) -> dict[str, list[dict[str, str]]]:
-    """Deliver an SQS event's records and tell SQS which of them to keep.
+    """Deliver the records of an SQS event.
 
     Args:
         event: ``{"Records": [{"messageId", "receiptHandle", "body", "attributes"}]}``.
-        context: Tells how long is left.
-        needs: The world.
+        context: Gives the time left.
+        deps: Clients and stores.
 
     Returns:
         ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
     """
-    # SQS may hand a message out twice in one batch; it has one outcome.
+    # SQS may send a message twice in one batch; it has one outcome.
     records = list({record["messageId"]: record for record in event["Records"]}.values())
     messages = [
         QueueMessage(
@@ -134,12 +133,12 @@ def handle(
         )
         for record in records
     ]
-    result = deliver(messages, needs.ports, lambda: context.get_remaining_time_in_millis() / 1000)
+    result = deliver(messages, deps.ports, lambda: context.get_remaining_time_in_millis() / 1000)
     if result.key_refused:
-        needs.secret.drop()
+        deps.secret.drop()
     handles = {record["messageId"]: record["receiptHandle"] for record in records}
-    hidden = needs.hider.hide({handles[mid]: delay for mid, delay in result.retry.items()})
-    report(result, needs.meter, needs.log, unhidden=len(result.retry) - hidden)
+    hidden = deps.hider.hide({handles[mid]: delay for mid, delay in result.retry.items()})
+    report(result, deps.meter, deps.log, unhidden=len(result.retry) - hidden)
     return {"batchItemFailures": [{"itemIdentifier": mid} for mid in result.retry]}
 
 

@@ -1,106 +1,100 @@
-"""One batch of queue messages: claim, merge, pack, send, settle, record.
+"""One batch of queue messages: lease, merge, pack, send, settle, record.
 
-Every message leaves with exactly one outcome, so that at the end of a batch
-``received = delivered + duplicate + rejected + retried``. What is retried goes back to SQS with a
-time; nothing sleeps here.
+Every message gets exactly one outcome: ``received = delivered + duplicate + rejected + retried``. A
+retried message goes back to SQS with a delay; nothing sleeps here. This file has over 500 lines:
+the coming rebuild of delivery moves the recording into a module of its own.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 from braze_bridge.braze.errors import (
     AuthenticationError,
-    BadRequestError,
     BrazeError,
     PermissionDeniedError,
     RateLimitedError,
     UnknownOutcomeError,
 )
 from braze_bridge.braze.limits import EndpointFamily
-from braze_bridge.braze.retry import decide
+from braze_bridge.braze.retry import retry_delay
 from braze_bridge.gate.rules import UNREADABLE
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
-from braze_bridge.jobs.rejected import (
-    RejectedRecord,
-    RejectedStoreUnavailableError,
-)
+from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
 from braze_bridge.ledger.port import (
     NO_PROGRESS,
-    Claimant,
-    Claims,
     JobProgress,
+    Leases,
     LedgerUnavailableError,
     PersonState,
 )
 from braze_bridge.reasons import Reason
-from braze_delivery.packing import Merge, Pack, Slot, WorkObject, pack, take_apart
-from braze_delivery.settling import Closing, Settlement, settle
+from braze_delivery.packing import (
+    BatchEntry,
+    MergedObjects,
+    RequestPlan,
+    TrackObject,
+    pack,
+    split_merged,
+)
+from braze_delivery.parking import job_records, message_records, rejected_part, unknown_part
+from braze_delivery.reporting import BatchResult, Outcome, PartnerFigures
+from braze_delivery.settling import Closing, Settlement, UnnamedRefusals, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
     from datetime import datetime
 
-    from braze_bridge.braze.models import TrackRequest, TrackResponse
+    from braze_bridge.braze.models import TrackResponse
     from braze_bridge.braze.rate_limits import RateLimit
     from braze_bridge.clock import Clock
     from braze_bridge.gate.port import Gate
-    from braze_bridge.jobs.rejected import RejectedStore
+    from braze_bridge.jobs.rejected import RejectedRecord, RejectedStore
     from braze_bridge.ledger.port import Ledger, PersonKey
-from braze_delivery.parking import QueueMessage, _only, _records, _unreadable
-from braze_delivery.reporting import BatchResult, Outcome, PartnerFigures
+    from braze_delivery.parking import QueueMessage
 
 RETENTION_SHARE: Final = 0.75
-"""SQS deletes expired messages silently: a job older than this share of the retention is parked."""
+"""A job older than this share of the retention is parked: SQS deletes expired messages silently."""
 
 CONNECT_TIMEOUT: Final = 3.05
 READ_TIMEOUT: Final = 10.0
-"""Seconds: a healthy `/users/track` answers in well under one."""
+"""Seconds. A healthy `/users/track` answers in well under one."""
 
 DEADLINE_MARGIN: Final = 6.0
-"""Seconds of the Lambda's time for parking, recording (up to 5 s in trouble) and visibility."""
+"""Seconds of the invocation for parking, recording (up to 5 s in trouble) and visibility."""
 
 SHORTEST_READ: Final = 1.0
-"""A request is not started for less reading time than this."""
+"""Seconds. A request with less reading time is not started."""
 
 SHORT_RETRY: Final = 5.0
-"""Seconds: for jobs that were merely not reached."""
+"""Seconds, for jobs that were not sent."""
 
 MAX_RETRY: Final = 36_000.0
-"""Seconds: a message may be hidden for 12 h in all, the time already in flight included:
+"""Seconds. A message may be hidden for 12 h in all, the time in flight included:
 docs.aws.amazon.com/AWSSimpleQueueService, developer guide, sqs-visibility-timeout."""
 
-PATIENT_RECEIVES: Final = 6
-"""So often a message comes back after seconds; then less and less often."""
-
-LONGEST_BASE_ID: Final = 200
-"""Characters of a job's id kept in an id made from it; ids have at most 256."""
+QUICK_RECEIVES: Final = 6
+"""Receives of a message with a short delay. Each later receive doubles the delay."""
 
 CLOSING_SECONDS: Final = 60.0
-"""For how long nothing is sent where Braze gave no time."""
+"""How long nothing is sent if Braze gives no time."""
 
 KEY_REASONS: Final = frozenset({"key_refused", "permission_missing"})
-"""Closings that only a person with access to Braze can mend."""
-
-ALIKE_REFUSALS: Final = 8
-"""So many nameless refusals and not one success: from here on one request at a time, the smallest
-first. So many objects refused *alone*, in the same words, and still no success: it is us."""
+"""Closings that only a person with access to Braze can end."""
 
 LONE_ATTEMPTS: Final = 3
-"""A batch of one object, refused with no name, proves nothing; after so many attempts it is
-parked."""
+"""If the batch has one job only, a refusal without a name proves nothing. After 3 attempts the job
+is parked."""
 
 ISOLATION_REQUESTS: Final = 60
 ISOLATION_SHARE: Final = 20
-"""Extra requests a batch may spend on cornering culprits: 60, or 20 for each of its requests (one
-culprit takes about 14). Who is not cornered by then goes back to the queue; each batch parks some,
-so it ends."""
+"""Extra requests of a batch to find invalid objects: 60, or 20 for each of its requests (one object
+takes about 14). The rest goes back to the queue. Each batch parks some, so this ends."""
 
 _UNKNOWN_OUTCOME: Final = Reason(
     code="unknown_outcome", detail="the request timed out: Braze may have taken it"
@@ -112,33 +106,23 @@ _PERSON_FULL: Final = Reason(
     code="person_full", detail="more is remembered of this person than the ledger holds for one"
 )
 
-_NOTHING_LEARNT: Final = PersonState()
-
-
-class Track(Protocol):
-    """``BrazeClient.track``."""
-
-    def __call__(
-        self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
-    ) -> TrackResponse:
-        """Send the request, or raise a ``BrazeError``."""
-        ...
+_NO_UPDATE: Final = PersonState()
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What delivery needs of the world.
+    """The clients, stores and settings of delivery.
 
     Attributes:
-        track: Posts a request.
-        executor: Runs requests side by side.
-        concurrency: How many at once.
+        track: ``BrazeClient.track``, or the like.
+        executor: Runs requests in parallel.
+        concurrency: Maximum parallel requests.
         jitter: Random numbers in [0, 1).
         retention: Of the delivery queue.
-        on_unknown_outcome: ``resend`` or ``park`` the events of a request that timed out.
+        on_unknown_outcome: Whether events of a request that timed out are sent again or parked.
     """
 
-    track: Track
+    track: Callable[..., TrackResponse]
     gate: Gate
     ledger: Ledger
     rejected: RejectedStore
@@ -156,12 +140,12 @@ def deliver(
     """Deliver a batch.
 
     Args:
-        messages: What SQS handed over.
-        ports: The world.
-        remaining: Seconds left to this invocation.
+        messages: From SQS.
+        ports: Clients, stores and settings.
+        remaining: Gives the seconds left of this invocation.
 
     Returns:
-        What became of each message. Messages not in ``retry`` are done with.
+        The outcomes. A message that is not in ``retry`` is done.
     """
     return _Batch(messages, ports, remaining).run()
 
@@ -177,20 +161,20 @@ class _Batch:
         self._remaining = remaining
         self._now = ports.clock.now()
         self._result = BatchResult(received=len(messages))
-        self._claims = Claims(states={}, busy={})
-        self._pending: dict[int, WorkObject] = {}
+        self._leases = Leases(states={}, busy={})
+        self._pending: dict[int, TrackObject] = {}
         self._delay: dict[int, float] = {}
-        self._tried: set[int] = set()
-        self._refused: dict[int, list[tuple[int | None, Reason]]] = {}
-        self._suspects: dict[int, tuple[WorkObject, Reason]] = {}
-        self._guilty: dict[int, tuple[WorkObject, Reason]] = {}
+        self._attempted: set[int] = set()
+        self._rejected: dict[int, list[tuple[int | None, Reason]]] = {}
+        self._unconfirmed: dict[int, tuple[TrackObject, Reason]] = {}
+        self._confirmed: dict[int, tuple[TrackObject, Reason]] = {}
         self._merge_states: dict[PersonKey, PersonState] = {}
-        self._unlearnt: set[PersonKey] = set()
+        self._keep_leased: set[PersonKey] = set()
         self._parking_fails = False
         self._events_done: dict[int, set[int]] = {}
         self._unknown_events: dict[int, set[int]] = {}
         self._attributes_done: set[int] = set()
-        self._refusals = _Refusals()
+        self._refusals = UnnamedRefusals()
         self._successes = 0
         self._first_requests = 0
         self._closed: Closing | None = None
@@ -200,52 +184,53 @@ class _Batch:
     def run(self) -> BatchResult:
         parsed = self._parsed()
         self._deliver(parsed)
-        self._tell_partners_apart(parsed)
+        self._count_by_partner(parsed)
         return self._result
 
-    def _deliver(self, parsed: Sequence[Slot]) -> None:
+    def _deliver(self, parsed: Sequence[BatchEntry]) -> None:
         admission = self._ports.gate.admit(EndpointFamily.TRACK)
-        # Also while the gate is closed, what grows too old for the queue must be parked.
-        slots = self._fresh(parsed)
+        # Park expired jobs also while the gate is closed.
+        entries = self._fresh(parsed)
         if admission.closed_until is not None:
-            for slot in slots:
-                until = self._until(admission.closed_until)
+            closed_for = max((admission.closed_until - self._now).total_seconds(), 0.0)
+            for entry in entries:
+                delay = closed_for
                 if admission.reason == UNREADABLE:
-                    until = self._patience(slot.position, until)
-                self._back(slot.position, until)
-            self._result.held_up[admission.reason] = len(slots)
-            # The alarms must not fall silent while everything waits behind the gate.
-            self._result.oldest_wait += self._until(admission.closed_until)
+                    delay = self._longer(entry.position, closed_for)
+                self._retry(entry.position, delay)
+            self._result.held_up[admission.reason] = len(entries)
+            # Keeps the alarms on while jobs wait for the gate.
+            self._result.oldest_wait += closed_for
             self._result.key_refused = int(admission.reason in KEY_REASONS)
             self._result.gate_closed = True
             return
-        slots = self._claimed(slots)
-        merge = Merge(slots, self._merge_states)
-        self._send(pack(merge))
-        self._result.stale_attributes = merge.stale
-        for refusal in merge.refused:
-            self._refuse(refusal.slot, refusal.event, refusal.reason)
-        self._judge_suspects()
-        self._finish(slots)
+        entries = self._leased(entries)
+        merged = MergedObjects(entries, self._merge_states)
+        self._send(pack(merged))
+        self._result.stale_attributes = merged.stale
+        for part in merged.invalid:
+            self._reject_part(part.entry, part.event, part.reason)
+        self._decide_unconfirmed()
+        self._finish(entries)
         if admission.is_probe and self._result.requests == 0:
-            self._ports.gate.give_back()
+            self._ports.gate.release_probe()
 
-    def _tell_partners_apart(self, slots: Sequence[Slot]) -> None:
-        """Each job's outcome under its partner; a job without one goes back."""
+    def _count_by_partner(self, entries: Sequence[BatchEntry]) -> None:
+        """Count each job's outcome for its partner; a job without one is retried."""
         found = self._result.by_partner
         oldest: dict[str, datetime] = {}
-        for slot in slots:
-            job = slot.job
+        for entry in entries:
+            job = entry.job
             figures = found.get(job.source)
             if figures is None:
                 figures = found[job.source] = PartnerFigures()
                 oldest[job.source] = job.received_at
             elif job.received_at < oldest[job.source]:
                 oldest[job.source] = job.received_at
-            outcome = self._outcomes.get(slot.position, "retried")
+            outcome = self._outcomes.get(entry.position, "retried")
             figures.jobs[outcome].append(job.correlation_id)
         if found:
-            # What the whole waits for beyond its oldest job, behind a closed gate, each waits for.
+            # The batch's wait may include a closed gate; it is the same for each partner.
             first = min(oldest.values())
             for source, received_at in oldest.items():
                 later = (received_at - first).total_seconds()
@@ -253,121 +238,113 @@ class _Batch:
 
     # -- before the send ---------------------------------------------------------------------
 
-    def _until(self, instant: datetime) -> float:
-        return max((instant - self._now).total_seconds(), 0.0)
-
-    def _spread(self, seconds: float) -> float:
-        """A little later than asked, never earlier: not everybody at the same instant."""
-        return min(seconds + self._ports.jitter() * min(SHORT_RETRY, 1 + seconds / 10), MAX_RETRY)
-
-    def _parsed(self) -> list[Slot]:
-        slots = []
+    def _parsed(self) -> list[BatchEntry]:
+        entries = []
         for position, message in enumerate(self._messages):
             try:
                 job = parse_job(message.body)
-                slots.append(Slot(position, job, job.user.key))
+                entries.append(BatchEntry(position, job, job.user.key))
             except UnreadableJobError as error:
                 reasons = tuple(
                     Reason(code="unreadable_job", field=where, detail=what)
                     for where, what in error.reasons
                 )
-                self._park(position, _unreadable(message, reasons, self._now))
-        if slots:
-            oldest = min(slot.job.received_at for slot in slots)
+                self._park(position, message_records(message, reasons, self._now))
+        if entries:
+            oldest = min(entry.job.received_at for entry in entries)
             self._result.oldest_wait = max((self._now - oldest).total_seconds(), 0.0)
-        return slots
+        return entries
 
-    def _fresh(self, slots: Iterable[Slot]) -> list[Slot]:
-        """Park what SQS would soon delete in silence."""
+    def _fresh(self, entries: Iterable[BatchEntry]) -> list[BatchEntry]:
+        """Park expired jobs, before SQS deletes them silently."""
         limit = self._now - self._ports.retention * RETENTION_SHARE
         fresh = []
-        for slot in slots:
-            if slot.job.received_at < limit:
+        for entry in entries:
+            if entry.job.received_at < limit:
                 reason = Reason(code="expired", detail="waited for most of the queue's retention")
-                self._park(slot.position, _records(slot.job, (reason,), self._now, "~expired"))
+                self._park_job(entry, reason, "~expired")
             else:
-                fresh.append(slot)
+                fresh.append(entry)
         return fresh
 
-    def _claimed(self, slots: Sequence[Slot]) -> list[Slot]:
-        """Those whose people are ours now, without duplicates."""
-        claimants = [
-            Claimant(slot.job, self._messages[slot.position].receive_count) for slot in slots
-        ]
+    def _leased(self, entries: Sequence[BatchEntry]) -> list[BatchEntry]:
+        """Lease the people; return their jobs without duplicates."""
         try:
-            claims = self._ports.ledger.claim(claimants)
+            leases = self._ports.ledger.lease([entry.job for entry in entries])
         except LedgerUnavailableError as error:
-            for slot in slots:
-                self._back(slot.position, self._patience(slot.position, SHORT_RETRY))
-            self._result.held_up[f"ledger: {error}"] = len(slots)
+            for entry in entries:
+                self._retry(entry.position, self._longer(entry.position, SHORT_RETRY))
+            self._result.held_up[f"ledger: {error}"] = len(entries)
             return []
-        self._result.held_up |= {f"ledger: {code}": n for code, n in claims.troubles.items()}
-        if claims.busy:
-            self._result.held_up["busy"] = len(claims.busy)
-        self._claims = claims
-        self._merge_states = dict(claims.states)
-        ours = []
+        self._result.held_up |= {f"ledger: {code}": n for code, n in leases.store_errors.items()}
+        if leases.busy:
+            self._result.held_up["busy"] = len(leases.busy)
+        self._leases = leases
+        self._merge_states = dict(leases.states)
+        leased = []
         seen: set[tuple[PersonKey, str]] = set()
-        for slot in slots:
-            key = slot.key
-            state = claims.states.get(key)
-            if key in claims.full:
-                # Under a row of its own: another of the job's may hold what Braze refused.
-                self._park(slot.position, _records(slot.job, (_PERSON_FULL,), self._now, "~full"))
+        for entry in entries:
+            key, job_id = entry.key, entry.job.job_id
+            state = leases.states.get(key)
+            if key in leases.full:
+                # A separate row: the job's own row may contain what Braze refused.
+                self._park_job(entry, _PERSON_FULL, "~full")
             elif state is None:
-                seconds = claims.busy.get(key, SHORT_RETRY)
-                self._back(slot.position, self._patience(slot.position, seconds))
-            elif slot.job.job_id in state.delivered or (key, slot.job.job_id) in seen:
+                seconds = leases.busy.get(key, SHORT_RETRY)
+                self._retry(entry.position, self._longer(entry.position, seconds))
+            elif job_id in state.delivered or (key, job_id) in seen:
                 self._result.duplicate += 1
-                self._outcomes[slot.position] = "duplicate"
+                self._outcomes[entry.position] = "duplicate"
             else:
-                seen.add((key, slot.job.job_id))
-                ours.append(slot)
-                if slot.job.job_id in state.interrupted:
-                    self._hold_back_events(slot)
-        return ours
+                seen.add((key, job_id))
+                leased.append(entry)
+                if job_id in state.interrupted:
+                    self._hold_back_events(entry)
+        return leased
 
-    def _hold_back_events(self, slot: Slot) -> None:
-        """Somebody died with this job: whether its events arrived is unknown."""
-        if self._ports.on_unknown_outcome == "park" and slot.job.events:
-            progress = self._progress(slot)
-            everything = frozenset(range(len(slot.job.events)))
-            unknown = everything - progress.settled_events
-            self._unknown_events.setdefault(slot.position, set()).update(unknown)
-            # Only for merging: what is recorded counts from what the ledger knows.
-            state = self._merge_states[slot.key]
-            held = replace(progress, settled_events=everything)
-            self._merge_states[slot.key] = replace(
-                state, progress={**state.progress, slot.job.job_id: held}
+    def _hold_back_events(self, entry: BatchEntry) -> None:
+        """Do not resend events if an earlier invocation crashed while it held this job."""
+        if self._ports.on_unknown_outcome == "park" and entry.job.events:
+            progress = self._progress(entry)
+            every = frozenset(range(len(entry.job.events)))
+            unknown = every - progress.settled_events
+            self._unknown_events.setdefault(entry.position, set()).update(unknown)
+            # For merging only: recording counts from the ledger's own state.
+            state = self._merge_states[entry.key]
+            held = replace(progress, settled_events=every)
+            self._merge_states[entry.key] = replace(
+                state, progress={**state.progress, entry.job.job_id: held}
             )
 
-    def _patience(self, position: int, seconds: float) -> float:
-        """At least so long, and longer for a message that comes again and again.
+    def _longer(self, position: int, seconds: float) -> float:
+        """Back off by receive count.
 
-        Where the ledger cannot be read no attempts are known, and 1,000 receives must outlast its
-        longest outage: 5 s a few times, then doubling to 15 minutes.
+        Without the ledger the attempts are unknown, and 1,000 receives must outlast its longest
+        outage: 5 s a few times, then doubling to 15 minutes.
         """
-        doublings = min(max(self._messages[position].receive_count - PATIENT_RECEIVES, 0), 8)
+        doublings = min(max(self._messages[position].receive_count - QUICK_RECEIVES, 0), 8)
         return max(seconds, min(SHORT_RETRY * 2.0**doublings, 900.0) if doublings else 0.0)
 
-    def _back(self, position: int, seconds: float) -> None:
-        self._result.retry[self._messages[position].message_id] = self._spread(seconds)
+    def _retry(self, position: int, seconds: float) -> None:
+        """Return a message to the queue, a little later than asked, so that retries spread."""
+        spread = self._ports.jitter() * min(SHORT_RETRY, 1 + seconds / 10)
+        self._result.retry[self._messages[position].message_id] = min(seconds + spread, MAX_RETRY)
 
     # -- the send ----------------------------------------------------------------------------
 
-    def _send(self, packs: Iterator[Pack]) -> None:
-        """Post the packs as they come, and whatever Braze's answers make necessary.
+    def _send(self, plans: Iterator[RequestPlan]) -> None:
+        """Send the requests, and those that Braze's answers require.
 
-        What is not posted, since time or the gate forbids it, is left pending.
+        What the deadline or the gate forbids stays pending.
         """
-        smaller: deque[Pack] = deque()
-        in_flight: dict[Future[TrackResponse], Pack] = {}
+        smaller: deque[RequestPlan] = deque()
+        in_flight: dict[Future[TrackResponse], RequestPlan] = {}
         while True:
-            at_once = 1 if self._refusals.doubtful else self._ports.concurrency
-            while len(in_flight) < at_once:
+            most = 1 if self._refusals.are_many else self._ports.concurrency
+            while len(in_flight) < most:
                 if not self._may_start(len(in_flight)):
                     break
-                following = self._next(smaller, packs)
+                following = self._next(smaller, plans)
                 if following is None:
                     break
                 sent, timeout = following
@@ -376,45 +353,49 @@ class _Batch:
                     break
                 in_flight[future] = sent
             if not in_flight:
-                self._leave(smaller, packs)
+                self._register(*plans)  # unsent objects are as unsettled as failed ones
                 return
-            patience = max(self._remaining() - DEADLINE_MARGIN, SHORTEST_READ)
-            done, late = wait(in_flight, timeout=patience, return_when=FIRST_COMPLETED)
+            longest = max(self._remaining() - DEADLINE_MARGIN, SHORTEST_READ)
+            done, late = wait(in_flight, timeout=longest, return_when=FIRST_COMPLETED)
             if not done:
-                # A timeout is per silence: a dripping answer can outlast it. Record what we know.
+                # The read timeout limits each silence, not the whole answer. Record what is known.
                 for future in late:
                     self._apply(Settlement(unknown=in_flight.pop(future).objects), _LATE)
                 continue
             for future in done:
-                # To the front: going deep into one pack soon tells a bad object from a bad us.
+                # First: to halve one request to the end soon tells an invalid object from a fault.
                 smaller.extendleft(self._answered(in_flight.pop(future), self._outcome(future)))
 
-    def _submitted(self, sent: Pack, timeout: tuple[float, float]) -> Future[TrackResponse] | None:
-        """Start a request; ``None`` where the machine has no thread left for it."""
+    def _submitted(
+        self, sent: RequestPlan, timeout: tuple[float, float]
+    ) -> Future[TrackResponse] | None:
+        """Start a request; ``None`` if there is no thread for it."""
         try:
             future = self._ports.executor.submit(self._ports.track, sent.request(), timeout=timeout)
-        except RuntimeError:  # "can't start new thread": unsent, and so is the rest
+        except RuntimeError:  # "can't start new thread": nothing is sent
             self._result.held_up["no thread"] = 1
             self._closed = Closing("family", SHORT_RETRY, "no_thread")
             return None
         self._result.requests += 1
         return future
 
-    def _answered(self, sent: Pack, outcome: TrackResponse | BrazeError) -> list[Pack]:
-        """Take in an answer; returns what must be sent because of it."""
+    def _answered(
+        self, sent: RequestPlan, outcome: TrackResponse | BrazeError
+    ) -> list[RequestPlan]:
+        """Settle an answer; return the requests that it requires."""
         settlement = settle(sent, outcome)
         if isinstance(outcome, BrazeError):
             self._refusals.add(outcome, settlement)
             self._count_error(outcome)
         else:
             self._successes += 1
-            self._refusals = _Refusals()
-            self._guilty |= self._suspects
-            self._suspects = {}
-            self._ports.gate.answered(EndpointFamily.TRACK, outcome.rate_limit)
+            self._refusals = UnnamedRefusals()
+            self._confirmed |= self._unconfirmed
+            self._unconfirmed = {}
+            self._ports.gate.record_success(EndpointFamily.TRACK, outcome.rate_limit)
         self._note_remaining(outcome.rate_limit)
         self._apply(settlement, outcome)
-        if self._refusals.it_is_us:
+        if self._refusals.show_a_fault:
             self._close(Closing("family", None, "requests_refused"))
         return self._follow_ups(sent, settlement)
 
@@ -433,28 +414,30 @@ class _Batch:
             return error
         if not isinstance(error, Exception):
             raise error
-        # A fault of ours. The rest of the batch must be recorded all the same, or it counts twice.
+        # A bug of ours. The rest of the batch must still be recorded, or its events count twice.
         name = f"failed: {type(error).__name__}"
         self._result.held_up[name] = self._result.held_up.get(name, 0) + 1
         return UnknownOutcomeError(name)
 
-    def _follow_ups(self, sent: Pack, settlement: Settlement) -> list[Pack]:
-        """What must be sent because of an answer: halves, parts, and what waited for this pack."""
-        again = [each for pack in settlement.again for each in (replace(pack, then=()), *pack.then)]
-        chains = [self._apart(merged) for merged in settlement.apart]
-        if sent.then or (again and any(item.bond is not None for item in settlement.apart)):
+    def _follow_ups(self, sent: RequestPlan, settlement: Settlement) -> list[RequestPlan]:
+        """Plan what an answer requires: halves, parts, and the chain behind this request."""
+        again = [
+            each for plan in settlement.resend for each in (replace(plan, then=()), *plan.then)
+        ]
+        chains = [self._unmerged(merged) for merged in settlement.split]
+        if sent.then or (again and any(item.group is not None for item in settlement.split)):
             line = [*again, *(part for parts in chains for part in parts)]
             if line:
-                return [Pack.chain(line, sent.then)]
+                return [RequestPlan.chain(line, sent.then)]
             is_open = bool(settlement.retry or settlement.unknown)
             following = None if is_open else sent.following()
             return [] if following is None else [following]
-        return [*settlement.again, *(Pack.chain(parts) for parts in chains if parts)]
+        return [*settlement.resend, *(RequestPlan.chain(parts) for parts in chains if parts)]
 
     def _next(
-        self, smaller: deque[Pack], packs: Iterator[Pack]
-    ) -> tuple[Pack, tuple[float, float]] | None:
-        """The next pack to post and its timeout; ``None`` where there is none or none may start."""
+        self, smaller: deque[RequestPlan], plans: Iterator[RequestPlan]
+    ) -> tuple[RequestPlan, tuple[float, float]] | None:
+        """Choose the next request and its timeout; ``None`` if there is none or none may start."""
         timeout = self._timeout()
         if timeout is None or self._closed is not None:
             return None
@@ -462,7 +445,7 @@ class _Batch:
         extra = self._result.requests - self._first_requests
         if smaller and extra < allowed:
             return smaller.popleft(), timeout
-        first = next(packs, None)
+        first = next(plans, None)
         if first is None:
             return None
         self._register(first)
@@ -470,7 +453,7 @@ class _Batch:
         return first, timeout
 
     def _may_start(self, in_flight: int) -> bool:
-        """Whether the gate, which others may close or pace meanwhile, lets one more request out."""
+        """Ask the gate, which other Lambdas may close or pace at any time."""
         gate = self._ports.gate
         if gate.may_start(EndpointFamily.TRACK, in_flight):
             return True
@@ -483,30 +466,25 @@ class _Batch:
             self._closed_for = max(self._closed_for, seconds)
         return False
 
-    def _leave(self, smaller: deque[Pack], packs: Iterator[Pack]) -> None:
-        """Nothing more is sent: what was never packed is as unsettled as what failed."""
-        smaller.clear()
-        for unsent in packs:
-            self._register(unsent)
-
-    def _register(self, first: Pack) -> None:
-        for each in (first, *first.then):
-            for item in each.objects:
-                self._pending[id(item)] = item
+    def _register(self, *plans: RequestPlan) -> None:
+        for plan in plans:
+            for each in (plan, *plan.then):
+                for item in each.objects:
+                    self._pending[id(item)] = item
 
     def _timeout(self) -> tuple[float, float] | None:
-        """Connect and read seconds for a request that starts now, or ``None``: too late."""
+        """Compute a new request's timeout, or ``None`` if it is too late for one."""
         left = self._remaining() - DEADLINE_MARGIN - CONNECT_TIMEOUT
         return None if left < SHORTEST_READ else (CONNECT_TIMEOUT, min(READ_TIMEOUT, left))
 
-    def _apart(self, merged: WorkObject) -> list[Pack]:
+    def _unmerged(self, merged: TrackObject) -> list[RequestPlan]:
         self._pending.pop(id(merged), None)
-        parts, refused = take_apart(merged, self._merge_states)
+        parts, invalid = split_merged(merged, self._merge_states)
         for part in parts:
             self._pending[id(part)] = part
-        for refusal in refused:
-            self._refuse(refusal.slot, refusal.event, refusal.reason)
-        return [Pack.of([part]) for part in parts]
+        for each in invalid:
+            self._reject_part(each.entry, each.event, each.reason)
+        return [RequestPlan.of([part]) for part in parts]
 
     def _count_error(self, error: BrazeError) -> None:
         if isinstance(error, RateLimitedError):
@@ -535,124 +513,129 @@ class _Batch:
             self._delivered(item)
         for item, reason in settlement.rejected:
             self._reject(item, reason)
-        self._suspects |= {id(item): (item, reason) for item, reason in settlement.suspect}
+        self._unconfirmed |= {id(item): (item, reason) for item, reason in settlement.unconfirmed}
         if isinstance(outcome, BrazeError):
             for item in settlement.retry:
-                self._later(item, outcome, counts=settlement.closing is None)
+                self._retry_later(item, outcome, counts=settlement.closing is None)
             for item in settlement.unknown:
                 if item.event is not None and self._ports.on_unknown_outcome == "park":
                     if self._pending.pop(id(item), None) is not None:
-                        unknown = self._unknown_events.setdefault(item.slots[0].position, set())
+                        unknown = self._unknown_events.setdefault(item.entries[0].position, set())
                         unknown.add(item.event)
                 else:
-                    self._later(item, outcome, counts=True)
+                    self._retry_later(item, outcome, counts=True)
 
-    def _delivered(self, item: WorkObject) -> None:
+    def _delivered(self, item: TrackObject) -> None:
         if self._pending.pop(id(item), None) is None:
             return
         if item.event is None:
-            for slot in item.slots:
-                self._attributes_done.add(slot.position)
+            for entry in item.entries:
+                self._attributes_done.add(entry.position)
         else:
-            self._events_done.setdefault(item.slots[0].position, set()).add(item.event)
+            self._events_done.setdefault(item.entries[0].position, set()).add(item.event)
 
-    def _reject(self, item: WorkObject, reason: Reason) -> None:
-        # An object that only creates stands for no job: what it was for is refused itself.
-        if self._pending.pop(id(item), None) is not None and item.slots:
-            self._refuse(item.slots[0], item.event, reason)
+    def _reject(self, item: TrackObject, reason: Reason) -> None:
+        # An object that only creates belongs to no job; the person's other objects fail too.
+        if self._pending.pop(id(item), None) is not None and item.entries:
+            self._reject_part(item.entries[0], item.event, reason)
 
-    def _refuse(self, slot: Slot, event: int | None, reason: Reason) -> None:
+    def _reject_part(self, entry: BatchEntry, event: int | None, reason: Reason) -> None:
         where = "attributes" if event is None else f"events.{event}"
         if reason.field is not None:
             where = f"{where}.{reason.field}"
         located = reason.model_copy(update={"field": where})
-        self._refused.setdefault(slot.position, []).append((event, located))
+        self._rejected.setdefault(entry.position, []).append((event, located))
 
-    def _later(self, item: WorkObject, error: BrazeError, *, counts: bool) -> None:
-        """Leave the object pending, and note when to come again."""
-        for slot in item.slots:
-            decision = decide(error, self._progress(slot).attempts + 1, self._ports.jitter)
-            seconds = decision.delay if decision.retry else SHORT_RETRY
-            self._delay[slot.position] = max(self._delay.get(slot.position, 0.0), seconds)
+    def _retry_later(self, item: TrackObject, error: BrazeError, *, counts: bool) -> None:
+        """Leave the object pending, and note its delay."""
+        for entry in item.entries:
+            seconds = retry_delay(error, self._progress(entry).attempts + 1, self._ports.jitter)
+            if seconds is None:
+                seconds = SHORT_RETRY
+            self._delay[entry.position] = max(self._delay.get(entry.position, 0.0), seconds)
             if counts:
-                self._tried.add(slot.position)
+                self._attempted.add(entry.position)
 
-    def _progress(self, slot: Slot) -> JobProgress:
-        state = self._claims.states.get(slot.key)
-        return NO_PROGRESS if state is None else state.progress.get(slot.job.job_id, NO_PROGRESS)
+    def _progress(self, entry: BatchEntry) -> JobProgress:
+        state = self._leases.states.get(entry.key)
+        return NO_PROGRESS if state is None else state.progress.get(entry.job.job_id, NO_PROGRESS)
 
-    def _judge_suspects(self) -> None:
-        """Objects that were refused alone and namelessly: guilty unless it may be us.
+    def _decide_unconfirmed(self) -> None:
+        """Reject lone objects that Braze refused without a name, unless it may be our fault.
 
-        A success since vindicates us, and convicts them. Without any, a batch that is one job
-        proves nothing at first, but does not go round for ever.
+        A later success shows that the configuration is right. Without a success, a batch of one
+        job is retried at first, but not for ever.
         """
-        us = "requests_refused" in self._result.closings
-        slots = {slot.position: slot for item in self._pending.values() for slot in item.slots}
-        is_old = len(slots) == 1 and all(
-            self._progress(slot).attempts + 1 >= LONE_ATTEMPTS for slot in slots.values()
+        is_fault = "requests_refused" in self._result.closings
+        pending = (entry for item in self._pending.values() for entry in item.entries)
+        entries = {entry.position: entry for entry in pending}
+        is_last_attempt = len(entries) == 1 and all(
+            self._progress(entry).attempts + 1 >= LONE_ATTEMPTS for entry in entries.values()
         )
-        if (self._successes and not us) or (not self._successes and is_old):
-            self._guilty |= self._suspects
-            self._suspects = {}
-        for item, _ in self._suspects.values():
-            for slot in item.slots:
-                self._tried.add(slot.position)
-                self._delay.setdefault(slot.position, CLOSING_SECONDS)
-        for item, reason in self._guilty.values():
+        if (self._successes and not is_fault) or (not self._successes and is_last_attempt):
+            self._confirmed |= self._unconfirmed
+            self._unconfirmed = {}
+        for item, _ in self._unconfirmed.values():
+            for entry in item.entries:
+                self._attempted.add(entry.position)
+                self._delay.setdefault(entry.position, CLOSING_SECONDS)
+        for item, reason in self._confirmed.values():
             self._reject(item, reason)
 
     # -- after the send ----------------------------------------------------------------------
 
-    def _finish(self, slots: Sequence[Slot]) -> None:
-        """Record first what needs no parking: a table that hangs must not cost everybody's."""
-        unsettled = {slot.position for item in self._pending.values() for slot in item.slots}
-        troubled = {
-            slot.key
-            for slot in slots
-            if slot.position in self._refused or slot.position in self._unknown_events
+    def _finish(self, entries: Sequence[BatchEntry]) -> None:
+        """Record first the people without parking: a slow rejected table must not delay them."""
+        pending = (entry for item in self._pending.values() for entry in item.entries)
+        unsettled = {entry.position for entry in pending}
+        to_park = {
+            entry.key
+            for entry in entries
+            if entry.position in self._rejected or entry.position in self._unknown_events
         }
-        # Every lease we hold ends here, also of people for whom there was nothing to send.
-        calm = [slot for slot in slots if slot.key not in troubled]
-        self._settle_people(self._claims.states.keys() - troubled, calm, unsettled)
-        if troubled:
-            rest = [slot for slot in slots if slot.key in troubled]
-            self._settle_people(troubled, rest, unsettled)
+        # Every lease ends here, also of people without anything to send.
+        rest = [entry for entry in entries if entry.key not in to_park]
+        self._settle_people(self._leases.states.keys() - to_park, rest, unsettled)
+        if to_park:
+            parked = [entry for entry in entries if entry.key in to_park]
+            self._settle_people(to_park, parked, unsettled)
 
     def _settle_people(
-        self, people: Iterable[PersonKey], slots: Sequence[Slot], unsettled: set[int]
+        self, people: Iterable[PersonKey], entries: Sequence[BatchEntry], unsettled: set[int]
     ) -> None:
-        learnt: dict[PersonKey, PersonState] = dict.fromkeys(people, _NOTHING_LEARNT)
-        for slot in slots:
-            outcome = self._outcome_of(slot, is_unsettled=slot.position in unsettled)
-            self._outcomes[slot.position] = outcome
-            self._learn(slot, learnt, is_settled=outcome != "retried")
-        for key in self._unlearnt:
-            learnt.pop(key, None)
-        self._result.unrecorded += len(self._ports.ledger.record(self._claims, learnt))
+        updates: dict[PersonKey, PersonState] = dict.fromkeys(people, _NO_UPDATE)
+        for entry in entries:
+            outcome = self._outcome_of(entry, is_unsettled=entry.position in unsettled)
+            self._outcomes[entry.position] = outcome
+            updates[entry.key] = self._updated(
+                updates[entry.key], entry, is_settled=outcome != "retried"
+            )
+        for key in self._keep_leased:
+            updates.pop(key, None)
+        self._result.unrecorded += len(self._ports.ledger.record(self._leases, updates))
 
     def _outcome_of(
-        self, slot: Slot, *, is_unsettled: bool
+        self, entry: BatchEntry, *, is_unsettled: bool
     ) -> Literal["delivered", "rejected", "retried"]:
-        """Count the job, and park what must be parked of it."""
-        position = slot.position
+        """Count the job, and park its rejected and unknown parts."""
+        position = entry.position
         unknown = self._unknown_events.get(position)
         if unknown:
-            # Parked at once even if the rest of the job is retried: they must not be sent again.
-            if not self._park_unknown(slot, unknown):
-                # Nothing is recorded of the person: the lease runs out, and the job comes back as
-                # one whose outcome is unknown, as it is.
-                self._unlearnt.add(slot.key)
+            # Parked now even if the rest of the job is retried: they must not be sent again.
+            if not self._park_unknown(entry, unknown):
+                # Nothing is recorded of the person. The lease expires, and the job comes back with
+                # an unknown outcome.
+                self._keep_leased.add(entry.key)
                 return "retried"
             self._events_done.setdefault(position, set()).update(unknown)
         if is_unsettled:
             delay = self._delay.get(position, SHORT_RETRY)
-            self._back(position, max(delay, self._closed_for))
+            self._retry(position, max(delay, self._closed_for))
             return "retried"
-        refused = self._refused.get(position)
-        if refused:
-            reasons = tuple(reason for _, reason in refused)
-            records = _records(_only(slot.job, refused), reasons, self._now)
+        rejected = self._rejected.get(position)
+        if rejected:
+            reasons = tuple(reason for _, reason in rejected)
+            records = job_records(rejected_part(entry.job, rejected), reasons, self._now)
             return "rejected" if self._park(position, records) else "retried"
         if unknown:
             self._result.rejected += 1
@@ -660,70 +643,65 @@ class _Batch:
         self._result.delivered += 1
         return "delivered"
 
-    def _park_unknown(self, slot: Slot, events: set[int]) -> bool:
+    def _park_unknown(self, entry: BatchEntry, events: set[int]) -> bool:
         positions = sorted(events)
-        # Of its own for each set of events: another set, parked later, must not replace this one.
-        digest = hashlib.sha256(f"{slot.job.job_id} {positions}".encode()).hexdigest()[:12]
-        parked = slot.job.model_copy(
-            update={
-                "job_id": f"{slot.job.job_id[:LONGEST_BASE_ID]}~unknown-{digest}",
-                "attributes": {},
-                "events": tuple(slot.job.events[index] for index in positions),
-            }
-        )
         reasons = tuple(
             _UNKNOWN_OUTCOME.model_copy(update={"field": f"events.{index}"}) for index in positions
         )
-        return self._kept(slot.position, _records(parked, reasons, self._now))
+        records = job_records(unknown_part(entry.job, positions), reasons, self._now)
+        return self._store(entry.position, records)
 
-    def _learn(self, slot: Slot, learnt: dict[PersonKey, PersonState], *, is_settled: bool) -> None:
-        """Add one job's outcome to what the ledger shall know of its person."""
-        job, position = slot.job, slot.position
-        known = learnt[slot.key]
+    def _updated(self, known: PersonState, entry: BatchEntry, *, is_settled: bool) -> PersonState:
+        """Add one job's outcome to the update of its person."""
+        job, position = entry.job, entry.position
         newest: Mapping[str, datetime] = known.newest
         if job.attributes and position in self._attributes_done:
             sent = dict.fromkeys(job.attributes, job.occurred_at)
             newest = sent if not newest else _later_of(newest, sent)
-        delivered, progress = known.delivered, known.progress
         if is_settled:
-            # Also a rejected job: its row is the only copy, a resend by the vendor a duplicate.
-            delivered |= {job.job_id}
-        else:
-            before = self._progress(slot)
-            done = before.settled_events | frozenset(self._events_done.get(position, ()))
-            attempts = before.attempts + (position in self._tried)
-            progress = {**progress, job.job_id: JobProgress(attempts, done)}
-        learnt[slot.key] = PersonState(delivered, newest, progress)
+            # Also a rejected job: its row is the only copy, and a vendor's resend is a duplicate.
+            return PersonState(known.delivered | {job.job_id}, newest, known.progress)
+        before = self._progress(entry)
+        done = before.settled_events | frozenset(self._events_done.get(position, ()))
+        attempts = before.attempts + (position in self._attempted)
+        progress = {**known.progress, job.job_id: JobProgress(attempts, done)}
+        return PersonState(known.delivered, newest, progress)
+
+    def _park_job(self, entry: BatchEntry, reason: Reason, suffix: str) -> None:
+        self._park(entry.position, job_records(entry.job, (reason,), self._now, suffix))
 
     def _park(self, position: int, records: Sequence[RejectedRecord]) -> bool:
-        """Park a rejected job; where that fails, the message stays in the queue."""
-        if not self._kept(position, records):
+        """Park a rejected job. If that fails, the message stays in the queue."""
+        if not self._store(position, records):
             return False
         self._result.rejected += 1
         self._outcomes[position] = "rejected"
         return True
 
-    def _try_to_park(self, record: RejectedRecord, *, may_try: bool) -> None:
-        if not may_try:
-            raise RejectedStoreUnavailableError("not tried")
-        self._ports.rejected.park(record)
+    def _store(self, position: int, records: Sequence[RejectedRecord]) -> bool:
+        problem = self._try_to_store(records)
+        if problem is None:
+            self._result.parked += [
+                (record.correlation_id, record.id, record.reasons[0].code) for record in records
+            ]
+            return True
+        self._parking_fails = True
+        self._retry(position, self._longer(position, SHORT_RETRY))
+        held_up = self._result.held_up
+        held_up[f"parking: {problem}"] = held_up.get(f"parking: {problem}", 0) + 1
+        return False
 
-    def _kept(self, position: int, records: Sequence[RejectedRecord]) -> bool:
+    def _try_to_store(self, records: Sequence[RejectedRecord]) -> str | None:
+        """Store the rows; return what failed."""
+        # After one failure a table that may hang gets no more time.
+        if self._parking_fails or self._remaining() < SHORTEST_READ:
+            return "not tried"
         try:
-            # After one failure no more time is spent on a table that may hang.
-            may_try = not self._parking_fails and self._remaining() >= SHORTEST_READ
             for record in records:
-                self._try_to_park(record, may_try=may_try)
+                self._ports.rejected.park(record)
         except RejectedStoreUnavailableError as error:
-            self._parking_fails = True
-            self._back(position, self._patience(position, SHORT_RETRY))
-            held_up = self._result.held_up
-            held_up[f"parking: {error}"] = held_up.get(f"parking: {error}", 0) + 1
-            return False
-        self._result.parked += [
-            (record.correlation_id, record.id, record.reasons[0].code) for record in records
-        ]
-        return True
+            return str(error)
+        return None
 
 
 def _later_of(
@@ -732,26 +710,3 @@ def _later_of(
     return {**known} | {
         name: at for name, at in sent.items() if name not in known or at > known[name]
     }
-
-
-class _Refusals:
-    """Counts requests refused without a name since the last success: bad objects, or a bad us?"""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._alone = 0
-        self._texts: set[str] = set()
-
-    def add(self, error: BrazeError, settlement: Settlement) -> None:
-        if isinstance(error, BadRequestError) and not (settlement.rejected or error.errors):
-            self._count += 1
-            self._alone += len(settlement.suspect)
-            self._texts.add(error.message)
-
-    @property
-    def doubtful(self) -> bool:
-        return self._count >= ALIKE_REFUSALS
-
-    @property
-    def it_is_us(self) -> bool:
-        return self._alone >= ALIKE_REFUSALS and len(self._texts) == 1

@@ -1,7 +1,4 @@
-"""From jobs to ready-made `/users/track` requests: merge per person, encode once, pack tightly.
-
-Pure: nothing here knows SQS, DynamoDB or HTTP.
-"""
+"""Merge jobs per person, encode each object once, and pack them into few requests. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +8,9 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Literal
 
 from braze_bridge.braze.errors import InvalidInputError
+from braze_bridge.braze.identifiers import UserAlias, UserIdentifier
 from braze_bridge.braze.limits import MAX_OBJECTS_PER_REQUEST, SAFE_BODY_BYTES
-from braze_bridge.braze.models import (
-    AttributesObject,
-    EventObject,
-    TrackRequest,
-    UserAlias,
-    UserIdentifier,
-)
+from braze_bridge.braze.models import FRAME_BYTES, AttributesObject, EventObject, TrackRequest
 from braze_bridge.ledger.port import NO_PROGRESS, PersonState
 from braze_bridge.reasons import Reason
 
@@ -31,17 +23,19 @@ if TYPE_CHECKING:
 
 InputArray = Literal["attributes", "events"]
 
+UNIQUE_KINDS: Final = frozenset({"external_id", "braze_id"})
+"""With these identifiers no request can create a second profile of the person."""
+
 _UNKNOWN_STATE: Final = PersonState()
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One job of a batch, as packing and settling refer to it.
+class BatchEntry:
+    """One job of a batch.
 
     Attributes:
-        position: Its place in the batch.
-        job: What it says.
-        key: Whom it is about.
+        position: Of its message in the batch.
+        key: The job's person.
     """
 
     position: int
@@ -50,200 +44,221 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkObject:
-    """One encoded Braze object and whom to thank or blame for it.
+class TrackObject:
+    """One encoded Braze object and the jobs it came from.
 
     Attributes:
-        array: The array of the request that it goes into.
+        array: The array of the request for it.
         body: Its JSON.
-        slots: The jobs it carries: several where attributes were merged.
+        entries: The jobs: several if attributes were merged, none if it only creates the person.
         event: The position of the event in its job, or ``None`` for attributes.
-        bond: Objects of one bond stay in one request, in order: without an ``external_id`` or
-            ``braze_id`` a person may be created by the request, and two requests side by side
-            could create two.
+        group: The person, if its objects must stay in one request, in order. Without an
+            ``external_id`` or ``braze_id`` a request may create the person, and two parallel
+            requests could create two.
     """
 
     array: InputArray
     body: bytes
-    slots: tuple[Slot, ...]
+    entries: tuple[BatchEntry, ...]
     event: int | None = None
-    bond: PersonKey | None = None
+    group: PersonKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pack:
-    """The objects of one request, findable by array and index as Braze's errors name them.
+class RequestPlan:
+    """The objects of one request, in order.
 
     Attributes:
-        attributes: In the order they are sent, like the rest.
-        events: The same.
-        then: What may only be sent when this is settled: the same person's, in order. Side by side,
-            an older value could arrive last, and two requests could each create the person.
+        then: The same person's next requests, each sent after the one before is settled. In
+            parallel an older value could arrive last, and two requests could each create the
+            person.
     """
 
-    attributes: tuple[WorkObject, ...]
-    events: tuple[WorkObject, ...]
-    then: tuple[Pack, ...] = ()
+    attributes: tuple[TrackObject, ...]
+    events: tuple[TrackObject, ...]
+    then: tuple[RequestPlan, ...] = ()
 
     @property
-    def objects(self) -> tuple[WorkObject, ...]:
-        """All of them, attributes first, as Braze processes them."""
+    def objects(self) -> tuple[TrackObject, ...]:
+        """All objects, attributes first, as Braze processes them."""
         return self.attributes + self.events
 
     def request(self) -> TrackRequest:
-        """The request for Braze."""
+        """Make the request."""
         return TrackRequest(
             attributes=[item.body for item in self.attributes],
             events=[item.body for item in self.events],
         )
 
-    def named(self, input_array: str | None, index: int | None) -> WorkObject | None:
-        """The object that an error of Braze's names, if it names one that exists."""
+    def find(self, input_array: str | None, index: int | None) -> TrackObject | None:
+        """Find the object that an error of Braze names, if there is one."""
         if index is None or index < 0:
             return None
         array = {"attributes": self.attributes, "events": self.events}.get(input_array or "", ())
         return array[index] if index < len(array) else None
 
     @staticmethod
-    def of(objects: Iterable[WorkObject], then: tuple[Pack, ...] = ()) -> Pack:
-        """A pack of these objects, in their order."""
-        attributes: list[WorkObject] = []
-        events: list[WorkObject] = []
+    def of(objects: Iterable[TrackObject]) -> RequestPlan:
+        """Plan one request of these objects."""
+        attributes: list[TrackObject] = []
+        events: list[TrackObject] = []
         for item in objects:
             (events if item.array == "events" else attributes).append(item)
-        return Pack(tuple(attributes), tuple(events), then)
+        return RequestPlan(tuple(attributes), tuple(events))
 
     @staticmethod
-    def chain(packs: Sequence[Pack], then: tuple[Pack, ...] = ()) -> Pack:
-        """One after the other: the first, with the others behind it."""
-        first, *others = packs
+    def chain(plans: Sequence[RequestPlan], then: tuple[RequestPlan, ...] = ()) -> RequestPlan:
+        """Chain requests: the first, then the others one after the other."""
+        first, *others = plans
         return replace(first, then=(*others, *then))
 
-    def following(self) -> Pack | None:
-        """What to send when this is settled, with what comes after it."""
-        return Pack.chain(self.then) if self.then else None
+    def following(self) -> RequestPlan | None:
+        """Return the next request of the chain, with the rest behind it."""
+        return RequestPlan.chain(self.then) if self.then else None
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Something of a job that can never become a Braze object.
+class InvalidPart:
+    """A part of a job that breaks a limit of Braze.
 
     Attributes:
-        slot: Whose.
         event: Position of the event in the job, ``None`` for its attributes.
-        reason: Which limit it breaks.
     """
 
-    slot: Slot
+    entry: BatchEntry
     event: int | None
     reason: Reason
 
 
-class Merge:
-    """Makes one attributes object per person, newest values winning, and keeps every event.
+class MergedObjects:
+    """Iterates over the encoded objects of all people. Iterate it once.
 
-    Iterating it does the work, person by person, so that the first request can be under way while
-    the last person is still being merged. People whose objects must stay together come first, as
-    :func:`pack` wants them; a person's attributes come before their events, and events in the order
-    of their jobs' times. A job of which neither an object nor a refusal is made had nothing left to
-    send: all stale, or all sent before.
+    A person gets one attributes object with the newest values, and every event. The iteration
+    merges person by person, so the first request can start early. People with a group come first,
+    for :func:`pack`. A person's attributes come before the events, and events in the order of their
+    jobs' times. A job without an object and without an invalid part has nothing left to send.
+
+    Args:
+        entries: The jobs that are leased and no duplicates.
+        states: What the ledger knows of their people.
 
     Attributes:
-        refused: What breaks a limit of Braze's before it is sent. Complete when iterated.
-        stale: How many attributes were older than what was already sent, and were dropped. The
-            same.
+        invalid: Parts that break a limit of Braze. Complete after the iteration.
+        stale: Number of dropped attributes, older than what was already sent. Likewise.
     """
 
-    def __init__(self, slots: Iterable[Slot], states: Mapping[PersonKey, PersonState]) -> None:
-        """Take the jobs that were claimed and are no duplicates, and what is known of people."""
-        self.refused: list[Refusal] = []
+    def __init__(
+        self, entries: Iterable[BatchEntry], states: Mapping[PersonKey, PersonState]
+    ) -> None:
+        self.invalid: list[InvalidPart] = []
         self.stale = 0
         self._states = states
-        self._people: dict[PersonKey, list[Slot]] = {}
-        for slot in slots:
-            self._people.setdefault(slot.key, []).append(slot)
+        self._people: dict[PersonKey, list[BatchEntry]] = {}
+        for entry in entries:
+            self._people.setdefault(entry.key, []).append(entry)
 
-    def __iter__(self) -> Iterator[WorkObject]:
-        """The encoded objects. Iterate once."""
-        loose: list[tuple[PersonKey, list[Slot]]] = []
+    def __iter__(self) -> Iterator[TrackObject]:
+        ungrouped: list[tuple[PersonKey, list[BatchEntry]]] = []
         for key, work in self._people.items():
             if len(work) > 1:
                 work.sort(key=_order)
-            if key[0] in _LOOSE_KINDS:
-                loose.append((key, work))
+            if key[0] in UNIQUE_KINDS:
+                ungrouped.append((key, work))
             else:
-                yield from self._objects_of_person(key, work, bond=key)
-        for key, work in loose:
-            yield from self._objects_of_person(key, work, bond=None)
+                yield from self._objects_of_person(key, work, group=key)
+        for key, work in ungrouped:
+            yield from self._objects_of_person(key, work, group=None)
 
     def _objects_of_person(
-        self, key: PersonKey, work: Sequence[Slot], bond: PersonKey | None
-    ) -> list[WorkObject]:
-        """Those that may create the person and those that may not need objects of their own."""
-        creating = [slot for slot in work if slot.job.user.may_create]
+        self, key: PersonKey, work: Sequence[BatchEntry], group: PersonKey | None
+    ) -> list[TrackObject]:
+        """Merge the jobs that may create the person apart from those that may not."""
+        creating = [entry for entry in work if entry.job.user.may_create]
         if len(creating) in {0, len(work)}:
-            return self._objects_of(key, work, bond, {})
-        # Two objects, in no order: each name may only be in the one that has its newest value.
-        newest = {name: slot.position for slot in work for name in slot.job.attributes}
-        updating = [slot for slot in work if not slot.job.user.may_create]
-        return self._objects_of(key, creating, bond, newest) + self._objects_of(
-            key, updating, bond, newest
+            return self._objects_of(key, work, group, {})
+        # Two objects in no fixed order: only the one with the newest value may contain a name.
+        newest = {name: entry.position for entry in work for name in entry.job.attributes}
+        updating = [entry for entry in work if not entry.job.user.may_create]
+        return self._objects_of(key, creating, group, newest) + self._objects_of(
+            key, updating, group, newest
         )
 
     def _objects_of(  # noqa: C901 - one step after the other
         self,
         key: PersonKey,
-        work: Sequence[Slot],
-        bond: PersonKey | None,
+        work: Sequence[BatchEntry],
+        group: PersonKey | None,
         newest: Mapping[str, int],
-    ) -> list[WorkObject]:
+    ) -> list[TrackObject]:
         user = work[0].job.user
         try:
             identifier = identifier_of(user)
         except InvalidInputError as error:
             reason = _limit_broken(error)
-            for slot in work:
-                if slot.job.attributes:
-                    self.refused.append(Refusal(slot, None, reason))
-                self.refused += [Refusal(slot, n, reason) for n in range(len(slot.job.events))]
+            for entry in work:
+                if entry.job.attributes:
+                    self.invalid.append(InvalidPart(entry, None, reason))
+                self.invalid += [
+                    InvalidPart(entry, n, reason) for n in range(len(entry.job.events))
+                ]
             return []
         state = self._states.get(key, _UNKNOWN_STATE)
         existing_only = _update_existing_only(user)
-        carriers: list[tuple[Slot, Mapping[str, AttributeValue]]] = []
-        events: list[WorkObject] = []
-        for slot in work:
-            job = slot.job
+        carriers: list[tuple[BatchEntry, Mapping[str, AttributeValue]]] = []
+        events: list[TrackObject] = []
+        for entry in work:
+            job = entry.job
             if job.attributes:
                 fresh = _fresh(job, state)
                 if newest:
-                    fresh = {n: v for n, v in fresh.items() if newest[n] == slot.position}
+                    fresh = {n: v for n, v in fresh.items() if newest[n] == entry.position}
                 self.stale += len(job.attributes) - len(fresh)
                 if fresh:
-                    carriers.append((slot, fresh))
+                    carriers.append((entry, fresh))
             if job.events:
                 settled = state.progress.get(job.job_id, NO_PROGRESS).settled_events
-                made, refused = _event_objects(slot, identifier, existing_only, bond, settled)
-                events += made
-                self.refused += refused
-        objects: list[WorkObject] = []
+                events += self._event_objects(entry, identifier, existing_only, group, settled)
+        objects: list[TrackObject] = []
         if events and existing_only is False:
-            # An alias is created in the attributes array: of events, Braze's pages say both
-            # (https://www.braze.com/docs/api/objects_filters/event_object). Without attributes, so
-            # that no refused value takes the events along, and repeating it changes nothing.
+            # This object creates the alias; whether events do, Braze's pages contradict each other
+            # (https://www.braze.com/docs/api/objects_filters/event_object). It has no attributes,
+            # so no refused value affects the events, and a repetition changes nothing.
             body = AttributesObject(identifier, existing_only, {}).encode()
-            objects.append(WorkObject("attributes", body, (), None, bond))
+            objects.append(TrackObject("attributes", body, (), None, group))
         if carriers:
-            objects += self._attributes_objects(identifier, existing_only, carriers, bond)
+            objects += self._attributes_objects(identifier, existing_only, carriers, group)
         return objects + events
+
+    def _event_objects(
+        self,
+        entry: BatchEntry,
+        identifier: UserIdentifier,
+        existing_only: bool | None,  # noqa: FBT001 - Braze's own three-valued switch
+        group: PersonKey | None,
+        settled: frozenset[int],
+    ) -> list[TrackObject]:
+        objects = []
+        for index, event in enumerate(entry.job.events):
+            if index in settled:
+                continue
+            try:
+                body = EventObject(
+                    identifier, existing_only, event.name, event.time, event.properties
+                ).encode()
+            except InvalidInputError as error:
+                self.invalid.append(InvalidPart(entry, index, _limit_broken(error)))
+            else:
+                objects.append(TrackObject("events", body, (entry,), index, group))
+        return objects
 
     def _attributes_objects(
         self,
         identifier: UserIdentifier,
         existing_only: bool | None,  # noqa: FBT001 - Braze's own three-valued switch
-        carriers: Sequence[tuple[Slot, Mapping[str, AttributeValue]]],
-        bond: PersonKey | None,
-    ) -> list[WorkObject]:
-        """One object for all carriers, or one each where together they break a limit."""
+        carriers: Sequence[tuple[BatchEntry, Mapping[str, AttributeValue]]],
+        group: PersonKey | None,
+    ) -> list[TrackObject]:
+        """Make one object of all carriers, or one each if together they break a limit."""
         union = carriers[0][1]
         if len(carriers) > 1:
             union = {name: value for _, fresh in carriers for name, value in fresh.items()}
@@ -251,48 +266,21 @@ class Merge:
             body = AttributesObject(identifier, existing_only, union).encode()
         except InvalidInputError as error:
             if len(carriers) == 1:
-                self.refused.append(Refusal(carriers[0][0], None, _limit_broken(error)))
+                self.invalid.append(InvalidPart(carriers[0][0], None, _limit_broken(error)))
                 return []
         else:
             if len(body) < SAFE_BODY_BYTES // 2 or len(carriers) == 1:
-                slots = tuple(slot for slot, _ in carriers)
-                return [WorkObject("attributes", body, slots, None, bond)]
+                entries = tuple(entry for entry, _ in carriers)
+                return [TrackObject("attributes", body, entries, None, group)]
         return [
             item
             for carrier in carriers
-            for item in self._attributes_objects(identifier, existing_only, [carrier], bond)
+            for item in self._attributes_objects(identifier, existing_only, [carrier], group)
         ]
 
 
-_LOOSE_KINDS: Final = frozenset({"external_id", "braze_id"})
-"""With these no request can create a second profile of the person."""
-
-
-def _order(slot: Slot) -> tuple[datetime, datetime, str]:
-    return (slot.job.occurred_at, slot.job.received_at, slot.job.job_id)
-
-
-def _event_objects(
-    slot: Slot,
-    identifier: UserIdentifier,
-    existing_only: bool | None,  # noqa: FBT001 - Braze's own three-valued switch
-    bond: PersonKey | None,
-    settled: frozenset[int],
-) -> tuple[list[WorkObject], list[Refusal]]:
-    made: list[WorkObject] = []
-    refused: list[Refusal] = []
-    for index, event in enumerate(slot.job.events):
-        if index in settled:
-            continue
-        try:
-            body = EventObject(
-                identifier, existing_only, event.name, event.time, event.properties
-            ).encode()
-        except InvalidInputError as error:
-            refused.append(Refusal(slot, index, _limit_broken(error)))
-        else:
-            made.append(WorkObject("events", body, (slot,), index, bond))
-    return made, refused
+def _order(entry: BatchEntry) -> tuple[datetime, datetime, str]:
+    return (entry.job.occurred_at, entry.job.received_at, entry.job.job_id)
 
 
 def _limit_broken(error: InvalidInputError) -> Reason:
@@ -310,14 +298,14 @@ def _fresh(job: DeliveryJob, state: PersonState) -> Mapping[str, AttributeValue]
 
 
 def _update_existing_only(user: JobUser) -> bool | None:
-    """Braze's default is to create, but for an alias, where creating must be asked for."""
+    """Choose Braze's switch: by default Braze creates a person, but none for an alias."""
     if not user.may_create:
         return True
     return False if user.user_alias is not None else None
 
 
 def identifier_of(user: JobUser) -> UserIdentifier:
-    """The job's user in the client's terms."""
+    """Convert the job's user for the client."""
     alias = user.user_alias
     return UserIdentifier(
         external_id=user.external_id,
@@ -328,129 +316,125 @@ def identifier_of(user: JobUser) -> UserIdentifier:
     )
 
 
-def take_apart(
-    merged: WorkObject, states: Mapping[PersonKey, PersonState]
-) -> tuple[list[WorkObject], list[Refusal]]:
-    """Undo a merge that Braze refused: each job's attributes in an object of their own.
+def split_merged(
+    merged: TrackObject, states: Mapping[PersonKey, PersonState]
+) -> tuple[list[TrackObject], list[InvalidPart]]:
+    """Undo a merge that Braze refused: one object for each job.
 
     Args:
-        merged: An attributes object that carries several jobs.
-        states: As given to :class:`Merge`.
+        merged: An attributes object of several jobs.
+        states: As given to :class:`MergedObjects`.
 
     Returns:
-        One object a job, oldest first, to be sent one after the other: so they leave what the
-        merged object would have left, less what Braze refuses. And the jobs whose own attributes
-        break a limit, which a newer value had hidden.
+        The objects, oldest first. Sent one after the other, they leave the merged values, less what
+        Braze refuses. Then the jobs whose own attributes break a limit: a newer value had replaced
+        the invalid one.
     """
-    parts: list[WorkObject] = []
-    refused: list[Refusal] = []
-    for slot in merged.slots:
-        user = slot.job.user
-        fresh = _fresh(slot.job, states.get(slot.key, _UNKNOWN_STATE))
+    parts: list[TrackObject] = []
+    refused: list[InvalidPart] = []
+    for entry in merged.entries:
+        user = entry.job.user
+        fresh = _fresh(entry.job, states.get(entry.key, _UNKNOWN_STATE))
         try:
             body = AttributesObject(
                 identifier_of(user), _update_existing_only(user), fresh
             ).encode()
         except InvalidInputError as error:
-            refused.append(Refusal(slot, None, _limit_broken(error)))
+            refused.append(InvalidPart(entry, None, _limit_broken(error)))
         else:
-            parts.append(WorkObject("attributes", body, (slot,), None, slot.key))
+            parts.append(TrackObject("attributes", body, (entry,), None, entry.key))
     return parts, refused
 
 
 def pack(
-    objects: Iterable[WorkObject],
+    objects: Iterable[TrackObject],
     max_objects: int = MAX_OBJECTS_PER_REQUEST,
     max_bytes: int = SAFE_BODY_BYTES,
-) -> Iterator[Pack]:
-    """Fill as few requests as the limits allow, each handed out as soon as it is full.
+) -> Iterator[RequestPlan]:
+    """Fill as few requests as the limits allow, and yield each as soon as it is full.
 
-    Each bond goes where it still fits, the largest first; the others then fill the gaps, so that
-    the number of requests is ``ceil(objects / max_objects)`` unless bytes or large bonds forbid it.
-    A bond of more than a request is cut into a chain of packs, sent one after the other.
+    Groups go first, the largest one first, each into the first request with room. The other objects
+    fill the gaps. So there are ``ceil(objects / max_objects)`` requests, unless bytes or large
+    groups need more. A group that is too large for one request becomes a chain.
 
     Args:
-        objects: Encoded objects: first those with a bond, each bond's next to each other.
-        max_objects: Objects a request, attributes and events together.
+        objects: Encoded objects: first those with a group, each group's next to each other.
+        max_objects: Attributes and events of one request.
         max_bytes: Bytes of a request's body, the brackets included.
     """
-    room = max_bytes - _BRACKETS
+    room = max_bytes - FRAME_BYTES
     remaining = iter(objects)
-    bonds: dict[PersonKey, list[WorkObject]] = {}
-    first_loose: list[WorkObject] = []
+    groups: dict[PersonKey, list[TrackObject]] = {}
+    first_ungrouped: list[TrackObject] = []
     for item in remaining:
-        if item.bond is None:
-            first_loose.append(item)
+        if item.group is None:
+            first_ungrouped.append(item)
             break
-        bonds.setdefault(item.bond, []).append(item)
-    whole: list[Sequence[WorkObject]] = []
-    for bond in bonds.values():
-        pieces = _cut_bond(bond, max_objects, room)
+        groups.setdefault(item.group, []).append(item)
+    whole: list[Sequence[TrackObject]] = []
+    for group in groups.values():
+        pieces = _cut_group(group, max_objects, room)
         if len(pieces) == 1:
-            whole.append(bond)
+            whole.append(group)
         else:
-            yield Pack.chain([Pack.of(piece) for piece in pieces])
-    bins = deque(_place_bonds(whole, max_objects, room))
+            yield RequestPlan.chain([RequestPlan.of(piece) for piece in pieces])
+    bins = deque(_place_groups(whole, max_objects, room))
     current = bins.popleft() if bins else _Bin([], 0)
-    for item in chain(first_loose, remaining):
+    for item in chain(first_ungrouped, remaining):
         size = len(item.body) + 1
         while current.objects and not current.takes(1, size, max_objects, room):
-            yield Pack.of(current.objects)
+            yield RequestPlan.of(current.objects)
             current = bins.popleft() if bins else _Bin([], 0)
         current.objects.append(item)
         current.size += size
     if current.objects:
-        yield Pack.of(current.objects)
+        yield RequestPlan.of(current.objects)
     for filled in bins:
-        yield Pack.of(filled.objects)
+        yield RequestPlan.of(filled.objects)
 
 
-def _place_bonds(bonds: Iterable[Sequence[WorkObject]], max_objects: int, room: int) -> list[_Bin]:
-    """First-fit decreasing: put each bond where it first fits."""
-    pieces = sorted(bonds, key=len, reverse=True)
+def _place_groups(
+    groups: Iterable[Sequence[TrackObject]], max_objects: int, room: int
+) -> list[_Bin]:
+    """Pack the groups by first-fit decreasing."""
+    pieces = sorted(groups, key=len, reverse=True)
     bins: list[_Bin] = []
     first_open = 0
     for piece in pieces:
         size = sum(len(item.body) + 1 for item in piece)
-        place = next(
-            (
-                candidate
-                for candidate in islice(bins, first_open, None)
-                if candidate.takes(len(piece), size, max_objects, room)
-            ),
-            None,
-        )
-        if place is None:
-            place = _Bin([], 0)
-            bins.append(place)
-        place.objects += piece
-        place.size += size
+        for candidate in islice(bins, first_open, None):
+            if candidate.takes(len(piece), size, max_objects, room):
+                break
+        else:
+            candidate = _Bin([], 0)
+            bins.append(candidate)
+        candidate.objects += piece
+        candidate.size += size
         while first_open < len(bins) and len(bins[first_open].objects) >= max_objects:
             first_open += 1
     return bins
 
 
-_BRACKETS: Final = len(b'{"attributes":[],"events":[]}')
-
-
 @dataclass(slots=True)
 class _Bin:
-    objects: list[WorkObject]
+    objects: list[TrackObject]
     size: int
 
     def takes(self, count: int, size: int, max_objects: int, room: int) -> bool:
         return len(self.objects) + count <= max_objects and self.size + size <= room
 
 
-def _cut_bond(bond: Sequence[WorkObject], max_objects: int, room: int) -> list[list[WorkObject]]:
-    """Cut a bond that no single request holds; an object that only creates leads each piece."""
-    if len(bond) <= max_objects and sum(len(item.body) + 1 for item in bond) <= room:
-        return [list(bond)]
-    lead = [item for item in bond[:1] if not item.slots]
+def _cut_group(
+    group: Sequence[TrackObject], max_objects: int, room: int
+) -> list[list[TrackObject]]:
+    """Cut a group that is too large for one request. A creating object leads each piece."""
+    if len(group) <= max_objects and sum(len(item.body) + 1 for item in group) <= room:
+        return [list(group)]
+    lead = [item for item in group[:1] if not item.entries]
     lead_size = sum(len(item.body) + 1 for item in lead)
-    pieces: list[list[WorkObject]] = []
+    pieces: list[list[TrackObject]] = []
     piece, used = list(lead), lead_size
-    for item in bond[len(lead) :]:
+    for item in group[len(lead) :]:
         size = len(item.body) + 1
         if len(piece) > len(lead) and (len(piece) == max_objects or used + size > room):
             pieces.append(piece)
@@ -461,30 +445,30 @@ def _cut_bond(bond: Sequence[WorkObject], max_objects: int, room: int) -> list[l
     return pieces
 
 
-def halves(whole: Pack) -> list[Pack]:
-    """Cut a refused pack in two, to corner the object that Braze does not name.
+def halves(whole: RequestPlan) -> list[RequestPlan]:
+    """Halve a refused request, to find the object that Braze does not name.
 
-    The objects of one bond stay together as long as there is another cut. A bond alone is cut too,
-    since the guilty event in it must be found: its halves are a chain, and an object that only
-    creates leads both.
+    A group stays together if there is another cut. A lone group is cut too: its halves are a chain,
+    and a creating object leads both.
 
     Args:
-        whole: More than one object; what comes after it is the caller's concern.
+        whole: More than one object. Its ``then`` is left to the caller.
     """
     objects = whole.objects
-    groups: dict[object, list[WorkObject]] = {}
+    groups: dict[object, list[TrackObject]] = {}
     for item in objects:
-        groups.setdefault(id(item) if item.bond is None else item.bond, []).append(item)
+        groups.setdefault(id(item) if item.group is None else item.group, []).append(item)
     if len(groups) > 1:
-        left: list[WorkObject] = []
-        right: list[WorkObject] = []
+        left: list[TrackObject] = []
+        right: list[TrackObject] = []
         for group in groups.values():
             (left if len(left) < len(objects) // 2 else right).extend(group)
         if right:
-            return [Pack.of(left), Pack.of(right)]
+            return [RequestPlan.of(left), RequestPlan.of(right)]
         last = list(groups.values())[-1]
-        return [Pack.of(left[: -len(last)]), Pack.of(last)]
-    lead = [item for item in objects[:1] if not item.slots and len(objects) > 2]  # noqa: PLR2004
+        return [RequestPlan.of(left[: -len(last)]), RequestPlan.of(last)]
+    lead = [item for item in objects[:1] if not item.entries and len(objects) > 2]  # noqa: PLR2004
     rest = objects[len(lead) :]
     middle = len(rest) // 2
-    return [Pack.chain([Pack.of([*lead, *rest[:middle]]), Pack.of([*lead, *rest[middle:]])])]
+    parts = [*lead, *rest[:middle]], [*lead, *rest[middle:]]
+    return [RequestPlan.chain([RequestPlan.of(part) for part in parts])]

@@ -1,4 +1,4 @@
-"""Rejected records made of a delivery batch."""
+"""Make the rejected records of a delivery batch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.jobs.envelope import split_job
-from braze_bridge.jobs.rejected import (
-    MAX_PAYLOAD_BYTES,
-    RejectedRecord,
-)
+from braze_bridge.jobs.rejected import MAX_PAYLOAD_BYTES, RejectedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +20,10 @@ QUEUE_ROUTE: Final = "queue:delivery"
 """The route of a parked message that could not be read as a job."""
 
 MAX_REASONS: Final = 50
-"""Of one row: a message may break in thousands of places, and a row must fit the table."""
+"""Of one row, which must fit the table. An unreadable message may have thousands of reasons."""
+
+MAX_BASE_ID_CHARS: Final = 200
+"""Characters of a job's id kept in an id made from it; ids have at most 256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class QueueMessage:
     receive_count: int = 1
 
 
-def _unreadable(
+def message_records(
     message: QueueMessage, reasons: tuple[Reason, ...], now: datetime
 ) -> list[RejectedRecord]:
-    """The message as it is, cut into pieces where a row would be too long for the table."""
+    """Make the rows of an unreadable message, in pieces if it is too long for one row."""
     body = message.body
     name = f"message:{hashlib.sha256(body.encode('utf-8', 'replace')).hexdigest()}"
-    room = MAX_PAYLOAD_BYTES // 4  # no character has more bytes
+    room = MAX_PAYLOAD_BYTES // 4  # a character has at most 4 bytes
     if len(body.encode("utf-8", "replace")) <= MAX_PAYLOAD_BYTES:
         pieces = {name: body}
     else:
@@ -63,21 +63,13 @@ def _unreadable(
     ]
 
 
-def _only(job: DeliveryJob, refused: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:
-    """The job with nothing but what was refused of it."""
-    events = sorted({event for event, _ in refused if event is not None})
-    return job.model_copy(
-        update={
-            "attributes": job.attributes if any(event is None for event, _ in refused) else {},
-            "events": tuple(job.events[index] for index in events),
-        }
-    )
-
-
-def _records(
+def job_records(
     job: DeliveryJob, reasons: tuple[Reason, ...], now: datetime, suffix: str = ""
 ) -> list[RejectedRecord]:
-    """Rows for a job, in parts where it is too long for one; the payload keeps the job's own id."""
+    """Make the rows of a job, in parts if it is too long for one row.
+
+    The payload keeps the job's id. A suffix makes another row beside the job's own.
+    """
     return [
         RejectedRecord(
             id=f"{part.job_id}{suffix}",
@@ -91,3 +83,29 @@ def _records(
         )
         for part in split_job(job, MAX_PAYLOAD_BYTES)
     ]
+
+
+def rejected_part(job: DeliveryJob, rejected: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:
+    """Reduce a job to its rejected attributes (``None``) and events (by position)."""
+    events = sorted({event for event, _ in rejected if event is not None})
+    return job.model_copy(
+        update={
+            "attributes": job.attributes if any(event is None for event, _ in rejected) else {},
+            "events": tuple(job.events[index] for index in events),
+        }
+    )
+
+
+def unknown_part(job: DeliveryJob, events: Sequence[int]) -> DeliveryJob:
+    """Reduce a job to events with an unknown outcome.
+
+    Its id depends on the events, so that a later set does not replace this row.
+    """
+    digest = hashlib.sha256(f"{job.job_id} {list(events)}".encode()).hexdigest()[:12]
+    return job.model_copy(
+        update={
+            "job_id": f"{job.job_id[:MAX_BASE_ID_CHARS]}~unknown-{digest}",
+            "attributes": {},
+            "events": tuple(job.events[index] for index in events),
+        }
+    )

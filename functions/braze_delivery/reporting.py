@@ -1,4 +1,4 @@
-"""What a delivery batch reports: counts, metrics and log lines."""
+"""The counts, metrics and log lines of a delivery batch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Outcome = Literal["delivered", "duplicate", "rejected", "retried"]
 
 @dataclass(slots=True)
 class PartnerFigures:
-    """What became of one partner's jobs in a batch.
+    """The outcomes of one partner's jobs in a batch.
 
     Attributes:
-        jobs: Outcome to the correlation ids of the jobs that it is of: each job is in one.
+        jobs: Outcome to correlation ids. Each job has one outcome.
         oldest_wait: As :attr:`BatchResult.oldest_wait`.
     """
 
@@ -31,23 +31,22 @@ class PartnerFigures:
 
 @dataclass(slots=True)
 class BatchResult:
-    """What became of a batch.
+    """The outcomes of a batch.
 
     Attributes:
-        retry: Message id to the seconds after which SQS shall hand it out again.
-        parked: Correlation id, job or message id and reason code of each rejected job.
-        oldest_wait: Seconds since the oldest job of the batch was received at the door; behind a
-            closed gate, until it may be sent.
-        stale_attributes: Attributes dropped since newer ones had been sent.
-        unattributed_errors: Errors in successes that named no object we sent.
-        closings: Why the gate was closed, if it was.
-        unrecorded: People for whom the ledger did not take what was learnt.
-        held_up: Why nothing was sent for jobs or people, and for how many: the gate's reason, the
-            ledger's errors, people leased to others.
-        gate_closed: Whether the gate was found closed, or was closed by an answer.
-        remaining: The fewest requests that an answer left of Braze's limit, if one told.
-        by_partner: ``DeliveryJob.source`` to what became of its jobs; messages that are no job are
-            in none.
+        retry: Message id to the seconds until SQS shows it again.
+        parked: Correlation id, job or message id, and reason code of each rejected job.
+        oldest_wait: Seconds since the door received the oldest job. If the gate is closed, until it
+            opens.
+        stale_attributes: Attributes dropped, since newer ones are sent.
+        unattributed_errors: Errors of successes that named no object we sent.
+        closings: Reasons for which this batch closed the gate.
+        unrecorded: People whose update the ledger did not store.
+        held_up: Why nothing was sent, and for how many jobs or people: the gate's reason, the
+            ledger's errors, people leased to other Lambdas.
+        gate_closed: The gate was closed, or an answer closed it.
+        remaining: The smallest remainder of Braze's limit in the answers.
+        by_partner: By ``DeliveryJob.source``, without messages that are no job.
     """
 
     received: int = 0
@@ -71,22 +70,23 @@ class BatchResult:
 
     @property
     def retried(self) -> int:
-        """How many messages go back."""
+        """Number of messages that go back."""
         return len(self.retry)
 
 
-TRAIL_IDS = 500
-"""Correlation ids in a line: 20 KB, well under the 256 KB that CloudWatch Logs takes."""
+IDS_PER_LINE = 500
+"""Correlation ids of a log line: 20 KB; CloudWatch Logs takes 256 KB."""
 
 
 def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: int) -> None:
     """Write a batch's figures, each job's correlation id, and a line for each rejected job.
 
     Args:
-        result: What became of the batch.
-        meter: Where the figures go.
-        log: Where the lines go.
-        unhidden: Messages whose time SQS did not take: they come after the queue's own.
+        result: Of the batch.
+        meter: For the figures.
+        log: For the lines.
+        unhidden: Messages whose visibility could not be changed; they return after the queue's
+            default.
     """
     meter.add(Metric.JOBS_RECEIVED, result.received)
     meter.add(Metric.JOBS_DELIVERED, result.delivered)
@@ -112,14 +112,14 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
                 Metric.OLDEST_WAIT: figures.oldest_wait,
             },
         )
-    write_trail(result, log)
+    write_correlation_ids(result, log)
     for correlation_id, record_id, code in result.parked:
         log.warning(
             "job rejected",
             extra={"job": record_id, "reason": code, "correlation_id": correlation_id},
         )
-    strange = result.closings or result.held_up or result.unattributed_errors or result.unrecorded
-    level = log.warning if strange else log.info
+    problems = result.closings or result.held_up or result.unattributed_errors or result.unrecorded
+    level = log.warning if problems else log.info
     level(
         "batch",
         extra={
@@ -141,16 +141,16 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
     )
 
 
-def write_trail(result: BatchResult, log: Logger) -> None:
-    """Write which calls at the door the batch was about, by outcome, many in a line.
+def write_correlation_ids(result: BatchResult, log: Logger) -> None:
+    """Write the jobs' correlation ids by outcome, many in a line.
 
-    A line for each job would cost more than sending it. Rejected jobs have lines of their own.
+    A line for each job would cost more than sending it. Rejected jobs have their own lines.
     """
     for partner, figures in result.by_partner.items():
         for outcome, ids in figures.jobs.items():
-            for at in range(0, len(ids) if outcome != "rejected" else 0, TRAIL_IDS):
+            for at in range(0, len(ids) if outcome != "rejected" else 0, IDS_PER_LINE):
                 log.info(
                     "jobs %s",
                     outcome,
-                    extra={"partner": partner, "correlation_ids": ids[at : at + TRAIL_IDS]},
+                    extra={"partner": partner, "correlation_ids": ids[at : at + IDS_PER_LINE]},
                 )

@@ -10,17 +10,17 @@ from braze_bridge.settings import _Settings
 
 
 class DeliverySettings(_Settings):
-    """What delivery needs to know.
+    """Settings of delivery.
 
     Attributes:
-        braze_endpoint: Overrides the instance's REST endpoint where not empty.
+        braze_endpoint: Overrides the instance's REST endpoint unless empty.
         allow_loopback_braze: Only the local stack sets it.
-        send_concurrency: Requests to Braze at once, of one Lambda.
-        on_unknown_outcome: What becomes of events whose request timed out: they may or may not be
-            at Braze already, and Braze does not de-duplicate them.
+        send_concurrency: Maximum parallel requests of one Lambda to Braze.
+        on_unknown_outcome: For events of a request that timed out. They may be at Braze already,
+            and Braze does not de-duplicate them.
         queue_retention_seconds: Of the delivery queue; a job older than three quarters is parked.
-        queue_visibility_seconds: Of the delivery queue; a lease ends before it does.
-        function_timeout_seconds: After which Lambda ends this function; a lease outlives it.
+        queue_visibility_seconds: Of the delivery queue; a lease ends earlier.
+        function_timeout_seconds: After it Lambda ends this function; a lease ends later.
         ledger_table: Holds the ledger and the gate.
         ledger_secret: Name of the secret that keys the ledger's fingerprints.
         delivery_lambdas: How many Lambdas may call Braze at the same time.

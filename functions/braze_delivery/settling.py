@@ -1,8 +1,8 @@
-"""What Braze's answer to one request means for each object in it.
+"""Decide what Braze's answer to one request means for each object in it. Pure.
 
-Pure: an answer and a pack go in, verdicts come out. Braze's errors are believed where they name an
-object by array and index; where they name none, the pack is halved until the guilty object is
-alone; where different requests fail alike and none succeeds, it is us and nobody is blamed.
+If Braze names an object by array and index, that object is rejected. If it names none, the request
+is halved until the object is alone. If all requests fail the same way, assume a configuration fault
+and reject nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from braze_bridge.braze.errors import (
     BadRequestError,
     BrazeError,
     ConnectFailedError,
-    NotFoundError,
     PayloadTooLargeError,
     PermissionDeniedError,
     RateLimitedError,
@@ -24,7 +23,7 @@ from braze_bridge.braze.errors import (
 )
 from braze_bridge.braze.models import TrackResponse
 from braze_bridge.reasons import Reason
-from braze_delivery.packing import Pack, WorkObject, halves
+from braze_delivery.packing import RequestPlan, TrackObject, halves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +31,15 @@ if TYPE_CHECKING:
     from braze_bridge.braze.errors import ObjectError
 
 MAX_DETAIL: Final = 300
-"""Characters of Braze's own text kept as a reason."""
+"""Characters of Braze's text kept as a reason."""
 
 KEY_RETRY_SECONDS: Final = 60.0
-"""How long jobs rest after Braze refused our key, until a gate that probes takes this over."""
+"""How long jobs wait after Braze refused the key, the permission or the address."""
+
+MANY_REFUSALS: Final = 8
+"""After 8 refusals without a name and without a success, requests are sent one at a time, the
+smallest first. If 8 *lone* objects are refused with the same text and nothing succeeds, assume a
+configuration fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,8 @@ class Closing:
     """A reason to stop calling Braze.
 
     Attributes:
-        scope: ``family`` for `/users/track` alone, ``all`` for every endpoint.
-        seconds: For how long, if Braze or a rule said so.
+        scope: ``family`` for `/users/track` only, ``all`` for every endpoint.
+        seconds: How long, if Braze or a rule gives a time.
         reason: ``rate_limited``, ``key_refused``, ``permission_missing`` or ``requests_refused``.
     """
 
@@ -55,99 +59,90 @@ class Closing:
 
 @dataclass(slots=True)
 class Settlement:
-    """Verdicts on the objects of one request. Every object is in exactly one of the lists.
+    """The outcome of each object of one request. Every object is in exactly one of the lists.
 
     Attributes:
         delivered: Braze took them.
-        rejected: Braze refused them by name, or alone.
-        suspect: Refused alone with no reason given: guilty if other requests succeed, else
-            perhaps not.
-        apart: Merged objects that Braze refused: each job's part must be tried alone.
-        again: Smaller packs to send at once.
-        retry: To be sent later, nothing known against them.
-        unknown: Perhaps at Braze, perhaps not.
-        closing: Why no further request should start.
-        unattributed: Errors of a success that named no object.
+        rejected: Braze refused them by name, or alone with a certain reason.
+        unconfirmed: Refused alone without a name. They are rejected if other requests succeed.
+        split: Merged objects that Braze refused: each job's part must be sent alone.
+        resend: Smaller requests to send at once.
+        retry: To send later.
+        unknown: They may or may not be at Braze.
+        closing: Why no further request may start.
+        unattributed: Errors of a success that named no object of the request.
     """
 
-    delivered: Sequence[WorkObject] = ()
-    rejected: list[tuple[WorkObject, Reason]] = field(default_factory=list)
-    suspect: list[tuple[WorkObject, Reason]] = field(default_factory=list)
-    apart: list[WorkObject] = field(default_factory=list)
-    again: list[Pack] = field(default_factory=list)
-    retry: Sequence[WorkObject] = ()
-    unknown: Sequence[WorkObject] = ()
+    delivered: Sequence[TrackObject] = ()
+    rejected: list[tuple[TrackObject, Reason]] = field(default_factory=list)
+    unconfirmed: list[tuple[TrackObject, Reason]] = field(default_factory=list)
+    split: list[TrackObject] = field(default_factory=list)
+    resend: list[RequestPlan] = field(default_factory=list)
+    retry: Sequence[TrackObject] = ()
+    unknown: Sequence[TrackObject] = ()
     closing: Closing | None = None
     unattributed: int = 0
 
 
-def settle(  # noqa: PLR0911 - one return a kind of answer reads best
-    pack: Pack, outcome: TrackResponse | BrazeError
-) -> Settlement:
-    """Judge every object of a request by Braze's answer.
-
-    Args:
-        pack: What was sent.
-        outcome: The answer, or the error the client made of it.
-    """
-    if isinstance(outcome, TrackResponse):
-        return _settle_success(pack, outcome)
+def settle(sent: RequestPlan, outcome: TrackResponse | BrazeError) -> Settlement:
+    """Settle every object of a request by Braze's answer, or by the client's error."""
     match outcome:
+        case TrackResponse():
+            return _settle_success(sent, outcome)
         case BadRequestError():
-            return _settle_bad_request(pack, outcome)
+            return _settle_bad_request(sent, outcome)
         case PayloadTooLargeError():
-            return _corner(pack, _reason("too_large", outcome.message), proven=True)
-        case RateLimitedError():
-            closing = Closing("family", outcome.retry_after, "rate_limited")
-            return Settlement(retry=pack.objects, closing=closing)
-        case AuthenticationError():
-            closing = Closing("all", outcome.retry_after or KEY_RETRY_SECONDS, "key_refused")
-            return Settlement(retry=pack.objects, closing=closing)
-        case PermissionDeniedError():
-            closing = Closing(
-                "family", outcome.retry_after or KEY_RETRY_SECONDS, "permission_missing"
-            )
-            return Settlement(retry=pack.objects, closing=closing)
+            return _isolate(sent, _reason("too_large", outcome.message), is_certain=True)
         case ServerError() | ConnectFailedError() | UnknownOutcomeError():
             if outcome.outcome_unknown:
-                return Settlement(unknown=pack.objects)
-            return Settlement(retry=pack.objects)
-        case NotFoundError() | _:
-            # A wrong address, a redirect, a content type refused: nothing a person's data causes.
-            closing = Closing(
-                "family", outcome.retry_after or KEY_RETRY_SECONDS, "requests_refused"
-            )
-            return Settlement(retry=pack.objects, closing=closing)
+                return Settlement(unknown=sent.objects)
+            return Settlement(retry=sent.objects)
+        case _:
+            return Settlement(retry=sent.objects, closing=_closing(outcome))
 
 
-def _settle_success(pack: Pack, answer: TrackResponse) -> Settlement:
+def _closing(error: BrazeError) -> Closing:
+    seconds = error.retry_after or KEY_RETRY_SECONDS
+    match error:
+        case RateLimitedError():
+            return Closing("family", error.retry_after, "rate_limited")
+        case AuthenticationError():
+            return Closing("all", seconds, "key_refused")
+        case PermissionDeniedError():
+            return Closing("family", seconds, "permission_missing")
+        case _:
+            # A wrong address, a redirect, a refused content type: no person's data causes these.
+            return Closing("family", seconds, "requests_refused")
+
+
+def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
     if not answer.errors:
-        return Settlement(delivered=pack.objects)
-    named, unattributed = _named(pack, answer.errors)
-    settlement = _blame(named)
-    settlement.delivered = [item for item in pack.objects if id(item) not in named]
+        return Settlement(delivered=sent.objects)
+    named, unattributed = _named(sent, answer.errors)
+    settlement = _reject_named(named)
+    settlement.delivered = [item for item in sent.objects if id(item) not in named]
     settlement.unattributed = unattributed
     return settlement
 
 
-def _settle_bad_request(pack: Pack, error: BadRequestError) -> Settlement:
-    named, _ = _named(pack, error.errors)
+def _settle_bad_request(sent: RequestPlan, error: BadRequestError) -> Settlement:
+    named, _ = _named(sent, error.errors)
     if not named:
-        return _corner(pack, _reason("braze_refused", error.message), proven=False)
-    settlement = _blame(named)
-    rest = [item for item in pack.objects if id(item) not in named]
+        return _isolate(sent, _reason("braze_refused", error.message), is_certain=False)
+    settlement = _reject_named(named)
+    rest = [item for item in sent.objects if id(item) not in named]
     if rest:
-        settlement.again.append(Pack.of(rest))
+        settlement.resend.append(RequestPlan.of(rest))
     return settlement
 
 
 def _named(
-    pack: Pack, errors: Sequence[ObjectError]
-) -> tuple[dict[int, tuple[WorkObject, Reason]], int]:
-    named: dict[int, tuple[WorkObject, Reason]] = {}
+    sent: RequestPlan, errors: Sequence[ObjectError]
+) -> tuple[dict[int, tuple[TrackObject, Reason]], int]:
+    named: dict[int, tuple[TrackObject, Reason]] = {}
     unattributed = 0
     for error in errors:
-        item = pack.named(error.input_array, error.index)
+        item = sent.find(error.input_array, error.index)
         if item is None:
             unattributed += 1
         else:
@@ -155,26 +150,53 @@ def _named(
     return named, unattributed
 
 
-def _blame(named: dict[int, tuple[WorkObject, Reason]]) -> Settlement:
+def _reject_named(named: dict[int, tuple[TrackObject, Reason]]) -> Settlement:
     settlement = Settlement()
     for item, reason in named.values():
-        if len(item.slots) > 1:
-            settlement.apart.append(item)
+        if len(item.entries) > 1:
+            settlement.split.append(item)
         else:
             settlement.rejected.append((item, reason))
     return settlement
 
 
-def _corner(pack: Pack, reason: Reason, *, proven: bool) -> Settlement:
-    """Halve; an object that is alone is guilty where the refusal can only mean it, else suspect."""
-    objects = pack.objects
-    if len(objects) > 1:
-        return Settlement(again=halves(pack))
-    (item,) = objects
-    if len(item.slots) > 1:
-        return Settlement(apart=[item])
-    return Settlement(rejected=[(item, reason)]) if proven else Settlement(suspect=[(item, reason)])
+def _isolate(sent: RequestPlan, reason: Reason, *, is_certain: bool) -> Settlement:
+    """Halve the request. A lone object is rejected if the reason is certain."""
+    if len(sent.objects) > 1:
+        return Settlement(resend=halves(sent))
+    (item,) = sent.objects
+    if len(item.entries) > 1:
+        return Settlement(split=[item])
+    if is_certain:
+        return Settlement(rejected=[(item, reason)])
+    return Settlement(unconfirmed=[(item, reason)])
 
 
 def _reason(code: str, text: str) -> Reason:
     return Reason(code=code, detail=text[:MAX_DETAIL] or None)
+
+
+class UnnamedRefusals:
+    """Counts refusals without a name since the last success."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lone_objects = 0
+        self._texts: set[str] = set()
+
+    def add(self, error: BrazeError, settlement: Settlement) -> None:
+        """Count an error, if it is such a refusal."""
+        if isinstance(error, BadRequestError) and not (settlement.rejected or error.errors):
+            self._count += 1
+            self._lone_objects += len(settlement.unconfirmed)
+            self._texts.add(error.message)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether requests must be sent one at a time."""
+        return self._count >= MANY_REFUSALS
+
+    @property
+    def show_a_fault(self) -> bool:
+        """Whether to assume a configuration fault."""
+        return self._lone_objects >= MANY_REFUSALS and len(self._texts) == 1

@@ -22,7 +22,6 @@ from braze_bridge.braze.identifiers import UserAlias, UserIdentifier
 from braze_bridge.braze.limits import MAX_OBJECTS_PER_REQUEST, SAFE_BODY_BYTES, EndpointFamily
 from braze_bridge.braze.models import AttributesObject, ExportIdsRequest, TrackRequest
 from braze_bridge.braze.subscriptions import (
-    SubscriptionGroupUpdate,
     SubscriptionStatus,
     SubscriptionStatusGetRequest,
     SubscriptionStatusSetRequest,
@@ -160,15 +159,13 @@ class ActionRunner:
         calls = []
         for id_, action in actions.items():
             with self._refusing_invalid([id_]):
-                update = SubscriptionGroupUpdate(
+                update = SubscriptionStatusSetRequest(
                     action.group,
                     SubscriptionStatus.SUBSCRIBED,
                     SubscriptionUsers(phones=(action.phone,)),
                     use_double_opt_in_logic=True if action.asks_first else None,
                 )
-                send = partial(
-                    self._deps.braze.subscription_status_set, SubscriptionStatusSetRequest(update)
-                )
+                send = partial(self._deps.braze.subscription_status_set, update)
                 performed = {id_: Performed()}
                 calls.append(Call([id_], send, partial(_always, performed)))
         self._calls.behind_gate(EndpointFamily.SUBSCRIPTION_SET, calls)

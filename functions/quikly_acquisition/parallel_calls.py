@@ -148,7 +148,7 @@ class ParallelCalls:
             for future in done:
                 waiting.extendleft(self._answered(family, in_flight.pop(future), future))
         if admission.is_probe and self.figures.requests == before:
-            gate.give_back()
+            gate.release_probe()
 
     def close(self, family: EndpointFamily, closing: Closing) -> None:
         """Close the gate of a family, or of all."""
@@ -187,7 +187,7 @@ class ParallelCalls:
         error = future.exception()
         if error is None:
             answer = future.result()
-            self.deps.gate.answered(family, answer.rate_limit)
+            self.deps.gate.record_success(family, answer.rate_limit)
             self.observations.update(call.read(answer))
             return ()
         if not isinstance(error, BrazeError):

@@ -20,10 +20,8 @@ from braze_bridge.braze.errors import (
     ServerError,
     UnknownOutcomeError,
 )
-from braze_bridge.braze.kpi import MauDataSeriesRequest
 from braze_bridge.braze.models import ExportIdsRequest, TrackRequest
 from braze_bridge.braze.subscriptions import (
-    SubscriptionGroupUpdate,
     SubscriptionStatus,
     SubscriptionStatusGetRequest,
     SubscriptionStatusSetRequest,
@@ -98,14 +96,10 @@ PROBES: Final[Mapping[str, Callable[[BrazeClient], object]]] = {
     ),
     "subscription.status.set": lambda client: client.subscription_status_set(
         SubscriptionStatusSetRequest(
-            SubscriptionGroupUpdate(
-                NO_GROUP,
-                SubscriptionStatus.UNSUBSCRIBED,
-                SubscriptionUsers(external_ids=[NOBODY]),
-            )
+            NO_GROUP, SubscriptionStatus.UNSUBSCRIBED, SubscriptionUsers(external_ids=[NOBODY])
         )
     ),
-    "kpi.mau.data_series": lambda client: client.mau_data_series(MauDataSeriesRequest(length=1)),
+    "kpi.mau.data_series": lambda client: client.mau_data_series(1),
 }
 
 

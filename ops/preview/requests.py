@@ -17,7 +17,7 @@ from braze_bridge.mapping.attributes import DETAILS
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.reasons import Reason
 from braze_bridge.web.door import MAX_BODY_BYTES
-from braze_delivery.packing import Merge, Slot, pack
+from braze_delivery.packing import BatchEntry, MergedObjects, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.mapping.attributes import Skip
     from braze_bridge.mapping.outcomes import Outcome
-    from braze_delivery.packing import Pack
+    from braze_delivery.packing import RequestPlan
     from ops.preview.body_mappings import BodyMappings
 
 CORRELATION_ID: Final = "preview"
@@ -139,7 +139,7 @@ def requests_for(job: DeliveryJob) -> tuple[tuple[BrazeRequest, ...], tuple[Reas
     requests: list[BrazeRequest] = []
     refused: list[Reason] = []
     for part in split_job(job):
-        merge = Merge([Slot(0, part, part.user.key)], {})
+        merge = MergedObjects([BatchEntry(0, part, part.user.key)], {})
         requests += [
             BrazeRequest(USERS_TRACK, len(each.objects), each.request().body())
             for first in pack(merge)
@@ -147,12 +147,12 @@ def requests_for(job: DeliveryJob) -> tuple[tuple[BrazeRequest, ...], tuple[Reas
         ]
         refused += [
             refusal.reason.model_copy(update={"field": _place(refusal.event, refusal.reason)})
-            for refusal in merge.refused
+            for refusal in merge.invalid
         ]
     return tuple(requests), tuple(refused)
 
 
-def _in_order(first: Pack) -> Iterator[Pack]:
+def _in_order(first: RequestPlan) -> Iterator[RequestPlan]:
     yield first
     yield from first.then
 

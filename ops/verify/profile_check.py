@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from braze_bridge.braze.identifiers import UserAlias
 from braze_bridge.braze.limits import EXPORT_FIELDS
-from braze_bridge.braze.models import ExportIdsRequest, UserAlias
+from braze_bridge.braze.models import ExportIdsRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

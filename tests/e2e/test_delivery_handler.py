@@ -1,4 +1,4 @@
-"""Batches larger than the local engine hands over: the handler in this process, all else real."""
+"""Batches larger than the local engine's: the handler runs in this process, the rest is real."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def sandbox(stack: StackFile, route: str) -> list[dict[str, Any]]:
 
 
 def test_1050_records_take_exactly_14_requests(stack: StackFile, ports: Ports) -> None:
-    """As counted by Braze's side, and every profile is right."""
+    """As Braze counts them, and every profile is right."""
     result = run(ports, jobs(1_050))
 
     assert result.delivered == 1_050
@@ -118,8 +118,8 @@ def test_one_bad_object_among_74_good_ones(stack: StackFile, ports: Ports) -> No
     assert parse_job(row["payload"]["S"]).attributes == {"email": "not an address"}
 
 
-def test_one_culprit_that_nobody_names_among_1050(stack: StackFile, ports: Ports) -> None:
-    """Cornered by halving: 1,049 delivered once, 1 parked, about 14 requests more than 14."""
+def test_one_invalid_object_without_a_name_among_1050(stack: StackFile, ports: Ports) -> None:
+    """Halving finds it: 1,049 delivered once, 1 parked, about 14 extra requests."""
     fault = {
         "path": "/users/track",
         "match": '"e2e-500"',
@@ -132,7 +132,7 @@ def test_one_culprit_that_nobody_names_among_1050(stack: StackFile, ports: Ports
     result = run(ports, jobs(1_050))
 
     log = sandbox(stack, "requests?since=0")
-    print(f"{len(log)} requests for 1,050 jobs with one culprit")  # noqa: T201 - for the note
+    print(f"{len(log)} requests for 1,050 jobs with one invalid object")  # noqa: T201 - for the note
     assert (result.delivered, result.rejected, result.retried) == (1_049, 1, 0)
     assert len(log) <= 14 + 15
     assert sum(entry["objects"] for entry in log if entry["status"] == 201) == 1_049

@@ -15,7 +15,7 @@ from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.gate.dynamo import DynamoGateStore, dynamo_gate
 from braze_bridge.gate.rules import OPEN
 from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
-from braze_bridge.ledger.port import Claimant, PersonState
+from braze_bridge.ledger.port import PersonState
 from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored, Write
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb import DynamoDBClient
 
+    from braze_bridge.jobs.envelope import DeliveryJob
     from sandbox.stack.stack_file import StackFile
 
 LAMBDAS = 8
@@ -79,10 +80,9 @@ class CarelessMemoryStore(DynamoMemoryStore):
         return {}
 
 
-def crowd(lambda_number: int) -> list[Claimant]:
+def crowd(lambda_number: int) -> list[DeliveryJob]:
     return [
-        Claimant(job(f"{lambda_number}-{n}", f"user-{n}", attributes={"score": n}), 1)
-        for n in range(PEOPLE)
+        job(f"{lambda_number}-{n}", f"user-{n}", attributes={"score": n}) for n in range(PEOPLE)
     ]
 
 
@@ -93,21 +93,21 @@ def ledger_on(store: DynamoMemoryStore, clock: FixedClock) -> SharedLedger:
 def winners_a_person(
     client: DynamoDBClient, table: str, kind: type[DynamoMemoryStore]
 ) -> list[int]:
-    """How many of eight Lambdas, claiming the same people at once, got each of them."""
+    """How many of eight Lambdas, leasing the same people at once, got each of them."""
     start = threading.Barrier(LAMBDAS)
 
-    def claim(number: int) -> list[tuple[str, ...]]:
+    def lease(number: int) -> list[tuple[str, ...]]:
         ledger = ledger_on(kind(client, table), FixedClock())
         start.wait()
-        return list(ledger.claim(crowd(number)).leases)
+        return list(ledger.lease(crowd(number)).held)
 
     with ThreadPoolExecutor(LAMBDAS) as executor:
-        won = list(executor.map(claim, range(LAMBDAS)))
+        won = list(executor.map(lease, range(LAMBDAS)))
     return [sum(("external_id", f"user-{n}") in each for each in won) for n in range(PEOPLE)]
 
 
 def test_of_eight_lambdas_exactly_one_gets_each_person(client: DynamoDBClient, table: str) -> None:
-    """All of them claim all of the people in the same instant."""
+    """All of them lease all of the people in the same instant."""
     assert winners_a_person(client, table, DynamoMemoryStore) == [1] * PEOPLE
 
 
@@ -122,19 +122,19 @@ def test_nothing_is_lost_when_eight_record_at_once(client: DynamoDBClient, table
     ledger = ledger_on(DynamoMemoryStore(client, table), clock)
     held = []
     for number in range(LAMBDAS):
-        held.append(ledger.claim(crowd(number)))
+        held.append(ledger.lease(crowd(number)))
         clock.advance(65)
     start = threading.Barrier(LAMBDAS)
 
     def record(number: int) -> frozenset[tuple[str, ...]]:
-        learnt = {
-            each.job.user.key: PersonState(
-                frozenset({each.job.job_id}), {"score": NOON + timedelta(seconds=number)}
+        updates = {
+            each.user.key: PersonState(
+                frozenset({each.job_id}), {"score": NOON + timedelta(seconds=number)}
             )
             for each in crowd(number)
         }
         start.wait()
-        return ledger.record(held[number], learnt)
+        return ledger.record(held[number], updates)
 
     with ThreadPoolExecutor(LAMBDAS) as executor:
         unrecorded = list(executor.map(record, range(LAMBDAS)))
@@ -142,11 +142,11 @@ def test_nothing_is_lost_when_eight_record_at_once(client: DynamoDBClient, table
     assert unrecorded == [frozenset()] * LAMBDAS
     newest = NOON + timedelta(seconds=LAMBDAS - 1)
     for number in range(LAMBDAS):
-        claims = ledger.claim(crowd(number))
-        assert len(claims.states) == PEOPLE
+        leases = ledger.lease(crowd(number))
+        assert len(leases.states) == PEOPLE
         for each in crowd(number):
-            state = claims.states[each.job.user.key]
-            assert each.job.job_id in state.delivered
+            state = leases.states[each.user.key]
+            assert each.job_id in state.delivered
             assert state.newest == {"score": newest}
 
 
@@ -218,9 +218,9 @@ def test_the_deployed_table_takes_both(client: DynamoDBClient, stack: StackFile)
     ledger = dynamo_ledger(
         client, stack.tables["ledger"], clock=clock, key=lambda: uuid4().bytes, lease_seconds=65
     )
-    claims = ledger.claim(crowd(0))
-    assert len(claims.leases) == PEOPLE
-    assert ledger.record(claims, dict.fromkeys(claims.states, PersonState())) == frozenset()
+    leases = ledger.lease(crowd(0))
+    assert len(leases.held) == PEOPLE
+    assert ledger.record(leases, dict.fromkeys(leases.states, PersonState())) == frozenset()
     gate = dynamo_gate(client, stack.tables["ledger"], clock=clock, lambdas=1)
     family = EndpointFamily.SHARED_DEFAULT
     gate.close(family, NOON + timedelta(seconds=1), "rate_limited")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from braze_bridge.braze.client import BrazeClient
 from braze_bridge.braze.errors import BadRequestError, BrazeError, ObjectError, RateLimitedError
-from braze_bridge.braze.models import ExportedUser, ExportIdsResponse, TrackResponse, UserAlias
+from braze_bridge.braze.identifiers import UserAlias
+from braze_bridge.braze.models import ExportedUser, ExportIdsResponse, TrackResponse
 from braze_bridge.braze.rate_limits import RateLimit
 from braze_bridge.braze.subscriptions import (
     SubscriptionStatus,
@@ -498,7 +499,7 @@ class FakeBraze(BrazeClient):
             if asked.get("email_address", "-") == profile.email
             or asked.get("phone", "-") == profile.phone
         ]
-        return ExportIdsResponse(users, (), limit)
+        return ExportIdsResponse(users, limit)
 
     def _used(self) -> RateLimit | None:
         if not self.export_limit:

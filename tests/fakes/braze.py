@@ -1,4 +1,4 @@
-"""A ``BrazeClient.track`` without a network: it judges objects by a rule and keeps what it took."""
+"""A ``BrazeClient.track`` without a network: a rule refuses objects, the others are kept."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ class FakeTrack:
     Attributes:
         bodies: Every request's JSON, refused ones too.
         taken: Every object taken, as ``(array, object)``, in order.
-        named: Objects this says yes to are refused by name, in a 201 or, where nothing is left, a
-            400; the others of the request are taken.
-        nameless: A request that holds an object this says yes to gets a 400 that names nobody.
+        named: Chooses objects to refuse by name, in a 201, or in a 400 if no other object is left.
+        nameless: Chooses objects whose request gets a 400 that names none.
         before: Called with the number of the request (from 1); may raise what Braze would answer.
         after: The same, when the objects are already taken.
     """
@@ -57,7 +56,7 @@ class FakeTrack:
     def __call__(
         self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
     ) -> TrackResponse:
-        """See :class:`braze_delivery.delivery.Track`."""
+        """See :meth:`braze_bridge.braze.client.BrazeClient.track`."""
         del timeout
         with self._lock:
             return self._answer(request)
@@ -104,7 +103,7 @@ class FakeTrack:
         return [item for array, item in self.taken if array == "events"]
 
     def profile(self, external_id: str) -> JsonObject:
-        """A person's attributes as they stand after every object taken, in order."""
+        """A person's attributes after every object taken, in order."""
         profile: JsonObject = {}
         for array, item in self.taken:
             if array == "attributes" and item.get("external_id") == external_id:

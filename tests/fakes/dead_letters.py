@@ -16,10 +16,10 @@ class InMemoryDeadLetters:
     """A :class:`ops.dead_letters.queue.DeadLetterQueue`.
 
     Attributes:
-        bodies: By message id, what is in the queue, seen or hidden.
-        hidden: Ids of messages that are received and neither released nor removed.
-        keeping: While true, nothing can be removed.
-        failing_after: After so many receives, SQS does not answer any more.
+        bodies: By message id, hidden ones too.
+        hidden: Ids of received messages, until they are released or removed.
+        keeping: While true, a removal fails.
+        failing_after: Number of receives after which SQS fails.
     """
 
     def __init__(self, bodies: Iterable[str]) -> None:
@@ -67,8 +67,8 @@ class InMemoryDeliverySender:
     """A :class:`ops.dead_letters.queue.DeliverySender`.
 
     Attributes:
-        taken: What it took, in order.
-        refused: Bodies that hold any of these texts are not taken.
+        taken: The sent messages, in order.
+        refused: A body with one of these texts is refused.
     """
 
     def __init__(self) -> None:

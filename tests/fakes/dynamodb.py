@@ -1,7 +1,7 @@
-"""DynamoDB as far as the ledger and the gate use it, behind a real botocore client.
+"""The part of DynamoDB that ledger and gate use, behind a real botocore client.
 
-moto 5.2 takes no parameters in a batched PartiQL insert. What this answers is held against the
-local engine by ``tests/e2e/test_shared_table.py``.
+moto 5.2 takes no parameters in a batched PartiQL insert.
+``tests/e2e/test_shared_table.py`` compares this with the local engine.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class FakeDynamo:
     """One table, and the client to it.
 
     Attributes:
-        items: As they are on the wire, by id.
+        items: In wire format, by id.
         calls: Operation and number of items or statements of each call.
-        unprocessed: Ids that a read leaves out, each as often as it stands here.
+        unprocessed: Ids that reads leave out, once for each time they are in the list.
         refused: Id to the error codes of its next statements.
-        failing: Called with operation and request before each call: may give an error's code and
-            HTTP status, or raise what botocore's HTTP layer would.
-        losing: The same, after the call was carried out.
+        failing: Called with operation and request before each call. It may return an error's code
+            and HTTP status, or raise an error of botocore's HTTP layer.
+        losing: The same, after the call.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class FakeDynamo:
         self._lock = Lock()
 
     def client(self) -> DynamoDBClient:
-        """A client of the ledger's own kind; no request leaves the process."""
+        """Make a client like the ledger's; no request leaves the process."""
         client = ledger_client(4)
         hook: Callable[..., Any] = self._answer  # stubs do not know that a hook may answer
         client.meta.events.register_first("before-send.dynamodb", hook)

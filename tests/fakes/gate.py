@@ -1,4 +1,4 @@
-"""The gate all Lambdas share, in memory: the real rules over a dict."""
+"""The gate that all Lambdas share, in memory: the real rules over a dict."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class InMemoryGateStore:
     """A :class:`braze_bridge.gate.shared.GateStore`, for any number of threads.
 
     Attributes:
-        items: What is kept, by name.
-        reads: How often it was read.
-        writes: How often something was written.
-        refusing: While true, it neither reads nor writes.
-        before: Called with ``read`` or ``write`` before each call: the place to let others act.
+        items: By name.
+        reads: Number of reads.
+        writes: Number of successful writes.
+        refusing: While true, each call fails.
+        before: Called with ``read`` or ``write`` before each call, to let other Lambdas act.
     """
 
     def __init__(self) -> None:
@@ -60,28 +60,23 @@ class InMemoryGateStore:
             return True
 
     def may_replace(self, name: str, expected: bytes | None) -> bool:
-        """The condition."""
+        """Check the write's condition."""
         stored = self.items.get(name)
         return (None if stored is None else stored.revision) == expected
 
 
 class CarelessGateStore(InMemoryGateStore):
-    """The negative control: it heeds no condition."""
+    """The negative control: it ignores conditions."""
 
     def may_replace(self, name: str, expected: bytes | None) -> bool:
         return True
 
 
 class InMemoryGate(SharedGate):
-    """A gate of one simulated Lambda; those with the same store share it.
-
-    Args:
-        clock: The Lambda's.
-        store: Shared; a new one where left out.
-        lambdas: How many share the limits.
+    """A gate of one simulated Lambda; Lambdas with the same store share it.
 
     Attributes:
-        store: What is kept, and where faults are set.
+        store: Holds the items; tests set its faults.
     """
 
     def __init__(
@@ -92,34 +87,30 @@ class InMemoryGate(SharedGate):
         super().__init__(self.store, clock, lambdas)
 
     def seen_by(self, clock: Clock) -> InMemoryGate:
-        """The same gate, as another Lambda uses it."""
+        """Return the same gate for another Lambda."""
         return InMemoryGate(clock, self.store, self._many)
 
 
 class NoGate:
-    """A :class:`Gate` that is always open: each batch learns from Braze's answers alone."""
+    """A :class:`Gate` that is always open."""
 
     def admit(self, family: EndpointFamily) -> Admission:
-        """Always."""
+        """Admit."""
         return ADMITTED
 
     def closed_until(self, family: EndpointFamily) -> datetime | None:
-        """``None``."""
+        """Never closed."""
         return None
 
-    def may_start(
-        self,
-        family: EndpointFamily,
-        in_flight: int,
-    ) -> bool:
-        """Always."""
+    def may_start(self, family: EndpointFamily, in_flight: int) -> bool:
+        """Allow."""
         return True
 
-    def answered(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
-        """Forgotten."""
+    def record_success(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
+        """Ignore it."""
 
-    def give_back(self) -> None:
-        """Nothing to give."""
+    def release_probe(self) -> None:
+        """Ignore it."""
 
     def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
-        """Forgotten: jobs that wait do so in SQS."""
+        """Ignore it."""

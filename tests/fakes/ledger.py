@@ -1,18 +1,19 @@
-"""The ledger all Lambdas share, in memory: the real rules over a dict."""
+"""The ledger that all Lambdas share, in memory: the real rules over a dict."""
 
 from __future__ import annotations
 
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from braze_bridge.ledger.port import Claims, JobProgress, PersonState
+from braze_bridge.ledger.port import JobProgress, Leases, PersonState
 from braze_bridge.ledger.shared import CONFLICT, Reading, SharedLedger, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from braze_bridge.clock import Clock
-    from braze_bridge.ledger.port import Claimant, PersonKey
+    from braze_bridge.jobs.envelope import DeliveryJob
+    from braze_bridge.ledger.port import PersonKey
     from braze_bridge.ledger.shared import Write
 
 LEASE_SECONDS = 65.0
@@ -22,10 +23,10 @@ class InMemoryMemoryStore:
     """A :class:`braze_bridge.ledger.shared.MemoryStore`, for any number of threads.
 
     Attributes:
-        items: What is kept, by id.
-        calls: ``read`` or ``write`` of each call, with how many items.
-        before: Called with ``read`` or ``write`` before each call: the place to let others act.
-        fails: Says with which code an item of a call fails, if it does; then nothing is done.
+        items: By id.
+        calls: ``read`` or ``write`` of each call, with the number of items.
+        before: Called with ``read`` or ``write`` before each call, to let other Lambdas act.
+        fails: Returns the error code of an item, or ``None``; an item with a code is left alone.
         loses: The same for a write that is done, but whose answer is lost.
     """
 
@@ -64,28 +65,23 @@ class InMemoryMemoryStore:
         return refused
 
     def may_replace(self, write: Write) -> bool:
-        """The condition."""
+        """Check the write's condition."""
         stored = self.items.get(write.id)
         return (None if stored is None else stored.revision) == write.expected
 
 
 class CarelessMemoryStore(InMemoryMemoryStore):
-    """The negative control: it heeds no condition."""
+    """The negative control: it ignores conditions."""
 
     def may_replace(self, write: Write) -> bool:
         return True
 
 
 class InMemoryLedger(SharedLedger):
-    """A ledger of one simulated Lambda; those with the same store share what they know.
-
-    Args:
-        clock: The Lambda's.
-        store: Shared; a new one where left out.
-        lease_seconds: Of its leases.
+    """A ledger of one simulated Lambda; Lambdas with the same store share what they know.
 
     Attributes:
-        store: What is kept, and where faults are set.
+        store: Holds the memories; tests set its faults.
     """
 
     def __init__(
@@ -106,29 +102,30 @@ class InMemoryLedger(SharedLedger):
         self._seconds = lease_seconds
 
     def seen_by(self, clock: Clock) -> InMemoryLedger:
-        """The same ledger, as a Lambda with another clock uses it."""
+        """Return the same ledger for a Lambda with another clock."""
         return InMemoryLedger(clock, self.store, self._seconds)
 
 
 class NoLedger:
-    """A :class:`Ledger` that knows nothing: everybody is free, nothing is a duplicate.
+    """A :class:`Ledger` that knows nothing: no person is busy, no job is a duplicate.
 
-    Attempts are SQS's receive count, since there is no better count.
+    Attributes:
+        attempts: Of every job.
     """
 
-    def claim(self, claimants: Sequence[Claimant]) -> Claims:
-        """Everybody, each with attempts as SQS counts them."""
+    def __init__(self) -> None:
+        self.attempts = 0
+
+    def lease(self, jobs: Sequence[DeliveryJob]) -> Leases:
+        """Lease everyone."""
         progress: dict[PersonKey, dict[str, JobProgress]] = {}
-        for claimant in claimants:
-            known = progress.setdefault(claimant.job.user.key, {})
-            known[claimant.job.job_id] = JobProgress(attempts=max(claimant.receive_count - 1, 0))
+        for job in jobs:
+            progress.setdefault(job.user.key, {})[job.job_id] = JobProgress(self.attempts)
         states = {key: PersonState(progress=known) for key, known in progress.items()}
-        return Claims(states=states, busy={})
+        return Leases(states=states, busy={})
 
     def record(
-        self,
-        claims: Claims,
-        learnt: Mapping[PersonKey, PersonState],
+        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
     ) -> frozenset[PersonKey]:
-        """Forgotten."""
+        """Forget the updates."""
         return frozenset()

@@ -1,4 +1,4 @@
-"""A TCP server on loopback that misbehaves by script: what a well-behaved one cannot show."""
+"""A TCP server on loopback that misbehaves by script."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS = 10.0  # no wait in here lasts longer
 
 @dataclass(frozen=True)
 class Seen:
-    """One request, as it came in.
+    """One request as received.
 
     Attributes:
         connection: Number of the connection that carried it, from 1.
@@ -33,7 +33,7 @@ class Seen:
 
 
 class Connection:
-    """One accepted connection, in the hands of a step of the script."""
+    """One accepted connection, for a step of the script."""
 
     def __init__(self, number: int, sock: socket.socket) -> None:
         self.number = number

@@ -1,4 +1,4 @@
-"""A ``Transport`` that answers by script and keeps what it was asked."""
+"""A ``Transport`` that answers by script and records the requests."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def answer(
     status: int = 201, document: Any = None, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """An HTTP answer whose body is a JSON document, or bytes as they are."""
+    """Make an HTTP answer with a JSON document, or with bytes, as its body."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     return HttpResponse(status, headers or {}, body)
 
 
 class RecordingTransport:
-    """Gives its answers in order, one a request; an error is raised instead.
+    """Gives its answers in order, one a request, and raises the errors among them.
 
     Attributes:
         requests: Every request, in order.

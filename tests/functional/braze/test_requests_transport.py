@@ -1,4 +1,4 @@
-"""The transport over real sockets on loopback: what it sends, and what failures become."""
+"""The transport over real sockets on loopback: what it sends, and how it reports failures."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def ok(connection: Connection) -> None:
 
 
 def waited(event: threading.Event) -> None:
-    """Say nothing until then."""
+    """Stay silent until then."""
     event.wait(SECONDS)
 
 
@@ -182,7 +182,7 @@ def test_the_environment_is_ignored(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Neither a proxy nor a `.netrc` of the environment gets between the key and Braze."""
+    """The environment's proxy and `.netrc` are ignored."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     netrc.chmod(0o600)
@@ -208,10 +208,10 @@ def test_compressed_answers(transport_to: Callable[..., RequestsTransport], stat
 
 
 class TestBrokenConnections:
-    """Sent and unanswered is unknown; not sent whole is a failed connection."""
+    """Sent without an answer is unknown; not sent completely is a failed connection."""
 
     def test_refused(self, transport_to: Callable[..., RequestsTransport]) -> None:
-        """Nobody listens: nothing was sent."""
+        """No server listens: nothing was sent."""
         with LoopbackServer(ok) as server:
             url = server.url
 
@@ -230,7 +230,7 @@ class TestBrokenConnections:
             assert not server.seen
 
     def test_silence(self, transport_to: Callable[..., RequestsTransport]) -> None:
-        """No answer in time: Braze has the request, what became of it is unknown."""
+        """No answer in time: Braze has the request, and its outcome is unknown."""
         silent = threading.Event()
         with LoopbackServer(lambda _: waited(silent)) as server:
             with pytest.raises(UnknownOutcomeError, match="ReadTimeout"):
@@ -265,7 +265,7 @@ class TestBrokenConnections:
     def test_an_answer_before_the_body_was_out(
         self, transport_to: Callable[..., RequestsTransport]
     ) -> None:
-        """A server that refuses a body before it has read it is heard all the same."""
+        """An answer that comes before the server has read the body is still read."""
 
         def refuse(connection: Connection) -> None:
             connection.answer(413, b"too large", Connection="close")
@@ -302,7 +302,7 @@ class TestBrokenConnections:
     def test_a_connection_idle_for_long(
         self, transport_to: Callable[..., RequestsTransport], pause: float, connections: int
     ) -> None:
-        """After 30 s without use (a frozen Lambda), or a clock set back, it is not trusted."""
+        """After 30 s without use (a frozen Lambda), or with a clock set back, it is replaced."""
         now = [1_000.0]
         with LoopbackServer(ok) as server:
             transport = transport_to(server.url, clock=lambda: now[0])
@@ -335,7 +335,7 @@ class TestBrokenConnections:
     def test_a_failure_that_breaks_off(
         self, transport_to: Callable[..., RequestsTransport], status: int
     ) -> None:
-        """A failure's status and headers are worth more than its body."""
+        """An error keeps its status and headers without its body."""
 
         def step(connection: Connection) -> None:
             connection.answer(status, b'{"mess', length=500, Retry_After="7")
@@ -350,7 +350,7 @@ class TestBrokenConnections:
     def test_a_failure_does_not_taint_the_next_call(
         self, transport_to: Callable[..., RequestsTransport]
     ) -> None:
-        """What is known of one call says nothing of the next one in the same thread."""
+        """The progress of one call does not affect the next one in the same thread."""
         with LoopbackServer(ok) as server:
             transport = transport_to(server.url)
             transport.send(post())

@@ -44,7 +44,7 @@ def test_each_message_is_hidden_for_its_own_time_in_batches_of_ten(sqs: SQSClien
 
 
 def test_what_sqs_refuses_is_not_counted_and_does_not_stop_the_rest(sqs: SQSClient) -> None:
-    """A handle that is no longer valid: that message comes after the queue's own time."""
+    """A message with an invalid handle returns after the queue's default."""
     url = sqs.create_queue(QueueName="delivery")["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="1")
     (message,) = sqs.receive_message(QueueUrl=url)["Messages"]

@@ -9,7 +9,7 @@ from tests.fakes.dynamodb import FakeDynamo
 
 @pytest.fixture(autouse=True)
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests are signed as always, by nobody."""
+    """Sign requests with test credentials."""
     for name, value in {
         "AWS_DEFAULT_REGION": "eu-central-1",
         "AWS_ACCESS_KEY_ID": "testing",

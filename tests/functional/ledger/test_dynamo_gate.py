@@ -79,13 +79,13 @@ def read_timeout(*_: Any) -> None:
 def test_a_table_that_does_not_answer_closes_the_gate(
     dynamo: FakeDynamo, failing: Callable[..., Any]
 ) -> None:
-    """Asking, closing and reporting do not raise; a person who opens is told."""
+    """Admission, closing and reporting do not raise; opening and showing do."""
     dynamo.failing = failing
     ours = gate(dynamo, FixedClock())
 
     assert ours.admit(TRACK).reason == UNREADABLE
     ours.close(TRACK, NOON + timedelta(seconds=20), "rate_limited")
-    ours.answered(TRACK, None)
+    ours.record_success(TRACK, None)
     with pytest.raises(GateStoreUnavailableError):
         ours.open(TRACK)
     with pytest.raises(GateStoreUnavailableError):

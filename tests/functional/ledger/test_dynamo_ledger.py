@@ -12,7 +12,7 @@ from braze_bridge.aws.clients import ledger_client
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.keys import fingerprint_key
 from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
-from braze_bridge.ledger.port import Claimant, LedgerUnavailableError, PersonState
+from braze_bridge.ledger.port import LedgerUnavailableError, PersonState
 from braze_bridge.ledger.shared import SharedLedger, Write
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
@@ -22,20 +22,18 @@ from tests.fakes.secret import FixedSecret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger.shared import MemoryStore
 
 KEY = b"the key of tests"
 
 
-def crowd(count: int) -> list[Claimant]:
-    return [Claimant(job(str(n), f"user-{n}", attributes={"score": n}), 1) for n in range(count)]
+def crowd(count: int) -> list[DeliveryJob]:
+    return [job(str(n), f"user-{n}", attributes={"score": n}) for n in range(count)]
 
 
-def all_done(claimants: list[Claimant]) -> dict[tuple[str, ...], PersonState]:
-    return {
-        each.job.user.key: PersonState(frozenset({each.job.job_id}), {"score": NOON})
-        for each in claimants
-    }
+def all_done(jobs: list[DeliveryJob]) -> dict[tuple[str, ...], PersonState]:
+    return {each.user.key: PersonState(frozenset({each.job_id}), {"score": NOON}) for each in jobs}
 
 
 @pytest.fixture
@@ -52,19 +50,19 @@ def ledger(dynamo: FakeDynamo, clock: FixedClock) -> SharedLedger:
 @pytest.mark.parametrize("people", ["new", "returning"])
 def test_1000_jobs_take_90_calls(dynamo: FakeDynamo, ledger: SharedLedger, people: str) -> None:
     """At most 150 are allowed, for new people and for those who are known."""
-    claimants = crowd(1_000)
+    jobs = crowd(1_000)
     if people == "returning":
-        earlier = [Claimant(job(f"earlier-{n}", f"user-{n}"), 1) for n in range(1_000)]
-        assert ledger.record(ledger.claim(earlier), all_done(earlier)) == frozenset()
+        earlier = [job(f"earlier-{n}", f"user-{n}") for n in range(1_000)]
+        assert ledger.record(ledger.lease(earlier), all_done(earlier)) == frozenset()
         dynamo.calls.clear()
 
-    claims = ledger.claim(claimants)
-    assert len(claims.leases) == 1_000
-    assert ledger.record(claims, all_done(claimants)) == frozenset()
+    leases = ledger.lease(jobs)
+    assert len(leases.held) == 1_000
+    assert ledger.record(leases, all_done(jobs)) == frozenset()
 
     assert sum(count for operation, count in dynamo.calls if operation == "BatchGetItem") == 1_000
     assert len(dynamo.calls) == 90
-    states = ledger.claim(claimants).states.values()
+    states = ledger.lease(jobs).states.values()
     assert all(state.delivered and state.newest == {"score": NOON} for state in states)
 
 
@@ -79,17 +77,17 @@ def test_calls_run_side_by_side_on_an_executor(dynamo: FakeDynamo, clock: FixedC
             lease_seconds=65,
             executor=executor,
         )
-        claims = ledger.claim(crowd(301))
-        assert len(claims.leases) == 301
-        assert ledger.record(claims, all_done(crowd(301))) == frozenset()
-        assert all(state.delivered for state in ledger.claim(crowd(301)).states.values())
+        leases = ledger.lease(crowd(301))
+        assert len(leases.held) == 301
+        assert ledger.record(leases, all_done(crowd(301))) == frozenset()
+        assert all(state.delivered for state in ledger.lease(crowd(301)).states.values())
 
 
 def test_an_item_is_what_the_table_is_declared_for(
     dynamo: FakeDynamo, ledger: SharedLedger
 ) -> None:
     """A string key, and a TTL in epoch seconds 30 days ahead."""
-    ledger.claim(crowd(1))
+    ledger.lease(crowd(1))
     ((id_, item),) = dynamo.items.items()
     assert item.keys() == {"id", "rev", "memory", "expires_at"}
     assert item["id"] == {"S": id_}
@@ -101,11 +99,11 @@ def test_keys_left_unprocessed_are_asked_for_again(
     dynamo: FakeDynamo, ledger: SharedLedger
 ) -> None:
     """DynamoDB answers at most 16 MB a read."""
-    ledger.record(ledger.claim(crowd(5)), all_done(crowd(5)))
+    ledger.record(ledger.lease(crowd(5)), all_done(crowd(5)))
     dynamo.unprocessed = [*list(dynamo.items)[:3], *list(dynamo.items)[:2]]
     dynamo.calls.clear()
 
-    assert all(state.delivered for state in ledger.claim(crowd(5)).states.values())
+    assert all(state.delivered for state in ledger.lease(crowd(5)).states.values())
     # Not taken for new people, which would only come to light when they are inserted.
     assert dynamo.calls == [("BatchGetItem", 5), ("BatchGetItem", 3), ("BatchGetItem", 2)]
 
@@ -117,32 +115,32 @@ def test_single_statements_refused_are_tried_again(
     dynamo: FakeDynamo, ledger: SharedLedger, code: str
 ) -> None:
     """One throttled item of a batch is neither lost nor taken for leased."""
-    ledger.claim(crowd(1))
+    ledger.lease(crowd(1))
     (victim,) = dynamo.items
     dynamo.items.clear()
     dynamo.refused = {victim: [code, code]}
-    claims = ledger.claim(crowd(30))
-    assert len(claims.leases) == 30
+    leases = ledger.lease(crowd(30))
+    assert len(leases.held) == 30
 
     dynamo.refused = {victim: [code, code]}
-    assert ledger.record(claims, all_done(crowd(30))) == frozenset()
-    assert all(state.delivered for state in ledger.claim(crowd(30)).states.values())
+    assert ledger.record(leases, all_done(crowd(30))) == frozenset()
+    assert all(state.delivered for state in ledger.lease(crowd(30)).states.values())
 
 
 def test_a_statement_refused_for_good_leaves_its_person_busy(
     dynamo: FakeDynamo, ledger: SharedLedger
 ) -> None:
-    """The 29 others go on; delivery is told the code."""
-    ledger.claim(crowd(1))
+    """The 29 others go on; the answer has the code."""
+    ledger.lease(crowd(1))
     (victim,) = dynamo.items
     dynamo.items.clear()
     dynamo.refused = {victim: ["ThrottlingError"] * 99}
 
-    claims = ledger.claim(crowd(30))
+    leases = ledger.lease(crowd(30))
 
-    assert len(claims.leases) == 29
-    assert claims.busy.keys() == {("external_id", "user-0")}
-    assert claims.troubles == {"ThrottlingError": 1}
+    assert len(leases.held) == 29
+    assert leases.busy.keys() == {("external_id", "user-0")}
+    assert leases.store_errors == {"ThrottlingError": 1}
 
 
 def read_timeout(*_: Any) -> None:
@@ -163,16 +161,16 @@ def connect_timeout(*_: Any) -> None:
         (connect_timeout, "ConnectTimeoutError"),
     ],
 )
-def test_nothing_is_claimed_where_dynamodb_fails(
+def test_no_person_is_leased_if_dynamodb_fails(
     dynamo: FakeDynamo, ledger: SharedLedger, failing: Callable[..., Any], code: str
 ) -> None:
     """And nothing is recorded in silence."""
-    claims = ledger.claim(crowd(3))
+    leases = ledger.lease(crowd(3))
     dynamo.failing = failing
 
-    assert ledger.record(claims, all_done(crowd(3))) == set(claims.states)
+    assert ledger.record(leases, all_done(crowd(3))) == set(leases.states)
     with pytest.raises(LedgerUnavailableError, match=code):
-        ledger.claim(crowd(3))
+        ledger.lease(crowd(3))
 
 
 @pytest.mark.parametrize("how", [read_timeout, lambda *_: ("InternalServerError", 500)])
@@ -180,7 +178,7 @@ def test_lost_answers_of_writes_are_cleared_up_by_reading(
     dynamo: FakeDynamo, ledger: SharedLedger, how: Callable[..., Any]
 ) -> None:
     """The lease was taken, the record made; both are recognised, none is made twice."""
-    losses = ["claim", "record"]
+    losses = ["lease", "record"]
 
     def lose(operation: str, _: Any) -> tuple[str, int] | None:
         if operation == "BatchExecuteStatement" and losses:
@@ -190,10 +188,10 @@ def test_lost_answers_of_writes_are_cleared_up_by_reading(
         return None
 
     dynamo.losing = lose
-    claims = ledger.claim(crowd(3))
-    assert len(claims.leases) == 3
+    leases = ledger.lease(crowd(3))
+    assert len(leases.held) == 3
     losses[:] = ["record"]
-    assert ledger.record(claims, all_done(crowd(3))) == frozenset()
+    assert ledger.record(leases, all_done(crowd(3))) == frozenset()
     assert [count for operation, count in dynamo.calls if operation == "BatchExecuteStatement"] == [
         3,
         3,

@@ -1,4 +1,4 @@
-"""The client: what goes out, what every kind of answer becomes, and what never gets out."""
+"""The client: its requests, the result of every kind of answer, and what must never leak."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
     UnsupportedMediaTypeError,
 )
-from braze_bridge.braze.models import ExportIdsRequest, RateLimit, TrackRequest
+from braze_bridge.braze.models import ExportIdsRequest, TrackRequest
+from braze_bridge.braze.rate_limits import RateLimit
 from tests.fakes.recording_transport import RecordingTransport, answer
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def client_of(
 
 
 def failure_of(step: HttpResponse | BrazeError, request: TrackRequest = TRACK) -> BrazeError:
-    """What `track` raises on an answer."""
+    """Return what `track` raises for an answer."""
     client, _ = client_of(step)
     with pytest.raises(BrazeError) as caught:
         client.track(request)
@@ -170,7 +171,7 @@ def test_a_key_no_header_can_carry_is_not_sent(key: str) -> None:
 def test_status_decides_the_error(
     status: int, kind: type[BrazeError], retryable: bool, unknown: bool, body: bytes, message: str
 ) -> None:
-    """The class follows the status alone, whatever the body; a 401's body is not carried."""
+    """Only the status decides the class; the body of a 401 is dropped."""
     error = failure_of(answer(status, body))
 
     assert type(error) is kind
@@ -271,7 +272,7 @@ def test_the_wait_braze_asks_for(status: int, headers: dict[str, str], wait: flo
 
 
 def test_rate_limits_come_with_answers_and_errors() -> None:
-    """Limit, remaining and reset are on a success and on an error alike."""
+    """A success and an error both have limit, remaining and reset."""
     headers = {
         "x-ratelimit-limit": "250",
         "x-ratelimit-remaining": "3",
@@ -329,7 +330,6 @@ def test_profiles_are_read_leniently() -> None:
                     },
                     {"user_aliases": "none", "custom_attributes": []},
                 ],
-                "invalid_user_ids": ["x", 7],
             },
         )
     )
@@ -343,7 +343,27 @@ def test_profiles_are_read_leniently() -> None:
     assert full.custom_attributes == {"score": 80}
     assert full.other == {"first_name": "Ana"}
     assert (odd.user_aliases, odd.custom_attributes) == ((), {})
-    assert response.invalid_user_ids == ("x",)
+
+
+def test_the_mau_series_is_given_as_braze_sends_it() -> None:
+    """The doctor asks for it to check a permission."""
+    days = [{"time": "2018-06-28", "mau": 123}, {"time": "2018-06-27", "mau": 0}]
+    client, transport = client_of(answer(200, {"data": days}))
+
+    assert client.mau_data_series(2) == days
+
+    (request,) = transport.requests
+    assert (request.method, request.path) == ("GET", "/kpi/mau/data_series")
+    assert request.params == (("length", "2"),)
+
+
+@pytest.mark.parametrize("document", [{}, {"data": {}}, {"data": [1]}])
+def test_an_unreadable_mau_series_is_an_error(document: Any) -> None:
+    """It is not an empty series."""
+    client, _ = client_of(answer(200, document))
+
+    with pytest.raises(UnexpectedResponseError):
+        client.mau_data_series(1)
 
 
 class TestNothingLeaks:
@@ -420,7 +440,7 @@ class TestNothingLeaks:
         assert clean("Invalid", "") == "Invalid"
 
     def test_long_texts_are_cut(self) -> None:
-        """A proxy's page in place of a message does not flood logs and tables."""
+        """A proxy's page instead of a message does not fill logs and tables."""
         assert len(failure_of(answer(400, {"message": "x " * 5_000})).message) <= 500
 
 
@@ -449,7 +469,7 @@ def everything_shown_by(error: BrazeError, caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
 def test_errors_survive_copying(status: int) -> None:
-    """Errors cross process pools and copies with all they carry."""
+    """Pickling and copying keep everything of an error."""
     error = failure_of(
         answer(
             status,
@@ -486,7 +506,7 @@ def test_one_call_is_one_request(step: HttpResponse | BrazeError) -> None:
     ],
 )
 def test_a_user_agent_has_brazes_form(parts: tuple[str, str, str]) -> None:
-    """Parts that would blur `partner-Organization-Product/Version` are refused."""
+    """Parts that break the form `partner-Organization-Product/Version` are refused."""
     with pytest.raises(ValueError, match="partner-<Organization>"):
         partner_user_agent(*parts)
 

@@ -61,7 +61,7 @@ NOW = 1_763_812_800.0
     ],
 )
 def test_rate_limit_headers(headers: dict[str, str], expected: RateLimit | None) -> None:
-    """Limit, remaining and reset are read whatever the header's case, unit or emptiness."""
+    """Limit, remaining and reset are read in any case and unit; each may be empty."""
     assert expected == parse_rate_limit(headers, NOW)
 
 
@@ -87,7 +87,7 @@ def test_rate_limit_headers(headers: dict[str, str], expected: RateLimit | None)
     ],
 )
 def test_retry_after(headers: dict[str, str], or_reset: bool, expected: float | None) -> None:
-    """Braze's header wins over the standard one, that over the reset; the past asks nothing."""
+    """Braze's header comes first, then the standard one, then the reset; a past time is no wait."""
     assert expected == parse_retry_after(headers, NOW, or_reset=or_reset)
 
 

@@ -20,7 +20,7 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
     UnsupportedMediaTypeError,
 )
-from braze_bridge.braze.retry import CAP_SECONDS, GIVE_UP, RetryDecision, decide
+from braze_bridge.braze.retry import CAP_SECONDS, backoff, retry_delay
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ from braze_bridge.braze.retry import CAP_SECONDS, GIVE_UP, RetryDecision, decide
     ],
 )
 def test_the_permanent_is_given_up(error: BrazeError) -> None:
-    """What would fail again is not tried again, whatever the headers say."""
-    assert decide(error, 1, lambda: 0.5) == GIVE_UP
+    """A permanent error is not tried again, with any headers."""
+    assert retry_delay(error, 1, lambda: 0.5) is None
 
 
 @pytest.mark.parametrize(
@@ -55,21 +55,21 @@ def test_the_permanent_is_given_up(error: BrazeError) -> None:
     ("attempt", "whole"), [(-3, 1), (1, 1), (2, 2), (3, 4), (10, 512), (11, 900), (10_000, 900)]
 )
 def test_backoff_doubles_up_to_the_cap(error: BrazeError, attempt: int, whole: float) -> None:
-    """Without a word from Braze the wait is a random share of a doubling time, at most 900 s."""
-    assert decide(error, attempt, lambda: 0.5) == RetryDecision(retry=True, delay=whole / 2)
+    """Without a time from Braze the wait is a random share of a doubling time, at most 900 s."""
+    assert retry_delay(error, attempt, lambda: 0.5) == whole / 2
 
 
 def test_no_wait_is_kept_too() -> None:
-    """A server that asks for no wait at all is taken at its word."""
-    assert decide(ServerError("", retry_after=0.0), 9, lambda: 0.5).delay == 0
+    """A wait of 0 is kept."""
+    assert retry_delay(ServerError("", retry_after=0.0), 9, lambda: 0.5) == 0
 
 
 def test_jitter_is_full() -> None:
-    """The share of the wait is the random number itself: from nothing to nearly all."""
+    """The random number is the share of the wait."""
     error = ServerError("", status=503)
 
-    assert decide(error, 4, lambda: 0.0).delay == 0
-    assert decide(error, 4, lambda: 0.75).delay == 6
+    assert retry_delay(error, 4, lambda: 0.0) == 0
+    assert retry_delay(error, 4, lambda: 0.75) == 6
 
 
 @settings(deadline=None)  # a busy machine is no failure
@@ -83,11 +83,11 @@ def test_brazes_time_is_kept(
     wait: float, attempt: int, random: float, kind: type[BrazeError]
 ) -> None:
     """A time that Braze asks for is neither shortened, nor jittered, nor capped."""
-    assert decide(kind("", retry_after=wait), attempt, lambda: random).delay == wait
+    assert retry_delay(kind("", retry_after=wait), attempt, lambda: random) == wait
 
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(-10, 10_000), st.floats(0, 1, exclude_max=True))
 def test_a_wait_stays_in_its_bounds(attempt: int, random: float) -> None:
     """Our own waits are never negative and never over the cap."""
-    assert 0 <= decide(UnknownOutcomeError(""), attempt, lambda: random).delay <= CAP_SECONDS
+    assert 0 <= backoff(attempt, lambda: random) <= CAP_SECONDS

@@ -1,4 +1,4 @@
-"""The Braze client can be lifted out: it leans on nothing but `requests`."""
+"""The Braze client can be used elsewhere: it depends only on `requests`."""
 
 from __future__ import annotations
 

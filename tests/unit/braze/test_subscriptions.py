@@ -14,12 +14,10 @@ from braze_bridge.braze.errors import (
     UnexpectedResponseError,
 )
 from braze_bridge.braze.subscriptions import (
-    SubscriptionGroupUpdate,
     SubscriptionStatus,
     SubscriptionStatusGetRequest,
     SubscriptionStatusGetResponse,
     SubscriptionStatusSetRequest,
-    SubscriptionStatusSetV2Request,
     SubscriptionUsers,
 )
 from tests.fakes.recording_transport import RecordingTransport, answer
@@ -50,7 +48,7 @@ def client_of(*script: Any) -> tuple[BrazeClient, RecordingTransport]:
     ],
 )
 def test_states_are_read_in_any_case(text: object, status: SubscriptionStatus) -> None:
-    """Braze's spellings are one state each; what is new or odd is unknown."""
+    """Every spelling of Braze is read; anything else is unknown."""
     assert SubscriptionStatus.read(text) is status
 
 
@@ -127,7 +125,7 @@ class TestStatusGet:
 
     @pytest.mark.parametrize("document", [{}, {"status": []}, {"status": "Subscribed"}, []])
     def test_unreadable(self, document: Any) -> None:
-        """A success without states is no answer about anybody."""
+        """A success without states is an error."""
         client, _ = client_of(answer(200, document))
         users = SubscriptionUsers(phones=[PHONE])
 
@@ -147,7 +145,7 @@ class TestStatusGet:
 
 
 class TestStatusSet:
-    """POST /subscription/status/set and /v2/subscription/status/set."""
+    """POST /subscription/status/set."""
 
     @pytest.mark.parametrize(
         ("users", "opt_in", "expected"),
@@ -165,14 +163,14 @@ class TestStatusSet:
             ),
         ],
     )
-    def test_v1(
+    def test_body(
         self, users: SubscriptionUsers, opt_in: bool | None, expected: dict[str, Any]
     ) -> None:
         """Lists under singular keys, `subscription_state` (not `…_status`), opt-in when said."""
         client, transport = client_of(answer(201, {"message": "success"}))
-        update = SubscriptionGroupUpdate(GROUP, SubscriptionStatus.SUBSCRIBED, users, opt_in)
+        request_ = SubscriptionStatusSetRequest(GROUP, SubscriptionStatus.SUBSCRIBED, users, opt_in)
 
-        response = client.subscription_status_set(SubscriptionStatusSetRequest(update))
+        response = client.subscription_status_set(request_)
 
         (request,) = transport.requests
         assert (request.method, request.path) == ("POST", "/subscription/status/set")
@@ -183,68 +181,11 @@ class TestStatusSet:
         }
         assert (response.status, response.message) == (201, "success")
 
-    def test_v2(self) -> None:
-        """Several groups, plural keys."""
-        client, transport = client_of(answer(201, {"message": "success"}))
-        updates = [
-            SubscriptionGroupUpdate(
-                GROUP,
-                SubscriptionStatus.SUBSCRIBED,
-                SubscriptionUsers(phones=[PHONE]),
-                use_double_opt_in_logic=False,
-            ),
-            SubscriptionGroupUpdate(
-                "other", SubscriptionStatus.UNSUBSCRIBED, SubscriptionUsers(external_ids=["1"])
-            ),
-        ]
-
-        client.subscription_status_set_v2(SubscriptionStatusSetV2Request(updates))
-
-        (request,) = transport.requests
-        assert (request.method, request.path) == ("POST", "/v2/subscription/status/set")
-        assert json.loads(request.body or b"") == {
-            "subscription_groups": [
-                {
-                    "subscription_group_id": GROUP,
-                    "subscription_state": "subscribed",
-                    "phones": [PHONE],
-                    "use_double_opt_in_logic": False,
-                },
-                {
-                    "subscription_group_id": "other",
-                    "subscription_state": "unsubscribed",
-                    "external_ids": ["1"],
-                },
-            ]
-        }
-
-    @pytest.mark.parametrize(
-        ("kinds", "reason"),
-        [
-            ([], InvalidReason.REQUEST_EMPTY),
-            ([{"emails": ["a@x.io"]}, {"phones": [PHONE]}], InvalidReason.IDENTIFIER_COUNT),
-            ([{"phones": [PHONE] * 26}, {"phones": [PHONE] * 25}], InvalidReason.TOO_MANY_IDS),
-        ],
-    )
-    def test_v2_refused(self, kinds: list[dict[str, Any]], reason: InvalidReason) -> None:
-        """No group, e-mails with phones, or over 50 users in all are refused."""
-        updates = [
-            SubscriptionGroupUpdate(
-                GROUP, SubscriptionStatus.SUBSCRIBED, SubscriptionUsers(**users)
-            )
-            for users in kinds
-        ]
-
-        with pytest.raises(InvalidInputError) as caught:
-            SubscriptionStatusSetV2Request(updates)
-
-        assert caught.value.reason is reason
-
     def test_unknown_cannot_be_set(self) -> None:
         """Only subscribed and unsubscribed can be set, and only in a group."""
         users = SubscriptionUsers(phones=[PHONE])
 
         with pytest.raises(InvalidInputError):
-            SubscriptionGroupUpdate(GROUP, SubscriptionStatus.UNKNOWN, users)
+            SubscriptionStatusSetRequest(GROUP, SubscriptionStatus.UNKNOWN, users)
         with pytest.raises(InvalidInputError):
-            SubscriptionGroupUpdate("", SubscriptionStatus.SUBSCRIBED, users)
+            SubscriptionStatusSetRequest("", SubscriptionStatus.SUBSCRIBED, users)

@@ -1,7 +1,7 @@
-"""What the ledger and the gate promise, held under crashes, and seen to fail without them.
+"""The guarantees of the ledger and the gate: kept in crashes, and broken without them.
 
-Several simulated Lambdas share one ledger and one gate. A crash is an exception that nothing of
-ours catches, as a killed Lambda catches nothing.
+Several simulated Lambdas share one ledger and one gate. A crash is an exception that no code of
+ours catches, as in a killed Lambda.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 
 class KilledError(BaseException):
-    """Lambda ended the function here."""
+    """Lambda ends the function here."""
 
 
-class World:
-    """One queue, one Braze, one ledger; as many Lambdas as it takes."""
+class Harness:
+    """One queue, one Braze and one ledger, for several Lambdas."""
 
     def __init__(self) -> None:
         self.clock = FixedClock()
@@ -73,63 +73,63 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def harness() -> Harness:
+    return Harness()
 
 
-class DiesAtRecord(InMemoryLedger):
-    """A ledger whose holder is killed after Braze took everything, before it is written down."""
+class CrashesAtRecord(InMemoryLedger):
+    """A ledger whose holder is killed after Braze took everything, before the record."""
 
-    def record(self, claims, learnt):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    def record(self, leases, updates):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         raise KilledError
 
 
-def test_a_resend_days_later_is_a_duplicate(world: World) -> None:
-    """Also in another batch, another Lambda, after three weeks."""
+def test_a_resend_days_later_is_a_duplicate(harness: Harness) -> None:
+    """Also in another batch of another Lambda after three weeks."""
     once = job(events=2, attributes={"score": 1})
-    world.deliver(once)
-    world.clock.advance(21 * 86_400)
-    again = once.model_copy(update={"received_at": world.clock.now()})
+    harness.deliver(once)
+    harness.clock.advance(21 * 86_400)
+    again = once.model_copy(update={"received_at": harness.clock.now()})
 
-    result = world.deliver(again)
+    result = harness.deliver(again)
 
     assert (result.duplicate, result.requests) == (1, 0)
-    assert set(world.events().values()) == {1}
+    assert set(harness.events().values()) == {1}
 
 
-def test_without_the_ledger_a_resend_counts_twice(world: World) -> None:
-    """The control: the promise is the ledger's."""
+def test_without_the_ledger_a_resend_counts_twice(harness: Harness) -> None:
+    """The control: the guarantee is the ledger's."""
     once = job(events=1)
-    world.deliver(once, ledger=NoLedger())
-    world.deliver(once, ledger=NoLedger())
+    harness.deliver(once, ledger=NoLedger())
+    harness.deliver(once, ledger=NoLedger())
 
-    assert world.events() == {"answered-0": 2}
+    assert harness.events() == {"answered-0": 2}
 
 
-def test_a_late_answer_never_overwrites_a_newer_one(world: World) -> None:
-    """Not even after days; what the newer one did not say still arrives."""
-    world.deliver(job("new", attributes={"score": 2}, age=60))
-    result = world.deliver(job("old", attributes={"score": 1, "city": "x"}, age=120))
+def test_a_late_answer_never_overwrites_a_newer_one(harness: Harness) -> None:
+    """Even after days. What the newer one did not contain still arrives."""
+    harness.deliver(job("new", attributes={"score": 2}, age=60))
+    result = harness.deliver(job("old", attributes={"score": 1, "city": "x"}, age=120))
 
     assert (result.delivered, result.stale_attributes) == (1, 1)
-    assert world.braze.profile("ada") == {"external_id": "ada", "score": 2, "city": "x"}
+    assert harness.braze.profile("ada") == {"external_id": "ada", "score": 2, "city": "x"}
 
 
-def test_without_the_ledger_a_late_answer_overwrites(world: World) -> None:
+def test_without_the_ledger_a_late_answer_overwrites(harness: Harness) -> None:
     """The control."""
-    world.deliver(job("new", attributes={"score": 2}, age=60), ledger=NoLedger())
-    world.deliver(job("old", attributes={"score": 1}, age=120), ledger=NoLedger())
+    harness.deliver(job("new", attributes={"score": 2}, age=60), ledger=NoLedger())
+    harness.deliver(job("old", attributes={"score": 1}, age=120), ledger=NoLedger())
 
-    assert world.braze.profile("ada")["score"] == 1
+    assert harness.braze.profile("ada")["score"] == 1
 
 
-def test_somebody_elses_person_goes_back_to_the_queue(world: World) -> None:
-    """Never dropped: the holder may die."""
+def test_a_job_whose_person_is_leased_elsewhere_goes_back_to_the_queue(harness: Harness) -> None:
+    """It is never dropped: the holder may crash."""
     busy = job("1", events=1)
     with pytest.raises(KilledError):
-        world.deliver(busy, ledger=DiesAtRecord(world.clock, world.ledger.store))  # type: ignore[attr-defined]
+        harness.deliver(busy, ledger=CrashesAtRecord(harness.clock, harness.ledger.store))  # type: ignore[attr-defined]
 
-    result = world.deliver(job("2", events=1), job("3", "bob", events=1))
+    result = harness.deliver(job("2", events=1), job("3", "bob", events=1))
 
     assert (result.retried, result.delivered) == (1, 1)
     assert list(result.retry) == ["0"]
@@ -138,45 +138,47 @@ def test_somebody_elses_person_goes_back_to_the_queue(world: World) -> None:
 
 @pytest.mark.parametrize(("policy", "sent"), [("resend", 2), ("park", 1)])
 def test_killed_between_send_and_record_follows_the_policy(
-    world: World, policy: str, sent: int
+    harness: Harness, policy: str, sent: int
 ) -> None:
-    """Braze has the event, nobody knows: resend counts it again, park asks a person."""
+    """Braze has the event, unrecorded: resend counts it again, park leaves it to an operator."""
     done = job("1", events=1, attributes={"score": 1})
     with pytest.raises(KilledError):
-        world.deliver(done, ledger=DiesAtRecord(world.clock, world.ledger.store))  # type: ignore[attr-defined]
-    world.clock.advance(LEASE_SECONDS + 1)
+        harness.deliver(done, ledger=CrashesAtRecord(harness.clock, harness.ledger.store))  # type: ignore[attr-defined]
+    harness.clock.advance(LEASE_SECONDS + 1)
 
-    result = world.deliver(done, on_unknown_outcome=policy)
+    result = harness.deliver(done, on_unknown_outcome=policy)
 
     assert result.retried == 0
-    assert world.events() == {"answered-0": sent}
-    assert world.braze.profile("ada")["score"] == 1
-    parked = [each.reasons[0].code for each in world.rejected.records.values()]
+    assert harness.events() == {"answered-0": sent}
+    assert harness.braze.profile("ada")["score"] == 1
+    parked = [each.reasons[0].code for each in harness.rejected.records.values()]
     assert parked == ([] if policy == "resend" else ["unknown_outcome"])
-    assert world.deliver(done).duplicate == 1
+    assert harness.deliver(done).duplicate == 1
 
 
-def test_killed_before_the_send_loses_nothing(world: World) -> None:
-    """The message is in the queue, the lease runs out, the next one sends it."""
+def test_killed_before_the_send_loses_nothing(harness: Harness) -> None:
+    """The message is in the queue, the lease expires, and the next Lambda sends it."""
 
     def kill(_: int) -> None:
         raise KilledError
 
-    world.braze.before = kill
+    harness.braze.before = kill
     waiting = job("1", events=1)
     with pytest.raises(KilledError):
-        world.deliver(waiting)
-    world.braze.before = lambda _: None
+        harness.deliver(waiting)
+    harness.braze.before = lambda _: None
 
-    assert world.deliver(waiting).retried == 1
-    world.clock.advance(LEASE_SECONDS + 1)
-    assert world.deliver(waiting).delivered == 1
-    assert world.events() == {"answered-0": 1}
+    assert harness.deliver(waiting).retried == 1
+    harness.clock.advance(LEASE_SECONDS + 1)
+    assert harness.deliver(waiting).delivered == 1
+    assert harness.events() == {"answered-0": 1}
 
 
-def test_a_store_that_refuses_one_person_of_a_batch_holds_up_only_them(world: World) -> None:
-    """Nothing is sent unclaimed; the others arrive."""
-    ledger = InMemoryLedger(world.clock)
+def test_a_store_that_refuses_one_person_of_a_batch_delays_only_that_person(
+    harness: Harness,
+) -> None:
+    """Nothing is sent without a lease; the others arrive."""
+    ledger = InMemoryLedger(harness.clock)
     crowd = [job(str(n), f"user-{n}", events=1) for n in range(20)]
     victim: list[str] = []
 
@@ -186,183 +188,187 @@ def test_a_store_that_refuses_one_person_of_a_batch_holds_up_only_them(world: Wo
         return "ProvisionedThroughputExceeded" if id_ in victim and kind == "write" else None
 
     ledger.store.fails = fails
-    result = world.deliver(*crowd, ledger=ledger)
+    result = harness.deliver(*crowd, ledger=ledger)
 
     assert (result.delivered, result.retried) == (19, 1)
-    assert len(world.braze.events) == 19
+    assert len(harness.braze.events) == 19
     ledger.store.fails = lambda *_: None
     (message,) = result.retry
-    assert world.deliver(crowd[int(message)], ledger=ledger).delivered == 1
-    assert set(Counter(e["external_id"] for e in world.braze.events).values()) == {1}
+    assert harness.deliver(crowd[int(message)], ledger=ledger).delivered == 1
+    assert set(Counter(e["external_id"] for e in harness.braze.events).values()) == {1}
 
 
-def test_with_the_store_down_nothing_is_sent(world: World) -> None:
+def test_with_the_store_down_nothing_is_sent(harness: Harness) -> None:
     """Every job goes back."""
-    ledger = InMemoryLedger(world.clock)
+    ledger = InMemoryLedger(harness.clock)
     ledger.store.fails = lambda *_: "ServiceUnavailable"
 
-    result = world.deliver(job("1"), job("2", "bob"), ledger=ledger)
+    result = harness.deliver(job("1"), job("2", "bob"), ledger=ledger)
 
     assert (result.retried, result.requests) == (2, 0)
-    assert world.braze.bodies == []
+    assert harness.braze.bodies == []
 
 
-def test_events_that_arrived_are_not_sent_again_with_those_that_did_not(world: World) -> None:
+def test_events_that_arrived_are_not_sent_again_with_those_that_did_not(harness: Harness) -> None:
     """A job of 90 events spans two requests; one of them fails."""
-    world.braze.before = lambda n: ServerError("", status=503) if n == 2 else None
+    harness.braze.before = lambda n: ServerError("", status=503) if n == 2 else None
     long = job(events=90)
 
-    first = world.deliver(long, concurrency=1)
-    assert (first.retried, len(world.braze.events)) == (1, 75)
-    world.clock.advance(120)
-    second = world.deliver(long)
+    first = harness.deliver(long, concurrency=1)
+    assert (first.retried, len(harness.braze.events)) == (1, 75)
+    harness.clock.advance(120)
+    second = harness.deliver(long)
 
     assert (second.delivered, second.requests) == (1, 1)
-    assert len(world.braze.events) == 90
-    assert set(world.events().values()) == {1}
+    assert len(harness.braze.events) == 90
+    assert set(harness.events().values()) == {1}
 
 
-def test_a_429_keeps_every_lambda_away_until_its_time(world: World) -> None:
-    """Also one that saw nothing of it itself; jobs come back after it, not before."""
-    world.braze.before = lambda _: RateLimitedError("", status=429, retry_after=20)
-    world.deliver(job("1"))
-    world.braze.before = lambda _: None
-    other = world.gate.seen_by(world.clock)  # type: ignore[attr-defined]
-    sent = len(world.braze.bodies)
+def test_a_429_keeps_every_lambda_away_until_its_time(harness: Harness) -> None:
+    """Also a Lambda that did not get it. Jobs come back after it, not before."""
+    harness.braze.before = lambda _: RateLimitedError("", status=429, retry_after=20)
+    harness.deliver(job("1"))
+    harness.braze.before = lambda _: None
+    other = harness.gate.seen_by(harness.clock)  # type: ignore[attr-defined]
+    sent = len(harness.braze.bodies)
 
     for _ in range(4):
-        result = world.deliver(job("2", "bob"), gate=other)
-        left = 20 - (world.clock.now() - FixedClock().now()).total_seconds()
+        result = harness.deliver(job("2", "bob"), gate=other)
+        left = 20 - (harness.clock.now() - FixedClock().now()).total_seconds()
         assert (result.requests, result.held_up) == (0, {"rate_limited": 1})
         assert min(result.retry.values()) >= left
-        world.clock.advance(4.9)
-    assert len(world.braze.bodies) == sent
-    world.clock.advance(1)
-    assert world.deliver(job("2", "bob"), gate=other).delivered == 1
+        harness.clock.advance(4.9)
+    assert len(harness.braze.bodies) == sent
+    harness.clock.advance(1)
+    assert harness.deliver(job("2", "bob"), gate=other).delivered == 1
 
 
-def test_a_batch_with_nothing_to_send_gives_the_probe_back(world: World) -> None:
-    """Duplicates alone must not keep the others away from a gate whose time is over."""
+def test_a_batch_with_nothing_to_send_releases_the_probe(harness: Harness) -> None:
+    """A batch of duplicates must not block a gate whose time is over."""
     done = job("done", events=1)
-    world.deliver(done)
-    world.gate.close(None, world.clock.now() + timedelta(seconds=60), "key_refused")
-    world.clock.advance(61)
-    assert world.deliver(done).duplicate == 1
-    other = world.gate.seen_by(world.clock)  # type: ignore[attr-defined]
+    harness.deliver(done)
+    harness.gate.close(None, harness.clock.now() + timedelta(seconds=60), "key_refused")
+    harness.clock.advance(61)
+    assert harness.deliver(done).duplicate == 1
+    other = harness.gate.seen_by(harness.clock)  # type: ignore[attr-defined]
 
-    assert world.deliver(job("new", "bob"), gate=other).delivered == 1
+    assert harness.deliver(job("new", "bob"), gate=other).delivered == 1
 
 
-def test_without_the_gate_another_lambda_sends_into_the_limit(world: World) -> None:
+def test_without_the_gate_another_lambda_sends_into_the_limit(harness: Harness) -> None:
     """The control."""
-    world.braze.before = lambda _: RateLimitedError("", status=429, retry_after=20)
-    world.deliver(job("1"), gate=NoGate())
-    sent = len(world.braze.bodies)
-    world.deliver(job("2", "bob"), gate=NoGate())
+    harness.braze.before = lambda _: RateLimitedError("", status=429, retry_after=20)
+    harness.deliver(job("1"), gate=NoGate())
+    sent = len(harness.braze.bodies)
+    harness.deliver(job("2", "bob"), gate=NoGate())
 
-    assert len(world.braze.bodies) == sent + 1
+    assert len(harness.braze.bodies) == sent + 1
 
 
-def test_what_grows_too_old_is_parked_even_while_the_gate_is_closed(world: World) -> None:
-    """A gate closed for days must not let SQS delete jobs in silence."""
-    world.gate.close(None, world.clock.now() + timedelta(hours=9), "key_refused")
+def test_what_grows_too_old_is_parked_even_while_the_gate_is_closed(harness: Harness) -> None:
+    """A gate closed for days must not let SQS delete jobs silently."""
+    harness.gate.close(None, harness.clock.now() + timedelta(hours=9), "key_refused")
 
-    result = world.deliver(job("old", age=3 * 86_400 + 1), job("young"))
+    result = harness.deliver(job("old", age=3 * 86_400 + 1), job("young"))
 
     assert (result.rejected, result.retried) == (1, 1)
 
 
 @pytest.mark.parametrize(("reason", "alarms"), [("key_refused", 1), ("rate_limited", 0)])
-def test_the_alarms_do_not_fall_silent_behind_a_closed_gate(
-    world: World, reason: str, alarms: int
+def test_the_alarms_go_on_while_the_gate_is_closed(
+    harness: Harness, reason: str, alarms: int
 ) -> None:
     """A refused key is reported by every batch; a wait counts until its end."""
-    world.gate.close(None, world.clock.now() + timedelta(hours=5), reason)
+    harness.gate.close(None, harness.clock.now() + timedelta(hours=5), reason)
 
-    result = world.deliver(job(age=60))
+    result = harness.deliver(job(age=60))
 
     assert result.key_refused == alarms
     assert result.oldest_wait >= 5 * 3_600
 
 
-def test_a_rejected_job_that_is_resent_is_a_duplicate(world: World) -> None:
+def test_a_rejected_job_that_is_resent_is_a_duplicate(harness: Harness) -> None:
     """Its row is the only copy: delivered parts would otherwise arrive twice."""
-    world.braze.named = lambda item: item.get("name") == "answered-1"
+    harness.braze.named = lambda item: item.get("name") == "answered-1"
     half = job(events=2)
 
-    assert world.deliver(half).rejected == 1
-    assert world.deliver(half).duplicate == 1
-    assert world.events() == {"answered-0": 1}
+    assert harness.deliver(half).rejected == 1
+    assert harness.deliver(half).duplicate == 1
+    assert harness.events() == {"answered-0": 1}
 
 
-# -- found by a review, each with the loss or the double that it caused --------------------------
+# -- found by a review, each with the loss or the duplicate it caused ----------------------------
 
 
-def test_two_sets_of_unknown_events_of_one_job_are_two_rows(world: World) -> None:
+def test_two_sets_of_unknown_events_of_one_job_are_two_rows(harness: Harness) -> None:
     """A second time-out of the same job must not replace the row of the first."""
     long = job(events=90)
     answers = {1: UnknownOutcomeError("late"), 2: ServerError("", status=503)}
-    world.braze.before = answers.get
-    assert world.deliver(long, on_unknown_outcome="park", concurrency=1).retried == 1
-    world.clock.advance(60)
-    world.braze.before = lambda _: UnknownOutcomeError("late")
+    harness.braze.before = answers.get
+    assert harness.deliver(long, on_unknown_outcome="park", concurrency=1).retried == 1
+    harness.clock.advance(60)
+    harness.braze.before = lambda _: UnknownOutcomeError("late")
 
-    assert world.deliver(long, on_unknown_outcome="park").rejected == 1
+    assert harness.deliver(long, on_unknown_outcome="park").rejected == 1
 
-    rows = [parse_job(each.payload) for each in world.rejected.records.values()]
+    rows = [parse_job(each.payload) for each in harness.rejected.records.values()]
     parked = Counter(event.name for row in rows for event in row.events)
     assert parked == Counter(f"answered-{n}" for n in range(90))
 
 
-def test_events_held_back_are_not_forgotten_when_they_cannot_be_parked(world: World) -> None:
-    """The store refuses once: the job comes back as unknown as it was, and is parked then."""
+def test_events_held_back_are_not_forgotten_when_they_cannot_be_parked(harness: Harness) -> None:
+    """The store fails once: the job comes back with an unknown outcome, and is parked then."""
     held = job(events=2)
     with pytest.raises(KilledError):
-        world.deliver(held, ledger=DiesAtRecord(world.clock, world.ledger.store))  # type: ignore[attr-defined]
-    world.clock.advance(LEASE_SECONDS + 1)
-    world.rejected.refusing = True
-    assert world.deliver(held, on_unknown_outcome="park").retried == 1
-    world.rejected.refusing = False
-    world.clock.advance(LEASE_SECONDS + 1)
+        harness.deliver(held, ledger=CrashesAtRecord(harness.clock, harness.ledger.store))  # type: ignore[attr-defined]
+    harness.clock.advance(LEASE_SECONDS + 1)
+    harness.rejected.refusing = True
+    assert harness.deliver(held, on_unknown_outcome="park").retried == 1
+    harness.rejected.refusing = False
+    harness.clock.advance(LEASE_SECONDS + 1)
 
-    assert world.deliver(held, on_unknown_outcome="park").rejected == 1
+    assert harness.deliver(held, on_unknown_outcome="park").rejected == 1
 
-    (row,) = world.rejected.records.values()
+    (row,) = harness.rejected.records.values()
     assert len(parse_job(row.payload).events) == 2
-    assert world.events() == {"answered-0": 1, "answered-1": 1}
+    assert harness.events() == {"answered-0": 1, "answered-1": 1}
 
 
-def test_a_refused_merge_of_many_jobs_is_undone_one_by_one(world: World) -> None:
-    """80 answers of one person: over 75 parts, sent in order; only the guilty one is parked."""
-    world.braze.named = lambda item: "bad" in item
+def test_a_refused_merge_of_many_jobs_is_undone_one_by_one(harness: Harness) -> None:
+    """80 answers of one person: over 75 parts, sent in order; only the invalid one is parked."""
+    harness.braze.named = lambda item: "bad" in item
     jobs = [job(str(n), attributes={"score": n}, age=1_000 - n) for n in range(79)]
-    jobs.append(job("guilty", attributes={"bad": 1}, age=1))
+    jobs.append(job("invalid", attributes={"bad": 1}, age=1))
     waiting = jobs
     for _ in range(4):
-        result = world.deliver(*waiting)
+        result = harness.deliver(*waiting)
         waiting = [waiting[int(message)] for message in result.retry]
-        world.clock.advance(60)
+        harness.clock.advance(60)
 
     assert waiting == []
-    assert list(world.rejected.records) == ["outgrow:default:guilty"]
-    assert world.braze.profile("ada")["score"] == 78
+    assert list(harness.rejected.records) == ["outgrow:default:invalid"]
+    assert harness.braze.profile("ada")["score"] == 78
 
 
-def test_an_older_value_that_breaks_a_limit_cannot_hide_behind_a_newer_one(world: World) -> None:
-    """Merged it is masked; taken apart it is refused, and the batch goes on."""
-    world.braze.named = lambda item: "bad" in item and "essay" in item
+def test_an_older_value_that_breaks_a_limit_is_found_when_a_merge_is_undone(
+    harness: Harness,
+) -> None:
+    """A newer value replaces it in the merge. Alone it is refused, and the batch goes on."""
+    harness.braze.named = lambda item: "bad" in item and "essay" in item
     old = job("old", attributes={"essay": "x" * 300}, age=90)
     new = job("new", attributes={"essay": "short", "bad": 1}, age=30)
 
-    result = world.deliver(old, new)
+    result = harness.deliver(old, new)
 
     assert (result.delivered, result.rejected) == (0, 2)
 
 
 @pytest.mark.parametrize("concurrency", [1, 20])
-def test_cornering_a_culprit_leaves_the_newest_value(world: World, concurrency: int) -> None:
-    """The oldest part must not be sent again behind the newest."""
-    world.braze.nameless = lambda item: "bad" in item
+def test_isolating_an_invalid_object_leaves_the_newest_value(
+    harness: Harness, concurrency: int
+) -> None:
+    """The oldest part must not be sent again after the newest."""
+    harness.braze.nameless = lambda item: "bad" in item
     jobs = [
         job("a", attributes={"score": 1}, age=90),
         job("b", attributes={"bad": 1}, age=60),
@@ -370,98 +376,98 @@ def test_cornering_a_culprit_leaves_the_newest_value(world: World, concurrency: 
         job("d", "bob", attributes={"score": 9}),
     ]
 
-    result = world.deliver(*jobs, concurrency=concurrency)
+    result = harness.deliver(*jobs, concurrency=concurrency)
 
     assert (result.delivered, result.rejected) == (3, 1)
-    assert world.braze.profile("ada")["score"] == 3
+    assert harness.braze.profile("ada")["score"] == 3
 
 
-def test_the_newest_value_wins_whoever_may_create_the_person(world: World) -> None:
+def test_the_newest_value_wins_whoever_may_create_the_person(harness: Harness) -> None:
     """Two objects of one person, in no order, never hold the same name."""
     strict = JobUser(external_id="ada", may_create=False)
     newer = job("new", strict, attributes={"score": 2}, age=30)
     older = job("old", attributes={"score": 1, "city": "x"}, age=60)
 
     for order in ([newer, older], [older, newer]):
-        fresh = World()
+        fresh = Harness()
         fresh.deliver(*order)
         profile = fresh.braze.profile("ada")
         assert (profile["score"], profile["city"]) == (2, "x")
 
 
-def test_an_older_strict_job_never_follows_a_newer_creating_one(world: World) -> None:
+def test_an_older_strict_job_never_follows_a_newer_creating_one(harness: Harness) -> None:
     """The other way round: the older value may not be in the object that is sent last."""
     strict = JobUser(external_id="ada", may_create=False)
     older = job("old", strict, attributes={"score": 1, "city": "x"}, age=60)
     newer = job("new", attributes={"score": 2}, age=30)
 
-    world.deliver(older, newer)
+    harness.deliver(older, newer)
 
-    profile = world.braze.profile("ada")
+    profile = harness.braze.profile("ada")
     assert (profile["score"], profile["city"]) == (2, "x")
 
 
 def test_the_events_of_an_alias_keep_their_creator_when_its_attributes_are_refused(
-    world: World,
+    harness: Harness,
 ) -> None:
     """Otherwise Braze could drop them behind a 201."""
     user = JobUser(user_alias=UserAlias(alias_name="n", alias_label="l"))
     both = job(user=user, attributes={"essay": "x" * 300}, events=1)
 
-    assert world.deliver(both).rejected == 1
+    assert harness.deliver(both).rejected == 1
 
-    (body,) = world.braze.bodies
+    (body,) = harness.braze.bodies
     assert [len(body["attributes"]), len(body["events"])] == [1, 1]
     assert set(body["attributes"][0]) == {"user_alias", "_update_existing_only"}
 
 
-def test_one_success_is_no_licence_to_blame_everybody_after_it(world: World) -> None:
-    """Braze starts to refuse everything alike in the middle of a batch: it is us."""
+def test_refusals_after_one_success_can_still_be_a_configuration_fault(harness: Harness) -> None:
+    """In the middle of a batch Braze starts to refuse everything alike."""
 
     def refuse(_: object) -> bool:
-        return len(world.braze.bodies) > 1
+        return len(harness.braze.bodies) > 1
 
-    world.braze.nameless = refuse
+    harness.braze.nameless = refuse
     jobs = [job(str(n), f"user-{n}") for n in range(300)]
 
-    result = world.deliver(*jobs, concurrency=1)
+    result = harness.deliver(*jobs, concurrency=1)
 
     assert (result.delivered, result.rejected) == (75, 0)
     assert result.closings == ["requests_refused"]
 
 
-def test_a_lone_job_with_two_guilty_objects_is_parked_in_the_end(world: World) -> None:
+def test_a_lone_job_with_two_invalid_objects_is_parked_in_the_end(harness: Harness) -> None:
     """A bad identifier, refused without a name, in attributes and event alike."""
-    world.braze.nameless = lambda _: True
+    harness.braze.nameless = lambda _: True
     bad = job(attributes={"score": 1}, events=1)
     rejected = []
     for _ in range(3):
-        rejected.append(world.deliver(bad).rejected)
-        world.clock.advance(2_000)
+        rejected.append(harness.deliver(bad).rejected)
+        harness.clock.advance(2_000)
 
     assert rejected == [0, 0, 1]
 
 
-def test_a_fault_of_ours_in_one_request_costs_nobody_else(world: World) -> None:
-    """The others are recorded as delivered, and do not count twice."""
+def test_a_bug_in_one_request_costs_no_other_request(harness: Harness) -> None:
+    """The others are recorded as delivered and do not count twice."""
 
     def fault(number: int) -> None:
         if number == 2:
             raise ZeroDivisionError
 
-    world.braze.before = fault
+    harness.braze.before = fault
     jobs = [job(str(n), f"user-{n}", events=1) for n in range(150)]
 
-    first = world.deliver(*jobs, concurrency=1)
+    first = harness.deliver(*jobs, concurrency=1)
     assert (first.delivered, first.held_up) == (75, {"failed: ZeroDivisionError": 1})
-    world.clock.advance(60)
-    world.deliver(*jobs)
+    harness.clock.advance(60)
+    harness.deliver(*jobs)
 
-    assert set(Counter(e["external_id"] for e in world.braze.events).values()) == {1}
+    assert set(Counter(e["external_id"] for e in harness.braze.events).values()) == {1}
 
 
-def test_a_table_that_hangs_costs_only_those_who_need_it(world: World) -> None:
-    """Who was delivered is recorded before anything is parked, and parking gives up at once."""
+def test_a_table_that_hangs_costs_only_the_jobs_that_need_it(harness: Harness) -> None:
+    """Delivered people are recorded before anything is parked, and parking gives up at once."""
 
     class Hangs(InMemoryRejectedStore):
         tries = 0
@@ -471,30 +477,32 @@ def test_a_table_that_hangs_costs_only_those_who_need_it(world: World) -> None:
             raise RejectedStoreUnavailableError("ReadTimeout")
 
     store = Hangs()
-    world.braze.named = lambda item: item["external_id"].startswith("bad")
+    harness.braze.named = lambda item: item["external_id"].startswith("bad")
     jobs = [job(str(n), f"{'bad' if n % 10 == 0 else 'ok'}-{n}", events=1) for n in range(100)]
 
-    result = world.deliver(*jobs, rejected=store)
+    result = harness.deliver(*jobs, rejected=store)
 
     assert (result.delivered, result.retried, store.tries) == (90, 10, 1)
 
 
-def test_an_expired_copy_does_not_replace_the_row_of_what_braze_refused(world: World) -> None:
+def test_an_expired_copy_does_not_replace_the_row_of_what_braze_refused(harness: Harness) -> None:
     """Both rows stay: the refused event is in one of them only."""
-    world.braze.named = lambda item: item.get("name") == "answered-1"
-    world.deliver(job(events=2))
-    world.clock.advance(3 * 86_400 + 100)
+    harness.braze.named = lambda item: item.get("name") == "answered-1"
+    harness.deliver(job(events=2))
+    harness.clock.advance(3 * 86_400 + 100)
 
-    world.deliver(job(events=2))
+    harness.deliver(job(events=2))
 
-    assert sorted(world.rejected.records) == ["outgrow:default:1", "outgrow:default:1~expired"]
+    assert sorted(harness.rejected.records) == ["outgrow:default:1", "outgrow:default:1~expired"]
 
 
-def test_a_ledger_that_is_down_for_hours_does_not_use_up_a_messages_receives(world: World) -> None:
+def test_a_ledger_that_is_down_for_hours_does_not_use_up_a_messages_receives(
+    harness: Harness,
+) -> None:
     """1,000 receives must last for days."""
-    ledger = InMemoryLedger(world.clock)
+    ledger = InMemoryLedger(harness.clock)
     ledger.store.fails = lambda *_: "ServiceUnavailable"
-    ports = replace(world.ports, ledger=ledger)
+    ports = replace(harness.ports, ledger=ledger)
     waited, receives = 0.0, 0
     while waited < 24 * 3_600:
         receives += 1
@@ -505,33 +513,33 @@ def test_a_ledger_that_is_down_for_hours_does_not_use_up_a_messages_receives(wor
 
 
 def test_an_event_that_may_have_arrived_is_not_sent_because_it_could_not_be_parked(
-    world: World,
+    harness: Harness,
 ) -> None:
-    """Under `park` the job comes back as unknown as it was, and is parked when that is possible."""
-    world.braze.after = lambda _: UnknownOutcomeError("late")
-    world.rejected.refusing = True
-    assert world.deliver(job(events=1), on_unknown_outcome="park").retried == 1
-    world.braze.after = lambda _: None
-    world.rejected.refusing = False
-    world.clock.advance(LEASE_SECONDS + 1)
+    """With `park` the job comes back with an unknown outcome, and is parked as soon as possible."""
+    harness.braze.after = lambda _: UnknownOutcomeError("late")
+    harness.rejected.refusing = True
+    assert harness.deliver(job(events=1), on_unknown_outcome="park").retried == 1
+    harness.braze.after = lambda _: None
+    harness.rejected.refusing = False
+    harness.clock.advance(LEASE_SECONDS + 1)
 
-    assert world.deliver(job(events=1), on_unknown_outcome="park").rejected == 1
-    assert world.events() == {"answered-0": 1}
+    assert harness.deliver(job(events=1), on_unknown_outcome="park").rejected == 1
+    assert harness.events() == {"answered-0": 1}
 
 
-def test_many_culprits_among_the_healthy_are_not_taken_for_a_fault_of_ours(world: World) -> None:
-    """Refusals count since the last success: a dozen cornered one by one close no gate."""
-    guilty = {f"user-{n}" for n in range(0, 240, 20)}
-    world.braze.nameless = lambda item: item["external_id"] in guilty
+def test_many_invalid_objects_among_valid_ones_are_no_configuration_fault(harness: Harness) -> None:
+    """Refusals count since the last success: a dozen lone refusals close no gate."""
+    invalid = {f"user-{n}" for n in range(0, 240, 20)}
+    harness.braze.nameless = lambda item: item["external_id"] in invalid
 
-    result = world.deliver(*(job(str(n), f"user-{n}") for n in range(240)), concurrency=1)
+    result = harness.deliver(*(job(str(n), f"user-{n}") for n in range(240)), concurrency=1)
 
     assert result.closings == []
-    assert len(world.rejected.records) >= 4
+    assert len(harness.rejected.records) >= 4
 
 
-def test_an_answer_that_never_ends_does_not_take_the_whole_invocation(world: World) -> None:
-    """What is known is recorded in time; the request's outcome is unknown."""
+def test_an_answer_that_never_ends_does_not_take_the_whole_invocation(harness: Harness) -> None:
+    """The known is recorded in time; the request's outcome is unknown."""
 
     class NeverAnswers(InlineExecutor):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -539,7 +547,7 @@ def test_an_answer_that_never_ends_does_not_take_the_whole_invocation(world: Wor
 
     left = iter([30.0])
     message = QueueMessage("m", job().to_json())
-    ports = replace(world.ports, executor=NeverAnswers())
+    ports = replace(harness.ports, executor=NeverAnswers())
 
     result = deliver([message], ports, lambda: next(left, 2.0))
 

@@ -1,4 +1,4 @@
-"""Merging, packing, halving and taking apart, as pure functions."""
+"""Merging, packing, halving and undoing a merge, as pure functions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, UserAlias
 from braze_bridge.ledger.port import JobProgress, PersonKey, PersonState
 from braze_delivery.packing import (
-    Merge,
-    Pack,
-    Refusal,
-    Slot,
-    WorkObject,
+    BatchEntry,
+    InvalidPart,
+    MergedObjects,
+    RequestPlan,
+    TrackObject,
     halves,
     pack,
-    take_apart,
+    split_merged,
 )
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import event, job
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
 ALIAS = JobUser(user_alias=UserAlias(alias_name="a@example.com", alias_label="email"))
 
 
-def slots(*jobs: DeliveryJob) -> list[Slot]:
-    return [Slot(position, each, each.user.key) for position, each in enumerate(jobs)]
+def entries(*jobs: DeliveryJob) -> list[BatchEntry]:
+    return [BatchEntry(position, each, each.user.key) for position, each in enumerate(jobs)]
 
 
 @dataclass
 class Merged:
-    """What iterating a merge gave."""
+    """The result of an iteration over merged objects."""
 
-    objects: list[WorkObject]
-    refused: list[Refusal]
+    objects: list[TrackObject]
+    invalid: list[InvalidPart]
     stale: int
 
 
-def merge(work: list[Slot], states: dict[PersonKey, PersonState]) -> Merged:
-    merging = Merge(work, states)
+def merge(work: list[BatchEntry], states: dict[PersonKey, PersonState]) -> Merged:
+    merging = MergedObjects(work, states)
     objects = list(merging)
-    return Merged(objects, merging.refused, merging.stale)
+    return Merged(objects, merging.invalid, merging.stale)
 
 
-def bodies(objects: list[WorkObject]) -> list[dict[str, Any]]:
+def bodies(objects: list[TrackObject]) -> list[dict[str, Any]]:
     return [json.loads(item.body) for item in objects]
 
 
@@ -61,12 +61,12 @@ def test_newest_value_wins_whatever_the_order_in_the_batch() -> None:
     late = job("late", attributes={"score": 2, "segment": "b"}, age=10)
     early = job("early", attributes={"score": 1, "city": "x"}, age=20)
 
-    merged = merge(slots(late, early), {})
+    merged = merge(entries(late, early), {})
 
     assert bodies(merged.objects) == [
         {"external_id": "ada", "score": 2, "segment": "b", "city": "x"}
     ]
-    assert {0, 1} == {slot.position for slot in merged.objects[0].slots}
+    assert {0, 1} == {entry.position for entry in merged.objects[0].entries}
 
 
 def test_every_event_is_kept_in_the_order_of_the_jobs_times() -> None:
@@ -74,7 +74,7 @@ def test_every_event_is_kept_in_the_order_of_the_jobs_times() -> None:
     late = job("late", events=[event("c")], age=10)
     early = job("early", events=[event("a"), event("b")], age=20)
 
-    merged = merge(slots(late, early), {})
+    merged = merge(entries(late, early), {})
 
     assert [body["name"] for body in bodies(merged.objects)] == ["a", "b", "c"]
 
@@ -84,7 +84,7 @@ def test_an_attribute_older_than_the_last_one_sent_is_dropped_and_counted() -> N
     state = PersonState(newest={"score": NOON, "segment": NOON - timedelta(seconds=60)})
     old = job("old", attributes={"score": 1, "segment": "b"}, age=60)
 
-    merged = merge(slots(old), {old.user.key: state})
+    merged = merge(entries(old), {old.user.key: state})
 
     assert bodies(merged.objects) == [{"external_id": "ada", "segment": "b"}]
     assert merged.stale == 1
@@ -95,14 +95,14 @@ def test_events_already_settled_are_not_sent_again() -> None:
     half = job("half", events=3)
     state = PersonState(progress={half.job_id: JobProgress(1, frozenset({0, 2}))})
 
-    merged = merge(slots(half), {half.user.key: state})
+    merged = merge(entries(half), {half.user.key: state})
 
     assert [body["name"] for body in bodies(merged.objects)] == ["answered-1"]
 
 
 def test_an_alias_is_created_in_the_attributes_array_even_for_events_alone() -> None:
     """Braze's pages disagree on creation by events, so an empty attributes object leads."""
-    merged = merge(slots(job(user=ALIAS, events=2)), {})
+    merged = merge(entries(job(user=ALIAS, events=2)), {})
 
     first, *events = bodies(merged.objects)
     alias = {"alias_name": "a@example.com", "alias_label": "email"}
@@ -124,28 +124,28 @@ def test_update_existing_only_follows_who_may_be_created(
     user: JobUser, *, expected: bool | None
 ) -> None:
     """Braze creates by default, except for an alias, where it must be asked to."""
-    (body,) = bodies(merge(slots(job(user=user)), {}).objects)
+    (body,) = bodies(merge(entries(job(user=user)), {}).objects)
 
     assert expected == body.get("_update_existing_only")
 
 
-def test_what_breaks_a_limit_is_refused_and_the_rest_is_sent() -> None:
-    """One job's over-long string costs only that job's attributes, not the merged object."""
+def test_a_part_that_breaks_a_limit_is_invalid_and_the_rest_is_sent() -> None:
+    """One job's too long string costs only that job's attributes, not the merged object."""
     good = job("good", attributes={"score": 1})
     bad = job("bad", attributes={"essay": "x" * 256}, events=1)
 
-    merged = merge(slots(good, bad), {})
+    merged = merge(entries(good, bad), {})
 
-    assert [(refusal.slot.position, refusal.event) for refusal in merged.refused] == [(1, None)]
+    assert [(refusal.entry.position, refusal.event) for refusal in merged.invalid] == [(1, None)]
     assert bodies(merged.objects)[:1] == [{"external_id": "ada", "score": 1}]
     assert len(merged.objects) == 2
 
 
 def test_an_identifier_braze_cannot_take_refuses_the_job() -> None:
-    """An external_id over 987 bytes is known to be refused before it is sent: all of the job."""
-    merged = merge(slots(job(user="x" * 988, attributes={"score": 1}, events=2)), {})
+    """An external_id over 987 bytes makes every part of the job invalid."""
+    merged = merge(entries(job(user="x" * 988, attributes={"score": 1}, events=2)), {})
 
-    assert [(refusal.event, refusal.reason.code) for refusal in merged.refused] == [
+    assert [(refusal.event, refusal.reason.code) for refusal in merged.invalid] == [
         (None, "limit_broken"),
         (0, "limit_broken"),
         (1, "limit_broken"),
@@ -153,13 +153,13 @@ def test_an_identifier_braze_cannot_take_refuses_the_job() -> None:
     assert merged.objects == []
 
 
-def unchained(packs: Iterable[Pack]) -> list[Pack]:
-    """Every pack, those that wait for another one too."""
-    return [each for first in packs for each in (first, *first.then)]
+def unchained(plans: Iterable[RequestPlan]) -> list[RequestPlan]:
+    """Every request, also those later in a chain."""
+    return [each for first in plans for each in (first, *first.then)]
 
 
-def fake_object(array: str, size: int, bond: tuple[str, ...] | None) -> WorkObject:
-    return WorkObject(array, b"x" * size, (), None, bond)  # type: ignore[arg-type]  # of two
+def fake_object(array: str, size: int, group: tuple[str, ...] | None) -> TrackObject:
+    return TrackObject(array, b"x" * size, (), None, group)  # type: ignore[arg-type]  # of two
 
 
 @given(
@@ -167,38 +167,38 @@ def fake_object(array: str, size: int, bond: tuple[str, ...] | None) -> WorkObje
         st.tuples(st.booleans(), st.booleans(), st.integers(0, 90)), min_size=0, max_size=40
     )
 )
-def test_packs_hold_everything_and_keep_the_limits(people: list[tuple[bool, bool, int]]) -> None:
-    """No object is lost, no pack is over its limits, bonds stay whole where a request holds one."""
+def test_plans_hold_everything_and_keep_the_limits(people: list[tuple[bool, bool, int]]) -> None:
+    """No object is lost, no request is over its limits, and a group that fits stays whole."""
     objects = []
     for number, (bonded, has_attributes, events) in enumerate(people):
-        bond = (str(number),) if bonded else None
-        objects += [fake_object("attributes", 40, bond)] * has_attributes
-        objects += [fake_object("events", 30, bond) for _ in range(events)]
+        group = (str(number),) if bonded else None
+        objects += [fake_object("attributes", 40, group)] * has_attributes
+        objects += [fake_object("events", 30, group) for _ in range(events)]
 
-    objects.sort(key=lambda item: item.bond is None)  # as a merge gives them
+    objects.sort(key=lambda item: item.group is None)  # as a merge gives them
 
-    packs = unchained(pack(objects, 75, 3_000))
+    plans = unchained(pack(objects, 75, 3_000))
 
-    assert {id(item) for item in objects} == {id(item) for each in packs for item in each.objects}
-    for each in packs:
+    assert {id(item) for item in objects} == {id(item) for each in plans for item in each.objects}
+    for each in plans:
         assert 1 <= len(each.objects) <= 75
         assert sum(len(item.body) + 1 for item in each.objects) <= 3_000
     for number, (bonded, has_attributes, events) in enumerate(people):
         size = 41 * has_attributes + 31 * events
         if bonded and has_attributes + events <= 75 and size < 2_900:
-            homes = [each for each in packs if any(i.bond == (str(number),) for i in each.objects)]
+            homes = [each for each in plans if any(i.group == (str(number),) for i in each.objects)]
             assert len(homes) <= 1
 
 
 @given(st.integers(0, 1_500))
-def test_loose_objects_take_the_fewest_requests(count: int) -> None:
-    """Without bonds the number of requests is the arithmetic minimum."""
-    packs = list(pack([fake_object("attributes", 100, None) for _ in range(count)]))
+def test_objects_without_a_group_take_the_fewest_requests(count: int) -> None:
+    """Without groups the number of requests is the arithmetic minimum."""
+    plans = list(pack([fake_object("attributes", 100, None) for _ in range(count)]))
 
-    assert ceil(count / 75) == len(packs)
+    assert ceil(count / 75) == len(plans)
 
 
-def test_loose_objects_fill_the_gaps_that_bonds_leave() -> None:
+def test_objects_without_a_group_fill_the_gaps_that_groups_leave() -> None:
     """Ten people of 40 bonded objects and 350 loose ones fit ten requests."""
     objects = [fake_object("events", 10, (str(n),)) for n in range(10) for _ in range(40)]
     objects += [fake_object("attributes", 10, None) for _ in range(350)]
@@ -206,25 +206,25 @@ def test_loose_objects_fill_the_gaps_that_bonds_leave() -> None:
     assert len(list(pack(objects))) == 10
 
 
-def test_the_creating_object_leads_every_piece_of_a_bond_too_long_for_a_request() -> None:
-    """200 events of a new alias are three requests, each able to create it."""
+def test_the_creating_object_leads_every_piece_of_a_group_too_long_for_a_request() -> None:
+    """200 events of a new alias are three requests. Each can create it."""
     creator = fake_object("attributes", 10, ("alias",))
     (first,) = pack([creator, *(fake_object("events", 10, ("alias",)) for _ in range(200))])
-    packs = unchained([first])
+    plans = unchained([first])
 
-    assert [(creator,)] * 3 == [each.attributes for each in packs]
-    assert sum(len(each.events) for each in packs) == 200
+    assert [(creator,)] * 3 == [each.attributes for each in plans]
+    assert sum(len(each.events) for each in plans) == 200
 
 
 @given(sizes=st.lists(st.integers(1, 20), min_size=1, max_size=20), bonded=st.booleans())
 def test_halving_ends_with_each_object_alone(sizes: list[int], *, bonded: bool) -> None:
-    """However often a pack is halved, each half is smaller and no object gets lost."""
+    """With each halving the parts are smaller and no object is lost."""
     objects = []
     for number, size in enumerate(sizes):
-        bond = (str(number),) if bonded else None
-        objects += [fake_object("attributes", 1, bond)]
-        objects += [fake_object("events", 1, bond) for _ in range(size - 1)]
-    waiting = [Pack.of(objects)]
+        group = (str(number),) if bonded else None
+        objects += [fake_object("attributes", 1, group)]
+        objects += [fake_object("events", 1, group) for _ in range(size - 1)]
+    waiting = [RequestPlan.of(objects)]
     alone: set[int] = set()
     while waiting:
         whole = waiting.pop()
@@ -238,13 +238,13 @@ def test_halving_ends_with_each_object_alone(sizes: list[int], *, bonded: bool) 
     assert {id(item) for item in objects} == alone
 
 
-def test_taking_apart_gives_each_job_its_own_object_oldest_first() -> None:
-    """The parts in order leave what the merged object would have left."""
+def test_undoing_a_merge_gives_each_job_its_own_object_oldest_first() -> None:
+    """The parts in order leave the merged values."""
     late = job("late", attributes={"score": 2}, age=10)
     early = job("early", attributes={"score": 1, "city": "x"}, age=20)
-    (merged,) = merge(slots(late, early), {}).objects
+    (merged,) = merge(entries(late, early), {}).objects
 
-    parts, refused = take_apart(merged, {})
+    parts, refused = split_merged(merged, {})
 
     assert refused == []
 
@@ -252,7 +252,7 @@ def test_taking_apart_gives_each_job_its_own_object_oldest_first() -> None:
         {"external_id": "ada", "score": 1, "city": "x"},
         {"external_id": "ada", "score": 2},
     ]
-    assert [tuple(slot.position for slot in part.slots) for part in parts] == [(1,), (0,)]
+    assert [tuple(entry.position for entry in part.entries) for part in parts] == [(1,), (0,)]
 
 
 @pytest.mark.parametrize(
@@ -270,16 +270,16 @@ def test_taking_apart_gives_each_job_its_own_object_oldest_first() -> None:
 def test_an_error_names_an_object_only_if_it_exists(
     array: str | None, index: int | None, *, found: bool
 ) -> None:
-    """Anything else Braze writes there blames nobody."""
+    """Anything else names no object."""
     a, b, c = (fake_object(kind, 1, None) for kind in ("attributes", "events", "events"))
 
-    assert found == (Pack.of([a, b, c]).named(array, index) is not None)
+    assert found == (RequestPlan.of([a, b, c]).find(array, index) is not None)
 
 
-def test_the_halves_of_one_bond_are_sent_one_after_the_other() -> None:
-    """Side by side they could each create the person."""
-    bond = [fake_object("attributes", 1, ("a",)), *[fake_object("events", 1, ("a",))] * 5]
+def test_the_halves_of_one_group_are_sent_one_after_the_other() -> None:
+    """In parallel each could create the person."""
+    group = [fake_object("attributes", 1, ("a",)), *[fake_object("events", 1, ("a",))] * 5]
 
-    (first,) = halves(Pack.of(bond))
+    (first,) = halves(RequestPlan.of(group))
 
     assert len(first.then) == 1

@@ -20,21 +20,21 @@ from braze_bridge.braze.errors import (
     UnsupportedMediaTypeError,
 )
 from braze_bridge.braze.models import TrackResponse
-from braze_delivery.packing import Pack, Slot, WorkObject
+from braze_delivery.packing import BatchEntry, RequestPlan, TrackObject
 from braze_delivery.settling import Settlement, settle
 from tests.fakes.delivery_jobs import job
 
 
-def work(array: str, *names: str) -> WorkObject:
-    carried = tuple(Slot(number, job(name), (name,)) for number, name in enumerate(names))
+def work(array: str, *names: str) -> TrackObject:
+    carried = tuple(BatchEntry(number, job(name), (name,)) for number, name in enumerate(names))
     event = 0 if array == "events" else None
-    return WorkObject(array, b"{}", carried, event, None)  # type: ignore[arg-type]  # of two
+    return TrackObject(array, b"{}", carried, event, None)  # type: ignore[arg-type]  # of two
 
 
 A, B = work("attributes", "a"), work("attributes", "b")
 MERGED = work("attributes", "m", "n")
 E1, E2 = work("events", "e"), work("events", "f")
-PACK = Pack.of([A, MERGED, B, E1, E2])
+PLAN = RequestPlan.of([A, MERGED, B, E1, E2])
 
 
 def response(*errors: ObjectError, status: int = 201) -> TrackResponse:
@@ -42,15 +42,15 @@ def response(*errors: ObjectError, status: int = 201) -> TrackResponse:
 
 
 def everything(settlement: Settlement) -> list[int]:
-    """The id of every object with a verdict."""
+    """The id of every object with an outcome."""
     return sorted(
         id(item)
         for group in (
             settlement.delivered,
             [item for item, _ in settlement.rejected],
-            [item for item, _ in settlement.suspect],
-            settlement.apart,
-            [item for smaller in settlement.again for item in smaller.objects],
+            [item for item, _ in settlement.unconfirmed],
+            settlement.split,
+            [item for smaller in settlement.resend for item in smaller.objects],
             settlement.retry,
             settlement.unknown,
         )
@@ -61,13 +61,13 @@ def everything(settlement: Settlement) -> list[int]:
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_a_success_without_errors_delivers_everything(status: int) -> None:
     """202 is Braze's answer during maintenance: queued is taken."""
-    assert PACK.objects == settle(PACK, response(status=status)).delivered
+    assert PLAN.objects == settle(PLAN, response(status=status)).delivered
 
 
 def test_errors_in_a_success_cost_only_the_objects_they_name() -> None:
-    """One culprit in each array; the others are delivered, and a merged one is taken apart."""
+    """One invalid object in each array; the others are delivered, and a merged one is split."""
     settlement = settle(
-        PACK,
+        PLAN,
         response(
             ObjectError("attributes", 0, "not a valid email"),
             ObjectError("attributes", 1, "not a valid email"),
@@ -80,48 +80,50 @@ def test_errors_in_a_success_cost_only_the_objects_they_name() -> None:
         "not a valid email",
         "name is required",
     ]
-    assert settlement.apart == [MERGED]
+    assert settlement.split == [MERGED]
     assert settlement.delivered == [B, E1]
 
 
-def test_an_error_that_names_nobody_blames_nobody() -> None:
-    """What cannot be attributed is counted, not spread over every object."""
+def test_an_error_that_names_no_object_rejects_none() -> None:
+    """It is counted as unattributed."""
     settlement = settle(
-        PACK, response(ObjectError(None, None, "odd"), ObjectError("events", 9, "odd"))
+        PLAN, response(ObjectError(None, None, "odd"), ObjectError("events", 9, "odd"))
     )
 
-    assert list(PACK.objects) == settlement.delivered
+    assert list(PLAN.objects) == settlement.delivered
     assert settlement.unattributed == 2
 
 
 def test_a_bad_request_that_names_objects_resends_the_others() -> None:
-    """A 400 processed nothing, so what it does not name is sent again without the culprits."""
+    """A 400 processed nothing, so the objects that it does not name are sent again."""
     error = BadRequestError("no", errors=(ObjectError("events", 0, "time is required"),))
 
-    settlement = settle(PACK, error)
+    settlement = settle(PLAN, error)
 
     assert [item for item, _ in settlement.rejected] == [E1]
-    assert [smaller.objects for smaller in settlement.again] == [(A, MERGED, B, E2)]
+    assert [smaller.objects for smaller in settlement.resend] == [(A, MERGED, B, E2)]
 
 
-def test_a_bad_request_that_names_nobody_is_halved() -> None:
+def test_a_bad_request_that_names_no_object_is_halved() -> None:
     """The two halves hold what the whole held."""
-    settlement = settle(PACK, BadRequestError("no"))
+    settlement = settle(PLAN, BadRequestError("no"))
 
-    assert len(settlement.again) == 2
-    assert sorted(map(id, PACK.objects)) == everything(settlement)
-
-
-def test_an_object_refused_alone_is_suspect_and_a_merged_one_is_taken_apart() -> None:
-    """Alone is the end of halving, but a merged object still hides several jobs."""
-    assert [item for item, _ in settle(Pack.of([A]), BadRequestError("no")).suspect] == [A]
-    assert settle(Pack.of([MERGED]), BadRequestError("no")).apart == [MERGED]
+    assert len(settlement.resend) == 2
+    assert sorted(map(id, PLAN.objects)) == everything(settlement)
 
 
-def test_too_large_is_halved_and_alone_is_guilty() -> None:
+def test_an_object_refused_alone_is_unconfirmed_and_a_merged_one_is_split() -> None:
+    """A lone object ends the halving, but a merged object still contains several jobs."""
+    assert [item for item, _ in settle(RequestPlan.of([A]), BadRequestError("no")).unconfirmed] == [
+        A
+    ]
+    assert settle(RequestPlan.of([MERGED]), BadRequestError("no")).split == [MERGED]
+
+
+def test_too_large_is_halved_and_a_lone_object_is_rejected() -> None:
     """A 413 can only mean the size."""
-    assert len(settle(PACK, PayloadTooLargeError("", status=413)).again) == 2
-    ((item, reason),) = settle(Pack.of([A]), PayloadTooLargeError("", status=413)).rejected
+    assert len(settle(PLAN, PayloadTooLargeError("", status=413)).resend) == 2
+    ((item, reason),) = settle(RequestPlan.of([A]), PayloadTooLargeError("", status=413)).rejected
     assert (item, reason.code) == (A, "too_large")
 
 
@@ -137,13 +139,13 @@ def test_too_large_is_halved_and_alone_is_guilty() -> None:
         (UnexpectedResponseError("", status=302), "family", 60, "requests_refused"),
     ],
 )
-def test_what_is_no_persons_fault_keeps_everything_and_closes_the_gate(
+def test_what_no_persons_data_causes_keeps_everything_and_closes_the_gate(
     error: BrazeError, scope: str, seconds: float | None, reason: str
 ) -> None:
-    """The limit, the key, the permission, the address: jobs wait, none is blamed."""
-    settlement = settle(PACK, error)
+    """The limit, the key, the permission, the address: jobs wait, none is rejected."""
+    settlement = settle(PLAN, error)
 
-    assert PACK.objects == settlement.retry
+    assert PLAN.objects == settlement.retry
     assert settlement.closing is not None
     assert (scope, seconds, reason) == (
         settlement.closing.scope,
@@ -163,13 +165,13 @@ def test_what_is_no_persons_fault_keeps_everything_and_closes_the_gate(
         (UnknownOutcomeError("read timeout"), False),
     ],
 )
-def test_a_failure_on_the_way_is_told_from_a_failure_after_it(
+def test_an_unsent_request_is_distinguished_from_an_unknown_outcome(
     error: BrazeError, *, known: bool
 ) -> None:
-    """Only where Braze may have acted is the outcome unknown."""
-    settlement = settle(PACK, error)
+    """The outcome is unknown only if Braze may have acted."""
+    settlement = settle(PLAN, error)
 
-    assert PACK.objects == (settlement.retry if known else settlement.unknown)
+    assert PLAN.objects == (settlement.retry if known else settlement.unknown)
     assert settlement.closing is None
 
 
@@ -187,6 +189,6 @@ def test_a_failure_on_the_way_is_told_from_a_failure_after_it(
         AuthenticationError(""),
     ],
 )
-def test_every_object_has_exactly_one_verdict(outcome: TrackResponse | BrazeError) -> None:
-    """Nothing is lost between the lists, nothing is in two of them."""
-    assert sorted(map(id, PACK.objects)) == everything(settle(PACK, outcome))
+def test_every_object_has_exactly_one_outcome(outcome: TrackResponse | BrazeError) -> None:
+    """No object is missing, and none is in two lists."""
+    assert sorted(map(id, PLAN.objects)) == everything(settle(PLAN, outcome))

@@ -1,4 +1,4 @@
-"""When the gate closes, for how long, and how many requests a limit leaves room for."""
+"""When the gate closes, for how long, and how many requests may be in flight."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from braze_bridge.gate.rules import (
     PACED,
     PROBED_REASONS,
     GateState,
-    exhausted,
+    close_gate,
     latest,
-    probed,
+    most_in_flight,
+    paced_until,
     reserve,
-    room,
-    shut,
+    start_probe,
 )
 from tests.fakes.clock import NOON
 
@@ -45,9 +45,9 @@ def after(seconds: float) -> timedelta:
 
 @given(states, instants, reasons)
 def test_a_closing_is_never_shortened(state: GateState, until: object, reason: str) -> None:
-    """Whoever comes with a shorter time changes nothing; a longer one is heeded."""
+    """A shorter time changes nothing; a longer one replaces it."""
     assert isinstance(until, type(NOON))
-    closed = shut(state, until, reason, NOON).closed_until
+    closed = close_gate(state, until, reason, NOON).closed_until
     assert closed is not None
     assert state.closed_until is None or closed >= state.closed_until
     slack = after(1) if reason in {PACED, *PROBED_REASONS} else after(0)
@@ -55,8 +55,8 @@ def test_a_closing_is_never_shortened(state: GateState, until: object, reason: s
 
 
 def test_a_rate_limit_closes_until_the_headers_time_and_then_opens_for_all() -> None:
-    """No probe: the window is simply over."""
-    state = shut(OPEN, NOON + after(20), "rate_limited", NOON)
+    """It needs no probe: the window is over."""
+    state = close_gate(OPEN, NOON + after(20), "rate_limited", NOON)
     assert state.is_closed(NOON + after(19.999))
     assert not state.is_closed(NOON + after(20))
     assert not state.needs_probe(NOON + after(20))
@@ -64,17 +64,17 @@ def test_a_rate_limit_closes_until_the_headers_time_and_then_opens_for_all() -> 
 
 @pytest.mark.parametrize("reason", sorted(PROBED_REASONS))
 def test_failed_probes_double_the_closing_up_to_15_minutes(reason: str) -> None:
-    """And everybody is told since when."""
-    state = shut(OPEN, NOON + after(60), reason, NOON)
+    """The state keeps the start of the series."""
+    state = close_gate(OPEN, NOON + after(60), reason, NOON)
     now, lengths = NOON, [60.0]
     for _ in range(6):
         assert state.closed_until is not None
         now = state.closed_until
         assert state.needs_probe(now)
-        state = probed(state, now, 30)
+        state = start_probe(state, now, 30)
         assert state.is_closed(now + after(29))
         now += after(31)  # the refusal is measured from when it came
-        state = shut(state, now + after(60), reason, now)
+        state = close_gate(state, now + after(60), reason, now)
         assert state.closed_until is not None
         lengths.append((state.closed_until - now).total_seconds())
     assert lengths == [60, 120, 240, 480, 900, 900, 900]
@@ -84,25 +84,27 @@ def test_failed_probes_double_the_closing_up_to_15_minutes(reason: str) -> None:
 
 def test_late_refusals_of_old_requests_are_no_failed_probes() -> None:
     """Twenty requests in flight all get the 401; the gate is closed once, for a minute."""
-    state = shut(OPEN, NOON + after(60), "key_refused", NOON)
+    state = close_gate(OPEN, NOON + after(60), "key_refused", NOON)
     for number in range(20):
         late = NOON + after(number / 100)
-        assert shut(state, late + after(60), "key_refused", late) is state
+        assert close_gate(state, late + after(60), "key_refused", late) is state
 
 
-def test_a_probe_nobody_answers_is_taken_over() -> None:
-    """Its Lambda died: after half a minute another one tries, at the same interval."""
-    state = shut(OPEN, NOON + after(60), "key_refused", NOON)
-    state = probed(state, NOON + after(60), 30)
+def test_a_probe_without_an_answer_is_taken_over() -> None:
+    """Its Lambda crashed: after half a minute another one tries, at the same interval."""
+    state = close_gate(OPEN, NOON + after(60), "key_refused", NOON)
+    state = start_probe(state, NOON + after(60), 30)
     assert not state.needs_probe(NOON + after(89))
     assert state.needs_probe(NOON + after(90))
     assert state.probe_seconds == 60
 
 
 def test_a_rate_limit_within_a_series_of_probes_keeps_the_series() -> None:
-    """A 429 to a probe says nothing about the key."""
-    state = probed(shut(OPEN, NOON + after(60), "key_refused", NOON), NOON + after(60), 30)
-    state = shut(state, NOON + after(300), "rate_limited", NOON + after(61))
+    """A 429 to a probe is not about the key."""
+    state = start_probe(
+        close_gate(OPEN, NOON + after(60), "key_refused", NOON), NOON + after(60), 30
+    )
+    state = close_gate(state, NOON + after(300), "rate_limited", NOON + after(61))
     assert state.needs_probe(NOON + after(300))
     assert (state.probe_seconds, state.since) == (60, NOON)
 
@@ -136,28 +138,28 @@ def limit(remaining: int | None, reset_in: float | None = 2.0, of: int | None = 
         (limit(0, of=10), 10, 0),
     ],
 )
-def test_room_shrinks_with_what_is_left(
+def test_fewer_requests_may_be_in_flight_as_the_limit_is_used_up(
     rate_limit: RateLimit | None, lambdas: int, most: int | None
 ) -> None:
-    """Half of what is left above the reserve, shared by all Lambdas; never nothing but at it."""
-    assert room(rate_limit, NOW, lambdas) == most
+    """Half of what is left above the reserve, shared by all Lambdas; 0 only at the reserve."""
+    assert most_in_flight(rate_limit, NOW, lambdas) == most
 
 
 @pytest.mark.parametrize(
     ("of", "held"), [(10, 0), (19, 0), (20, 1), (100, 3), (250, 7), (3_000, 75), (250_000, 6_250)]
 )
 def test_the_reserve_is_a_fortieth(of: int, held: int) -> None:
-    """97.5 % is what is asked for."""
+    """97.5 % of the limit is used."""
     assert reserve(of) == held
 
 
-def test_a_used_up_limit_says_when_it_is_full_again() -> None:
+def test_a_used_up_limit_tells_when_it_is_full_again() -> None:
     """Seconds from now are whole and may be rounded down: one more; an epoch is exact."""
-    assert exhausted(limit(75, 2.0), NOW, 10) == NOW + 2
-    assert exhausted(limit(75, 2.5), NOW, 10) == NOW + 3.5
-    assert exhausted(limit(76, 2.0), NOW, 10) is None
-    assert exhausted(limit(0, None), NOW, 10) is None
-    assert exhausted(None, NOW, 10) is None
+    assert paced_until(limit(75, 2.0), NOW, 10) == NOW + 2
+    assert paced_until(limit(75, 2.5), NOW, 10) == NOW + 3.5
+    assert paced_until(limit(76, 2.0), NOW, 10) is None
+    assert paced_until(limit(0, None), NOW, 10) is None
+    assert paced_until(None, NOW, 10) is None
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_answers_that_overtake_each_other_are_put_in_order(
 
 @dataclass
 class Simulated:
-    """What became of a minute of sending as fast as allowed."""
+    """The result of a minute of sending as fast as allowed."""
 
     used: float
     refused: float
@@ -228,13 +230,13 @@ def simulate(
                 reset_at = now + reset if seconds_dialect else reset
                 seen = RateLimit(requests, remaining, float(reset_at))
                 known[each] = latest(known[each], seen, now)
-                closed[each] = (exhausted(known[each], now, lambdas) or 0.0) if paced else 0.0
+                closed[each] = (paced_until(known[each], now, lambdas) or 0.0) if paced else 0.0
         if now < closed[each]:
             made += 1
             heapq.heappush(events, (closed[each], made, "go", each, None))
             continue
         while in_flight[each] < connections:
-            most = room(known[each], now, lambdas) if paced else None
+            most = most_in_flight(known[each], now, lambdas) if paced else None
             if in_flight[each] and most is not None and in_flight[each] >= most:
                 break
             in_flight[each] += 1
@@ -254,7 +256,7 @@ def simulate(
 def test_97_percent_of_the_limit_is_used_and_none_refused(
     lambdas: int, connections: int, latency: float, seconds_dialect: bool
 ) -> None:
-    """Ten Lambdas, a virtual minute, and no word between them but Braze's own headers."""
+    """Ten Lambdas, a virtual minute; they share only Braze's headers."""
     result = simulate(lambdas, connections, latency, seconds_dialect=seconds_dialect)
     assert result.used >= 0.97
     assert result.refused <= 0.001

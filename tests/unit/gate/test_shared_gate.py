@@ -1,4 +1,4 @@
-"""The gate that Lambdas share, over a store that can be away."""
+"""The gate that all Lambdas share, over a store that can fail."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def starts_after_a_429(ours: Gate, theirs: Gate, clock: FixedClock) -> list[floa
     return starts
 
 
-def test_nobody_starts_a_request_later_than_a_second_after_a_429(clock: FixedClock) -> None:
-    """Not from any Lambda, for all of the header's time; and then they go on."""
+def test_no_lambda_starts_a_request_later_than_a_second_after_a_429(clock: FixedClock) -> None:
+    """For the whole time of the header; then they continue."""
     ours = InMemoryGate(clock)
     starts = starts_after_a_429(ours, ours.seen_by(clock), clock)
 
@@ -53,14 +53,14 @@ def test_nobody_starts_a_request_later_than_a_second_after_a_429(clock: FixedClo
     assert any(each >= 20 for each in starts)
 
 
-def test_without_a_gate_they_would(clock: FixedClock) -> None:
+def test_without_a_gate_requests_start_during_a_429(clock: FixedClock) -> None:
     """The control."""
     starts = starts_after_a_429(NoGate(), NoGate(), clock)
     assert [each for each in starts if 1 < each < 20] != []
 
 
-def test_who_got_the_429_stops_at_once(gate: InMemoryGate, clock: FixedClock) -> None:
-    """Its own closing needs no reading."""
+def test_the_lambda_that_got_the_429_stops_at_once(gate: InMemoryGate, clock: FixedClock) -> None:
+    """It need not read its own closing."""
     assert gate.admit(TRACK) == ADMITTED
     gate.close(TRACK, at(20), "rate_limited")
     assert not gate.may_start(TRACK, 0)
@@ -71,7 +71,7 @@ def test_who_got_the_429_stops_at_once(gate: InMemoryGate, clock: FixedClock) ->
 def test_a_batch_costs_one_read_and_a_long_one_two_a_second(
     gate: InMemoryGate, clock: FixedClock
 ) -> None:
-    """However often it asks."""
+    """The number of checks does not matter."""
     gate.admit(TRACK)
     for _ in range(100):
         gate.may_start(TRACK, 3)
@@ -83,7 +83,7 @@ def test_a_batch_costs_one_read_and_a_long_one_two_a_second(
 
 
 def test_a_family_closes_alone_and_all_close_together(clock: FixedClock) -> None:
-    """403 and 429 concern one family, 401 every one."""
+    """403 and 429 close one family, 401 closes all."""
     ours = InMemoryGate(clock)
     ours.close(TRACK, at(60), "permission_missing")
     theirs = ours.seen_by(clock)
@@ -95,7 +95,7 @@ def test_a_family_closes_alone_and_all_close_together(clock: FixedClock) -> None
 
 
 def test_a_longer_closing_stands(clock: FixedClock) -> None:
-    """Also where another Lambda, that has not read it, closes for less long."""
+    """Even if another Lambda, which has not read it, closes for less time."""
     ours = InMemoryGate(clock)
     theirs = ours.seen_by(clock)
     theirs.admit(TRACK)
@@ -115,8 +115,8 @@ def test_without_the_condition_the_shorter_closing_would_win(clock: FixedClock) 
     assert ours.seen_by(clock).admit(TRACK).closed_until == at(20)
 
 
-def test_a_hundred_requests_refused_alike_write_once(gate: InMemoryGate) -> None:
-    """The answers of whatever was in flight add nothing."""
+def test_a_hundred_equal_refusals_write_once(gate: InMemoryGate) -> None:
+    """The answers of the other requests in flight change nothing."""
     for _ in range(100):
         gate.close(TRACK, at(20), "rate_limited")
         gate.close(None, at(60), "key_refused")
@@ -124,7 +124,7 @@ def test_a_hundred_requests_refused_alike_write_once(gate: InMemoryGate) -> None
 
 
 def probers(store: InMemoryGateStore) -> int:
-    """How many of two Lambdas that look at the same instant are let through to probe."""
+    """Count how many of two Lambdas that read at the same instant may probe."""
     clock = FixedClock()
     first, second = InMemoryGate(clock, store), InMemoryGate(clock, store)
     first.close(None, at(60), "key_refused")
@@ -141,7 +141,7 @@ def probers(store: InMemoryGateStore) -> int:
     return sum(each.is_probe for each in admitted)
 
 
-def test_one_lambda_probes_and_the_others_stay_away() -> None:
+def test_one_lambda_probes_and_the_others_wait() -> None:
     """A conditional write decides."""
     assert probers(InMemoryGateStore()) == 1
 
@@ -163,7 +163,7 @@ def test_a_probe_is_one_request_at_a_time_and_its_success_opens_for_all(
     assert gate.may_start(TRACK, 0)
     assert not gate.may_start(TRACK, 1)
     assert others.admit(TRACK).closed_until == at(90)
-    gate.answered(TRACK, None)
+    gate.record_success(TRACK, None)
 
     assert gate.may_start(TRACK, 19)
     assert others.admit(TRACK) == ADMITTED
@@ -181,21 +181,21 @@ def test_a_failed_probe_doubles_the_closing_for_all(gate: InMemoryGate, clock: F
     assert not gate.may_start(TRACK, 0)
 
 
-def test_a_success_of_somebody_else_opens_nothing(gate: InMemoryGate, clock: FixedClock) -> None:
-    """It may be the answer to a request from before."""
+def test_a_success_of_another_lambda_opens_nothing(gate: InMemoryGate, clock: FixedClock) -> None:
+    """It may be the answer to a request from before the closing."""
     gate.close(None, at(60), "key_refused")
-    gate.answered(TRACK, None)
+    gate.record_success(TRACK, None)
     assert gate.admit(TRACK).closed_until == at(60)
 
 
-def test_a_used_up_limit_closes_softly_for_all_until_it_is_full_again(clock: FixedClock) -> None:
-    """Before Braze says 429; the next window starts on time."""
+def test_a_used_up_limit_closes_for_all_until_it_is_full_again(clock: FixedClock) -> None:
+    """Before Braze answers 429. The next window starts on time."""
     ours = InMemoryGate(clock, lambdas=10)
     reset = at(3).timestamp()
-    ours.answered(TRACK, RateLimit(3_000, 400, reset))
+    ours.record_success(TRACK, RateLimit(3_000, 400, reset))
     assert ours.may_start(TRACK, 15)
     assert not ours.may_start(TRACK, 16)
-    ours.answered(TRACK, RateLimit(3_000, 75, reset))
+    ours.record_success(TRACK, RateLimit(3_000, 75, reset))
 
     assert not ours.may_start(TRACK, 0)
     admission = ours.seen_by(clock).admit(TRACK)
@@ -207,9 +207,9 @@ def test_a_used_up_limit_closes_softly_for_all_until_it_is_full_again(clock: Fix
 def test_with_nothing_in_flight_a_request_may_start_unless_it_is_closed(
     gate: InMemoryGate,
 ) -> None:
-    """Pacing alone never leaves a Lambda with nothing to wait for."""
+    """Pacing never stops a Lambda that has no answer to wait for."""
     for remaining in (3_000, 76, 75, 10, 0):
-        gate.answered(TRACK, RateLimit(3_000, remaining, at(3).timestamp()))
+        gate.record_success(TRACK, RateLimit(3_000, remaining, at(3).timestamp()))
         assert gate.may_start(TRACK, 0) is (gate.closed_until(TRACK) is None)
 
 
@@ -228,10 +228,10 @@ def test_a_gate_that_cannot_be_read_is_closed_for_seconds(
     assert not gate.may_start(TRACK, 2)
 
 
-def test_a_closing_that_could_not_be_written_holds_here_and_is_written_later(
+def test_an_unwritten_closing_holds_in_this_lambda_and_is_written_later(
     gate: InMemoryGate, clock: FixedClock
 ) -> None:
-    """The others learn from their own answers until then."""
+    """Until then the other Lambdas depend on their own answers."""
     gate.admit(TRACK)
     gate.store.refusing = True
     gate.close(TRACK, at(60), "rate_limited")
@@ -244,8 +244,8 @@ def test_a_closing_that_could_not_be_written_holds_here_and_is_written_later(
     assert gate.seen_by(clock).admit(TRACK).closed_until == at(60)
 
 
-def test_people_can_look_and_open(gate: InMemoryGate, clock: FixedClock) -> None:
-    """With the reason, and since when; opening ends the series of probes."""
+def test_operators_can_read_and_open_the_gate(gate: InMemoryGate, clock: FixedClock) -> None:
+    """They see reason and start; opening ends the series of probes."""
     others = gate.seen_by(clock)
     others.admit(TRACK)
     gate.close(None, at(60), "key_refused")
@@ -263,8 +263,8 @@ def test_people_can_look_and_open(gate: InMemoryGate, clock: FixedClock) -> None
     assert not others.admit(TRACK).is_probe
 
 
-def test_people_are_told_when_opening_fails(gate: InMemoryGate) -> None:
-    """It is not silently left closed."""
+def test_operators_are_told_when_opening_fails(gate: InMemoryGate) -> None:
+    """The error tells that the gate may still be closed."""
     gate.store.refusing = True
     with pytest.raises(GateStoreUnavailableError):
         gate.open(TRACK)

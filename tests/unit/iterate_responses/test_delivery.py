@@ -10,7 +10,7 @@ from braze_bridge.partner_config.iterate import load_iterate
 from iterate_responses.mapping import map_response
 from tests.fakes.clock import NOON
 from tests.fakes.iterate import PARTNER_CONFIG, answer, body
-from tests.unit.braze_delivery.test_delivery import World
+from tests.unit.braze_delivery.test_delivery import Harness
 
 
 @pytest.mark.parametrize(("count", "requests"), [(3, 1), (90, 2), (200, 3), (1900, 26)])
@@ -22,13 +22,13 @@ def test_a_survey_is_one_job_in_as_few_requests_as_braze_allows(count: int, requ
     )
     assert isinstance(outcome, Mapped)
     parts = split_job(outcome.job)
-    world = World()
+    harness = Harness()
 
-    result = world.deliver(*parts)
+    result = harness.deliver(*parts)
 
     assert (result.delivered, result.rejected, result.retried) == (len(parts), 0, 0)
     assert result.requests == requests
-    arrays = [array for array, _ in world.braze.taken]
+    arrays = [array for array, _ in harness.braze.taken]
     assert (arrays.count("attributes"), arrays.count("events")) == (1, count)
 
 
@@ -39,11 +39,11 @@ def test_an_answer_that_braze_refuses_takes_no_other_along() -> None:
         body(*responses), config=load_iterate(PARTNER_CONFIG), received_at=NOON, correlation_id="r"
     )
     assert isinstance(outcome, Mapped)
-    world = World()
-    world.braze.named = lambda item: item.get("properties", {}).get("response_id") == "a77"
+    harness = Harness()
+    harness.braze.named = lambda item: item.get("properties", {}).get("response_id") == "a77"
 
-    result = world.deliver(outcome.job)
+    result = harness.deliver(outcome.job)
 
     assert (result.delivered, result.rejected, result.retried) == (0, 1, 0)
-    assert len(world.braze.taken) == 200
-    assert len(world.rejected.records) == 1
+    assert len(harness.braze.taken) == 200
+    assert len(harness.rejected.records) == 1

@@ -1,8 +1,9 @@
-"""Any order of claims, records, deaths and passing time, against a plain model."""
+"""Any order of leases, records, crashes and passing time, against a plain model."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import Phase, settings
@@ -19,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from braze_bridge.ledger.port import Claimant, Claims, JobProgress, PersonState
+from braze_bridge.ledger.port import JobProgress, Leases, PersonState
 from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import job
 from tests.fakes.ledger import (
@@ -29,25 +30,28 @@ from tests.fakes.ledger import (
     InMemoryMemoryStore,
 )
 
+if TYPE_CHECKING:
+    from braze_bridge.jobs.envelope import DeliveryJob
+
 PEOPLE = ("ada", "bob")
 JOBS = ("1", "2", "3")
 MONTH = timedelta(days=30, seconds=-1)
-"""Times are kept in whole seconds."""
+"""Times are stored in whole seconds."""
 
 
 class Holder:
-    """One Lambda's claim of one person, as the model sees it."""
+    """One Lambda's lease of one person, as the model sees it."""
 
     def __init__(
         self,
         ledger: InMemoryLedger,
-        claims: Claims,
+        leases: Leases,
         at: datetime,
         person: str,
         jobs: frozenset[str],
     ) -> None:
         self.ledger = ledger
-        self.claims = claims
+        self.leases = leases
         self.at = at
         self.until = at + timedelta(seconds=LEASE_SECONDS)
         self.person = person
@@ -69,16 +73,16 @@ class Interleavings(RuleBasedStateMachine):
         self.newest: dict[str, datetime] = {}
         self.touched: dict[str, datetime] = {}
         self.unsettled: dict[tuple[str, str], Holder] = {}
-        self.trouble: list[str] = []
+        self.store_errors: list[str] = []
         self.intruders: list[object] = []
-        self.store.fails = lambda *_: self.trouble.pop() if self.trouble else None
+        self.store.fails = lambda *_: self.store_errors.pop() if self.store_errors else None
         self.store.loses = lambda _: None
 
     def lambda_(self) -> InMemoryLedger:
         return InMemoryLedger(self.clock, self.store)
 
-    def claimants(self, person: str, jobs: set[str]) -> list[Claimant]:
-        return [Claimant(job(each, person, attributes={"score": 1}), 1) for each in sorted(jobs)]
+    def jobs(self, person: str, jobs: set[str]) -> list[DeliveryJob]:
+        return [job(each, person, attributes={"score": 1}) for each in sorted(jobs)]
 
     @rule(
         target=holders,
@@ -87,16 +91,16 @@ class Interleavings(RuleBasedStateMachine):
         failures=st.integers(0, 2),
         intruder=st.booleans(),
     )
-    def claim(
+    def lease(
         self, person: str, jobs: set[str], failures: int, intruder: bool
     ) -> MultipleResults[Holder]:
-        """A Lambda asks; perhaps another asks between its read and its write."""
+        """A Lambda asks for a lease; another one may ask between its read and its write."""
         got: list[Holder] = []
 
         def ask() -> None:
             ledger = self.lambda_()
-            claims = ledger.claim(self.claimants(person, jobs))
-            holder = self.check(ledger, claims, person, jobs)
+            leases = ledger.lease(self.jobs(person, jobs))
+            holder = self.check(ledger, leases, person, jobs)
             if holder is not None:
                 got.append(holder)
 
@@ -107,24 +111,24 @@ class Interleavings(RuleBasedStateMachine):
 
         if intruder:
             self.store.before = between
-        self.trouble = ["slow"] * failures
+        self.store_errors = ["slow"] * failures
         ask()
         self.store.before = lambda _: None
-        self.trouble = []
+        self.store_errors = []
         return multiple(*got)
 
     def check(
-        self, ledger: InMemoryLedger, claims: Claims, person: str, jobs: set[str]
+        self, ledger: InMemoryLedger, leases: Leases, person: str, jobs: set[str]
     ) -> Holder | None:
-        """Hold an answer against the model."""
+        """Compare an answer with the model."""
         now = self.clock.now()
         key = ("external_id", person)
         holder = self.leased.get(person)
         is_leased = holder is not None and holder.until > now
-        if key in claims.busy:
+        if key in leases.busy:
             assert is_leased, "busy without a holder"
             return None
-        state = claims.states[key]
+        state = leases.states[key]
         for each in jobs:
             id_ = f"outgrow:default:{each}"
             at = self.delivered.get((person, each))
@@ -134,7 +138,7 @@ class Interleavings(RuleBasedStateMachine):
             if (
                 before is not None
                 and before.until <= now < before.at + MONTH
-                and key in claims.leases
+                and key in leases.held
             ):
                 assert id_ in state.interrupted, "an unknown outcome was forgotten"
         newest = self.newest.get(person)
@@ -143,12 +147,12 @@ class Interleavings(RuleBasedStateMachine):
         elif newest is not None:
             assert state.newest.get("score", newest) >= newest, "the newest time went back"
             assert "score" in state.newest, "the newest time was forgotten"
-        if key not in claims.leases:
+        if key not in leases.held:
             return None
         assert not is_leased, "leased twice at once"
         asked = {each: f"outgrow:default:{each}" for each in jobs}
         open_ = frozenset(each for each, id_ in asked.items() if id_ not in state.delivered)
-        mine = Holder(ledger, claims, now, person, open_)
+        mine = Holder(ledger, leases, now, person, open_)
         self.leased[person] = mine
         self.touched[person] = now
         for each in mine.jobs:
@@ -163,7 +167,7 @@ class Interleavings(RuleBasedStateMachine):
         lost=st.booleans(),
     )
     def record(self, holder: Holder, settled: bool, offset: int, failures: int, lost: bool) -> None:
-        """A holder records, in time or long after its lease."""
+        """A holder records, within its lease or long after it."""
         key = ("external_id", holder.person)
         at = self.clock.now() + timedelta(seconds=offset)
         ids = {f"outgrow:default:{each}" for each in holder.jobs}
@@ -174,9 +178,9 @@ class Interleavings(RuleBasedStateMachine):
         )
         losses = ["ReadTimeoutError"] if lost else []
         self.store.loses = lambda _: losses.pop() if losses else None
-        self.trouble = ["slow"] * failures
-        assert holder.ledger.record(holder.claims, {key: state}) == frozenset()
-        self.trouble = []
+        self.store_errors = ["slow"] * failures
+        assert holder.ledger.record(holder.leases, {key: state}) == frozenset()
+        self.store_errors = []
         now = self.clock.now()
         if now - self.touched[holder.person] >= MONTH:
             self.newest.pop(holder.person, None)
@@ -194,8 +198,8 @@ class Interleavings(RuleBasedStateMachine):
             self.newest[holder.person] = max(self.newest.get(holder.person, at), at)
 
     @rule(holder=consumes(holders))
-    def die(self, holder: Holder) -> None:
-        """A holder is never heard of again."""
+    def crash(self, holder: Holder) -> None:
+        """The holder crashes: it never records."""
 
     @rule(seconds=st.sampled_from([0.5, 30, LEASE_SECONDS, 86_400, 29 * 86_400]))
     def wait(self, seconds: float) -> None:
@@ -210,7 +214,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 class CarelessInterleavings(Interleavings):
-    """The same over a store that heeds no condition."""
+    """The same over a store that ignores conditions."""
 
     careless = True
 
@@ -218,13 +222,13 @@ class CarelessInterleavings(Interleavings):
 BUDGET = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-def test_no_order_of_events_breaks_a_promise() -> None:
-    """Nobody is leased twice, nothing delivered is forgotten, no time goes back."""
+def test_no_order_of_events_breaks_a_guarantee() -> None:
+    """No person is leased twice, no delivered job is forgotten, no time goes back."""
     run_state_machine_as_test(Interleavings, settings=BUDGET)
 
 
 def test_the_model_notices_a_store_without_conditions() -> None:
-    """The control: the same machine finds a broken promise."""
+    """The control: the same machine finds a broken guarantee."""
     with pytest.raises(AssertionError):
         run_state_machine_as_test(
             CarelessInterleavings,

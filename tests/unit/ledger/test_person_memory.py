@@ -1,4 +1,4 @@
-"""What is remembered of one person: bytes and rules."""
+"""What the ledger remembers of one person: bytes and rules."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from braze_bridge.ledger.person_memory import (
     BLANK,
     MAX_MEMORY_BYTES,
     RETENTION_SECONDS,
-    Asked,
-    Attempted,
     Fingerprints,
     Lease,
+    LeaseRequest,
     Moment,
+    NoLease,
     PersonMemory,
-    Refused,
+    StoredProgress,
     UnreadableMemoryError,
-    ask_again,
-    claimed,
+    apply_update,
     decode,
+    drop_expired,
     encode,
-    remembered,
-    settled,
+    retry_after,
     state_for,
+    try_lease,
 )
 from braze_bridge.ledger.port import JobProgress, PersonState, lease_length
 from tests.fakes.clock import NOON
@@ -53,14 +53,14 @@ memories = st.builds(
     st.dictionaries(shorts, seconds, max_size=5),
     st.dictionaries(
         shorts,
-        st.builds(Attempted, seconds, st.integers(0, 65_535), st.binary(max_size=40)),
+        st.builds(StoredProgress, seconds, st.integers(0, 65_535), st.binary(max_size=40)),
         max_size=5,
     ),
 )
 names = st.sampled_from(["score", "segment", "école"])
 ids = st.sampled_from(["job-1", "job-2", "job-3"])
 instants = st.integers(-1_000, 1_000).map(lambda n: NOON + timedelta(microseconds=n))
-learnings = st.builds(
+updates = st.builds(
     PersonState,
     st.frozensets(ids),
     st.dictionaries(names, instants),
@@ -70,8 +70,8 @@ learnings = st.builds(
 )
 
 
-def asked(*jobs: str) -> Asked:
-    return Asked(("external_id", "ada"), [job(each) for each in jobs], _shorts(*jobs))
+def request(*jobs: str) -> LeaseRequest:
+    return LeaseRequest(("external_id", "ada"), [job(each) for each in jobs], _shorts(*jobs))
 
 
 def _shorts(*jobs: str) -> dict[str, int]:
@@ -98,7 +98,7 @@ def test_version_1_stays_readable() -> None:
         {1: 1_795_000_000},
         {2: -1},
         {3: 1_795_000_001},
-        {4: Attempted(1_795_000_002, 5, b"\x05")},
+        {4: StoredProgress(1_795_000_002, 5, b"\x05")},
     )
 
 
@@ -126,7 +126,7 @@ def test_different_people_have_different_ids(first: str, second: str, third: str
 
 
 def test_ids_depend_on_the_key_and_show_nothing() -> None:
-    """Without the key nobody can try addresses against the table."""
+    """Without the key, addresses cannot be tried against the table."""
     person = ("email", "ada@example.com")
     mine, other = PRINTS.person(person), Fingerprints(b"another key").person(person)
     assert mine != other
@@ -135,127 +135,127 @@ def test_ids_depend_on_the_key_and_show_nothing() -> None:
     assert PRINTS.job("ada@example.com") != Fingerprints(b"another key").job("ada@example.com")
 
 
-@given(memories, learnings)
-def test_recording_twice_is_recording_once(memory: PersonMemory, learnt: PersonState) -> None:
+@given(memories, updates)
+def test_recording_twice_is_recording_once(memory: PersonMemory, update: PersonState) -> None:
     """A lost answer may be followed by the same recording."""
-    once = settled(memory, learnt, OWNER, NOW, PRINTS)
-    assert settled(once, learnt, OWNER, NOW, PRINTS) == once
+    once = apply_update(memory, update, OWNER, NOW, PRINTS)
+    assert apply_update(once, update, OWNER, NOW, PRINTS) == once
 
 
-@given(memories, learnings, learnings)
-def test_two_recordings_come_to_the_same_in_either_order(
+@given(memories, updates, updates)
+def test_two_recordings_have_the_same_result_in_either_order(
     memory: PersonMemory, first: PersonState, second: PersonState
 ) -> None:
-    """After a lost lease nobody knows who records first."""
-    one = settled(settled(memory, first, OWNER, NOW, PRINTS), second, OWNER, NOW, PRINTS)
-    two = settled(settled(memory, second, OWNER, NOW, PRINTS), first, OWNER, NOW, PRINTS)
+    """After a lost lease either Lambda may record first."""
+    one = apply_update(apply_update(memory, first, OWNER, NOW, PRINTS), second, OWNER, NOW, PRINTS)
+    two = apply_update(apply_update(memory, second, OWNER, NOW, PRINTS), first, OWNER, NOW, PRINTS)
     assert one == two
 
 
-@given(memories, learnings)
+@given(memories, updates)
 def test_recording_never_forgets_and_never_goes_back(
-    memory: PersonMemory, learnt: PersonState
+    memory: PersonMemory, update: PersonState
 ) -> None:
     """Delivered jobs of 30 days stay, and times only grow, to the microsecond."""
-    after = settled(memory, learnt, OWNER, NOW, PRINTS)
+    after = apply_update(memory, update, OWNER, NOW, PRINTS)
     limit = NOW.seconds - RETENTION_SECONDS
     assert {each for each, at in memory.delivered.items() if at > limit} <= after.delivered.keys()
-    assert {PRINTS.job(each) for each in learnt.delivered} <= after.delivered.keys()
+    assert {PRINTS.job(each) for each in update.delivered} <= after.delivered.keys()
     assert all(after.newest[name] >= at for name, at in memory.newest.items())
-    for name, at in learnt.newest.items():
+    for name, at in update.newest.items():
         assert after.newest[PRINTS.names([name])[0]] >= Moment.of(at).microseconds
 
 
 def test_recording_ends_its_own_lease_only() -> None:
-    """Somebody else's lease stands, and what it is for."""
+    """Another Lambda's lease stays."""
     lease = Lease(OWNER, NOW.microseconds + 1, (1,))
     memory = BLANK._replace(lease=lease)
-    assert settled(memory, PersonState(), OWNER, NOW, PRINTS).lease is None
-    assert settled(memory, PersonState(), b"somebody els", NOW, PRINTS).lease == lease
+    assert apply_update(memory, PersonState(), OWNER, NOW, PRINTS).lease is None
+    assert apply_update(memory, PersonState(), b"another one.", NOW, PRINTS).lease == lease
 
 
 def test_progress_only_grows_and_ends_with_the_job() -> None:
-    """Settled events are never sent again, whoever recorded them."""
+    """Settled events are never sent again."""
     first = PersonState(progress={"j": JobProgress(2, frozenset({0, 9}))})
     second = PersonState(progress={"j": JobProgress(1, frozenset({3}))})
-    memory = settled(settled(BLANK, first, OWNER, NOW, PRINTS), second, OWNER, NOW, PRINTS)
-    ask = Asked(("external_id", "ada"), [], {"j": PRINTS.job("j")})
+    memory = apply_update(
+        apply_update(BLANK, first, OWNER, NOW, PRINTS), second, OWNER, NOW, PRINTS
+    )
+    ask = LeaseRequest(("external_id", "ada"), [], {"j": PRINTS.job("j")})
 
     assert state_for(memory, ask, PRINTS).progress == {"j": JobProgress(2, frozenset({0, 3, 9}))}
 
-    done = settled(memory, PersonState(delivered=frozenset({"j"})), OWNER, NOW, PRINTS)
+    done = apply_update(memory, PersonState(delivered=frozenset({"j"})), OWNER, NOW, PRINTS)
     assert state_for(done, ask, PRINTS) == PersonState(delivered=frozenset({"j"}))
-    assert settled(done, first, OWNER, NOW, PRINTS) == done
+    assert apply_update(done, first, OWNER, NOW, PRINTS) == done
 
 
 @pytest.mark.parametrize(
     ("age", "kept"), [(RETENTION_SECONDS - 1, True), (RETENTION_SECONDS, False)]
 )
 def test_a_delivered_job_is_remembered_for_30_days(age: int, kept: bool) -> None:
-    """By the time kept with it, not by when the store deletes."""
+    """By the stored time, not by the store's deletion."""
     memory = BLANK._replace(delivered={1: NOW.seconds - age}, interrupted={2: NOW.seconds - age})
-    after = remembered(memory, NOW)
+    after = drop_expired(memory, NOW)
     assert (1 in after.delivered, 2 in after.interrupted) == (kept, kept)
 
 
-def test_a_lease_that_ran_out_marks_its_jobs_as_interrupted_until_they_are_delivered() -> None:
+def test_an_expired_lease_marks_its_jobs_as_interrupted_until_they_are_delivered() -> None:
     """Also those that are not in the next holder's batch."""
-    memory = claimed(BLANK, asked("1", "2"), OWNER, NOW, LEASE)
+    memory = try_lease(BLANK, request("1", "2"), OWNER, NOW, LEASE)
     assert isinstance(memory, PersonMemory)
     late = Moment(NOW.seconds + 65, NOW.microseconds + LEASE)
 
-    memory = claimed(memory, asked("2", "3"), b"another one.", late, LEASE)
+    memory = try_lease(memory, request("2", "3"), b"another one.", late, LEASE)
     assert isinstance(memory, PersonMemory)
-    assert state_for(memory, asked("2", "3"), PRINTS).interrupted == {"outgrow:default:2"}
+    assert state_for(memory, request("2", "3"), PRINTS).interrupted == {"outgrow:default:2"}
 
-    learnt = PersonState(delivered=frozenset({"outgrow:default:2"}))
-    memory = settled(memory, learnt, b"another one.", late, PRINTS)
-    state = state_for(memory, asked("1", "2", "3"), PRINTS)
+    update = PersonState(delivered=frozenset({"outgrow:default:2"}))
+    memory = apply_update(memory, update, b"another one.", late, PRINTS)
+    state = state_for(memory, request("1", "2", "3"), PRINTS)
     assert state.interrupted == {"outgrow:default:1"}
 
 
 def test_a_lease_stands_to_its_last_microsecond() -> None:
-    """Then, and not before, it can be taken."""
-    memory = claimed(BLANK, asked("1"), OWNER, NOW, LEASE)
+    """It can be taken after it, not before."""
+    memory = try_lease(BLANK, request("1"), OWNER, NOW, LEASE)
     assert isinstance(memory, PersonMemory)
     almost = Moment(NOW.seconds + 64, NOW.microseconds + LEASE - 1)
     over = Moment(NOW.seconds + 65, NOW.microseconds + LEASE)
 
-    assert claimed(memory, asked("1"), b"another one.", almost, LEASE) == 1.0
-    assert isinstance(claimed(memory, asked("1"), b"another one.", over, LEASE), PersonMemory)
+    assert try_lease(memory, request("1"), b"another one.", almost, LEASE) == 1.0
+    assert isinstance(try_lease(memory, request("1"), b"another one.", over, LEASE), PersonMemory)
 
 
-def test_nobody_is_leased_for_jobs_that_are_all_delivered() -> None:
-    """A resend costs no write, and does not wait for who works on the person."""
+def test_no_person_is_leased_if_all_jobs_are_delivered() -> None:
+    """A resend costs no write, and does not wait for another Lambda's lease."""
     busy = PersonMemory(
         Lease(OWNER, 2**62, ()), dict.fromkeys(_shorts("1").values(), 5), {}, {}, {}
     )
-    assert claimed(busy, asked("1"), OWNER, NOW, LEASE) is Refused.KNOWN
-    assert isinstance(claimed(busy, asked("1", "2"), OWNER, NOW, LEASE), float)
+    assert try_lease(busy, request("1"), OWNER, NOW, LEASE) is NoLease.ALL_DELIVERED
+    assert isinstance(try_lease(busy, request("1", "2"), OWNER, NOW, LEASE), float)
 
 
 @pytest.mark.parametrize(("left", "seconds"), [(65, 2), (62, 3), (45, 20), (20, 20), (0.2, 1)])
-def test_the_next_question_comes_soon_then_later_never_after_the_lease(
+def test_the_first_retry_comes_soon_then_later_never_after_the_lease(
     left: float, seconds: float
 ) -> None:
-    """Two seconds after a claim, else after as long as it stands; at most to its end."""
-    assert ask_again(round(left * 1e6), LEASE) == seconds
+    """Two seconds after a new lease, later after the lease's age, at most at its end."""
+    assert retry_after(round(left * 1e6), LEASE) == seconds
 
 
-def test_who_needs_more_than_an_item_holds_is_refused_before_anything_is_sent() -> None:
+def test_a_person_who_needs_more_than_an_item_is_refused_before_anything_is_sent() -> None:
     """Nothing is dropped to make room."""
     crowded = BLANK._replace(newest=dict.fromkeys(range(MAX_MEMORY_BYTES // 16 - 20), 1))
     big = job("2", attributes={f"attribute {n}": n for n in range(100)})
-    ask = Asked(("external_id", "ada"), [big], {big.job_id: 1})
+    ask = LeaseRequest(("external_id", "ada"), [big], {big.job_id: 1})
 
-    assert isinstance(claimed(crowded, asked("1"), OWNER, NOW, LEASE), PersonMemory)
-    assert claimed(crowded, ask, OWNER, NOW, LEASE) is Refused.FULL
+    assert isinstance(try_lease(crowded, request("1"), OWNER, NOW, LEASE), PersonMemory)
+    assert try_lease(crowded, ask, OWNER, NOW, LEASE) is NoLease.FULL
 
 
 @given(st.integers(0, 5), st.integers(0, 40), st.integers(0, 40))
-def test_what_was_admitted_fits_whatever_becomes_of_it(
-    jobs: int, attributes: int, events: int
-) -> None:
+def test_what_was_leased_fits_with_any_outcome(jobs: int, attributes: int, events: int) -> None:
     """The check counts what each job can add at most."""
     batch = [
         job(
@@ -267,15 +267,15 @@ def test_what_was_admitted_fits_whatever_becomes_of_it(
     ]
     room = sum(len(each.attributes) for each in batch) * 16 + len(batch) * 60
     crowded = BLANK._replace(newest=dict.fromkeys(range((MAX_MEMORY_BYTES - room) // 16), 1))
-    ask = Asked(
+    ask = LeaseRequest(
         ("external_id", "ada"), batch, {each.job_id: PRINTS.job(each.job_id) for each in batch}
     )
-    memory = claimed(crowded, ask, OWNER, NOW, LEASE)
+    memory = try_lease(crowded, ask, OWNER, NOW, LEASE)
     if not isinstance(memory, PersonMemory):
         return
     newest = {name: NOON for each in batch for name in each.attributes}
     unsettled = {each.job_id: JobProgress(1, frozenset(range(len(each.events)))) for each in batch}
-    after = settled(memory, PersonState(newest=newest, progress=unsettled), b"", NOW, PRINTS)
+    after = apply_update(memory, PersonState(newest=newest, progress=unsettled), b"", NOW, PRINTS)
     assert len(encode(after)) <= MAX_MEMORY_BYTES
 
 
@@ -283,7 +283,7 @@ def test_expired_entries_make_room() -> None:
     """A person who was busy last month is not full this month."""
     old = NOW.seconds - RETENTION_SECONDS
     crowded = BLANK._replace(delivered=dict.fromkeys(range(MAX_MEMORY_BYTES // 12), old))
-    assert isinstance(claimed(crowded, asked("1"), OWNER, NOW, LEASE), PersonMemory)
+    assert isinstance(try_lease(crowded, request("1"), OWNER, NOW, LEASE), PersonMemory)
 
 
 @pytest.mark.parametrize(("timeout", "visibility"), [(20, 180), (60, 420), (300, 1860)])

@@ -1,4 +1,4 @@
-"""The ledger that Lambdas share, over a store that can be made to fail item by item."""
+"""The ledger that all Lambdas share, over a store that can fail item by item."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import pytest
 
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.ledger.port import (
-    Claimant,
-    Claims,
     JobProgress,
+    Leases,
     Ledger,
     LedgerUnavailableError,
     PersonState,
 )
-from braze_bridge.ledger.shared import TRIES, UNREADABLE
+from braze_bridge.ledger.shared import MAX_FAILED_ATTEMPTS, UNREADABLE
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
 from tests.fakes.ledger import (
@@ -31,13 +30,14 @@ from tests.fakes.ledger import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger.port import PersonKey
 
 ADA: PersonKey = ("external_id", "ada")
 
 
-def asks(*names: str, person: str = "ada", **fields: object) -> list[Claimant]:
-    return [Claimant(job(name, person, **fields), 1) for name in names]  # type: ignore[arg-type]
+def asks(*names: str, person: str = "ada", **fields: object) -> list[DeliveryJob]:
+    return [job(name, person, **fields) for name in names]  # type: ignore[arg-type]
 
 
 def ids(*names: str) -> frozenset[str]:
@@ -49,8 +49,8 @@ def done(*names: str, **newest: float) -> PersonState:
     return PersonState(delivered=ids(*names), newest=times)
 
 
-def crowd(count: int) -> list[Claimant]:
-    return [claimant for n in range(count) for claimant in asks(str(n), person=f"user-{n}")]
+def crowd(count: int) -> list[DeliveryJob]:
+    return [each for n in range(count) for each in asks(str(n), person=f"user-{n}")]
 
 
 @pytest.fixture
@@ -67,33 +67,33 @@ def ledger(clock: FixedClock) -> InMemoryLedger:
 
 
 def knows_the_duplicate(ledger: Ledger) -> bool:
-    ledger.record(ledger.claim(asks("1")), {ADA: done("1")})
-    return ids("1") == ledger.claim(asks("1")).states[ADA].delivered
+    ledger.record(ledger.lease(asks("1")), {ADA: done("1")})
+    return ids("1") == ledger.lease(asks("1")).states[ADA].delivered
 
 
 def knows_the_newest(ledger: Ledger) -> bool:
-    claimants = asks("1", attributes={"score": 1})
-    ledger.record(ledger.claim(claimants), {ADA: done(score=0.000_001)})
-    state = ledger.claim(asks("2", attributes={"score": 2})).states[ADA]
+    jobs = asks("1", attributes={"score": 1})
+    ledger.record(ledger.lease(jobs), {ADA: done(score=0.000_001)})
+    state = ledger.lease(asks("2", attributes={"score": 2})).states[ADA]
     return state.newest == {"score": NOON + timedelta(microseconds=1)}
 
 
 def knows_attempts_and_settled_events(ledger: Ledger) -> bool:
     progress = {"outgrow:default:1": JobProgress(3, frozenset({0, 2}))}
-    ledger.record(ledger.claim(asks("1", events=3)), {ADA: PersonState(progress=progress)})
-    return ledger.claim(asks("1", events=3)).states[ADA].progress == progress
+    ledger.record(ledger.lease(asks("1", events=3)), {ADA: PersonState(progress=progress)})
+    return ledger.lease(asks("1", events=3)).states[ADA].progress == progress
 
 
 def keeps_others_away(ledger: Ledger) -> bool:
-    ledger.claim(asks("1"))
-    second = ledger.claim(asks("2"))
+    ledger.lease(asks("1"))
+    second = ledger.lease(asks("2"))
     return ADA in second.busy and ADA not in second.states
 
 
-def tells_of_the_interrupted(ledger: Ledger, clock: FixedClock) -> bool:
-    ledger.claim(asks("1"))
+def names_interrupted_jobs(ledger: Ledger, clock: FixedClock) -> bool:
+    ledger.lease(asks("1"))
     clock.advance(LEASE_SECONDS)
-    return ledger.claim(asks("1")).states[ADA].interrupted == ids("1")
+    return ledger.lease(asks("1")).states[ADA].interrupted == ids("1")
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,11 @@ def tells_of_the_interrupted(ledger: Ledger, clock: FixedClock) -> bool:
         knows_the_newest,
         knows_attempts_and_settled_events,
         keeps_others_away,
-        lambda ledger: tells_of_the_interrupted(ledger, FixedClock()),
+        lambda ledger: names_interrupted_jobs(ledger, FixedClock()),
     ],
 )
 def test_without_a_ledger_nothing_is_known(holds: Callable[[Ledger], bool]) -> None:
-    """The control: each promise fails where the mechanism is switched off."""
+    """The control: each guarantee fails without the ledger."""
     assert not holds(NoLedger())
 
 
@@ -115,86 +115,84 @@ def test_without_a_ledger_nothing_is_known(holds: Callable[[Ledger], bool]) -> N
     "holds",
     [knows_the_duplicate, knows_the_newest, knows_attempts_and_settled_events, keeps_others_away],
 )
-def test_what_was_recorded_is_known_to_the_next(
+def test_the_next_lambda_knows_what_was_recorded(
     ledger: InMemoryLedger, holds: Callable[[Ledger], bool]
 ) -> None:
-    """Duplicates, newest times, progress, and who is being worked on."""
+    """Duplicates, newest times, progress, and leases."""
     assert holds(ledger)
 
 
-def test_a_lease_that_ran_out_is_an_unknown_outcome(
-    ledger: InMemoryLedger, clock: FixedClock
-) -> None:
-    """The next claim gets the person and is told which of its jobs may have been sent."""
-    assert tells_of_the_interrupted(ledger, clock)
+def test_an_expired_lease_is_an_unknown_outcome(ledger: InMemoryLedger, clock: FixedClock) -> None:
+    """The next lease names the jobs that may have been sent."""
+    assert names_interrupted_jobs(ledger, clock)
 
 
 def test_an_interrupted_job_stays_so_until_it_is_delivered(
     ledger: InMemoryLedger, clock: FixedClock
 ) -> None:
-    """Also where it comes in a later batch than the first after the death, or fails again."""
-    ledger.claim(asks("1", "2"))
+    """Also if it comes in a later batch after the crash, or fails again."""
+    ledger.lease(asks("1", "2"))
     clock.advance(LEASE_SECONDS)
-    ledger.record(ledger.claim(asks("3")), {ADA: done("3")})
+    ledger.record(ledger.lease(asks("3")), {ADA: done("3")})
 
-    claims = ledger.claim(asks("1", "2"))
-    assert claims.states[ADA].interrupted == ids("1", "2")
+    leases = ledger.lease(asks("1", "2"))
+    assert leases.states[ADA].interrupted == ids("1", "2")
     failed = PersonState(ids("1"), progress={"outgrow:default:2": JobProgress(1)})
-    ledger.record(claims, {ADA: failed})
+    ledger.record(leases, {ADA: failed})
 
-    assert ledger.claim(asks("1", "2")).states[ADA].interrupted == ids("2")
+    assert ledger.lease(asks("1", "2")).states[ADA].interrupted == ids("2")
 
 
 def test_every_person_is_answered_once(ledger: InMemoryLedger) -> None:
     """New, busy and known people of one batch."""
-    ledger.record(ledger.claim(asks("k", person="known")), {("external_id", "known"): done("k")})
-    ledger.claim(asks("b", person="busy"))
+    ledger.record(ledger.lease(asks("k", person="known")), {("external_id", "known"): done("k")})
+    ledger.lease(asks("b", person="busy"))
 
-    claims = ledger.claim(
+    leases = ledger.lease(
         [*asks("1", "2"), *asks("b", "c", person="busy"), *asks("k", person="known")]
     )
 
-    assert claims.states.keys() == {ADA, ("external_id", "known")}
-    assert claims.busy == {("external_id", "busy"): 2.0}
-    assert claims.leases.keys() == {ADA}
+    assert leases.states.keys() == {ADA, ("external_id", "known")}
+    assert leases.busy == {("external_id", "busy"): 2.0}
+    assert leases.held.keys() == {ADA}
 
 
 def test_a_delivered_job_costs_one_read(ledger: InMemoryLedger) -> None:
     """A vendor's resends are neither leased nor recorded."""
-    ledger.record(ledger.claim(asks("1")), {ADA: done("1")})
+    ledger.record(ledger.lease(asks("1")), {ADA: done("1")})
     ledger.store.calls.clear()
 
-    claims = ledger.claim(asks("1"))
-    unrecorded = ledger.record(claims, {ADA: PersonState()})
+    leases = ledger.lease(asks("1"))
+    unrecorded = ledger.record(leases, {ADA: PersonState()})
 
     assert ledger.store.calls == [("read", 1)]
     assert unrecorded == frozenset()
 
 
 def test_a_batch_takes_one_read_and_two_writes_of_each_person(ledger: InMemoryLedger) -> None:
-    """That is what the call budget rests on."""
-    claims = ledger.claim(crowd(1_000))
-    ledger.record(claims, dict.fromkeys(claims.states, PersonState()))
+    """The call budget depends on it."""
+    leases = ledger.lease(crowd(1_000))
+    ledger.record(leases, dict.fromkeys(leases.states, PersonState()))
 
     assert ledger.store.calls == [("read", 1_000), ("write", 1_000), ("write", 1_000)]
-    assert len(ledger.claim(crowd(1_000)).leases) == 1_000
+    assert len(ledger.lease(crowd(1_000)).held) == 1_000
 
 
-def test_people_may_be_recorded_one_after_the_other(ledger: InMemoryLedger) -> None:
-    """A long batch can let go of those it is done with."""
-    claims = ledger.claim([*asks("1"), *asks("2", person="bob")])
-    ledger.record(claims, {ADA: done("1")})
+def test_people_may_be_recorded_in_several_calls(ledger: InMemoryLedger) -> None:
+    """A long batch can end leases early."""
+    leases = ledger.lease([*asks("1"), *asks("2", person="bob")])
+    ledger.record(leases, {ADA: done("1")})
 
-    again = ledger.claim([*asks("3"), *asks("4", person="bob")])
+    again = ledger.lease([*asks("3"), *asks("4", person="bob")])
 
-    assert again.leases.keys() == {ADA}
+    assert again.held.keys() == {ADA}
     assert again.busy.keys() == {("external_id", "bob")}
 
 
 def test_nothing_readable_is_kept(ledger: InMemoryLedger) -> None:
-    """Neither whom it is about, nor which jobs, nor which attributes."""
-    claims = ledger.claim(asks("job-id-1", person="ada@example.com", attributes={"score": 1}))
-    ledger.record(claims, dict.fromkeys(claims.states, done("job-id-1", score=1)))
+    """Neither people, nor jobs, nor attributes."""
+    leases = ledger.lease(asks("job-id-1", person="ada@example.com", attributes={"score": 1}))
+    ledger.record(leases, dict.fromkeys(leases.states, done("job-id-1", score=1)))
 
     kept = b"".join(id_.encode() + stored.data for id_, stored in ledger.store.items.items())
     for secret in (b"ada", b"example", b"job-id", b"outgrow", b"score"):
@@ -205,22 +203,22 @@ def test_nothing_readable_is_kept(ledger: InMemoryLedger) -> None:
 
 
 def winners_of_a_race(store: InMemoryMemoryStore) -> int:
-    """How many of two Lambdas that read at the same time get the person."""
+    """Count how many of two Lambdas that read at the same time get the person."""
     first, second = (InMemoryLedger(FixedClock(), store) for _ in range(2))
-    won: list[Claims] = []
+    won: list[Leases] = []
 
     def between(operation: str) -> None:
         if operation == "write":
             store.before = lambda _: None
-            won.append(second.claim(asks("2")))
+            won.append(second.lease(asks("2")))
 
     store.before = between
-    won.append(first.claim(asks("1")))
-    return sum(ADA in claims.leases for claims in won)
+    won.append(first.lease(asks("1")))
+    return sum(ADA in leases.held for leases in won)
 
 
-def test_of_two_who_read_at_once_one_gets_the_person() -> None:
-    """The other finds the item changed, reads again and is told to wait."""
+def test_of_two_lambdas_that_read_at_once_one_gets_the_person() -> None:
+    """The other one finds the item changed, reads again and must wait."""
     assert winners_of_a_race(InMemoryMemoryStore()) == 1
 
 
@@ -229,33 +227,33 @@ def test_without_the_condition_both_would_get_the_person() -> None:
     assert winners_of_a_race(CarelessMemoryStore()) == 2
 
 
-def test_many_threads_share_out_the_people() -> None:
-    """Each person goes to exactly one of sixteen."""
+def test_each_person_is_leased_by_one_of_many_threads() -> None:
+    """Exactly one of sixteen."""
     store = InMemoryMemoryStore()
     with ThreadPoolExecutor(16) as executor:
-        claims = list(
-            executor.map(lambda _: InMemoryLedger(FixedClock(), store).claim(crowd(50)), range(16))
+        leases = list(
+            executor.map(lambda _: InMemoryLedger(FixedClock(), store).lease(crowd(50)), range(16))
         )
-    assert sorted(person for each in claims for person in each.leases) == sorted(
-        {claimant.job.user.key for claimant in crowd(50)}
+    assert sorted(person for each in leases for person in each.held) == sorted(
+        {each.user.key for each in crowd(50)}
     )
 
 
 def after_a_lost_lease(store: InMemoryMemoryStore, order: str) -> PersonState:
-    """What is known after a slow holder and its successor recorded, in either order."""
+    """The state after a slow holder and its successor record, in either order."""
     clock = FixedClock()
     slow, quick = (InMemoryLedger(clock, store) for _ in range(2))
-    slow_claims = slow.claim(asks("1", attributes={"score": 1}))
+    slow_leases = slow.lease(asks("1", attributes={"score": 1}))
     clock.advance(LEASE_SECONDS)
-    quick_claims = quick.claim(asks("2", attributes={"score": 2}))
+    quick_leases = quick.lease(asks("2", attributes={"score": 2}))
     records = {
-        "slow": lambda: slow.record(slow_claims, {ADA: done("1", score=1, old=5)}),
-        "quick": lambda: quick.record(quick_claims, {ADA: done("2", score=2)}),
+        "slow": lambda: slow.record(slow_leases, {ADA: done("1", score=1, old=5)}),
+        "quick": lambda: quick.record(quick_leases, {ADA: done("2", score=2)}),
     }
     for name in order.split():
         assert records[name]() == frozenset()
     fields = {"score": 0, "old": 0}
-    return quick.claim(asks("1", "2", "3", attributes=fields)).states[ADA]
+    return quick.lease(asks("1", "2", "3", attributes=fields)).states[ADA]
 
 
 WHOLE = PersonState(
@@ -265,7 +263,7 @@ WHOLE = PersonState(
 
 @pytest.mark.parametrize("order", ["slow quick", "quick slow"])
 def test_a_lease_lost_while_its_holder_works_loses_nothing(order: str) -> None:
-    """Both records stand, the newest times with them, and the lease is free again."""
+    """Both records and the newest times stay, and the lease is free again."""
     assert after_a_lost_lease(InMemoryMemoryStore(), order) == WHOLE
 
 
@@ -275,80 +273,80 @@ def test_without_the_condition_the_second_record_would_erase_the_first(order: st
     assert after_a_lost_lease(CarelessMemoryStore(), order) != WHOLE
 
 
-def test_a_late_record_leaves_the_successors_lease_alone(clock: FixedClock) -> None:
-    """Or a third would be let in while the successor works."""
+def test_a_late_record_does_not_end_the_successors_lease(clock: FixedClock) -> None:
+    """Otherwise a third Lambda could lease the person while the successor works."""
     slow = InMemoryLedger(clock)
-    slow_claims = slow.claim(asks("1"))
+    slow_leases = slow.lease(asks("1"))
     clock.advance(LEASE_SECONDS)
-    slow.claim(asks("2"))
-    slow.record(slow_claims, {ADA: done("1")})
+    slow.lease(asks("2"))
+    slow.record(slow_leases, {ADA: done("1")})
 
-    assert ADA in slow.claim(asks("3")).busy
+    assert ADA in slow.lease(asks("3")).busy
 
 
 @pytest.mark.parametrize("skew", [-2.0, 2.0])
-def test_clocks_two_seconds_apart_do_not_let_two_in(skew: float) -> None:
-    """The lease is longer than its holder lives by more than that."""
+def test_clocks_two_seconds_apart_give_no_two_leases(skew: float) -> None:
+    """The lease outlasts its holder by more than that."""
     here, there = FixedClock(), FixedClock(NOON + timedelta(seconds=skew))
     ledger = InMemoryLedger(here, lease_seconds=65)  # of a function that ends after 60
-    ledger.claim(asks("1"))
+    ledger.lease(asks("1"))
     there.advance(60)
 
-    assert ADA in ledger.seen_by(there).claim(asks("2")).busy
+    assert ADA in ledger.seen_by(there).lease(asks("2")).busy
 
 
 def test_a_full_person_is_neither_leased_nor_lost(ledger: InMemoryLedger) -> None:
-    """Delivery is told, so that the jobs can be parked with a reason."""
+    """The answer names the person, so that the jobs can be parked with a reason."""
     state = done(**{f"a{n}": 0 for n in range(21_850)})
-    ledger.record(ledger.claim(asks("1")), {ADA: state})
+    ledger.record(ledger.lease(asks("1")), {ADA: state})
 
-    claims = ledger.claim(asks("2", attributes={f"b{n}": n for n in range(100)}))
+    leases = ledger.lease(asks("2", attributes={f"b{n}": n for n in range(100)}))
 
-    assert claims.full == {ADA}
-    assert not claims.states
-    assert not claims.leases
-
-
-# -- a store in trouble ------------------------------------------------------------------------
+    assert leases.full == {ADA}
+    assert not leases.states
+    assert not leases.held
 
 
-def test_nothing_is_claimed_of_a_store_that_does_not_answer(ledger: InMemoryLedger) -> None:
-    """The error has the store's code, and the tries are counted."""
+# -- a store that fails ------------------------------------------------------------------------
+
+
+def test_no_person_is_leased_if_the_store_does_not_answer(ledger: InMemoryLedger) -> None:
+    """The error has the store's code, and the attempts are limited."""
     ledger.store.fails = lambda *_: "ThrottlingException"
 
     with pytest.raises(LedgerUnavailableError, match="ThrottlingException"):
-        ledger.claim(crowd(3))
-    assert len(ledger.store.calls) == TRIES
+        ledger.lease(crowd(3))
+    assert len(ledger.store.calls) == MAX_FAILED_ATTEMPTS
 
 
-def test_nothing_is_claimed_that_was_not_written(ledger: InMemoryLedger) -> None:
-    """Reading alone leases nobody."""
+def test_no_person_is_leased_without_a_write(ledger: InMemoryLedger) -> None:
+    """A read is no lease."""
     ledger.store.fails = lambda operation, _: "down" if operation == "write" else None
 
     with pytest.raises(LedgerUnavailableError, match="down"):
-        ledger.claim(crowd(3))
+        ledger.lease(crowd(3))
 
 
 @pytest.mark.parametrize("operation", ["read", "write"])
-def test_one_item_that_keeps_failing_keeps_nobody_else(
+def test_one_item_that_keeps_failing_affects_no_other(
     ledger: InMemoryLedger, operation: str
 ) -> None:
-    """It is busy, the others are leased, and the trouble is told."""
+    """It is busy, the others are leased, and the error is in the answer."""
     victim = InMemoryLedger(FixedClock())
-    victim.claim(asks("1"))
+    victim.lease(asks("1"))
     (bad,) = victim.store.items
     ledger.store.fails = lambda what, id_: "slow" if (what, id_) == (operation, bad) else None
 
-    claims = ledger.claim([*asks("1"), *asks("2", person="bob")])
+    leases = ledger.lease([*asks("1"), *asks("2", person="bob")])
 
-    assert claims.leases.keys() == {("external_id", "bob")}
-    assert claims.busy == {ADA: 1.5}
-    assert claims.troubles == {"slow": 1}
+    assert leases.held.keys() == {("external_id", "bob")}
+    assert leases.busy == {ADA: 1.5}
+    assert leases.store_errors == {"slow": 1}
 
 
 @pytest.mark.parametrize("operation", ["read", "write"])
-def test_items_refused_for_a_moment_are_tried_again(ledger: InMemoryLedger, operation: str) -> None:
-    """UnprocessedKeys and single throttled statements lose nobody."""
+def test_items_that_fail_once_are_tried_again(ledger: InMemoryLedger, operation: str) -> None:
+    """UnprocessedKeys and single throttled statements lose no person."""
     seen: set[tuple[str, str]] = set()
 
     def once(what: str, id_: str) -> str | None:
@@ -358,17 +356,17 @@ def test_items_refused_for_a_moment_are_tried_again(ledger: InMemoryLedger, oper
         return "unprocessed"
 
     ledger.store.fails = once
-    claims = ledger.claim(crowd(20))
-    assert len(claims.leases) == 20
-    assert not claims.troubles
+    leases = ledger.lease(crowd(20))
+    assert len(leases.held) == 20
+    assert not leases.store_errors
     seen.clear()
-    assert ledger.record(claims, dict.fromkeys(claims.states, PersonState())) == frozenset()
+    assert ledger.record(leases, dict.fromkeys(leases.states, PersonState())) == frozenset()
     ledger.store.fails = lambda *_: None
-    assert not ledger.claim(crowd(20)).busy
+    assert not ledger.lease(crowd(20)).busy
 
 
 def test_a_write_whose_answer_is_lost_is_recognised_as_our_own(ledger: InMemoryLedger) -> None:
-    """Neither does the lease lock us out, nor is the record made twice."""
+    """Our own lease does not block us, and the record is not made twice."""
     lost: list[str] = []
 
     def once(id_: str) -> str | None:
@@ -376,29 +374,29 @@ def test_a_write_whose_answer_is_lost_is_recognised_as_our_own(ledger: InMemoryL
         return "ReadTimeoutError" if len(lost) in {1, 2} else None
 
     ledger.store.loses = once
-    claims = ledger.claim(asks("1"))
-    assert ADA in claims.leases
-    assert ledger.record(claims, {ADA: done("1")}) == frozenset()
+    leases = ledger.lease(asks("1"))
+    assert ADA in leases.held
+    assert ledger.record(leases, {ADA: done("1")}) == frozenset()
     assert len(lost) == 2
 
 
-def test_what_cannot_be_recorded_is_named(ledger: InMemoryLedger) -> None:
-    """Delivery decides; the lease runs out and the job is interrupted then."""
-    claims = ledger.claim([*asks("1"), *asks("2", person="bob")])
+def test_unrecorded_people_are_named(ledger: InMemoryLedger) -> None:
+    """The lease expires, and the job is interrupted then."""
+    leases = ledger.lease([*asks("1"), *asks("2", person="bob")])
     (bad,) = [id_ for id_ in ledger.store.items if id_ == _id_of_ada()]
     ledger.store.fails = lambda _, id_: "down" if id_ == bad else None
 
-    assert ledger.record(claims, dict.fromkeys(claims.states, PersonState())) == {ADA}
+    assert ledger.record(leases, dict.fromkeys(leases.states, PersonState())) == {ADA}
 
 
 def _id_of_ada() -> str:
     other = InMemoryLedger(FixedClock())
-    other.claim(asks("1"))
+    other.lease(asks("1"))
     (id_,) = other.store.items
     return id_
 
 
-def test_trying_ends_when_its_time_is_over(clock: FixedClock) -> None:
+def test_attempts_end_when_their_time_is_over(clock: FixedClock) -> None:
     """A slow store does not use up the Lambda's time."""
     ledger = InMemoryLedger(clock)
     moments = iter([0.0, 1.0, 1.0, 6.0])
@@ -406,20 +404,20 @@ def test_trying_ends_when_its_time_is_over(clock: FixedClock) -> None:
     ledger.store.fails = lambda *_: "slow"
 
     with pytest.raises(LedgerUnavailableError):
-        ledger.claim(asks("1"))
+        ledger.lease(asks("1"))
     assert len(ledger.store.calls) == 2
 
 
-def test_a_memory_of_a_later_version_is_left_alone(ledger: InMemoryLedger) -> None:
-    """After a rollback nobody is taken for unknown, and nothing is overwritten."""
-    ledger.record(ledger.claim(asks("1")), {ADA: done("1")})
+def test_a_memory_of_a_later_version_is_not_changed(ledger: InMemoryLedger) -> None:
+    """After a rollback no person counts as new, and nothing is overwritten."""
+    ledger.record(ledger.lease(asks("1")), {ADA: done("1")})
     ((id_, stored),) = ledger.store.items.items()
     ledger.store.items[id_] = later = stored._replace(data=b"\x02" + stored.data[1:])
 
-    claims = ledger.claim([*asks("1"), *asks("2", person="bob")])
+    leases = ledger.lease([*asks("1"), *asks("2", person="bob")])
 
-    assert claims.busy.keys() == {ADA}
-    assert claims.troubles == {UNREADABLE: 1}
+    assert leases.busy.keys() == {ADA}
+    assert leases.store_errors == {UNREADABLE: 1}
     assert ledger.store.items[id_] == later
 
 
@@ -427,26 +425,26 @@ def test_an_item_the_store_should_have_deleted_counts_as_gone(
     ledger: InMemoryLedger, clock: FixedClock
 ) -> None:
     """DynamoDB deletes days late; 30 days are 30 days."""
-    claimants = asks("1", attributes={"score": 1})
-    ledger.record(ledger.claim(claimants), {ADA: done("1", score=1)})
+    jobs = asks("1", attributes={"score": 1})
+    ledger.record(ledger.lease(jobs), {ADA: done("1", score=1)})
     clock.advance(30 * 86_400 - 1)
-    assert ledger.claim(claimants).states[ADA].delivered == ids("1")
+    assert ledger.lease(jobs).states[ADA].delivered == ids("1")
     clock.advance(1)
-    claims = ledger.claim(claimants)
-    assert claims.states[ADA] == PersonState()
-    assert ADA in claims.leases
+    leases = ledger.lease(jobs)
+    assert leases.states[ADA] == PersonState()
+    assert ADA in leases.held
 
 
 def test_an_item_deleted_under_a_lease_is_made_again(ledger: InMemoryLedger) -> None:
-    """What was learnt is kept whatever happened to the item."""
-    claims = ledger.claim(asks("1"))
+    """An update is kept, whatever happened to the item."""
+    leases = ledger.lease(asks("1"))
     ledger.store.items.clear()
 
-    assert ledger.record(claims, {ADA: done("1")}) == frozenset()
-    assert ledger.claim(asks("1")).states[ADA].delivered == ids("1")
+    assert ledger.record(leases, {ADA: done("1")}) == frozenset()
+    assert ledger.lease(asks("1")).states[ADA].delivered == ids("1")
 
 
-def test_no_key_no_claim() -> None:
+def test_without_a_key_no_person_is_leased() -> None:
     """Under a wrong key everything would look new."""
     ledger = InMemoryLedger(FixedClock())
 
@@ -455,5 +453,5 @@ def test_no_key_no_claim() -> None:
 
     ledger._key = no_key
     with pytest.raises(LedgerUnavailableError):
-        ledger.claim(asks("1"))
+        ledger.lease(asks("1"))
     assert not ledger.store.calls

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
 from braze_bridge.jobs.rejected import RejectedRecord
-from braze_bridge.ledger.port import NO_PROGRESS, Claims, PersonState
+from braze_bridge.ledger.port import NO_PROGRESS, Leases, PersonState
 from braze_bridge.reasons import Reason
 from braze_delivery.delivery import Ports, deliver
 from braze_delivery.parking import QueueMessage
@@ -45,7 +45,7 @@ from tests.fakes.rejected_rows import InMemoryRejectedRows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from braze_bridge.ledger.port import Claimant, PersonKey
+    from braze_bridge.ledger.port import PersonKey
 
 DAY = 86_400.0
 ODD_BODY = {"id": "17", "contact": {"mail": "ada@example.com"}, "score": 5}
@@ -78,15 +78,15 @@ class RememberingLedger:
         self.known: dict[PersonKey, PersonState] = {}
         self.full: frozenset[PersonKey] = frozenset()
 
-    def claim(self, claimants: Sequence[Claimant]) -> Claims:
-        keys = frozenset(claimant.job.user.key for claimant in claimants)
+    def lease(self, jobs: Sequence[DeliveryJob]) -> Leases:
+        keys = frozenset(job.user.key for job in jobs)
         states = {key: self.known.get(key, PersonState()) for key in keys - self.full}
-        return Claims(states=states, busy={}, full=keys & self.full)
+        return Leases(states=states, busy={}, full=keys & self.full)
 
     def record(
-        self, claims: Claims, learnt: Mapping[PersonKey, PersonState]
+        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
     ) -> frozenset[PersonKey]:
-        for key, new in learnt.items():
+        for key, new in updates.items():
             old = self.known.get(key, PersonState())
             newest = dict(old.newest)
             for name, at in new.newest.items():

@@ -17,7 +17,8 @@ from braze_bridge.braze.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from braze_bridge.braze.models import ExportedUser, TrackResponse, UserAlias
+from braze_bridge.braze.identifiers import UserAlias
+from braze_bridge.braze.models import ExportedUser, TrackResponse
 from braze_bridge.braze.subscriptions import SubscriptionStatus
 from braze_bridge.quikly import QuiklyCall
 from quikly_acquisition.action_runner import ActionRunner

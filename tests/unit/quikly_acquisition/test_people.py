@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braze_bridge.braze.models import AttributesObject, UserIdentifier
+from braze_bridge.braze.identifiers import UserIdentifier
+from braze_bridge.braze.models import AttributesObject
 from quikly_acquisition.people import (
     MAX_ATTRIBUTES,
     acquired_email,

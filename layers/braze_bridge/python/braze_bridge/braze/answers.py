@@ -1,14 +1,14 @@
-"""Reading what Braze answers: leniently where it reports, strictly where it promises data.
+"""Read Braze's answers: leniently for reports, strictly for promised data.
 
-Nothing here trusts the body: in front of Braze stand Cloudflare and NGINX, which answer in HTML,
-and no body of a 403 or 429 is documented at all (docs/api/basics, docs/api/errors).
+The body is never trusted: Cloudflare and NGINX in front of Braze answer in HTML, and no body of a
+403 or 429 is documented (docs/api/basics, docs/api/errors).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Final, get_args
 
 from braze_bridge.braze.errors import (
@@ -26,14 +26,15 @@ from braze_bridge.braze.errors import (
     UnexpectedResponseError,
     UnsupportedMediaTypeError,
 )
-from braze_bridge.braze.models import ExportedUser, ExportIdsResponse, TrackResponse, UserAlias
+from braze_bridge.braze.identifiers import UserAlias
+from braze_bridge.braze.models import ExportedUser, ExportIdsResponse, TrackResponse
 from braze_bridge.braze.rate_limits import RateLimit, parse_rate_limit, parse_retry_after
 
 if TYPE_CHECKING:
     from braze_bridge.braze.transport import HttpResponse
 
 _MAX_TEXT_CHARS: Final = 500
-"""Braze's texts are short; what is longer is some proxy's page."""
+"""Braze's texts are short; a longer one is a proxy's page."""
 
 _INPUT_ARRAYS: Final[tuple[InputArray, ...]] = get_args(InputArray)
 
@@ -54,15 +55,13 @@ _LONG_NUMBER: Final = re.compile(r"\+?[0-9][0-9 ().-]{5,}[0-9]")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response, decoded.
+    """A decoded response.
 
     Attributes:
-        status: of HTTP.
-        document: the body's JSON; None if it is not JSON.
-        message: Braze's text, cleaned; fixed for a 401, empty where there is none.
-        errors: complaints about single objects, cleaned; none for a 401.
-        rate_limit: by its headers.
-        retry_after: seconds Braze asks to wait.
+        document: the body's JSON; None if it is not JSON, and for a 401.
+        message: Braze's text, cleaned; a fixed text for a 401; empty if there is none.
+        errors: about single objects, cleaned; none for a 401.
+        retry_after: seconds that Braze asks to wait.
     """
 
     status: int
@@ -74,20 +73,17 @@ class Answer:
 
     @property
     def accepted(self) -> bool:
-        """Any 2xx: Braze uses 200, 201 and 202."""
+        """True for any 2xx: Braze uses 200, 201 and 202."""
         return 200 <= self.status < 300  # noqa: PLR2004  # HTTP's own
 
 
 def read_answer(response: HttpResponse, key: str, now: float) -> Answer:
-    """Decode a response.
+    """Decode any response.
 
     Args:
         response: any.
-        key: the API key the request was sent with; it is cut out of every text.
+        key: the API key of the request; it is cut out of every text.
         now: epoch seconds.
-
-    Returns:
-        The answer; reading never fails.
     """
     status = response.status
     rate_limit = parse_rate_limit(response.headers, now)
@@ -97,14 +93,14 @@ def read_answer(response: HttpResponse, key: str, now: float) -> Answer:
         else parse_retry_after(response.headers, now, or_reset=status == 429)  # noqa: PLR2004
     )
     if status == 401:  # noqa: PLR2004
-        # A real 401 says "Invalid API key: <the key you sent>".
+        # The body of a real 401 is "Invalid API key: <the key you sent>".
         return Answer(status, None, "Braze refused the API key", (), rate_limit, retry_after)
     document = _json(response.body)
     fields = document if isinstance(document, dict) else {}
     return Answer(
         status=status,
         document=document,
-        # docs/api/errors: of a body that is not JSON, Braze complains in `error`.
+        # docs/api/errors: for a request body that is not JSON, Braze sends `error`.
         message=clean(fields.get("message"), key) or clean(fields.get("error"), key),
         errors=_object_errors(fields.get("errors"), key),
         rate_limit=rate_limit,
@@ -113,30 +109,23 @@ def read_answer(response: HttpResponse, key: str, now: float) -> Answer:
 
 
 def error_of(answer: Answer) -> BrazeError:
-    """The error of an answer that is not accepted."""
+    """Make the error of an answer that is not accepted."""
     kind = _ERRORS.get(answer.status)
     if kind is None:
         kind = ServerError if answer.status >= 500 else UnexpectedResponseError  # noqa: PLR2004
-    if kind is BadRequestError:
-        return BadRequestError(
-            answer.message,
-            status=answer.status,
-            errors=answer.errors,
-            retry_after=answer.retry_after,
-            rate_limit=answer.rate_limit,
-        )
     return kind(
         answer.message,
         status=answer.status,
+        errors=answer.errors if kind is BadRequestError else (),
         retry_after=answer.retry_after,
         rate_limit=answer.rate_limit,
     )
 
 
 def clean(text: object, key: str) -> str:
-    """Braze's text without the key, and without what may be a person's e-mail or phone.
+    """Remove the key, e-mail addresses and phone numbers from Braze's text.
 
-    Anything but a string gives the empty string.
+    Anything but a string becomes the empty string.
     """
     if not isinstance(text, str):
         return ""
@@ -147,42 +136,34 @@ def clean(text: object, key: str) -> str:
 
 
 def track_response(answer: Answer) -> TrackResponse:
-    """An accepted `/users/track` answer. A body that cannot be read is accepted all the same."""
+    """Read an accepted `/users/track` answer, even one with an unreadable body."""
     document = answer.document if isinstance(answer.document, dict) else {}
     return TrackResponse(
         status=answer.status,
         message=answer.message,
-        attributes_processed=count(document.get("attributes_processed")),
-        events_processed=count(document.get("events_processed")),
+        attributes_processed=_count(document.get("attributes_processed")),
+        events_processed=_count(document.get("events_processed")),
         errors=answer.errors,
         rate_limit=answer.rate_limit,
     )
 
 
 def export_ids_response(answer: Answer) -> ExportIdsResponse:
-    """The profiles of an `/users/export/ids` answer.
+    """Read the profiles of an accepted `/users/export/ids` answer.
 
     Raises:
-        UnexpectedResponseError: there is no readable `users` list. Reading that as "no such
-            profile" would make callers create duplicates.
+        UnexpectedResponseError: there is no readable `users` list. If that meant "no such profile",
+            callers would create duplicates.
     """
     users = member_list(answer, "users")
-    document = answer.document if isinstance(answer.document, dict) else {}
-    invalid = document.get("invalid_user_ids")
-    return ExportIdsResponse(
-        users=[_exported_user(user) for user in users],
-        invalid_user_ids=tuple(
-            item for item in (invalid if isinstance(invalid, list) else ()) if isinstance(item, str)
-        ),
-        rate_limit=answer.rate_limit,
-    )
+    return ExportIdsResponse([_exported_user(user) for user in users], answer.rate_limit)
 
 
 def member_list(answer: Answer, name: str) -> list[dict[str, object]]:
-    """The list of objects that an answer promises under a name.
+    """Read the list of objects that an answer promises under a name.
 
     Raises:
-        UnexpectedResponseError: it is not there, or is something else.
+        UnexpectedResponseError: there is no such list.
     """
     document = answer.document
     items = document.get(name) if isinstance(document, dict) else None
@@ -192,19 +173,18 @@ def member_list(answer: Answer, name: str) -> list[dict[str, object]]:
 
 
 def unreadable(answer: Answer, name: str) -> UnexpectedResponseError:
-    """The error for a success without the data it promises."""
+    """Make the error for a success without the data it promises."""
     return UnexpectedResponseError(
         f"the answer has no readable '{name}'", status=answer.status, rate_limit=answer.rate_limit
     )
 
 
-def count(value: object) -> int | None:
-    """A whole number, 0 or more; None for anything else."""
+def _count(value: object) -> int | None:
+    """Read a whole number, 0 or more; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def text(value: object) -> str | None:
-    """A string; None for anything else."""
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
@@ -216,7 +196,7 @@ def _json(body: bytes) -> object:
 
 
 def _object_errors(errors: object, key: str) -> tuple[ObjectError, ...]:
-    """Braze documents a list, whose items are objects on some endpoints and strings on others."""
+    """Read the list: its items are objects on some endpoints and strings on others."""
     if errors is None:
         return ()
     items = errors if isinstance(errors, list) else [errors]
@@ -229,38 +209,28 @@ def _object_error(item: object, key: str) -> ObjectError:
     array = item.get("input_array")
     return ObjectError(
         input_array=next((known for known in _INPUT_ARRAYS if known == array), None),
-        index=count(item.get("index")),
+        index=_count(item.get("index")),
         type=clean(item.get("type"), key) or clean(item.get("message"), key),
     )
 
 
-_NAMED_FIELDS: Final = frozenset(
-    {
-        "external_id",
-        "braze_id",
-        "user_aliases",
-        "email",
-        "phone",
-        "email_subscribe",
-        "custom_attributes",
-    }
-)
+_NAMED_FIELDS: Final = frozenset(each.name for each in fields(ExportedUser)) - {"other"}
 
 
 def _exported_user(user: dict[str, object]) -> ExportedUser:
     custom = user.get("custom_attributes")
     aliases = user.get("user_aliases")
     return ExportedUser(
-        external_id=text(user.get("external_id")),
-        braze_id=text(user.get("braze_id")),
+        external_id=_text(user.get("external_id")),
+        braze_id=_text(user.get("braze_id")),
         user_aliases=tuple(
             alias
             for alias in map(_alias, aliases if isinstance(aliases, list) else ())
             if alias is not None
         ),
-        email=text(user.get("email")),
-        phone=text(user.get("phone")),
-        email_subscribe=text(user.get("email_subscribe")),
+        email=_text(user.get("email")),
+        phone=_text(user.get("phone")),
+        email_subscribe=_text(user.get("email_subscribe")),
         custom_attributes=custom if isinstance(custom, dict) else {},
         other={name: value for name, value in user.items() if name not in _NAMED_FIELDS},
     )

@@ -1,25 +1,28 @@
 """The Braze client: one method per endpoint, named after it.
 
-What only some methods need is imported by them: delivery starts without subscriptions and KPIs.
+A method imports what only it needs: delivery starts without the subscriptions module.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from braze_bridge.braze import limits
-from braze_bridge.braze.answers import error_of, export_ids_response, read_answer, track_response
-from braze_bridge.braze.errors import (
-    AuthenticationError,
+from braze_bridge.braze.answers import (
+    error_of,
+    export_ids_response,
+    member_list,
+    read_answer,
+    track_response,
 )
+from braze_bridge.braze.errors import AuthenticationError
 from braze_bridge.braze.transport import HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from braze_bridge.braze.answers import Answer
-    from braze_bridge.braze.kpi import MauDataSeriesRequest, MauDataSeriesResponse
     from braze_bridge.braze.models import (
         ExportIdsRequest,
         ExportIdsResponse,
@@ -31,21 +34,23 @@ if TYPE_CHECKING:
         SubscriptionStatusGetResponse,
         SubscriptionStatusSetRequest,
         SubscriptionStatusSetResponse,
-        SubscriptionStatusSetV2Request,
     )
     from braze_bridge.braze.transport import Transport
+
+Timeout: TypeAlias = tuple[float, float]
+"""Seconds to connect, and seconds of silence allowed while reading."""
 
 _USER_AGENT: Final = re.compile(r"partner-[A-Za-z0-9]+-[A-Za-z0-9]+/[A-Za-z0-9][A-Za-z0-9._+-]*")
 _KEY: Final = re.compile(r"[!-~]+")  # visible ASCII: what a header can carry as one word
 
 
 def partner_user_agent(organization: str, product: str, version: str) -> str:
-    """The `User-Agent` that Braze requires of partners.
+    """Build the `User-Agent` that Braze requires of partners.
 
     `partner-OrganizationName-ProductName/ProductVersion`: docs/partners/isv_partners/api_partner.
 
     Args:
-        organization: letters and digits only, as the hyphen separates.
+        organization: letters and digits only, since the hyphen separates.
         product: likewise.
         version: begins with a letter or digit, then also `. _ + -`.
 
@@ -63,18 +68,17 @@ def _check_user_agent(candidate: str) -> None:
 
 
 class BrazeClient:
-    """Calls Braze's REST API. Threads may share it.
+    """Calls Braze's REST API. Thread-safe.
 
-    Every method raises a `BrazeError` for whatever is not a success, and neither waits nor tries
-    again unless it was given `retrying`.
+    Every method raises a `BrazeError` for anything but a success. None waits or tries again.
 
     Args:
-        api_key: gives the current REST API key; asked at each call, so that a new key is used at
-            once. What it raises is not caught.
+        api_key: gives the current REST API key. It is called for each request, so that a new key is
+            used at once. Its errors are not caught.
         transport: the network.
         user_agent: see `partner_user_agent`.
-        now: epoch seconds, to read the rate-limit headers by.
-        timeout: seconds to connect and to wait for the answer, where a call gives none.
+        now: epoch seconds, to read the rate-limit headers.
+        timeout: for calls that give none.
 
     Raises:
         ValueError: the User-Agent or the timeout is not as described.
@@ -86,7 +90,7 @@ class BrazeClient:
         transport: Transport,
         user_agent: str,
         now: Callable[[], float],
-        timeout: tuple[float, float],
+        timeout: Timeout,
     ) -> None:
         _check_user_agent(user_agent)
         _check_timeout(timeout)
@@ -96,145 +100,122 @@ class BrazeClient:
         self._now = now
         self._timeout = timeout
 
-    def track(
-        self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
-    ) -> TrackResponse:
+    def track(self, request: TrackRequest, *, timeout: Timeout | None = None) -> TrackResponse:
         """`POST /users/track` (permission `users.track`).
 
-        Args:
-            request: up to 75 objects.
-            timeout: seconds to connect and to wait for the answer.
-
         Returns:
-            What Braze accepted, and in `errors` what it did not: the rest is queued.
+            What Braze queued, and in `errors` the objects that it did not queue.
 
         Raises:
-            BadRequestError: nothing was taken; `errors` names the objects if Braze does.
+            BadRequestError: Braze queued nothing; `errors` names the objects if Braze does.
             BrazeError: anything else.
         """
-        answer = self._answer(
-            self._request("POST", limits.USERS_TRACK, timeout, body=request.body())
-        )
-        return track_response(answer)
+        return track_response(self._post(limits.USERS_TRACK, request, timeout))
 
     def export_ids(
-        self, request: ExportIdsRequest, *, timeout: tuple[float, float] | None = None
+        self, request: ExportIdsRequest, *, timeout: Timeout | None = None
     ) -> ExportIdsResponse:
         """`POST /users/export/ids` (permission `users.export.ids`).
 
         Raises:
-            UnexpectedResponseError: among others for a success without a readable list of users.
+            UnexpectedResponseError: also a success without a readable list of users.
             BrazeError: anything else.
         """
-        answer = self._answer(
-            self._request("POST", limits.USERS_EXPORT_IDS, timeout, body=request.body())
-        )
-        return export_ids_response(answer)
+        return export_ids_response(self._post(limits.USERS_EXPORT_IDS, request, timeout))
 
     def subscription_status_get(
-        self,
-        request: SubscriptionStatusGetRequest,
-        *,
-        timeout: tuple[float, float] | None = None,
+        self, request: SubscriptionStatusGetRequest, *, timeout: Timeout | None = None
     ) -> SubscriptionStatusGetResponse:
         """`GET /subscription/status/get` (permission `subscription.status.get`).
 
         Raises:
-            BadRequestError: among others for an unknown group.
+            BadRequestError: also for an unknown group.
             BrazeError: anything else.
         """
         from braze_bridge.braze.subscriptions import SubscriptionStatusGetResponse
 
-        answer = self._answer(
-            self._request("GET", limits.SUBSCRIPTION_STATUS_GET, timeout, params=request.params())
+        return SubscriptionStatusGetResponse.of(
+            self._answer(
+                self._request(
+                    "GET", limits.SUBSCRIPTION_STATUS_GET, timeout, params=request.params()
+                )
+            )
         )
-        return SubscriptionStatusGetResponse.of(answer)
 
     def subscription_status_set(
-        self,
-        request: SubscriptionStatusSetRequest,
-        *,
-        timeout: tuple[float, float] | None = None,
+        self, request: SubscriptionStatusSetRequest, *, timeout: Timeout | None = None
     ) -> SubscriptionStatusSetResponse:
         """`POST /subscription/status/set` (permission `subscription.status.set`).
 
         Raises:
-            BadRequestError: among others for an unknown group.
+            BadRequestError: also for an unknown group.
             BrazeError: anything else.
         """
         from braze_bridge.braze.subscriptions import SubscriptionStatusSetResponse
 
-        answer = self._answer(
-            self._request("POST", limits.SUBSCRIPTION_STATUS_SET, timeout, body=request.body())
+        return SubscriptionStatusSetResponse.of(
+            self._post(limits.SUBSCRIPTION_STATUS_SET, request, timeout)
         )
-        return SubscriptionStatusSetResponse.of(answer)
-
-    def subscription_status_set_v2(
-        self,
-        request: SubscriptionStatusSetV2Request,
-        *,
-        timeout: tuple[float, float] | None = None,
-    ) -> SubscriptionStatusSetResponse:
-        """`POST /v2/subscription/status/set` (permission `subscription.status.set`).
-
-        Raises:
-            BadRequestError: among others for an unknown group. Whether one bad phone refuses the
-                whole call is not documented.
-            BrazeError: anything else.
-        """
-        from braze_bridge.braze.subscriptions import SubscriptionStatusSetResponse
-
-        answer = self._answer(
-            self._request("POST", limits.SUBSCRIPTION_STATUS_SET_V2, timeout, body=request.body())
-        )
-        return SubscriptionStatusSetResponse.of(answer)
 
     def mau_data_series(
-        self, request: MauDataSeriesRequest, *, timeout: tuple[float, float] | None = None
-    ) -> MauDataSeriesResponse:
+        self, length: int, *, timeout: Timeout | None = None
+    ) -> list[dict[str, object]]:
         """`GET /kpi/mau/data_series` (permission `kpi.mau.data_series`).
 
-        Raises:
-            BrazeError: anything but a success.
-        """
-        from braze_bridge.braze.kpi import MauDataSeriesResponse
+        docs/api/endpoints/export/kpi/get_kpi_mau_30_days
 
+        Args:
+            length: days in the series, 1 to 100.
+            timeout: see `Timeout`.
+
+        Returns:
+            `{"time": day, "mau": unique users of the 30 days before}` for each day, as Braze sends
+            it.
+
+        Raises:
+            BrazeError: anything but a readable series.
+        """
+        params = (("length", str(length)),)
         answer = self._answer(
-            self._request("GET", limits.KPI_MAU_DATA_SERIES, timeout, params=request.params())
+            self._request("GET", limits.KPI_MAU_DATA_SERIES, timeout, params=params)
         )
-        return MauDataSeriesResponse.of(answer)
+        return member_list(answer, "data")
+
+    def _post(
+        self,
+        path: str,
+        request: TrackRequest | ExportIdsRequest | SubscriptionStatusSetRequest,
+        timeout: Timeout | None,
+    ) -> Answer:
+        return self._answer(self._request("POST", path, timeout, body=request.body()))
 
     def _request(
         self,
         method: str,
         path: str,
-        timeout: tuple[float, float] | None,
+        timeout: Timeout | None,
         *,
         body: bytes | None = None,
         params: tuple[tuple[str, str], ...] = (),
     ) -> HttpRequest:
-        """Built in a call of its own, so that no frame of a failing call holds key or body."""
+        """Build a request apart from its sending: no frame of a failing call holds key or body."""
+        if timeout is not None:
+            _check_timeout(timeout)
         headers = self._headers()
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return HttpRequest(method, path, headers, body, params, self._checked(timeout))
+        return HttpRequest(method, path, headers, body, params, timeout or self._timeout)
 
     def _headers(self) -> dict[str, str]:
         key = self._api_key()
         if not _KEY.fullmatch(key):
-            key = ""  # whatever it was, it stays out of tracebacks that print variables
+            key = ""  # keep it out of tracebacks that print variables
             raise AuthenticationError("there is no API key that could be sent")
         return {
             "Authorization": f"Bearer {key}",
             "User-Agent": self._user_agent,
             "Accept": "application/json",
         }
-
-    def _checked(self, timeout: tuple[float, float] | None) -> tuple[float, float]:
-        if timeout is None:
-            return self._timeout
-        _check_timeout(timeout)
-        return timeout
 
     def _answer(self, request: HttpRequest) -> Answer:
         response = self._transport.send(request)
@@ -246,7 +227,7 @@ class BrazeClient:
         return answer
 
 
-def _check_timeout(timeout: tuple[float, float]) -> None:
+def _check_timeout(timeout: Timeout) -> None:
     connect, read = timeout
     if not (connect > 0 and read > 0):
         raise ValueError("a timeout is two positive numbers of seconds: connect, read")

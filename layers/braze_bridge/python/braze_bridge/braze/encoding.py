@@ -1,7 +1,7 @@
-"""JSON text of names and values, within Braze's limits.
+"""Encode names and values as JSON text within Braze's limits.
 
-Text is built piece by piece rather than through one dict and `json.dumps`: checking and encoding
-in one pass takes about 60 % of the time, and delivery encodes every object it sends.
+Checking and encoding in one pass takes about 60 % of the time of a dict and `json.dumps`, and
+delivery encodes every object it sends.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from braze_bridge.braze.errors import (
 __all__ = ["quote", "to_json"]
 
 to_json = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-"""Compact JSON text of a whole document; raises ValueError for NaN and infinities."""
+"""Encode a whole document as compact JSON text; raises ValueError for NaN and infinities."""
 
-# Tuples, made once: a union written in the call is built anew for every value.
+# Tuples: a union in an isinstance call is built again for every value.
 _NUMBERS: Final = (int, float)
 _SCALARS: Final = (str, int, float)
 _ARRAYS: Final = (list, tuple)
@@ -40,12 +40,12 @@ _UNUSABLE_ATTRIBUTES: Final = (
 
 
 def wrong_type(error: type[InvalidInputError], name: str) -> InvalidInputError:
-    """The error for a value of a type that is not taken."""
+    """Make the error for a value of a type that Braze does not take."""
     return error(InvalidReason.WRONG_TYPE, "a value of a type Braze does not take", name=name)
 
 
 def utf8(text: str, error: type[InvalidInputError], name: str | None = None) -> bytes:
-    """Encode.
+    """Encode text.
 
     Raises:
         InvalidInputError: of the given class, for half of a surrogate pair.
@@ -53,17 +53,17 @@ def utf8(text: str, error: type[InvalidInputError], name: str | None = None) -> 
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Raised below, outside of this block: the codec's own exception carries the text.
+        # Raised below, outside this block: the codec's own exception contains the text.
         pass
     raise error(InvalidReason.BAD_UNICODE, "half of a surrogate pair", name=name)
 
 
 @lru_cache(maxsize=4096)
 def attribute_key(name: str) -> str:
-    """`,"name":` of an attribute. Cached, since few names are in use.
+    """Encode `,"name":` of an attribute. Cached, since names repeat.
 
     Raises:
-        InvalidAttributeError: blank, over-long, or a key that steers Braze.
+        InvalidAttributeError: blank, too long, or an identifier or control key of Braze.
     """
     _check_name(name, InvalidAttributeError)
     # Braze strips names: " external_id" would arrive as the identifier.
@@ -76,17 +76,17 @@ def attribute_key(name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def event_name(name: str) -> str:
-    """`,"name":"…"` of an event.
+    """Encode `,"name":"…"` of an event.
 
     Raises:
-        InvalidEventError: blank or over-long.
+        InvalidEventError: blank or too long.
     """
     _check_name(name, InvalidEventError)
     return f',"name":{quote(name)}'
 
 
 def attribute_value(value: object, name: str) -> str:
-    """A scalar, an array of scalars, or null.
+    """Encode a scalar, an array of scalars, or null.
 
     Raises:
         InvalidAttributeError: with the attribute's name.
@@ -102,10 +102,10 @@ def attribute_value(value: object, name: str) -> str:
 
 
 def event_properties(properties: Mapping[str, object]) -> str:
-    """The properties object of an event, without the nulls at its top.
+    """Encode the properties object of an event, without the nulls at its top.
 
     Raises:
-        InvalidEventError: with the property's name where there is one.
+        InvalidEventError: with the property's name if there is one.
     """
     present = {name: value for name, value in properties.items() if value is not None}
     encoded = _object(present, 1)
@@ -117,10 +117,10 @@ def event_properties(properties: Mapping[str, object]) -> str:
 
 
 def timestamp(time: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds (cut, not rounded): `2026-11-22T09:30:00.000Z`.
+    """Format as ISO 8601 in UTC with truncated milliseconds: `2026-11-22T09:30:00.000Z`.
 
     Raises:
-        InvalidEventError: the time has no zone, or lies outside years 1 to 9999 in UTC.
+        InvalidEventError: the time has no zone, or is outside years 1 to 9999 in UTC.
     """
     if not isinstance(time, datetime):
         raise wrong_type(InvalidEventError, "time")
@@ -139,7 +139,7 @@ def timestamp(time: datetime) -> str:
 
 @lru_cache(maxsize=4096)
 def _property_key(name: str) -> str:
-    """`"name":` of a property at the top."""
+    """Encode `"name":` of a property at the top."""
     _check_property_name(name)
     if name.strip() in limits.RESERVED_PROPERTY_NAMES:
         raise InvalidEventError(InvalidReason.NAME_RESERVED, "a reserved property name", name=name)
@@ -148,7 +148,7 @@ def _property_key(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _nested_key(name: str) -> str:
-    """`"name":` inside a nested object, where Braze takes fewer characters.
+    """Encode `"name":` inside a nested object, where Braze takes fewer characters.
 
     docs/user_guide/data/activation/attributes/nested_custom_attribute_support
     """
@@ -195,7 +195,7 @@ def _number(value: float, error: type[InvalidInputError], name: str) -> str:
     if isinstance(value, int):
         if not -limits.MAX_INTEGER - 1 <= value <= limits.MAX_INTEGER:
             raise error(InvalidReason.NUMBER_TOO_LARGE, "an integer over 64 bits", name=name)
-        # The base class's own: an enumeration's text is its name.
+        # Not str(): the text of an enumeration is its name.
         return int.__repr__(value)
     if not math.isfinite(value):
         raise error(InvalidReason.NUMBER_NOT_FINITE, "NaN or infinite", name=name)
@@ -203,7 +203,7 @@ def _number(value: float, error: type[InvalidInputError], name: str) -> str:
 
 
 def _scalar(value: object, error: type[InvalidInputError], name: str) -> str:
-    """A string, number or boolean inside an array or an event's properties."""
+    """Encode a string, number or boolean inside an array or an event's properties."""
     if isinstance(value, str):
         return _string(value, error, name, limits.MAX_STRING_CHARS)
     if isinstance(value, _NUMBERS):
@@ -251,5 +251,5 @@ def _object(members: Mapping[str, object], depth: int) -> str:
 
 
 def _larger(text: str, limit: int, error: type[InvalidInputError]) -> bool:
-    """Whether the text is over so many bytes. Short texts are not encoded to find out."""
+    """Compare the text's bytes with a limit, without encoding short texts."""
     return len(text) * 4 > limit and len(utf8(text, error)) > limit

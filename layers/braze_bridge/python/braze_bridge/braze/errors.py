@@ -1,7 +1,7 @@
-"""Everything that can go wrong between a caller and Braze, by meaning.
+"""The client's errors, by what the caller must do.
 
-    BrazeError                     Braze, or the way to it, did not do what was asked
-    ├── BadRequestError            400: this request can never succeed as it is
+    BrazeError                     the call failed
+    ├── BadRequestError            400: this request can never succeed unchanged
     ├── AuthenticationError        401: the key is wrong (also: no usable key to send)
     ├── PermissionDeniedError      403: the key lacks the permission, or the account the plan
     ├── NotFoundError              404
@@ -9,18 +9,18 @@
     ├── UnsupportedMediaTypeError  415
     ├── RateLimitedError           429: wait `retry_after`
     ├── ServerError                5xx and 408
-    ├── ConnectFailedError         Braze cannot have acted: the request never left whole
-    ├── UnknownOutcomeError        it left, and no answer came back
-    └── UnexpectedResponseError    3xx, other 4xx, a 2xx that cannot be read where it must be
+    ├── ConnectFailedError         Braze cannot have acted: the request was not sent completely
+    ├── UnknownOutcomeError        the request was sent, and no answer came back
+    └── UnexpectedResponseError    3xx, other 4xx, a 2xx without the data it promises
 
-    InvalidInputError (ValueError) the caller asked for what Braze would refuse or lose
+    InvalidInputError (ValueError) Braze would refuse or lose the input; nothing was sent
     ├── InvalidIdentifierError
     ├── InvalidAttributeError
     ├── InvalidEventError
     ├── InvalidRequestError
     └── InvalidEndpointError
 
-No text here ever holds a key, a request body, or a value of a person's profile.
+No text contains a key, a request body, or a value of a person's profile.
 """
 
 from __future__ import annotations
@@ -38,34 +38,40 @@ class BrazeError(Exception):
 
     Attributes:
         status: the HTTP status; None if no answer was read.
-        message: Braze's own text, cleaned of keys, e-mail addresses and long digit runs; never
-            that of a 401, which echoes the key. May be empty.
-        retryable: the same request may succeed later, unchanged.
-        retry_after: seconds Braze asks to wait, 0 or more; None if it asks for nothing.
-        rate_limit: the rate-limit headers of the answer, if there were any to read.
-        outcome_unknown: Braze may have acted on the request. Sending attributes again is
-            harmless; sending events again may count them twice (Braze de-duplicates nothing).
+        message: Braze's text without keys, e-mail addresses and long digit runs. It may be empty.
+            The text of a 401 is replaced, since it echoes the key.
+        errors: the objects that Braze names; only a 400 names any.
+        retry_after: seconds that Braze asks to wait, 0 or more.
+        rate_limit: the answer's rate-limit headers.
     """
-
-    retryable: bool = False
 
     def __init__(
         self,
         message: str,
         *,
         status: int | None = None,
+        errors: tuple[ObjectError, ...] = (),
         retry_after: float | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.errors = errors
         self.retry_after = retry_after
         self.rate_limit = rate_limit
 
     @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later."""
+        return False
+
+    @property
     def outcome_unknown(self) -> bool:
-        """See the class; False unless a subclass knows better."""
+        """Whether Braze may have acted on the request.
+
+        To send attributes again is harmless. Events may count twice: Braze de-duplicates nothing.
+        """
         return False
 
     def __str__(self) -> str:
@@ -74,27 +80,11 @@ class BrazeError(Exception):
 
 
 class BadRequestError(BrazeError):
-    """400: every object is invalid, or the request as a whole is.
-
-    Attributes:
-        errors: the objects Braze names, possibly none.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = 400,
-        errors: tuple[ObjectError, ...] = (),
-        retry_after: float | None = None,
-        rate_limit: RateLimit | None = None,
-    ) -> None:
-        super().__init__(message, status=status, retry_after=retry_after, rate_limit=rate_limit)
-        self.errors = errors
+    """400: every object is invalid, or the whole request is."""
 
 
 class AuthenticationError(BrazeError):
-    """401, or there is no usable key to send. Permanent until the key is put right."""
+    """401, or there is no usable key to send. Permanent until the key is corrected."""
 
 
 class PermissionDeniedError(BrazeError):
@@ -106,7 +96,7 @@ class NotFoundError(BrazeError):
 
 
 class PayloadTooLargeError(BrazeError):
-    """413: the body is over Braze's limit; it may succeed in parts."""
+    """413: the body is over Braze's limit. Its parts may succeed."""
 
 
 class UnsupportedMediaTypeError(BrazeError):
@@ -114,7 +104,7 @@ class UnsupportedMediaTypeError(BrazeError):
 
 
 class RateLimitedError(BrazeError):
-    """429. `retry_after` is the wait by whichever header Braze used."""
+    """429. `retry_after` is set from whichever header Braze used."""
 
     retryable = True
 
@@ -126,55 +116,46 @@ class ServerError(BrazeError):
 
     @property
     def outcome_unknown(self) -> bool:
-        """True for 500 and 504: the server had the request when it failed or fell silent.
+        """True for 500, 504 and the like: the server had the request.
 
-        docs/api/errors says of 502 that it failed before reaching the server, of 503 that there
-        was no capacity; a 408 means that the request did not arrive whole.
+        docs/api/errors: a 502 failed before it reached the server, a 503 found no capacity. A 408
+        means that the request did not arrive completely.
         """
         return self.status not in {408, 502, 503}
 
 
 class ConnectFailedError(BrazeError):
-    """Nothing reached Braze: DNS, refused, TLS, connect timeout, or cut off while sending."""
+    """Braze has no complete request: DNS, refused, TLS, connect timeout, or cut off in sending."""
 
     retryable = True
 
 
 class UnknownOutcomeError(BrazeError):
-    """The request went out whole and no usable answer came back.
+    """The request was sent completely, and no usable answer came back.
 
-    `retryable` is about Braze, not about the caller: see `outcome_unknown` before repeating
-    anything that is not idempotent.
+    `retryable` is about Braze only: check `outcome_unknown` before repeating what is not
+    idempotent.
     """
 
     retryable = True
 
     @property
     def outcome_unknown(self) -> bool:
-        """Always."""
+        """True."""
         return True
 
 
 class UnexpectedResponseError(BrazeError):
-    """A redirect (never followed), an undocumented 4xx, or a 2xx without the data it promises.
+    """A redirect (never followed), an undocumented 4xx, or a 2xx without the data it promises."""
 
-    Retryable only in the last case, and there only because the calls that promise data are reads.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        retry_after: float | None = None,
-        rate_limit: RateLimit | None = None,
-    ) -> None:
-        super().__init__(message, status=status, retry_after=retry_after, rate_limit=rate_limit)
-        self.retryable = status is not None and 200 <= status < 300  # noqa: PLR2004  # HTTP's own
+    @property
+    def retryable(self) -> bool:
+        """True for a 2xx: only reads promise data."""
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004  # HTTP's own
 
 
 class InvalidReason(StrEnum):
-    """Why an input was refused: stable codes, fit for counting and for a reason column."""
+    """Why an input was refused. The codes are stable, to be counted and stored."""
 
     WRONG_TYPE = "wrong_type"
     BAD_UNICODE = "bad_unicode"
@@ -213,9 +194,8 @@ class InvalidInputError(ValueError):
     """The input breaks a limit of Braze; nothing was sent.
 
     Attributes:
-        reason: the code.
-        name: the attribute, property or field concerned. Kept out of the text, since names can
-            come from a partner's form.
+        name: the attribute, property or field. The text omits it: names can come from a partner's
+            form.
     """
 
     def __init__(self, reason: InvalidReason, detail: str, *, name: str | None = None) -> None:
@@ -230,15 +210,15 @@ class InvalidInputError(ValueError):
 
 
 class InvalidIdentifierError(InvalidInputError):
-    """A user identifier Braze would refuse."""
+    """A user identifier that Braze would refuse."""
 
 
 class InvalidAttributeError(InvalidInputError):
-    """An attribute Braze would refuse, or lose without saying so."""
+    """An attribute that Braze would refuse, or lose without an error."""
 
 
 class InvalidEventError(InvalidInputError):
-    """An event name, time or property Braze would refuse or lose."""
+    """An event name, time or property that Braze would refuse or lose."""
 
 
 class InvalidRequestError(InvalidInputError):
@@ -254,13 +234,13 @@ InputArray: TypeAlias = Literal["attributes", "events", "purchases"]
 
 @dataclass(frozen=True, slots=True)
 class ObjectError:
-    """Braze's complaint about one object of a `/users/track` request.
+    """Braze's error about one object of a `/users/track` request.
 
     Attributes:
-        input_array: which array, None if Braze does not say (or says something new).
+        input_array: None if Braze names none, or an unknown one.
         index: 0-based in that array as sent; None likewise.
-        type: Braze's text, cleaned. To show, never to decide by: the documents list codes, the
-            live API sends sentences.
+        type: Braze's text, cleaned. Show it, never decide by it: the documents list codes, the live
+            API sends sentences.
     """
 
     input_array: InputArray | None

@@ -1,4 +1,4 @@
-"""Who an object or a look-up is about."""
+"""Braze's user identifiers, checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 
 @dataclass(frozen=True, slots=True)
 class UserAlias:
-    """An alias: unique in the workspace, `alias_name` case-sensitive.
+    """An alias. It is unique in the workspace; `alias_name` is case-sensitive.
 
     Raises:
         InvalidIdentifierError: a part is blank, over 236 bytes, or not Unicode text.
@@ -36,18 +36,16 @@ class UserAlias:
         check_identifier("alias_label", self.alias_label, limits.MAX_ALIAS_BYTES)
 
     def as_json(self) -> dict[str, str]:
-        """The object as Braze writes it."""
+        """Make Braze's object."""
         return {"alias_name": self.alias_name, "alias_label": self.alias_label}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UserIdentifier:
-    """Exactly one way to find one user.
+    """Exactly one identifier of one user. Its repr names the kind only.
 
     Braze rejects objects with two primary identifiers (external_id, braze_id, user_alias), and
     uses e-mail or phone only without one: docs/api/endpoints/user_data/post_user_track.
-
-    Hashable and comparable, so that it can key a person's work. Its repr names the kind only.
 
     Raises:
         InvalidIdentifierError: none or several are given, one is blank, over its byte limit, or
@@ -61,7 +59,7 @@ class UserIdentifier:
     phone: str | None = None
 
     def __post_init__(self) -> None:
-        # A blank one counts as given, and is refused below.
+        # A blank one counts as given and is refused below.
         given = [kind for kind in _KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             raise InvalidIdentifierError(
@@ -77,7 +75,7 @@ class UserIdentifier:
 
     @property
     def kind(self) -> IdentifierKind:
-        """Which identifier it is, by Braze's key."""
+        """Braze's key of the identifier."""
         if self.external_id is not None:
             return "external_id"
         if self.braze_id is not None:
@@ -88,13 +86,13 @@ class UserIdentifier:
 
     @property
     def value(self) -> str:
-        """The identifier itself; of an alias, its name."""
+        """The identifier; of an alias, its name."""
         if self.user_alias is not None:
             return self.user_alias.alias_name
         return self.external_id or self.braze_id or self.email or self.phone or ""
 
     def member(self) -> str:
-        """The identifier as a JSON member, `"external_id":"…"`, without braces."""
+        """Encode the JSON member, `"external_id":"…"`, without braces."""
         if self.user_alias is not None:
             return f'"user_alias":{to_json(self.user_alias.as_json())}'
         return f'"{self.kind}":{quote(self.value)}'
@@ -106,10 +104,10 @@ class UserIdentifier:
 def check_identifier(
     name: str, value: object, max_bytes: int = limits.MAX_EXTERNAL_ID_BYTES
 ) -> None:
-    """Refuse what is not a string with something in it, of at most so many bytes of UTF-8.
+    """Check that a value is a string, not blank, and not over the limit.
 
-    Only external_id and aliases have a documented limit; the others are held to that of an
-    external_id, which no real e-mail address or phone number comes near.
+    Only external_ids and aliases have a documented limit. The others get that of an external_id,
+    which is far above real e-mail addresses and phone numbers.
 
     Raises:
         InvalidIdentifierError: naming the field, never the value.
@@ -120,7 +118,7 @@ def check_identifier(
         raise InvalidIdentifierError(
             InvalidReason.IDENTIFIER_BLANK, "an identifier must not be blank", name=name
         )
-    # Plain ASCII, the usual case, need not be encoded to be measured.
+    # ASCII, the usual case, has one byte a character.
     size = len(value) if value.isascii() else len(utf8(value, InvalidIdentifierError, name))
     if size > max_bytes:
         raise InvalidIdentifierError(
@@ -129,11 +127,10 @@ def check_identifier(
 
 
 def check_e164(phone: str) -> None:
-    """Refuse what is not `+` and 2 to 15 digits.
+    """Check for `+` and 2 to 15 digits.
 
-    Braze reads a ten-digit number without `+` as one of the United States, so a number is taken
-    in its unambiguous form only: docs/user_guide/channels/sms_mms_and_rcs/message_setup/
-    user_phone_numbers.
+    Braze reads ten digits without `+` as a number of the United States:
+    docs/user_guide/channels/sms_mms_and_rcs/message_setup/user_phone_numbers.
 
     Raises:
         InvalidIdentifierError: with reason `phone_not_e164`.
@@ -145,7 +142,7 @@ def check_e164(phone: str) -> None:
 
 
 def check_identifiers(name: str, values: Sequence[str]) -> None:
-    """Check each of a list of identifiers, phones as E.164; and that it is a list.
+    """Check a list of identifiers, phones as E.164.
 
     Raises:
         InvalidIdentifierError: naming the field, never the value.
@@ -159,7 +156,7 @@ def check_identifiers(name: str, values: Sequence[str]) -> None:
 
 
 def check_count(count: int) -> None:
-    """Refuse over 50 identifiers in one call.
+    """Check that one call has at most 50 identifiers.
 
     Raises:
         InvalidRequestError: with reason `too_many_ids`.

@@ -1,7 +1,7 @@
-"""Braze's clusters, and the one rule for where a key may be sent.
+"""Braze's clusters, and the addresses that may receive a key.
 
-The table is that of docs/api/basics (September 2026). There is no US-09. The `sdk.` hosts of the
-same names are not for the REST API.
+The table is from docs/api/basics (September 2026). There is no US-09. The `sdk.` hosts are not for
+the REST API.
 """
 
 from __future__ import annotations
@@ -38,26 +38,24 @@ INSTANCES: Final[Mapping[str, str]] = MappingProxyType(
 """REST endpoint by instance name, without a trailing slash."""
 
 UNLISTED_ENDPOINTS: Final = frozenset({"https://rest.fra-03.braze.eu"})
-"""Not in Braze's table, in use by others (RudderStack maps EU-03 to it): by override only."""
+"""Not in Braze's table, but others use it (RudderStack maps EU-03 to it): by override only."""
 
 
 def rest_endpoint(instance: str, override: str | None, allow_loopback: bool) -> str:  # noqa: FBT001  # a setting passed on
-    """The base URL to send to.
+    """Choose the base URL.
 
     Args:
-        instance: a name of `INSTANCES`, in any case; ignored when there is an override.
-        override: a REST endpoint of Braze, for a cluster newer than the table; None or empty for
-            none.
+        instance: a name of `INSTANCES`, in any case; ignored if there is an override.
+        override: a REST endpoint of Braze, for a cluster newer than the table.
         allow_loopback: accept `http://` or `https://` on this machine as an override, with any
-            port. For a stand-in Braze only.
+            port. Only for a stand-in Braze.
 
     Returns:
         Scheme and host (and port on loopback), without a trailing slash.
 
     Raises:
-        InvalidEndpointError: the name is unknown, or the override is not HTTPS to a known REST
-            endpoint (nor allowed loopback). The text never repeats the override, which may hold
-            credentials.
+        InvalidEndpointError: the name is unknown, or the override is neither HTTPS to a known REST
+            endpoint nor allowed loopback. The text omits the override: it may contain credentials.
     """
     if override:
         return _checked(override, allow_loopback=allow_loopback)

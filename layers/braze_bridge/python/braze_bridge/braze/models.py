@@ -1,10 +1,7 @@
-"""What goes to Braze and what comes back, typed.
+"""Typed requests and responses of the two `/users` endpoints.
 
-Users, attributes, events and the two `/users` endpoints; `subscriptions.py` and `kpi.py` have the
-others. Plain dataclasses, not pydantic: encoding is the hot path of delivery, and Braze's answers
-have to be read leniently, not validated.
-
-Every repr leaves personal data out.
+Dataclasses, not pydantic: encoding is the hot path of delivery, and Braze's answers must be read
+leniently, not validated. No repr shows personal data.
 """
 
 from __future__ import annotations
@@ -19,7 +16,6 @@ from braze_bridge.braze.encoding import (
     attribute_value,
     event_name,
     event_properties,
-    quote,
     timestamp,
     to_json,
     utf8,
@@ -32,41 +28,19 @@ from braze_bridge.braze.errors import (
     InvalidRequestError,
 )
 from braze_bridge.braze.identifiers import (
-    IdentifierKind,
-    UserAlias,
-    UserIdentifier,
     check_count,
     check_e164,
     check_identifier,
     check_identifiers,
 )
-from braze_bridge.braze.rate_limits import RateLimit, parse_rate_limit, parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-from braze_bridge.braze.errors import InputArray, ObjectError
 
-__all__ = [
-    "AttributeValue",
-    "AttributesObject",
-    "EventObject",
-    "ExportIdsRequest",
-    "ExportIdsResponse",
-    "ExportedUser",
-    "IdentifierKind",
-    "InputArray",
-    "ObjectError",
-    "PropertyValue",
-    "RateLimit",
-    "Scalar",
-    "TrackRequest",
-    "TrackResponse",
-    "UserAlias",
-    "UserIdentifier",
-    "parse_rate_limit",
-    "parse_retry_after",
-]
+    from braze_bridge.braze.errors import ObjectError
+    from braze_bridge.braze.identifiers import UserAlias, UserIdentifier
+    from braze_bridge.braze.rate_limits import RateLimit
 
 Scalar: TypeAlias = str | int | float | bool
 AttributeValue: TypeAlias = "Scalar | Sequence[Scalar] | None"
@@ -78,12 +52,11 @@ PropertyValue: TypeAlias = "Scalar | Sequence[Scalar] | Mapping[str, PropertyVal
 
 @dataclass(frozen=True, slots=True)
 class AttributesObject:
-    """One user's attributes. Encoding it enforces Braze's limits.
+    """One user's attributes.
 
     Attributes:
-        user: whose.
-        update_existing_only: False may create the profile, True never does; None leaves it to
-            Braze, which creates for an external_id and does not for an alias.
+        update_existing_only: False may create the profile, True never does. With None, Braze
+            creates one for an external_id and none for an alias.
         attributes: by name. None removes the attribute. Standard fields (`email`, `first_name`,
             …) are attributes too.
     """
@@ -93,7 +66,7 @@ class AttributesObject:
     attributes: Mapping[str, AttributeValue] = field(repr=False)
 
     def encode(self) -> bytes:
-        """The object as compact UTF-8 JSON.
+        """Encode the object as compact UTF-8 JSON.
 
         Raises:
             InvalidAttributeError: a name or value breaks a limit of `limits.py`, or would act as
@@ -113,11 +86,10 @@ class AttributesObject:
         return _whole("".join(parts), InvalidAttributeError)
 
     def _repeats_identifier(self, name: str, value: AttributeValue) -> bool:
-        """Whether an e-mail or phone attribute only says again who the user is.
+        """Check whether an e-mail or phone attribute equals the identifier.
 
-        With a phone as identifier an `email` attribute would become the identifier (e-mail takes
-        precedence, post_user_track), and a second value for the identifier's own key would
-        change who is meant.
+        Beside a phone, an `email` attribute would become the identifier (e-mail takes precedence,
+        post_user_track). Another value for the identifier's own key would change the user.
         """
         if name == self.user.kind and value == self.user.value:
             return True
@@ -139,18 +111,16 @@ _UPDATE_EXISTING_ONLY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class EventObject:
-    """One custom event of one user. Encoding it enforces Braze's limits.
+    """One custom event of one user.
 
     Attributes:
-        user: whose.
         update_existing_only: as in `AttributesObject`. Braze's pages contradict each other on
             whether an event can create an alias profile: create it with an attributes object in
             the same request.
         name: 1-255 characters.
-        time: with a zone; a future time is stored as now.
-        properties: flat ones are the safe choice; objects may nest, arrays hold scalars only. A
-            None at the top is left out, as Braze knows no null property.
-        app_id: Braze's app identifier.
+        time: with a zone. Braze stores a future time as now.
+        properties: flat ones are the safe choice. Objects may nest; arrays contain only scalars. A
+            None at the top is left out, since Braze has no null property.
     """
 
     user: UserIdentifier
@@ -158,10 +128,9 @@ class EventObject:
     name: str
     time: datetime
     properties: Mapping[str, PropertyValue] = field(repr=False)
-    app_id: str | None = None
 
     def encode(self) -> bytes:
-        """The object as compact UTF-8 JSON, its time as `2026-11-22T09:30:00.000Z`.
+        """Encode the object as compact UTF-8 JSON, its time as `2026-11-22T09:30:00.000Z`.
 
         Raises:
             InvalidEventError: name, time or a property breaks a limit of `limits.py`.
@@ -169,8 +138,6 @@ class EventObject:
         parts = ["{", self.user.member()]
         if self.update_existing_only is not None:
             parts.append(_UPDATE_EXISTING_ONLY[self.update_existing_only])
-        if self.app_id is not None:
-            parts.append(f',"app_id":{quote(self.app_id)}')
         parts.append(event_name(self.name))
         parts.append(f',"time":"{timestamp(self.time)}"')
         if self.properties:
@@ -181,7 +148,7 @@ class EventObject:
 
 def _whole(text: str, error: type[InvalidInputError]) -> bytes:
     encoded = utf8(text, error)
-    if len(encoded) > limits.SAFE_BODY_BYTES - _FRAME_BYTES:
+    if len(encoded) > limits.SAFE_BODY_BYTES - FRAME_BYTES:
         raise error(
             InvalidReason.OBJECT_TOO_LARGE, "one object alone is over what a request may hold"
         )
@@ -190,16 +157,16 @@ def _whole(text: str, error: type[InvalidInputError]) -> bytes:
 
 # --- POST /users/track ------------------------------------------------------------------------
 
-_FRAME_BYTES: Final = len(b'{"attributes":[],"events":[]}')
-"""What a request adds to its objects besides the commas between them, at most."""
+FRAME_BYTES: Final = len(b'{"attributes":[],"events":[]}')
+"""The most bytes of a request besides its objects and the commas between them."""
 
 
 @dataclass(frozen=True)
 class TrackRequest:
-    """Ready-made objects of one `/users/track` call.
+    """Encoded objects of one `/users/track` call.
 
     Attributes:
-        attributes: encoded `AttributesObject`s, in order: a rejection names their index.
+        attributes: encoded `AttributesObject`s. Braze's errors name their index.
         events: encoded `EventObject`s, likewise. Braze applies attributes first.
 
     Raises:
@@ -226,16 +193,16 @@ class TrackRequest:
 
     @property
     def objects(self) -> int:
-        """How many objects, attributes and events together."""
+        """Number of attributes and events together."""
         return len(self.attributes) + len(self.events)
 
     @cached_property
     def size(self) -> int:
-        """Bytes of the body, exactly."""
+        """Bytes of the body."""
         return len(self.body())
 
     def body(self) -> bytes:
-        """The request's JSON: the objects joined, not parsed again."""
+        """Join the objects, without parsing them."""
         arrays = []
         if self.attributes:
             arrays.append(b'"attributes":[' + b",".join(self.attributes) + b"]")
@@ -246,15 +213,14 @@ class TrackRequest:
 
 @dataclass(frozen=True, slots=True)
 class TrackResponse:
-    """Braze accepted the request. Accepted means queued, never applied.
+    """Braze accepted the request. Accepted means queued, not applied.
 
     Attributes:
-        status: 201; 202 during maintenance; any 2xx counts.
-        message: Braze's, `success` or `queued`; empty if the body cannot be read.
-        attributes_processed: objects queued; None if Braze does not say.
+        status: 201, or 202 during maintenance; any 2xx counts.
+        message: `success` or `queued`; empty if the body cannot be read.
+        attributes_processed: number queued; None if Braze does not say.
         events_processed: likewise.
-        errors: the objects that were *not* queued; the others were.
-        rate_limit: of this call's family, None without headers.
+        errors: the objects that were *not* queued.
     """
 
     status: int
@@ -270,17 +236,14 @@ class TrackResponse:
 
 @dataclass(frozen=True, slots=True)
 class ExportIdsRequest:
-    """Which profiles to read, and which of their fields.
+    """The profiles to read, and their fields.
 
     Attributes:
-        fields_to_export: of `limits.EXPORT_FIELDS`, at least one: required of customers onboarded
-            since 22 August 2024, and it keeps personal data out of the answer.
-        external_ids: with `user_aliases` at most 50 in all.
-        user_aliases: see `external_ids`.
-        braze_id: one.
-        device_id: one; only one of device, e-mail and phone may be asked for in a call.
-        email_address: one. Every profile sharing it is returned.
-        phone: one, E.164.
+        fields_to_export: at least one of `limits.EXPORT_FIELDS`. Customers onboarded since
+            22 August 2024 must give them; they also keep personal data out of the answer.
+        external_ids: with `user_aliases` at most 50.
+        email_address: Braze returns every profile with it. Not together with `phone`.
+        phone: E.164.
 
     Raises:
         InvalidRequestError: one of these rules is broken.
@@ -291,25 +254,23 @@ class ExportIdsRequest:
     external_ids: Sequence[str] = field(default=(), repr=False)
     user_aliases: Sequence[UserAlias] = field(default=(), repr=False)
     braze_id: str | None = field(default=None, repr=False)
-    device_id: str | None = field(default=None, repr=False)
     email_address: str | None = field(default=None, repr=False)
     phone: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check_fields(self.fields_to_export)
         check_identifiers("external_id", self.external_ids)
-        singles = ("braze_id", "device_id", "email_address", "phone")
-        given = [name for name in singles if getattr(self, name) is not None]
-        for name in given:
-            check_identifier(name, getattr(self, name))
+        singles = self._singles()
+        for name, value in singles.items():
+            check_identifier(name, value)
         if self.phone is not None:
             check_e164(self.phone)
-        if not (given or self.external_ids or self.user_aliases):
+        if not (singles or self.external_ids or self.user_aliases):
             raise InvalidRequestError(InvalidReason.IDENTIFIER_COUNT, "no identifier to look up")
-        if len(set(given) - {"braze_id"}) > 1:
+        if {"email_address", "phone"} <= singles.keys():
             raise InvalidRequestError(
                 InvalidReason.IDENTIFIER_COUNT,
-                "only one of device_id, email_address and phone may be asked for",
+                "only one of email_address and phone may be asked for",
             )
         check_count(len(self.external_ids) + len(self.user_aliases))
 
@@ -320,10 +281,11 @@ class ExportIdsRequest:
             document["external_ids"] = list(self.external_ids)
         if self.user_aliases:
             document["user_aliases"] = [alias.as_json() for alias in self.user_aliases]
-        for name in ("braze_id", "device_id", "email_address", "phone"):
-            if getattr(self, name) is not None:
-                document[name] = getattr(self, name)
-        return to_json(document).encode()
+        return to_json(document | self._singles()).encode()
+
+    def _singles(self) -> dict[str, object]:
+        names = ("braze_id", "email_address", "phone")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def _check_fields(fields: Sequence[str]) -> None:
@@ -338,17 +300,14 @@ def _check_fields(fields: Sequence[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ExportedUser:
-    """One profile as exported. What is missing in the answer is None or empty here.
+    """One exported profile. What the answer leaves out is None or empty.
 
     Attributes:
         external_id: None for alias-only and e-mail-only profiles.
-        braze_id: Braze's own id.
-        user_aliases: readable ones.
-        email: as stored.
-        phone: as stored.
+        user_aliases: the readable ones.
         email_subscribe: `opted_in`, `subscribed` or `unsubscribed`.
-        custom_attributes: by name, JSON values.
-        other: every other field of the profile, JSON values under Braze's names.
+        custom_attributes: JSON values by name.
+        other: JSON values of all other fields, under Braze's names.
     """
 
     external_id: str | None = field(default=None, repr=False)
@@ -366,20 +325,14 @@ class ExportIdsResponse:
     """The profiles found.
 
     Attributes:
-        users: empty means that no profile exists *yet*: reads lag writes by seconds. Decide by
-            this, never by `invalid_user_ids`, which Braze may leave out.
-        invalid_user_ids: identifiers without a profile, when Braze lists them.
-        rate_limit: of this call's family.
+        users: empty means that no profile exists *yet*: reads lag writes by seconds. Braze may also
+            list `invalid_user_ids`, but not always.
     """
 
     users: list[ExportedUser] = field(repr=False)
-    invalid_user_ids: tuple[str, ...] = field(default=(), repr=False)
     rate_limit: RateLimit | None = None
 
     def preferred(self) -> ExportedUser | None:
-        """Of several profiles that share an e-mail, the one with an external_id, else the first.
-
-        None if there is no profile.
-        """
+        """Choose the first profile with an external_id, or else the first profile."""
         identified = (user for user in self.users if user.external_id is not None)
         return next(identified, self.users[0] if self.users else None)

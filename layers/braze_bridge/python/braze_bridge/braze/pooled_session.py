@@ -1,8 +1,7 @@
-"""One pooled `requests` session whose connections can say whether a request left whole.
+"""A pooled `requests` session whose connections note whether a request was sent completely.
 
-`requests` alone cannot: the same exception class stands for a connection that was refused and for
-one that was reset after Braze had the request, and that difference decides whether an event may
-be counted twice. So the connections note it where it happens.
+`requests` raises the same exception for a refused connection and for one that was reset after Braze
+had the request. The difference decides whether an event may count twice.
 """
 
 from __future__ import annotations
@@ -22,22 +21,21 @@ if TYPE_CHECKING:
 
 
 class Progress(threading.local):
-    """How far the request of this thread has come.
+    """Progress of this thread's request.
 
     Attributes:
-        left_whole: the last part of the request was handed to the operating system in full. A
-            request that was not cannot be acted on: its body is shorter than its
-            Content-Length, or its TLS record broken.
+        is_sent: the operating system has all of the request. Before that, Braze cannot act on it:
+            its body is shorter than its Content-Length, or its TLS record is broken.
     """
 
-    left_whole = False
+    is_sent = False
 
 
 class NonRedirectingSession(Session):
-    """A session that treats a redirect as an answer like any other."""
+    """A session that treats a redirect as an answer."""
 
     def get_redirect_target(self, resp: Response) -> str | None:  # noqa: ARG002  # requests' own
-        """None: `allow_redirects=False` alone still parses the Location, and fails on a bad one."""
+        """Give None: `allow_redirects=False` still parses the Location, and fails on a bad one."""
         return None
 
 
@@ -47,10 +45,10 @@ def pooled_session(
     """Build the session.
 
     Args:
-        pool_size: connections at most; a thread beyond them waits for one to come back.
-        progress: kept up to date by every connection, per thread.
-        max_idle: seconds after which an unused connection is replaced instead of reused.
-        clock: seconds, any zero; only differences count.
+        pool_size: maximum connections; one more thread waits for a free one.
+        progress: every connection updates it, per thread.
+        max_idle: seconds after which an unused connection is replaced.
+        clock: seconds; only differences count.
 
     Returns:
         A session without retries, redirects, cookies, environment proxies or `.netrc`
@@ -58,21 +56,20 @@ def pooled_session(
     """
 
     class TrackedConnection(HTTPConnection):
-        """Notes progress, and distrusts its peer after a long silence."""
+        """Notes progress, and is not reused after a long silence."""
 
         _last_sent = 0.0
 
         def send(self, data: Any) -> None:  # noqa: ANN401  # http.client's own parameter
-            progress.left_whole = False
+            progress.is_sent = False
             super().send(data)  # connects first, where it has to
-            progress.left_whole = True
+            progress.is_sent = True
             self._last_sent = clock()
 
         @property
         def is_connected(self) -> bool:
-            # A Lambda may be frozen between two requests: whatever closed the connection
-            # meanwhile may not have told us, and the next request would be lost on it with an
-            # unknown outcome.
+            # A frozen Lambda may miss that its connection was closed. The next request would be
+            # lost on it, with an unknown outcome.
             return 0 <= clock() - self._last_sent < max_idle and super().is_connected
 
     class TrackedTlsConnection(TrackedConnection, HTTPSConnection):
@@ -98,7 +95,7 @@ def pooled_session(
 
 
 class _QueryFilter(logging.Filter):
-    """Cuts the query off URLs that urllib3 logs at DEBUG: look-ups carry e-mails and phones."""
+    """Removes queries from the URLs that urllib3 logs at DEBUG: they contain e-mails and phones."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):

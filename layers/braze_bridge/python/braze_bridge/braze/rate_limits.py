@@ -1,4 +1,4 @@
-"""Braze's rate-limit headers, in every dialect, read without ever failing."""
+"""Read Braze's rate-limit headers, in every dialect. It never fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 _EPOCH_FROM: Final = 1e9
 _EPOCH_MILLISECONDS_FROM: Final = 1e11
 _LONGEST_WAIT: Final = 7 * 86_400.0
-"""Braze's windows end at the clock hour at the latest; a wait past a week is a misreading."""
+"""Braze's windows end with the clock hour at the latest, so a wait over a week is misread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class RateLimit:
 
     Attributes:
         limit: requests allowed in the window.
-        remaining: requests left in it; on MAU contracts approximate.
-        reset_at: when the window ends, epoch seconds.
+        remaining: requests left in the window; approximate on MAU contracts.
+        reset_at: end of the window, epoch seconds.
     """
 
     limit: int | None
@@ -36,16 +36,16 @@ class RateLimit:
 def parse_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
     """Read `X-RateLimit-Limit`, `-Remaining` and `-Reset`, in any case.
 
-    Reset is an epoch on most endpoints (docs/api/api_limits) and seconds from now on
-    /users/track of MAU contracts (post_user_track): over 1e9 it is an epoch. On a 401 all three
-    are empty strings.
+    Reset is an epoch on most endpoints (docs/api/api_limits) and seconds from now on /users/track
+    of MAU contracts (post_user_track). Over 1e9 it is an epoch. On a 401 all three are empty
+    strings.
 
     Args:
         headers: of the answer.
         now: epoch seconds.
 
     Returns:
-        What could be read; None if nothing could. Never negative.
+        What is readable, never negative; None if nothing is.
     """
     found = {name.lower(): value for name, value in headers.items()}
     limit = _whole_number(found.get("x-ratelimit-limit"))
@@ -59,21 +59,20 @@ def parse_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None
 def parse_retry_after(
     headers: Mapping[str, str], now: float, *, or_reset: bool = False
 ) -> float | None:
-    """How long Braze asks to wait.
+    """Read how long Braze asks to wait, from the first of these headers.
 
-    `X-Ratelimit-Retry-After` (seconds; MAU contracts, where it replaces the other three on a
-    429: post_user_track), then the standard `Retry-After` (seconds or a date; undocumented for
-    this API, but proxies in front of it send it), then, for a 429 only, the reset.
+    `X-Ratelimit-Retry-After`: seconds. On a 429 of MAU contracts it replaces the other three
+    (post_user_track). `Retry-After`: seconds or a date. It is undocumented for this API, but
+    proxies in front of Braze send it. For a 429, the reset.
 
     Args:
         headers: of the answer, names in any case.
         now: epoch seconds.
-        or_reset: fall back on `X-RateLimit-Reset`. Only right for a 429: on any other answer
-            the reset says nothing about the request.
+        or_reset: fall back on `X-RateLimit-Reset`. Only right for a 429: elsewhere the reset is
+            not about the request.
 
     Returns:
-        Seconds, never negative; None if nothing can be read, or only a time already past or over
-        a week away.
+        Seconds, over 0 and up to a week; None if there is no such time.
     """
     found = {name.lower(): value for name, value in headers.items()}
     wait = _plausible(_decimal(found.get("x-ratelimit-retry-after")))
@@ -101,7 +100,7 @@ def _whole_number(text: str | None) -> int | None:
 
 
 def _wait_until_reset(text: str | None, now: float) -> float | None:
-    """Seconds until the reset; 0 if it is past; None if unreadable."""
+    """Read the seconds until the reset; 0 if it is past, None if unreadable."""
     reset = _decimal(text)
     if reset is None:
         return None
@@ -112,8 +111,7 @@ def _wait_until_reset(text: str | None, now: float) -> float | None:
 
 
 def _wait_until_date(text: str, now: float) -> float | None:
-    # Imported here: email.utils costs more to load than the rest of this module, and Braze's own
-    # headers are numbers.
+    # Imported here: email.utils loads slower than this module, and Braze's own headers are numbers.
     from email.utils import parsedate_to_datetime
 
     try:

@@ -1,8 +1,7 @@
-"""When to try a failed call again: one pure rule. Its answer becomes SQS visibility."""
+"""When to try a failed call again. Pure: the caller waits, for example by SQS visibility."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,57 +11,40 @@ if TYPE_CHECKING:
 
 BASE_SECONDS: Final = 1.0
 CAP_SECONDS: Final = 900.0
-"""Our own backoff ends at the longest delay one SQS message can have."""
+"""The longest delay of one SQS message."""
 
 _MAX_DOUBLINGS: Final = 30  # far beyond the cap; keeps the power a small number
 
 
-@dataclass(frozen=True, slots=True)
-class RetryDecision:
-    """What to do about a failed call.
+def retry_delay(error: BrazeError, attempts: int, jitter: Callable[[], float]) -> float | None:
+    """Compute the wait after a failed attempt.
 
-    Attributes:
-        retry: whether to try the same request again.
-        delay: seconds to wait before it; 0 when not trying again.
-    """
-
-    retry: bool
-    delay: float
-
-
-GIVE_UP: Final = RetryDecision(retry=False, delay=0.0)
-
-
-def decide(error: BrazeError, attempt: int, jitter: Callable[[], float]) -> RetryDecision:
-    """Decide about one failed attempt.
-
-    Braze's own time wins and is never shortened, not even by the cap: a request sent earlier
-    would be refused again and count against the limit. Otherwise exponential backoff with full
-    jitter, as docs/api/errors asks for on 5xx.
-
-    It does not know whether repeating is harmless: see `BrazeError.outcome_unknown`.
+    Braze's own time is never shortened, not even to the cap: an earlier request would be refused
+    again and count against the limit. Without one, it is exponential backoff with full jitter, as
+    docs/api/errors asks for on 5xx. The number of attempts has no limit here. Whether a repeat is
+    harmless, `BrazeError.outcome_unknown` tells.
 
     Args:
         error: of that attempt.
-        attempt: how many attempts were made so far, that one included; counts from 1.
-        jitter: a fresh random number in [0, 1) at each call.
+        attempts: made so far.
+        jitter: a new random number in [0, 1) at each call.
 
     Returns:
-        The decision. It has no memory and no limit of attempts: that is the caller's.
+        Seconds; None if the same request cannot succeed.
     """
     if not error.retryable:
-        return GIVE_UP
+        return None
     if error.retry_after is not None:
-        return RetryDecision(retry=True, delay=max(0.0, error.retry_after))
-    return RetryDecision(retry=True, delay=backoff(attempt, jitter))
+        return max(0.0, error.retry_after)
+    return backoff(attempts, jitter)
 
 
-def backoff(attempt: int, jitter: Callable[[], float]) -> float:
-    """Seconds before the next attempt: a random share of min(900, 2^(attempt-1)).
+def backoff(attempts: int, jitter: Callable[[], float]) -> float:
+    """Compute the seconds before the next attempt: a random share of min(900, 2^(attempts-1)).
 
     Args:
-        attempt: attempts made so far; below 1 counts as 1.
-        jitter: a fresh random number in [0, 1) at each call.
+        attempts: made so far; below 1 counts as 1.
+        jitter: a new random number in [0, 1) at each call.
     """
-    doublings = min(max(attempt, 1) - 1, _MAX_DOUBLINGS)
+    doublings = min(max(attempts, 1) - 1, _MAX_DOUBLINGS)
     return min(CAP_SECONDS, BASE_SECONDS * 2.0**doublings) * jitter()

@@ -1,7 +1,4 @@
-"""Subscription groups: what is asked, what is answered.
-
-docs/api/endpoints/subscription_groups/*
-"""
+"""Requests and responses of subscription groups: docs/api/endpoints/subscription_groups/*."""
 
 from __future__ import annotations
 
@@ -22,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class SubscriptionStatus(StrEnum):
-    """A user's state in a group, as read.
+    """A user's state in a group.
 
-    Braze writes `Subscribed`, `Unsubscribed`, and `Unknown` or `unknown`. A user in the middle
-    of a double opt-in is unsubscribed.
+    Braze writes `Subscribed`, `Unsubscribed`, and `Unknown` or `unknown`. During a double opt-in a
+    user is unsubscribed.
     """
 
     SUBSCRIBED = "subscribed"
@@ -34,24 +31,20 @@ class SubscriptionStatus(StrEnum):
 
     @classmethod
     def read(cls, value: object) -> SubscriptionStatus:
-        """By its name in any case; unknown for anything else."""
-        known = {status.value: status for status in cls}
-        return (
-            known.get(value.strip().lower(), cls.UNKNOWN) if isinstance(value, str) else cls.UNKNOWN
-        )
+        """Read its name in any case; anything else is unknown."""
+        name = value.strip().lower() if isinstance(value, str) else ""
+        return cls(name) if name in set(cls) else cls.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionUsers:
     """Up to 50 users of one kind of identifier.
 
-    external_ids work for every group, emails for e-mail groups, phones for SMS and WhatsApp ones.
-    Braze refuses e-mails and phones together, and ignores both next to external_ids, so one kind
-    is all there can be.
+    external_ids work for every group, emails for e-mail groups, phones for SMS and WhatsApp groups.
+    Braze refuses e-mails and phones together, and ignores both beside external_ids.
 
     Attributes:
-        external_ids: as in the profile.
-        emails: every user sharing one is meant.
+        emails: each means every user who shares it.
         phones: E.164; likewise.
 
     Raises:
@@ -80,7 +73,7 @@ class SubscriptionUsers:
 
     @property
     def kind(self) -> str:
-        """Braze's key in its singular: `external_id`, `email` or `phone`."""
+        """Braze's key: `external_id`, `email` or `phone`."""
         if self.external_ids:
             return "external_id"
         return "email" if self.emails else "phone"
@@ -91,7 +84,7 @@ class SubscriptionUsers:
         return [*self.external_ids, *self.emails, *self.phones]
 
     def params(self) -> tuple[tuple[str, str], ...]:
-        """As query parameters: `email=…` for one, `email[]=…` for each of several."""
+        """Make query parameters: `email=…` for one, `email[]=…` for each of several."""
         name = self.kind if len(self) == 1 else f"{self.kind}[]"
         return tuple((name, value) for value in self.values)
 
@@ -110,7 +103,7 @@ def _check_group(subscription_group_id: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionStatusGetRequest:
-    """Users' states in one group.
+    """Asks for users' states in one group.
 
     Raises:
         InvalidRequestError: the group is blank.
@@ -132,9 +125,8 @@ class SubscriptionStatusGetResponse:
     """The states found.
 
     Attributes:
-        statuses: by identifier. For e-mail and phone look-ups Braze does not document the form
-            of the key: ask for one user and read `only()`.
-        rate_limit: of this call's family.
+        statuses: by identifier. For e-mails and phones Braze does not document the form of the
+            key: ask for one user and read `only()`.
     """
 
     statuses: Mapping[str, SubscriptionStatus] = field(repr=False)
@@ -157,31 +149,28 @@ class SubscriptionStatusGetResponse:
         )
 
     def only(self) -> SubscriptionStatus:
-        """The state of the one user asked for; unknown when Braze answers with none, or several."""
+        """Give the state of the only user; unknown if Braze answers with none or several."""
         if len(self.statuses) != 1:
             return SubscriptionStatus.UNKNOWN
         return next(iter(self.statuses.values()))
 
 
-# --- POST /subscription/status/set, v1 and v2 -------------------------------------------------
+# --- POST /subscription/status/set ------------------------------------------------------------
 
 _SETTABLE: Final = frozenset({SubscriptionStatus.SUBSCRIBED, SubscriptionStatus.UNSUBSCRIBED})
 
 
 @dataclass(frozen=True, slots=True)
-class SubscriptionGroupUpdate:
-    """A new state for users in one group.
+class SubscriptionStatusSetRequest:
+    """Sets the state of users in one group.
 
-    Without a profile of that e-mail or phone, Braze keeps the state for up to 30 days and applies
-    it to a profile created meanwhile - except with double opt-in, where nothing is updated: then
-    the profile must exist first.
+    If no profile has that e-mail or phone, Braze keeps the state for up to 30 days and applies it
+    to a new profile. With double opt-in it keeps nothing: the profile must exist first.
 
     Attributes:
-        subscription_group_id: the group.
         subscription_state: subscribed or unsubscribed.
-        users: whose.
-        use_double_opt_in_logic: for SMS groups: ask the user first, subscribe on their answer.
-            None leaves it to Braze, which does not.
+        use_double_opt_in_logic: for SMS groups: ask the user, and subscribe on their answer. With
+            None Braze does not ask.
 
     Raises:
         InvalidRequestError: the group is blank, or the state cannot be set.
@@ -201,55 +190,16 @@ class SubscriptionGroupUpdate:
                 name="subscription_state",
             )
 
-    def as_json(self, users_key: str) -> dict[str, object]:
-        """The object, with the users under a key: singular in v1, plural in v2."""
+    def body(self) -> bytes:
+        """The request's JSON."""
         document: dict[str, object] = {
             "subscription_group_id": self.subscription_group_id,
             "subscription_state": self.subscription_state.value,
-            users_key: self.users.values,
+            self.users.kind: self.users.values,
         }
         if self.use_double_opt_in_logic is not None:
             document["use_double_opt_in_logic"] = self.use_double_opt_in_logic
-        return document
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionStatusSetRequest:
-    """One group's update by `/subscription/status/set` (v1)."""
-
-    update: SubscriptionGroupUpdate
-
-    def body(self) -> bytes:
-        """The request's JSON."""
-        return to_json(self.update.as_json(self.update.users.kind)).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionStatusSetV2Request:
-    """Several groups' updates by `/v2/subscription/status/set`.
-
-    Raises:
-        InvalidRequestError: there is no group, there are over 50 users in all, or e-mails and
-            phones are both there.
-    """
-
-    updates: Sequence[SubscriptionGroupUpdate]
-
-    def __post_init__(self) -> None:
-        if not self.updates:
-            raise InvalidRequestError(
-                InvalidReason.REQUEST_EMPTY, "no subscription group to update"
-            )
-        check_count(sum(len(update.users) for update in self.updates))
-        if {"email", "phone"} <= {update.users.kind for update in self.updates}:
-            raise InvalidRequestError(
-                InvalidReason.IDENTIFIER_COUNT, "emails and phones may not be in one request"
-            )
-
-    def body(self) -> bytes:
-        """The request's JSON."""
-        groups = [update.as_json(f"{update.users.kind}s") for update in self.updates]
-        return to_json({"subscription_groups": groups}).encode()
+        return to_json(document).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +209,6 @@ class SubscriptionStatusSetResponse:
     Attributes:
         status: 201; any 2xx counts.
         message: `success`; empty if the body cannot be read.
-        rate_limit: of v1 and v2 together.
     """
 
     status: int

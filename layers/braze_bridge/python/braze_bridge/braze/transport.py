@@ -1,4 +1,4 @@
-"""The seam between the client and the network."""
+"""The Transport protocol, and its implementation with `requests`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_IDLE_SECONDS: Final = 30.0
-"""Under what proxies and NAT gateways in front of Braze keep silent connections open (NGINX: 75 s
-by default, AWS NAT: 350 s)."""
+"""Less than the time for which proxies and NAT gateways keep silent connections (NGINX: 75 s by
+default, AWS NAT: 350 s)."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request, complete except for the host.
+    """One request, without the host.
 
     Its repr shows neither headers (the key) nor params and body (a person's data).
 
     Attributes:
-        method: `GET` or `POST`.
         path: absolute, without a trailing slash (Braze answers 403 to one).
-        headers: as they go out.
-        body: encoded, or None for a request without one.
-        params: query parameters, in order, unencoded; names may repeat.
+        params: query parameters, unencoded; names may repeat.
         timeout: seconds to connect, and seconds of silence allowed while reading.
     """
 
@@ -41,14 +38,12 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One answer, read whole and decoded from its transfer and content encodings.
+    """One complete answer, without its transfer and content encodings.
 
     Its repr shows neither headers nor body: a 401 echoes the key, an export is personal data.
 
     Attributes:
-        status: 100-599.
         headers: names in any case.
-        body: as bytes, possibly empty.
     """
 
     status: int
@@ -57,32 +52,32 @@ class HttpResponse:
 
 
 class Transport(Protocol):
-    """Sends one request and returns its answer, whatever its status."""
+    """Sends one request and returns its answer with any status."""
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send once: no retry, no redirect.
 
         Raises:
-            ConnectFailedError: the request did not leave whole, so Braze cannot have acted.
-            UnknownOutcomeError: it did, and no usable answer came back.
+            ConnectFailedError: the request was not sent completely, so Braze cannot have acted.
+            UnknownOutcomeError: it was, and no usable answer came back.
         """
         ...
 
 
 class RequestsTransport:
-    """The network, by one pooled `requests` session. Threads may share it.
+    """The network, through one pooled `requests` session. Thread-safe.
 
-    No retry, no redirect, no cookies, and nothing from the environment: no proxy settings, and
-    no `.netrc`, whose entry would replace the Authorization header.
+    It does no retries and no redirects. It keeps no cookies. From the environment it reads neither
+    proxy settings nor `.netrc`, whose entry would replace the Authorization header.
 
-    Its errors name the kind of failure only. They are not chained to those of `requests`, which
-    hold the key, the body, and e-mails and phones in URLs.
+    Its errors name only the kind of failure. They are not chained to those of `requests`, which
+    contain the key, the body, and e-mails and phones in URLs.
 
     Args:
         base_url: scheme and host, as `instances.rest_endpoint` returns it.
-        pool_size: connections kept and used at most; a further thread waits for one.
-        max_idle: seconds after which an unused connection is replaced rather than trusted.
-        clock: seconds, for `max_idle`. Wall time, as it goes on while a Lambda is frozen.
+        pool_size: maximum connections; one more thread waits for a free one.
+        max_idle: seconds after which an unused connection is replaced.
+        clock: seconds, for `max_idle`. Wall time, which goes on while a Lambda is frozen.
     """
 
     def __init__(
@@ -93,8 +88,8 @@ class RequestsTransport:
         max_idle: float = MAX_IDLE_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        # Imported here: `requests` takes longer to load than all the rest of this package, which
-        # code that never sends imports for its models.
+        # Imported here: `requests` loads slower than the rest of this package, and code that never
+        # sends needs only the models.
         from braze_bridge.braze.pooled_session import Progress, pooled_session
 
         self._base_url = base_url.rstrip("/")
@@ -104,16 +99,15 @@ class RequestsTransport:
     def send(self, request: HttpRequest) -> HttpResponse:
         """See `Transport`.
 
-        An answer whose body breaks off keeps its status, with an empty body, unless that status
-        is a success: then what the body would have said of single objects is lost, and with it
-        the outcome.
+        If the body of an error breaks off, the answer has an empty body. If the body of a success
+        breaks off, its errors of single objects are lost, so the outcome is unknown.
 
         Raises:
             ConnectFailedError: as in `Transport`.
             UnknownOutcomeError: as in `Transport`.
         """
         result = self._exchange(request)
-        # Raised here and not where it was caught, so that no foreign exception is attached.
+        # Raised here, outside the except block, so that no exception of `requests` is attached.
         if isinstance(result, BrazeError):
             raise result
         return result
@@ -126,7 +120,7 @@ class RequestsTransport:
         from requests import Request
         from urllib3.exceptions import HTTPError
 
-        self._progress.left_whole = False
+        self._progress.is_sent = False
         response = None
         try:
             prepared = Request(
@@ -141,14 +135,14 @@ class RequestsTransport:
             )
             body = response.content
         except (OSError, HTTPError) as error:
-            # `requests`' own exceptions are OSErrors; of urllib3's it lets some through.
+            # The exceptions of `requests` are OSErrors; some of urllib3's pass through it.
             kind = type(error).__name__
         else:
             return HttpResponse(response.status_code, response.headers, body)
 
         if response is not None and not _is_success(response.status_code):
             return HttpResponse(response.status_code, response.headers, b"")
-        if self._progress.left_whole:
+        if self._progress.is_sent:
             return UnknownOutcomeError(f"the request was sent and not answered ({kind})")
         return ConnectFailedError(f"the request was not sent ({kind})")
 

@@ -29,11 +29,11 @@ _READ_TRIES: Final = 2
 
 
 def dynamo_gate(client: DynamoDBClient, table: str, *, clock: Clock, lambdas: int) -> SharedGate:
-    """The gate of a deployed stack.
+    """Build the gate of a deployed stack, in the ledger's table.
 
     Args:
         client: Of :func:`braze_bridge.aws.clients.ledger_client`.
-        table: The ledger's.
+        table: Its name.
         clock: The Lambda's.
         lambdas: How many Lambdas may call Braze at the same time.
     """
@@ -76,7 +76,7 @@ class DynamoGateStore:
         }
         for attribute, instant in (("closed_until", state.closed_until), ("since", state.since)):
             if instant is not None:
-                # Upwards: a closing is not to be shortened by its spelling.
+                # Rounded up: a stored closing is never shorter.
                 item[attribute] = {"N": str(-((_EPOCH - instant) // _MILLISECOND))}
         with aws_errors(GateStoreUnavailableError):
             try:

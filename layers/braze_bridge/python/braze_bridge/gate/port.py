@@ -1,7 +1,7 @@
-"""The Gate protocol: one shared answer to "may we call this family of Braze endpoints now?".
+"""The Gate protocol: whether a family of Braze endpoints may be called now.
 
 All Lambdas share :mod:`braze_bridge.gate.shared` over the table of
-:mod:`braze_bridge.gate.dynamo`; the rules are in :mod:`braze_bridge.gate.rules`.
+:mod:`braze_bridge.gate.dynamo`. The rules are in :mod:`braze_bridge.gate.rules`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Admission:
     """The answer at the start of a batch.
 
     Attributes:
-        closed_until: Nothing may be sent before; ``None`` where the gate is open.
+        closed_until: Nothing may be sent before; ``None`` if the gate is open.
         reason: Why it is closed.
-        is_probe: It is open for this Lambda alone: send one small request, and go on only when it
-            succeeded. The others wait.
+        is_probe: The gate is open for this Lambda only. It sends one small request, and continues
+            after a success. The other Lambdas wait.
     """
 
     closed_until: datetime | None = None
@@ -36,53 +36,52 @@ ADMITTED: Final = Admission()
 
 
 class Gate(Protocol):
-    """What every caller of Braze asks first, and tells what Braze answered.
+    """Every caller of Braze asks it before a request and reports the answer after it.
 
-    No method raises for a store that fails: a gate that cannot be read is closed for some seconds.
+    No method raises if the store fails: an unreadable gate is closed for some seconds.
     """
 
     def admit(self, family: EndpointFamily) -> Admission:
-        """Ask at the start of a batch; takes the probe where one is due."""
+        """Ask at the start of a batch. If a probe is due, this Lambda takes it."""
         ...
 
     def closed_until(self, family: EndpointFamily) -> datetime | None:
-        """When the family may be called again, or ``None`` where it may be called now."""
+        """Return when the family may be called again; ``None`` if it may be called now."""
         ...
 
     def may_start(self, family: EndpointFamily, in_flight: int) -> bool:
-        """Whether one more request may start now: the gate is open and the limit leaves room.
+        """Check before each request that the gate is open and the limit leaves room.
 
-        Meant to be asked before each request. With nothing in flight the answer is only false where
-        :meth:`closed_until` says until when.
+        With nothing in flight it is false only if :meth:`closed_until` gives a time.
 
         Args:
-            family: Which endpoints.
+            family: The endpoints.
             in_flight: This Lambda's requests without an answer.
         """
         ...
 
-    def answered(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
-        """Tell of a success: it ends a probe, and says how much of the limit is left.
+    def record_success(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
+        """Report a success: it ends a probe and tells what is left of the limit.
 
         Args:
-            family: Which endpoints.
-            rate_limit: The answer's headers.
+            family: The endpoints.
+            rate_limit: From the answer's headers.
         """
         ...
 
-    def give_back(self) -> None:
-        """Let somebody else probe: this batch had nothing to send after all."""
+    def release_probe(self) -> None:
+        """Let another Lambda probe: this batch has nothing to send."""
         ...
 
     def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
-        """Let nobody call the family (every family where ``None``) before ``until``.
+        """Close the gate.
 
         Args:
-            family: Which endpoints.
-            until: Aware; counted from Braze's answer, not from the start of the batch. A gate
-                already closed for longer stays so.
-            reason: A word for people: ``rate_limited``, ``key_refused``, ``permission_missing``,
-                ``requests_refused``. For the last three the gate stays closed longer after each
-                probe that failed, up to 15 minutes.
+            family: The endpoints; ``None`` for all.
+            until: Aware; counted from Braze's answer, not from the start of the batch. A longer
+                closing stays.
+            reason: ``rate_limited``, ``key_refused``, ``permission_missing`` or
+                ``requests_refused``. For the last three, each failed probe lengthens the closing,
+                up to 15 minutes.
         """
         ...

@@ -1,4 +1,4 @@
-"""The rules that open and close the gate: pure functions over its state."""
+"""The rules that open and close the gate. Pure functions over its state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from braze_bridge.braze.rate_limits import RateLimit
 
 PROBED_REASONS: Final = frozenset({"key_refused", "permission_missing", "requests_refused"})
-"""Closings that end when a person has mended something: nobody knows when, so one Lambda tries."""
+"""Closings that end when a person corrects something. One Lambda at a time tries again."""
 
 PACED: Final = "paced"
 UNREADABLE: Final = "gate_unreadable"
@@ -21,7 +21,7 @@ UNREADABLE: Final = "gate_unreadable"
 LONGEST_PROBE_INTERVAL: Final = 900.0
 
 RESERVE: Final = 0.025
-"""Share of a limit that is not asked for (what careful clients of Braze leave: 97.5 %)."""
+"""Share of a limit that is left unused (careful clients of Braze use 97.5 %)."""
 
 _SAME_CLOSING: Final = timedelta(seconds=1)
 _SAME_WINDOW: Final = 1.0
@@ -29,15 +29,15 @@ _SAME_WINDOW: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """One family's item, or the one for all.
+    """The item of one family, or of all.
 
     Attributes:
-        closed_until: Nobody calls before; ``None`` or past where the gate is open.
+        closed_until: No Lambda calls before. The gate is open if it is ``None`` or past.
         reason: Of the last closing.
-        since: When this closing, or the series of closings by failed probes, began.
-        probe_seconds: How long the next closing by a failed probe at least doubles; 0 outside such
-            a series. Within one, a gate whose time is over is open for one Lambda alone.
-        is_probing: That one Lambda is at it; ``closed_until`` keeps the others away so long.
+        since: Start of this closing, or of the series of closings by failed probes.
+        probe_seconds: Length of the last closing in such a series; a failed probe doubles it. 0
+            outside a series. In a series, a gate whose time is over is open for one Lambda only.
+        is_probing: One Lambda probes; until ``closed_until`` the others wait.
     """
 
     closed_until: datetime | None = None
@@ -47,33 +47,27 @@ class GateState:
     is_probing: bool = False
 
     def is_closed(self, now: datetime) -> bool:
-        """Whether nobody may call."""
+        """Check that no Lambda may call."""
         return self.closed_until is not None and now < self.closed_until
 
     def needs_probe(self, now: datetime) -> bool:
-        """Whether one Lambda may try, and the others shall wait for it."""
+        """Check that one Lambda may try while the others wait."""
         return self.probe_seconds > 0 and not self.is_closed(now)
 
 
 OPEN: Final = GateState()
 
 
-def shut(state: GateState, until: datetime, reason: str, now: datetime) -> GateState:
-    """Close the gate.
-
-    Args:
-        state: As it is.
-        until: As :meth:`Gate.close` takes it.
-        reason: As there.
-        now: The present.
+def close_gate(state: GateState, until: datetime, reason: str, now: datetime) -> GateState:
+    """Close the gate, for arguments of :meth:`Gate.close`.
 
     Returns:
-        The state after it, never closed for less long than before; the same object where nothing
-        changes, so that a hundred requests refused alike write once.
+        The new state, never closed for less time than before. If nothing changes, it is the same
+        object, so that a hundred equal refusals write once.
     """
     known = state.closed_until
     if reason not in PROBED_REASONS:
-        # Pacing is our own, and the reset it waits for is told in whole seconds.
+        # Braze gives the reset that pacing waits for in whole seconds.
         slack = _SAME_CLOSING if reason == PACED else timedelta(0)
         if known is not None and known + slack >= until:
             return state
@@ -83,7 +77,7 @@ def shut(state: GateState, until: datetime, reason: str, now: datetime) -> GateS
     seconds = max((until - now).total_seconds(), 1.0)
     if state.probe_seconds > 0:
         if state.is_closed(now) and not state.is_probing:
-            # A late answer to a request from before the closing: no probe has failed.
+            # A late answer to a request from before the closing, not a failed probe.
             if known is not None and known + _SAME_CLOSING >= until:
                 return state
             return replace(state, closed_until=until)
@@ -97,8 +91,8 @@ def shut(state: GateState, until: datetime, reason: str, now: datetime) -> GateS
     )
 
 
-def probed(state: GateState, now: datetime, seconds: float) -> GateState:
-    """Take the probe: the others stay away for so long, or until it is answered.
+def start_probe(state: GateState, now: datetime, seconds: float) -> GateState:
+    """Take the probe: the other Lambdas wait until it is answered, or for ``seconds``.
 
     Args:
         state: One that :meth:`GateState.needs_probe`.
@@ -109,13 +103,13 @@ def probed(state: GateState, now: datetime, seconds: float) -> GateState:
 
 
 def latest(known: RateLimit | None, seen: RateLimit, now: float) -> RateLimit:
-    """The more telling of two sights of one limit.
+    """Choose the later of two readings of one limit.
 
-    Answers overtake each other, so within a window the smaller remainder is the later one.
+    Answers overtake each other. Within a window the smaller remainder is the later one.
 
     Args:
-        known: The one before.
-        seen: The one just read.
+        known: The reading so far.
+        seen: The reading of the last answer.
         now: Epoch seconds.
     """
     if known is None or known.reset_at is None or _is_over(known, now):
@@ -127,22 +121,21 @@ def latest(known: RateLimit | None, seen: RateLimit, now: float) -> RateLimit:
     return known
 
 
-def room(rate_limit: RateLimit | None, now: float, lambdas: int) -> int | None:
-    """How many requests one Lambda may have in flight.
+def most_in_flight(rate_limit: RateLimit | None, now: float, lambdas: int) -> int | None:
+    """Compute how many requests one Lambda may have in flight.
 
-    Braze's remainder counts everybody's requests, so each Lambda sees all of them in its own
-    answers, late by one request's time. What is left above the reserve is shared by two per Lambda:
-    half for what is in flight everywhere now, half for what was started since the answer that told.
-    So all together approach the reserve and do not overrun it. Where the window told of is over, a
-    new one is full.
+    Braze's remainder counts the requests of all Lambdas, late by one request's time. Each Lambda
+    gets half its share of what is left above the reserve: the other half is for requests started
+    since that answer. So all Lambdas together reach the reserve and do not pass it. If the window
+    is over, the next one is full.
 
     Args:
-        rate_limit: The latest sight of it.
+        rate_limit: The latest reading.
         now: Epoch seconds.
-        lambdas: How many may be calling.
+        lambdas: How many may call at the same time.
 
     Returns:
-        ``None`` where nothing is known, 0 where the reserve is reached, else at least 1.
+        ``None`` if nothing is known, 0 if the reserve is reached, or at least 1.
     """
     if rate_limit is None or rate_limit.limit is None:
         return None
@@ -156,17 +149,17 @@ def room(rate_limit: RateLimit | None, now: float, lambdas: int) -> int | None:
 
 
 def reserve(limit: int) -> int:
-    """How many requests of a limit are never asked for: 2.5 %, but nothing of a tiny limit."""
+    """Compute how many requests of a limit are left unused: 2.5 %, but none of a tiny limit."""
     return 0 if limit < 1 / RESERVE / 2 else ceil(limit * RESERVE)
 
 
-def exhausted(rate_limit: RateLimit | None, now: float, lambdas: int) -> float | None:
-    """When a limit that is used up (but for the reserve) is full again.
+def paced_until(rate_limit: RateLimit | None, now: float, lambdas: int) -> float | None:
+    """Compute when a limit that is used up to the reserve is full again.
 
     Returns:
-        Epoch seconds; ``None`` where there is room.
+        Epoch seconds; ``None`` if a request may start.
     """
-    if rate_limit is None or room(rate_limit, now, lambdas) != 0:
+    if rate_limit is None or most_in_flight(rate_limit, now, lambdas) != 0:
         return None
     return _ends_at(rate_limit)
 
@@ -177,11 +170,10 @@ def _is_over(rate_limit: RateLimit, now: float) -> bool:
 
 
 def _ends_at(rate_limit: RateLimit) -> float | None:
-    """When the window surely is over.
+    """Compute when the window is surely over.
 
-    An epoch is exact. Seconds from now (the dialect of MAU contracts, braze.rate_limits) are whole
-    and may be rounded down: up to one more. A sum of the clock and whole seconds is told from an
-    epoch by its fraction.
+    An epoch is exact. Seconds from now (MAU contracts, braze.rate_limits) may be rounded down by up
+    to one. Only the sum of the clock and such seconds has a fraction.
     """
     reset_at = rate_limit.reset_at
     if reset_at is None or float(reset_at).is_integer():

@@ -1,8 +1,8 @@
-"""The gate that Lambdas share: few small items, changed by compare-and-swap.
+"""The gate that all Lambdas share: a few small items, changed by compare-and-swap.
 
-A Lambda reads at the start of each batch, and again between requests once what it read is half a
-second old: together with the time a closing takes to be written, no request starts later than one
-second after the answer that closed the gate.
+A Lambda reads at the start of each batch, and between requests when its reading is half a second
+old. A closing also takes time to be written. So no request starts later than one second after the
+answer that closed the gate.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from braze_bridge.gate.rules import (
     PACED,
     UNREADABLE,
     GateState,
-    exhausted,
+    close_gate,
     latest,
-    probed,
-    room,
-    shut,
+    most_in_flight,
+    paced_until,
+    start_probe,
 )
 
 if TYPE_CHECKING:
@@ -35,27 +35,27 @@ if TYPE_CHECKING:
     from braze_bridge.clock import Clock
 
 ALL: Final = "all"
-"""Name of the item that closes every family."""
+"""Name of the item that closes all families."""
 
 FRESH: Final = timedelta(seconds=0.5)
-"""How old a reading may be where a request is about to start."""
+"""The maximum age of a reading when a request starts."""
 
 UNREADABLE_SECONDS: Final = 5.0
-"""For how long a gate that could not be read counts as closed. Jobs go back rather than being sent
-into a limit that others know of; without its table there is no ledger either."""
+"""An unreadable gate is closed for this time: another Lambda may know of a limit. Without the table
+there is no ledger either."""
 
 PROBE_SECONDS: Final = 30.0
-"""How long the others stay away from a probe that is not answered: over connecting, reading and
-what comes before the request."""
+"""The other Lambdas wait so long for a probe without an answer: longer than to prepare, connect and
+read."""
 
 WRITE_TRIES: Final = 10
-"""Each lost try means that somebody else's change went in."""
+"""Each failed try means that another Lambda's change was written."""
 
 SHORTEST_PACE: Final = timedelta(milliseconds=50)
 
 
 class StoredGate(NamedTuple):
-    """An item as it was read; revision ``None`` where there is none yet."""
+    """An item as read; its revision is ``None`` if there is none yet."""
 
     state: GateState
     revision: bytes | None
@@ -65,14 +65,14 @@ MISSING: Final = StoredGate(OPEN, None)
 
 
 class GateStoreUnavailableError(Exception):
-    """The items could not be read, or it is not sure that one was written."""
+    """The items could not be read, or a write is uncertain."""
 
 
 class GateStore(Protocol):
-    """Where the items are."""
+    """Holds the items."""
 
     def read(self, names: Sequence[str]) -> Mapping[str, StoredGate]:
-        """Read items, consistently; a name without an item is left out.
+        """Read items consistently. A name without an item is left out.
 
         Raises:
             GateStoreUnavailableError: Not all could be read.
@@ -86,7 +86,7 @@ class GateStore(Protocol):
             Whether it was written.
 
         Raises:
-            GateStoreUnavailableError: Perhaps it was, perhaps not.
+            GateStoreUnavailableError: It may or may not be written.
         """
         ...
 
@@ -95,10 +95,10 @@ class SharedGate:
     """A :class:`Gate` over a :class:`GateStore`, one per execution environment.
 
     Args:
-        store: Where the items are.
+        store: Holds the items.
         clock: The Lambda's.
         lambdas: How many Lambdas may call Braze at the same time.
-        token: Random bytes of the asked length.
+        token: Random bytes of the requested length.
     """
 
     def __init__(
@@ -121,12 +121,12 @@ class SharedGate:
         self._unreadable_until: datetime | None = None
         self._probes: dict[str, bytes] = {}
 
-    # -- asking ------------------------------------------------------------------------------
+    # -- before a request --------------------------------------------------------------------
 
     def admit(self, family: EndpointFamily) -> Admission:
         """See :meth:`Gate.admit`. One consistent read."""
         with self._lock:
-            self._probes.clear()  # of an earlier batch, whose probe came to nothing
+            self._probes.clear()  # an unfinished probe of an earlier batch
             self._unreadable_until = None
             now = self._clock.now()
             self._read(family, now)
@@ -137,12 +137,14 @@ class SharedGate:
             for name in (ALL, family.value):
                 if self._known[name].state.needs_probe(now):
                     if not self._take_probe(name, now):
-                        return self._closed(family, now) or self._soon(name, now)
+                        # The winner's answer may already be there: ask again soon.
+                        soon = Admission(now + timedelta(seconds=1), self._known[name].state.reason)
+                        return self._closed(family, now) or soon
                     is_probe = True
             return Admission(is_probe=True) if is_probe else ADMITTED
 
     def closed_until(self, family: EndpointFamily) -> datetime | None:
-        """See :meth:`Gate.closed_until`. Reads where half a second has passed."""
+        """See :meth:`Gate.closed_until`. Reads if the last reading is half a second old."""
         with self._lock:
             now = self._clock.now()
             if not (self._is_fresh(ALL, now) and self._is_fresh(family.value, now)):
@@ -157,24 +159,24 @@ class SharedGate:
         if in_flight == 0:
             return True
         if self._probes:
-            return False  # one request at a time, until one succeeded
+            return False  # one request at a time until one succeeds
         now = self._clock.now().timestamp()
-        most = room(self._limits.get(family.value), now, self._lambdas)
+        most = most_in_flight(self._limits.get(family.value), now, self._lambdas)
         return most is None or in_flight < most
 
     def show(self, families: Sequence[EndpointFamily]) -> dict[str, GateState]:
-        """Every item there is, as it stands in the store, for people.
+        """Read all stored items, for operators.
 
         Raises:
-            GateStoreUnavailableError: It cannot be read.
+            GateStoreUnavailableError: They cannot be read.
         """
         names = [ALL, *(family.value for family in families)]
         return {name: stored.state for name, stored in self._store.read(names).items()}
 
-    # -- telling -----------------------------------------------------------------------------
+    # -- after an answer ---------------------------------------------------------------------
 
-    def answered(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
-        """See :meth:`Gate.answered`. Writes only what changes something."""
+    def record_success(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
+        """See :meth:`Gate.record_success`. Writes only changes."""
         with self._lock:
             now = self._clock.now()
             for name in (ALL, family.value):
@@ -184,37 +186,37 @@ class SharedGate:
                 return
             known = latest(self._limits.get(family.value), rate_limit, now.timestamp())
             self._limits[family.value] = known
-            reset_at = exhausted(known, now.timestamp(), self._lambdas)
+            reset_at = paced_until(known, now.timestamp(), self._lambdas)
             if reset_at is not None:
                 until = datetime.fromtimestamp(reset_at, UTC)
                 self._close(family.value, max(until, now + SHORTEST_PACE), PACED, now)
 
-    def give_back(self) -> None:
-        """See :meth:`Gate.give_back`. Where the store fails, it runs out."""
+    def release_probe(self) -> None:
+        """See :meth:`Gate.release_probe`. If the store fails, the probe expires."""
         with self._lock:
             now = self._clock.now()
             for name, revision in self._probes.items():
                 state = replace(self._known[name].state, closed_until=now, is_probing=False)
-                given = self._token(12)
+                released = self._token(12)
                 with suppress(GateStoreUnavailableError):
-                    if self._store.write(name, state, revision, given):
-                        self._remember(name, StoredGate(state, given), now)
+                    if self._store.write(name, state, revision, released):
+                        self._remember(name, StoredGate(state, released), now)
             self._probes.clear()
 
     def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
         """See :meth:`Gate.close`.
 
-        It holds here at once. Where the store does not take it, it is written again at each later
-        look; meanwhile other Lambdas learn from their own answers.
+        It is effective in this Lambda at once. If the store fails, each later reading tries the
+        write again; meanwhile the other Lambdas depend on their own answers.
         """
         with self._lock:
             self._close(ALL if family is None else family.value, until, reason, self._clock.now())
 
     def open(self, family: EndpointFamily | None) -> None:
-        """Open a gate by a person's decision; the Lambdas see it within half a second.
+        """Open a gate for an operator; the Lambdas see it within half a second.
 
         Args:
-            family: Which; the item for all families where ``None``. A family is only open when both
+            family: The endpoints; ``None`` for the item of all. A family is only open if both items
                 are.
 
         Raises:
@@ -227,7 +229,7 @@ class SharedGate:
             if not self._change(name, self._clock.now(), lambda _: OPEN):
                 raise GateStoreUnavailableError("others keep changing it")
 
-    # -- within ------------------------------------------------------------------------------
+    # -- internal ----------------------------------------------------------------------------
 
     def _read(self, family: EndpointFamily, now: datetime) -> None:
         if self._unreadable_until is not None and now < self._unreadable_until:
@@ -248,7 +250,7 @@ class SharedGate:
             self._remember(name, found.get(name, MISSING), now)
 
     def _closed(self, family: EndpointFamily, now: datetime) -> Admission | None:
-        """The longest closing, if there is one; our own probe is no closing to us."""
+        """Find the longest closing. This Lambda's own probe does not close its gate."""
         closings: list[tuple[datetime, str]] = []
         if self._unreadable_until is not None and now < self._unreadable_until:
             closings.append((self._unreadable_until, UNREADABLE))
@@ -268,7 +270,7 @@ class SharedGate:
     def _close(self, name: str, until: datetime, reason: str, now: datetime) -> None:
         self._probes.pop(name, None)
         try:
-            written = self._change(name, now, lambda state: shut(state, until, reason, now))
+            written = self._change(name, now, lambda state: close_gate(state, until, reason, now))
         except GateStoreUnavailableError:
             written = False
         if written:
@@ -279,10 +281,10 @@ class SharedGate:
             self._unwritten[name] = (until, reason)
 
     def _take_probe(self, name: str, now: datetime) -> bool:
-        """One conditional write; who loses it stays away."""
+        """Take the probe by one conditional write. A Lambda whose write fails waits."""
         known = self._known[name]
         revision = self._token(12)
-        state = probed(known.state, now, PROBE_SECONDS)
+        state = start_probe(known.state, now, PROBE_SECONDS)
         try:
             if not self._store.write(name, state, known.revision, revision):
                 self._remember(name, self._store.read([name]).get(name, MISSING), now)
@@ -294,19 +296,15 @@ class SharedGate:
         self._probes[name] = revision
         return True
 
-    def _soon(self, name: str, now: datetime) -> Admission:
-        """For who lost the probe to somebody whose answer is already there."""
-        return Admission(now + timedelta(seconds=1), self._known[name].state.reason)
-
     def _end_probe(self, name: str, now: datetime) -> None:
         try:
             opened = self._token(12)
             if self._store.write(name, OPEN, self._probes[name], opened):
                 self._remember(name, StoredGate(OPEN, opened), now)
             else:
-                del self._read_at[name]  # somebody closed or opened it: look again
+                del self._read_at[name]  # another Lambda closed or opened it: read again
         except GateStoreUnavailableError:
-            return  # it is still ours: the next success tells again
+            return  # the probe is still ours, and the next success ends it
         del self._probes[name]
 
     def _remember(self, name: str, stored: StoredGate, now: datetime) -> None:
@@ -314,10 +312,10 @@ class SharedGate:
         self._read_at[name] = now
 
     def _change(self, name: str, now: datetime, change: Callable[[GateState], GateState]) -> bool:
-        """Change an item by a rule; begins with what was last read, if that was just now.
+        """Change an item by a rule, starting from a fresh reading.
 
         Returns:
-            Whether the item is as the rule wants it. Not after too many lost tries.
+            Whether the item is as the rule wants it; false after too many failed tries.
 
         Raises:
             GateStoreUnavailableError: It could not be read or written.

@@ -1,9 +1,9 @@
-"""The ledger's memories on DynamoDB: batched reads, batched conditional writes.
+"""The ledger's memories on DynamoDB: batched reads and batched conditional writes.
 
 Reads are `BatchGetItem`, 100 a call. Writes are PartiQL in `BatchExecuteStatement`, 25 a call: the
-one batched write whose conditions hold and fail item by item. (`BatchWriteItem` has no conditions;
-`TransactWriteItems` costs twice the write units, and one busy person cancels the other 99.) That is
-90 calls for 1,000 people, claimed and recorded.
+only batched write with a condition for each item. (`BatchWriteItem` has no conditions.
+`TransactWriteItems` costs twice the write units, and one busy person cancels the other 99.) To
+lease and record 1,000 people takes 90 calls.
 
 Items: `id` (32 hexadecimal digits), `rev`, `memory` (:mod:`braze_bridge.ledger.person_memory`) and
 `expires_at` (epoch seconds, the table's TTL attribute). The gate's items share the table; their ids
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import BatchStatementRequestTypeDef
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, BatchStatementRequestTypeDef
 
     from braze_bridge.clock import Clock
     from braze_bridge.ledger.shared import Write
@@ -38,7 +38,7 @@ WRITE_BATCH: Final = 25
 BatchExecuteStatement."""
 
 WRITE_BATCH_BYTES: Final = 2_000_000
-"""Few memories are large; together they must not make a call that outlasts its read timeout."""
+"""A larger call could outlast its read timeout. Few memories are large."""
 
 UNPROCESSED: Final = "unprocessed"
 
@@ -58,7 +58,7 @@ def dynamo_ledger(
     lease_seconds: float,
     executor: Executor | None = None,
 ) -> SharedLedger:
-    """The ledger of a deployed stack.
+    """Build the ledger of a deployed stack.
 
     Args:
         client: Of :func:`ledger_client`.
@@ -66,20 +66,13 @@ def dynamo_ledger(
         clock: The Lambda's.
         key: Of :func:`fingerprint_key`.
         lease_seconds: Of :func:`braze_bridge.ledger.port.lease_length`.
-        executor: Runs a batch's calls side by side; one after the other where left out.
+        executor: Runs a batch's calls in parallel; without it they run one after the other.
     """
-    store = DynamoMemoryStore(client, table, executor)
-    return SharedLedger(store, clock, key, lease_seconds)
+    return SharedLedger(DynamoMemoryStore(client, table, executor), clock, key, lease_seconds)
 
 
 class DynamoMemoryStore:
-    """A :class:`braze_bridge.ledger.shared.MemoryStore` on a table keyed by ``id``.
-
-    Args:
-        client: Of :func:`ledger_client`.
-        table: Its name.
-        executor: As for :func:`dynamo_ledger`.
-    """
+    """A :class:`braze_bridge.ledger.shared.MemoryStore` on a table keyed by ``id``."""
 
     def __init__(
         self, client: DynamoDBClient, table: str, executor: Executor | None = None
@@ -93,22 +86,19 @@ class DynamoMemoryStore:
     def read(self, ids: Sequence[str]) -> Reading:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.read`."""
         chunks = [ids[at : at + READ_BATCH] for at in range(0, len(ids), READ_BATCH)]
-        readings = self._each(self._read_chunk, chunks)
-        if len(readings) == 1:
-            return readings[0]
         found: dict[str, Stored] = {}
         failed: dict[str, str] = {}
-        for reading in readings:
+        for reading in self._each(self._read_chunk, chunks):
             found.update(reading.found)
             failed.update(reading.failed)
         return Reading(found, failed)
 
     def write(self, writes: Sequence[Write]) -> Mapping[str, str]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.write`."""
-        refused: dict[str, str] = {}
+        failed: dict[str, str] = {}
         for chunk in self._each(self._write_chunk, list(_write_chunks(writes))):
-            refused.update(chunk)
-        return refused
+            failed.update(chunk)
+        return failed
 
     def _each(self, call: Callable[[ItemT], ResultT], chunks: Sequence[ItemT]) -> Sequence[ResultT]:
         if self._executor is None or len(chunks) == 1:
@@ -138,42 +128,30 @@ class DynamoMemoryStore:
         return Reading(found, {key["id"]["S"]: UNPROCESSED for key in left[table]["Keys"]})
 
     def _write_chunk(self, writes: Sequence[Write]) -> Mapping[str, str]:
-        insert, update = self._insert, self._update
-        statements: list[BatchStatementRequestTypeDef] = [
-            {
-                "Statement": insert,
-                "Parameters": [
-                    {"S": id_},
-                    {"B": revision},
-                    {"B": data},
-                    {"N": str(expires_at)},
-                ],
-            }
-            if expected is None
-            else {
-                "Statement": update,
-                "Parameters": [
-                    {"B": revision},
-                    {"B": data},
-                    {"N": str(expires_at)},
-                    {"S": id_},
-                    {"B": expected},
-                ],
-            }
-            for id_, expected, revision, data, expires_at in writes
-        ]
+        statements = [self._statement(write) for write in writes]
         try:
             with aws_errors(LedgerUnavailableError):
                 answers = self._client.batch_execute_statement(Statements=statements)["Responses"]
         except LedgerUnavailableError as error:
             return dict.fromkeys([write.id for write in writes], str(error))
-        refused: dict[str, str] = {}
+        failed: dict[str, str] = {}
         for write, answer in zip(writes, answers, strict=True):
             problem = answer.get("Error")
             if problem is not None:
                 code = problem.get("Code", "unknown")
-                refused[write.id] = CONFLICT if code in _CONFLICTS else code
-        return refused
+                failed[write.id] = CONFLICT if code in _CONFLICTS else code
+        return failed
+
+    def _statement(self, write: Write) -> BatchStatementRequestTypeDef:
+        id_, expected, revision, data, expires_at = write
+        values: list[AttributeValueTypeDef] = [
+            {"B": revision},
+            {"B": data},
+            {"N": str(expires_at)},
+        ]
+        if expected is None:
+            return {"Statement": self._insert, "Parameters": [{"S": id_}, *values]}
+        return {"Statement": self._update, "Parameters": [*values, {"S": id_}, {"B": expected}]}
 
 
 def _write_chunks(writes: Sequence[Write]) -> Iterable[Sequence[Write]]:

@@ -1,9 +1,8 @@
-"""What the ledger remembers of one person: rules, and the bytes it is kept as. Pure.
+"""What the ledger remembers of one person: the rules, and the bytes of the item. Pure.
 
-Nothing here can be read back into a name: people, jobs and attributes are keyed hashes. One person
-is one item of at most :data:`MAX_MEMORY_BYTES`; who would need more is refused loudly, since
-forgetting a job silently would count its events twice, and forgetting a time would let a late
-answer overwrite a newer one.
+People, jobs and attributes are stored as keyed hashes, so no name can be read back. One person is
+one item of at most :data:`MAX_MEMORY_BYTES`. A person who needs more is refused: a dropped job
+would count its events twice, and a dropped time would let a late answer overwrite a newer one.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ if TYPE_CHECKING:
     from braze_bridge.ledger.port import PersonKey
 
 RETENTION_SECONDS: Final = 30 * 86_400
-"""Delivered jobs are remembered for 30 days: longer than a queue, a DLQ or a vendor's own retries
-keep a job. Attribute times live as long as anything is recorded for the person every 30 days."""
+"""30 days: longer than a queue, a DLQ or a vendor's retries keep a job. Attribute times stay while
+something is recorded for the person at least every 30 days."""
 
 MAX_MEMORY_BYTES: Final = 350_000
-"""Of DynamoDB's 400 KB an item, names included (docs.aws.amazon.com/amazondynamodb, developer
-guide, ServiceQuotas): about 29,000 jobs, or 21,000 attributes, of one person in 30 days. The rest
-is room for what two Lambdas record side by side after a lost lease."""
+"""DynamoDB allows 400 KB an item, names included (docs.aws.amazon.com/amazondynamodb, developer
+guide, ServiceQuotas). This is about 29,000 jobs, or 21,000 attributes, of one person in 30 days.
+The rest is for what two Lambdas record at the same time after a lost lease."""
 
 SHORTEST_WAIT: Final = 1.0
 FIRST_WAIT: Final = 2.0
-"""Seconds after which to ask again for a person who was only just leased."""
+"""Seconds after which to ask again for a person who was leased a moment ago."""
 
 OWNER_BYTES: Final = 12
 _VERSION: Final = 1
@@ -55,18 +54,18 @@ _MOST_ATTEMPTS: Final = 2**16 - 1
 _NAMES_CACHED: Final = 10_000
 
 _JOB_BYTES: Final = _JOB.size + _ID.size + _PROGRESS.size + 1
-"""The most a job of one event adds: claimed, then in progress or delivered."""
+"""The most that a job of one event adds: in a lease, then in progress or delivered."""
 
 
 class UnreadableMemoryError(Exception):
-    """Bytes of an unknown version, or damaged: nobody may be claimed by them."""
+    """The bytes have an unknown version or are damaged: the person cannot be leased."""
 
 
 class Fingerprints:
     """Keyed hashes of people, jobs and attribute names.
 
-    Keyed, since identifiers are guessable: whoever reads the table could try e-mail addresses
-    against a plain hash. The key is not in the table. Another key is another, empty ledger.
+    Keyed, since identifiers are guessable: a reader of the table could try e-mail addresses
+    against a plain hash. The key is not in the table. With another key the ledger is empty.
 
     Args:
         key: A secret of at most 64 bytes.
@@ -79,9 +78,9 @@ class Fingerprints:
         self._names: dict[str, int] = {}
 
     def person(self, key: PersonKey) -> str:
-        """32 hexadecimal digits; 128 bits, since two people must never share a memory."""
+        """Hash to 32 hexadecimal digits: at 128 bits no two people share an item."""
         digest = self._person.copy()
-        # An alias has three parts: without their lengths ("a", "bc") and ("ab", "c") would be one.
+        # An alias has three parts. Their lengths keep ("a", "bc") and ("ab", "c") apart.
         text = (
             f"{key[0]}:{key[1]}"
             if len(key) == 2  # noqa: PLR2004 - a kind and a value
@@ -91,13 +90,13 @@ class Fingerprints:
         return digest.hexdigest()
 
     def job(self, job_id: str) -> int:
-        """64 bits; unique enough among the jobs of one person."""
+        """Hash to 64 bits, which is unique among the jobs of one person."""
         digest = self._job.copy()
         digest.update(_bytes(job_id))
         return int.from_bytes(digest.digest(), "little")
 
     def names(self, attributes: Iterable[str]) -> list[int]:
-        """64 bits each; cached, since names repeat."""
+        """Hash to 64 bits each. Cached, since names repeat."""
         known = self._names
         return [known.get(each) or self._new_name(each) for each in attributes]
 
@@ -115,12 +114,12 @@ def _bytes(text: str) -> bytes:
 
 
 class Lease(NamedTuple):
-    """Somebody works on a person.
+    """One Lambda's right to send for a person.
 
     Attributes:
-        owner: Random bytes of one claim.
+        owner: Random bytes of one lease request.
         until: µs since 1970.
-        jobs: The jobs it was taken for.
+        jobs: Short ids of the jobs it was taken for.
     """
 
     owner: bytes
@@ -128,12 +127,12 @@ class Lease(NamedTuple):
     jobs: tuple[int, ...]
 
 
-class Attempted(NamedTuple):
-    """Progress of a job, as it is kept.
+class StoredProgress(NamedTuple):
+    """Progress of a job, as stored.
 
     Attributes:
-        at: Epoch seconds.
-        settled: Bitmap of the events' positions, least significant bit first.
+        at: Epoch seconds of the last update.
+        settled: Bitmap of the settled events' positions, least significant bit first.
     """
 
     at: int
@@ -141,84 +140,84 @@ class Attempted(NamedTuple):
     settled: bytes
 
 
-_NOT_ATTEMPTED: Final = Attempted(0, 0, b"")
+_NO_STORED_PROGRESS: Final = StoredProgress(0, 0, b"")
 
 
 class PersonMemory(NamedTuple):
-    """All that is kept of a person. Its dicts are never changed, only replaced.
+    """Everything stored of a person. Its dicts are replaced, never changed.
 
     Attributes:
         delivered: Short job id to the epoch second it was recorded.
         newest: Short attribute name to µs since 1970.
-        interrupted: Short job id to the epoch second it was found so.
-        progress: Short job id to how far it came.
+        interrupted: Short job id to the epoch second its expired lease was found.
+        progress: By short job id.
     """
 
     lease: Lease | None
     delivered: dict[int, int]
     newest: dict[int, int]
     interrupted: dict[int, int]
-    progress: dict[int, Attempted]
+    progress: dict[int, StoredProgress]
 
 
 BLANK: Final = PersonMemory(None, {}, {}, {}, {})
 _UNKNOWN: Final = PersonState()
 
 
-class Asked(NamedTuple):
-    """The jobs of one person that ask for a claim.
+class LeaseRequest(NamedTuple):
+    """The jobs for which one person is to be leased.
 
     Attributes:
         jobs: Each once.
-        short: Job id to its short form.
+        short_ids: Job id to its 64-bit hash.
     """
 
     person: PersonKey
     jobs: list[DeliveryJob]
-    short: dict[str, int]
+    short_ids: dict[str, int]
 
 
 class Moment(NamedTuple):
-    """One instant in both of the units used here."""
+    """One instant in the two units used here."""
 
     seconds: int
     microseconds: int
 
     @staticmethod
     def of(instant: datetime) -> Moment:
-        """Of an aware instant."""
+        """Convert an aware instant."""
         microseconds = (instant - _EPOCH) // _MICROSECOND
         return Moment(microseconds // 1_000_000, microseconds)
 
 
-class Refused(Enum):
-    """Why a person is not leased, other than being busy."""
+class NoLease(Enum):
+    """Why a person is not leased, besides being busy."""
 
-    KNOWN = "every job asked about is delivered: there is nothing to lease for"
-    FULL = "the memory has no room"
+    ALL_DELIVERED = "every requested job is delivered"
+    FULL = "the item has no room"
 
 
 # -- bytes -------------------------------------------------------------------------------------
 
 
 def encode(memory: PersonMemory) -> bytes:
-    """The memory as bytes, version 1."""
+    """Encode a memory as bytes, version 1."""
     lease, delivered, newest, interrupted, progress = memory
-    owner, until, claimed = lease or (_NO_OWNER, 0, ())
+    owner, until, leased = lease or (_NO_OWNER, 0, ())
     parts = [
         _HEAD.pack(
             _VERSION,
             owner,
             until,
-            len(claimed),
+            len(leased),
             len(delivered),
             len(newest),
             len(interrupted),
             len(progress),
         )
     ]
-    if claimed:
-        parts += map(_ID.pack, claimed)
+    if leased:
+        parts += map(_ID.pack, leased)
     if delivered:
         parts += map(_JOB.pack, delivered, delivered.values())
     if newest:
@@ -231,18 +230,18 @@ def encode(memory: PersonMemory) -> bytes:
 
 
 def decode(data: bytes) -> PersonMemory:
-    """What :func:`encode` wrote.
+    """Decode what :func:`encode` wrote.
 
     Raises:
         UnreadableMemoryError: A later version wrote it, or it is damaged.
     """
     try:
-        version, owner, until, claimed, delivered, newest, interrupted, progress = (
-            _HEAD.unpack_from(data)
+        version, owner, until, leased, delivered, newest, interrupted, progress = _HEAD.unpack_from(
+            data
         )
         if version != _VERSION:
             raise UnreadableMemoryError(f"version {version}")
-        jobs_at = _HEAD.size + claimed * _ID.size
+        jobs_at = _HEAD.size + leased * _ID.size
         names_at = jobs_at + delivered * _JOB.size
         interrupted_at = names_at + newest * _NAME.size
         progress_at = interrupted_at + interrupted * _JOB.size
@@ -263,12 +262,12 @@ def decode(data: bytes) -> PersonMemory:
         raise UnreadableMemoryError(str(error)) from None
 
 
-def _decode_progress(data: bytes, start: int, count: int) -> dict[int, Attempted]:
+def _decode_progress(data: bytes, start: int, count: int) -> dict[int, StoredProgress]:
     found = {}
     for _ in range(count):
         job, at, attempts, length = _PROGRESS.unpack_from(data, start)
         start += _PROGRESS.size
-        found[job] = Attempted(at, attempts, data[start : start + length])
+        found[job] = StoredProgress(at, attempts, data[start : start + length])
         start += length
     if start != len(data):
         raise UnreadableMemoryError("its length is not what its head says")
@@ -299,33 +298,33 @@ def _union(first: bytes, second: bytes) -> bytes:
 # -- rules -------------------------------------------------------------------------------------
 
 
-def claimed(
-    memory: PersonMemory, asked: Asked, owner: bytes, now: Moment, lease_length: int
-) -> PersonMemory | float | Refused:
-    """Try to lease a person.
+def try_lease(
+    memory: PersonMemory, request: LeaseRequest, owner: bytes, now: Moment, lease_length: int
+) -> PersonMemory | float | NoLease:
+    """Lease a person, unless another Lambda holds the lease.
 
     Args:
         memory: What is known.
-        asked: What for.
+        request: The jobs that need the person.
         owner: Of the new lease.
-        now: The claimer's time.
+        now: This Lambda's time.
         lease_length: µs.
 
     Returns:
-        The memory to be written, or the seconds after which to ask again while somebody else works
-        on the person, or why there will be no lease.
+        The memory to write; or, while another Lambda holds the person, the seconds after which to
+        ask again; or why no lease is given.
     """
     delivered = memory.delivered
-    wanted = tuple([short for short in asked.short.values() if short not in delivered])
+    wanted = tuple([short for short in request.short_ids.values() if short not in delivered])
     if not wanted:
-        return Refused.KNOWN
+        return NoLease.ALL_DELIVERED
     interrupted = memory.interrupted
     lease = memory.lease
     if lease is not None:
         if lease.until > now.microseconds:
-            return ask_again(lease.until - now.microseconds, lease_length)
+            return retry_after(lease.until - now.microseconds, lease_length)
         found = {job: now.seconds for job in lease.jobs if job not in delivered}
-        interrupted = {**interrupted, **found}  # the latest time: it is kept for 30 days
+        interrupted = {**interrupted, **found}  # the latest time counts for the 30 days
     leased = PersonMemory(
         Lease(owner, now.microseconds + lease_length, wanted),
         delivered,
@@ -333,18 +332,18 @@ def claimed(
         interrupted,
         memory.progress,
     )
-    return leased if _fits(leased, asked, now) else Refused.FULL
+    return leased if _fits(leased, request, now) else NoLease.FULL
 
 
-def ask_again(left: int, lease_length: int) -> float:
-    """When to ask again for a leased person.
+def retry_after(left: int, lease_length: int) -> float:
+    """Compute when to ask again for a leased person.
 
-    Most leases last for seconds, so the first question comes soon; then the pauses double, up to
-    the end of a lease whose holder must have died.
+    Most leases last for seconds, so the first retry comes soon. Then the pauses double, up to the
+    end of the lease: by then its holder has crashed.
 
     Args:
         left: µs until the lease ends.
-        lease_length: µs that leases have.
+        lease_length: µs of a whole lease.
 
     Returns:
         Seconds, at least one.
@@ -353,11 +352,11 @@ def ask_again(left: int, lease_length: int) -> float:
     return max(min(max(age, FIRST_WAIT), left / 1_000_000), SHORTEST_WAIT)
 
 
-def _fits(leased: PersonMemory, asked: Asked, now: Moment) -> bool:
-    """Whether there is room for whatever will be recorded for the jobs."""
-    jobs = asked.jobs
+def _fits(leased: PersonMemory, request: LeaseRequest, now: Moment) -> bool:
+    """Check that the item has room for everything that may be recorded for the jobs."""
+    jobs = request.jobs
     _, delivered, newest, interrupted, progress = leased
-    # Nearly everybody: a thousand small entries and one ordinary job are far below the limit.
+    # The usual case: a thousand small entries and one ordinary job are far below the limit.
     if (
         len(jobs) == 1
         and len(delivered) + len(newest) + len(interrupted) < 1_000  # noqa: PLR2004
@@ -365,16 +364,15 @@ def _fits(leased: PersonMemory, asked: Asked, now: Moment) -> bool:
         and len(jobs[0].attributes) + len(jobs[0].events) < 1_000  # noqa: PLR2004
     ):
         return True
-    kept = remembered(leased, now)
-    size = len(encode(kept))
+    size = len(encode(drop_expired(leased, now)))
     names = {name for job in jobs for name in job.attributes}
     size += len(names) * _NAME.size
     size += sum(_JOB_BYTES + len(job.events) // 8 for job in jobs)
     return size <= MAX_MEMORY_BYTES
 
 
-def remembered(memory: PersonMemory, now: Moment) -> PersonMemory:
-    """The memory without what is older than 30 days."""
+def drop_expired(memory: PersonMemory, now: Moment) -> PersonMemory:
+    """Drop jobs and progress older than 30 days."""
     limit = now.seconds - RETENTION_SECONDS
     delivered, interrupted, progress = memory.delivered, memory.interrupted, memory.progress
     if delivered and min(delivered.values()) <= limit:
@@ -386,16 +384,18 @@ def remembered(memory: PersonMemory, now: Moment) -> PersonMemory:
     return PersonMemory(memory.lease, delivered, memory.newest, interrupted, progress)
 
 
-def state_for(memory: PersonMemory, asked: Asked, fingerprints: Fingerprints) -> PersonState:
-    """What the jobs that asked may know of the person."""
+def state_for(
+    memory: PersonMemory, request: LeaseRequest, fingerprints: Fingerprints
+) -> PersonState:
+    """Translate a memory back, as far as the requested jobs' own names allow."""
     _, delivered, newest, interrupted, progress = memory
     if not (delivered or newest or interrupted or progress):
         return _UNKNOWN
-    short = asked.short
+    short_ids = request.short_ids
     times: dict[str, datetime] = {}
     if newest:
         at = instant = None
-        for job in asked.jobs:
+        for job in request.jobs:
             for name, each in zip(job.attributes, fingerprints.names(job.attributes), strict=True):
                 found = newest.get(each)
                 if found is None:
@@ -405,66 +405,66 @@ def state_for(memory: PersonMemory, asked: Asked, fingerprints: Fingerprints) ->
                 if instant is not None:
                     times[name] = instant
     return PersonState(
-        frozenset([job for job, each in short.items() if each in delivered]),
+        frozenset([job for job, each in short_ids.items() if each in delivered]),
         times,
         {
             job: JobProgress(progress[each].attempts, _positions(progress[each].settled))
-            for job, each in short.items()
+            for job, each in short_ids.items()
             if each in progress
         }
         if progress
         else {},
-        frozenset([job for job, each in short.items() if each in interrupted])
+        frozenset([job for job, each in short_ids.items() if each in interrupted])
         if interrupted
         else frozenset(),
     )
 
 
-def settled(
+def apply_update(
     memory: PersonMemory,
-    learnt: PersonState,
+    update: PersonState,
     owner: bytes,
     now: Moment,
     fingerprints: Fingerprints,
 ) -> PersonMemory:
-    """Add what was learnt, and end the lease if it is (still) the owner's.
+    """Add an update, and end the lease if the owner still holds it.
 
-    Doing it twice changes nothing more, and two such additions come to the same in either order:
-    that is what makes it right after a lost lease or a lost answer.
+    The update is idempotent and commutes with others, so it is right after a lost lease or a lost
+    answer too.
 
     Args:
-        memory: What is known by now, perhaps with somebody else's lease.
-        learnt: As :meth:`braze_bridge.ledger.port.Ledger.record` takes it.
-        owner: Who learnt it.
+        memory: What is known now, perhaps with another Lambda's lease.
+        update: As :meth:`braze_bridge.ledger.port.Ledger.record` takes it.
+        owner: Of the lease that the update was made under.
         now: The time of recording.
         fingerprints: Of the ledger.
     """
     lease, delivered, newest, interrupted, progress = memory
     if lease is not None and lease.owner == owner:
         lease = None
-    if learnt.newest:
-        newest = _newest(newest, learnt.newest, fingerprints)
-    if learnt.delivered:
-        done = {fingerprints.job(job): now.seconds for job in learnt.delivered}
+    if update.newest:
+        newest = _newest(newest, update.newest, fingerprints)
+    if update.delivered:
+        done = {fingerprints.job(job): now.seconds for job in update.delivered}
         delivered = {**delivered, **done}
         if interrupted:
             interrupted = {job: at for job, at in interrupted.items() if job not in done}
         if progress:
             progress = {job: each for job, each in progress.items() if job not in done}
-    if learnt.progress:
-        gained = {fingerprints.job(job): each for job, each in learnt.progress.items()}
+    if update.progress:
+        gained = {fingerprints.job(job): each for job, each in update.progress.items()}
         left = {job: each for job, each in gained.items() if job not in delivered}
         progress = {**progress, **_progressed(progress, left, now)}
-    return remembered(PersonMemory(lease, delivered, newest, interrupted, progress), now)
+    return drop_expired(PersonMemory(lease, delivered, newest, interrupted, progress), now)
 
 
 def _newest(
-    known: Mapping[int, int], learnt: Mapping[str, datetime], fingerprints: Fingerprints
+    known: Mapping[int, int], sent: Mapping[str, datetime], fingerprints: Fingerprints
 ) -> dict[int, int]:
     newest = dict(known)
     instant = None
     at = 0
-    for short, time in zip(fingerprints.names(learnt), learnt.values(), strict=True):
+    for short, time in zip(fingerprints.names(sent), sent.values(), strict=True):
         if time is not instant:  # a job's attributes share one time
             instant, at = time, (time - _EPOCH) // _MICROSECOND
         before = newest.get(short)
@@ -474,12 +474,12 @@ def _newest(
 
 
 def _progressed(
-    known: Mapping[int, Attempted], gained: Mapping[int, JobProgress], now: Moment
-) -> dict[int, Attempted]:
+    known: Mapping[int, StoredProgress], gained: Mapping[int, JobProgress], now: Moment
+) -> dict[int, StoredProgress]:
     progressed = {}
     for job, each in gained.items():
-        before = known.get(job, _NOT_ATTEMPTED)
+        before = known.get(job, _NO_STORED_PROGRESS)
         attempts = min(max(each.attempts, before.attempts), _MOST_ATTEMPTS)
         settled_events = _union(before.settled, _bitmap(each.settled_events))
-        progressed[job] = Attempted(now.seconds, attempts, settled_events)
+        progressed[job] = StoredProgress(now.seconds, attempts, settled_events)
     return progressed

@@ -1,7 +1,7 @@
-"""The ledger: what was delivered for whom, and who is being worked on right now.
+"""The Ledger protocol: which jobs of a person are delivered, and which Lambda holds the person.
 
-This is the port. The form that all Lambdas share is
-:mod:`braze_bridge.ledger.shared`, on a table :mod:`braze_bridge.ledger.dynamo`.
+All Lambdas share :mod:`braze_bridge.ledger.shared` over the table of
+:mod:`braze_bridge.ledger.dynamo`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ PersonKey = tuple[str, ...]
 """An identifier's kind and value, as :attr:`braze_bridge.jobs.envelope.JobUser.key` gives it."""
 
 LEASE_MARGIN: Final = 5.0
-"""Seconds: more than the clocks of two Lambdas differ, and than a Lambda takes to die."""
+"""Seconds: more than two Lambdas' clocks differ, and more than a Lambda takes to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a job came that is not settled yet.
+    """Progress of a job that is not settled yet.
 
     Attributes:
-        attempts: How often it was sent in vain.
-        settled_events: Positions of its events that need not be sent again.
+        attempts: Failed sends so far.
+        settled_events: Positions of its events that must not be sent again.
     """
 
     attempts: int = 0
@@ -40,14 +40,14 @@ NO_PROGRESS = JobProgress()
 
 @dataclass(frozen=True, slots=True)
 class PersonState:
-    """What the ledger knows of a person, as far as the jobs that asked are concerned.
+    """What the ledger knows of a person, limited to the requested jobs.
 
     Attributes:
-        delivered: Ids of the jobs lately settled.
+        delivered: Ids of the jobs settled in the last 30 days.
         newest: Attribute name to the time of the newest value sent.
-        progress: Job id to how far it came.
-        interrupted: Ids of the jobs that somebody had claimed and never recorded: what their
-            events came to is unknown. A job stays here until it is delivered.
+        progress: By job id.
+        interrupted: Ids of the jobs whose lease expired unrecorded: their events may or may not be
+            at Braze. A job stays here until it is delivered.
     """
 
     delivered: frozenset[str] = frozenset()
@@ -57,80 +57,67 @@ class PersonState:
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
-    """The answer to a claim: every person asked about is in exactly one of the first three.
+class Leases:
+    """The answer to a lease request. Each person is in exactly one of the first three.
 
     Attributes:
-        states: The people now leased to this Lambda, each with what is known; and those of whom
-            every job asked about is delivered already, who need no lease.
-        busy: The people who are not, each with the seconds after which to ask again.
-        full: The people of whom more jobs or attributes are remembered than the ledger holds for
-            one: nothing may be sent for them, and waiting does not soon help.
-        leases: For :meth:`Ledger.record`; nobody else's concern.
-        troubles: Error code of the store to how many people it kept out of ``states``.
+        states: The people this Lambda may send for. Most are leased now; those whose requested jobs
+            are all delivered need no lease.
+        busy: The people it may not send for, with the seconds after which to ask again.
+        full: The people whose jobs and attributes do not fit the item of one person. Nothing may be
+            sent for them, and waiting does not help soon.
+        held: The leases. Only :meth:`Ledger.record` reads them.
+        store_errors: The store's error code to the number of people it kept out of ``states``.
     """
 
     states: Mapping[PersonKey, PersonState]
     busy: Mapping[PersonKey, float]
     full: frozenset[PersonKey] = frozenset()
-    leases: Mapping[PersonKey, object] = field(default_factory=dict, repr=False)
-    troubles: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Claimant:
-    """A job that asks for its person.
-
-    Attributes:
-        job: The job.
-        receive_count: How often SQS handed it out.
-    """
-
-    job: DeliveryJob
-    receive_count: int
+    held: Mapping[PersonKey, object] = field(default_factory=dict, repr=False)
+    store_errors: Mapping[str, int] = field(default_factory=dict)
 
 
 class LedgerUnavailableError(Exception):
-    """The ledger did not answer: nothing may be sent for the people asked about."""
+    """The ledger did not answer: nothing may be sent for the requested people."""
 
 
 class Ledger(Protocol):
-    """Claims before a send, records after it."""
+    """Leases people before a send and records the outcome after it."""
 
-    def claim(self, claimants: Sequence[Claimant]) -> Claims:
-        """Lease the people the jobs are about.
+    def lease(self, jobs: Sequence[DeliveryJob]) -> Leases:
+        """Lease the people that the jobs are about.
 
         Raises:
-            LedgerUnavailableError: Nothing could be learnt about anybody.
+            LedgerUnavailableError: The ledger answered for no person.
         """
         ...
 
     def record(
-        self, claims: Claims, learnt: Mapping[PersonKey, PersonState]
+        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
     ) -> frozenset[PersonKey]:
-        """Add what was learnt to what is known, and end the leases of the people in ``learnt``.
+        """Add updates to what is known, and end the leases of the people in ``updates``.
 
-        It may be called several times for one claim, each time with other people.
+        It may be called several times for one answer, each time with other people.
 
         Args:
-            claims: The answer that the people were claimed by.
-            learnt: Jobs now delivered, newest times, progress of jobs that are not settled
-                (totals, not additions). What is already known is never lost or set back by it,
-                also where the lease was lost meanwhile. ``interrupted`` is not looked at.
+            leases: The answer of :meth:`lease`.
+            updates: Jobs now delivered, newest times, and progress of unsettled jobs (totals, not
+                increments). They never remove or set back what is known, even if the lease was
+                lost meanwhile. ``interrupted`` is ignored.
 
         Returns:
-            The people for whom nothing (surely) was recorded. Their leases run out, and their
-            jobs are ``interrupted`` then. Never raises for a store that fails.
+            The people whose updates were not, or not surely, written. Their leases expire, and
+            their jobs are ``interrupted`` then. A failing store raises nothing.
         """
         ...
 
 
 def lease_length(function_timeout: float, visibility_timeout: float) -> float:
-    """How long a lease must be: longer than its holder can live, shorter than its messages hide.
+    """Compute a lease that ends after its holder and before its messages are visible again.
 
     Args:
         function_timeout: Seconds after which Lambda ends the holder.
-        visibility_timeout: Seconds after which SQS hands a dead holder's messages out again.
+        visibility_timeout: Seconds after which SQS hands out a crashed holder's messages again.
 
     Raises:
         ValueError: No length fits between the two.

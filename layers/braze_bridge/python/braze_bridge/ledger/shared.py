@@ -1,8 +1,8 @@
-"""The ledger that Lambdas share: leases and memories kept by compare-and-swap in a store.
+"""The ledger that all Lambdas share: leases and memories in a store, by compare-and-swap.
 
-Every write names the revision it replaces, so nothing written meanwhile is ever overwritten: who
-comes second reads again and merges. A lease is therefore no lock that must be trusted. It keeps two
-Lambdas from *sending* for the same person; what is *known* stays right without it.
+Every write names the revision it replaces, so it never overwrites a concurrent write: the second
+writer reads again and merges. A lease only keeps two Lambdas from *sending* for the same person.
+What is *recorded* stays right without it.
 """
 
 from __future__ import annotations
@@ -18,52 +18,52 @@ from braze_bridge.ledger.person_memory import (
     OWNER_BYTES,
     RETENTION_SECONDS,
     SHORTEST_WAIT,
-    Asked,
     Fingerprints,
+    LeaseRequest,
     Moment,
+    NoLease,
     PersonMemory,
-    Refused,
     UnreadableMemoryError,
-    claimed,
+    apply_update,
     decode,
     encode,
-    settled,
     state_for,
+    try_lease,
 )
-from braze_bridge.ledger.port import Claims, LedgerUnavailableError, PersonState
+from braze_bridge.ledger.port import Leases, LedgerUnavailableError, PersonState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from braze_bridge.clock import Clock
-    from braze_bridge.ledger.port import Claimant, PersonKey
+    from braze_bridge.jobs.envelope import DeliveryJob
+    from braze_bridge.ledger.port import PersonKey
 
-TRIES: Final = 6
-"""How often a store in trouble is asked."""
+MAX_FAILED_ATTEMPTS: Final = 6
+"""Attempts of one call while the store returns errors."""
 
-RACES: Final = 30
-"""How often one call may find that others wrote first: more than there can be Lambdas at once for
-the same people."""
+MAX_CONFLICTS: Final = 30
+"""Attempts of one call while others write first: more than there can be Lambdas at the same time
+for the same people."""
 
-CLAIM_SECONDS: Final = 5.0
-RECORD_SECONDS: Final = 5.0
-"""No further try starts after these. Recording is worth as much patience as there is: what is not
-recorded may be sent twice."""
+ATTEMPT_SECONDS: Final = 5.0
+"""No attempt starts later than this. What is not recorded may be sent twice, so recording gets as
+much time as the invocation can spare."""
 
 PAUSE: Final = 0.05
-"""Seconds before the second try after an error of the store; doubles, with jitter."""
+"""Seconds before the second attempt after an error of the store; doubles, with jitter."""
 
 CONFLICT: Final = "conflict"
-"""Somebody else wrote the item first."""
+"""Another Lambda wrote the item first."""
 
 UNREADABLE: Final = "unreadable_memory"
 
 
 class Stored(NamedTuple):
-    """An item as it was read.
+    """An item as read.
 
     Attributes:
-        revision: Of the write that made it; no two writes of different memories share one.
+        revision: Of the last write; two different memories never share one.
         expires_at: Epoch seconds; the store may keep it longer.
     """
 
@@ -73,10 +73,10 @@ class Stored(NamedTuple):
 
 
 class Write(NamedTuple):
-    """An item to be written if nobody wrote it meanwhile.
+    """An item to write if it still has the expected revision.
 
     Attributes:
-        expected: The revision it replaces, ``None`` where there must be no item.
+        expected: The revision it replaces; ``None`` if there must be no item.
     """
 
     id: str
@@ -90,7 +90,7 @@ class Reading(NamedTuple):
     """What a store found.
 
     Attributes:
-        found: Id to item; an id in neither has no item.
+        found: Id to item. An id in neither mapping has no item.
         failed: Id to the store's error code.
     """
 
@@ -99,24 +99,24 @@ class Reading(NamedTuple):
 
 
 class MemoryStore(Protocol):
-    """Items by id, with conditional writes. It reports failures item by item and never raises."""
+    """Items by id, with conditional writes. It reports each item's failure and never raises."""
 
     def read(self, ids: Sequence[str]) -> Reading:
         """Read items, consistently."""
         ...
 
     def write(self, writes: Sequence[Write]) -> Mapping[str, str]:
-        """Write items, each for itself.
+        """Write items, each independent of the others.
 
         Returns:
-            Id to error code of each item that was not, or not surely, written:
-            :data:`CONFLICT` where its condition did not hold.
+            Id to error code of each item that was not, or not surely, written;
+            :data:`CONFLICT` if its condition did not hold.
         """
         ...
 
 
-class _Held(NamedTuple):
-    """A lease of ours, as :meth:`SharedLedger.record` needs it."""
+class _HeldLease(NamedTuple):
+    """A lease of this Lambda, as :meth:`SharedLedger.record` needs it."""
 
     id: str
     owner: bytes
@@ -124,18 +124,17 @@ class _Held(NamedTuple):
 
 
 class SharedLedger:
-    """A :class:`braze_bridge.ledger.port.Ledger` over a :class:`MemoryStore`.
+    """A :class:`braze_bridge.ledger.port.Ledger` over a :class:`MemoryStore`. Thread-safe.
 
-    It holds no state of its own between calls but the fingerprint cache; any number of threads may
-    use it.
+    Between calls it keeps only the cache of fingerprints.
 
     Args:
-        store: Where the memories are.
+        store: Holds the memories.
         clock: The Lambda's.
         key: Gives the secret of the fingerprints; called once, on first use. May raise
             :class:`SecretUnavailableError`.
-        lease_seconds: As :func:`braze_bridge.ledger.port.lease_length` says.
-        token: Random bytes of the asked length.
+        lease_seconds: As :func:`braze_bridge.ledger.port.lease_length` computes it.
+        token: Random bytes of the requested length.
         monotonic: Seconds.
         pause: Waits so many seconds.
         jitter: Random numbers in [0, 1).
@@ -157,41 +156,41 @@ class SharedLedger:
         self._clock = clock
         self._key = key
         self._fingerprints: Fingerprints | None = None
-        self._lease = round(lease_seconds * 1_000_000)
+        self._lease_length = round(lease_seconds * 1_000_000)
         self._token = token
         self._monotonic = monotonic
         self._pause = pause
         self._jitter = jitter
 
-    def claim(self, claimants: Sequence[Claimant]) -> Claims:
-        """See :meth:`braze_bridge.ledger.port.Ledger.claim`."""
-        claim = _Claim(claimants, self._prints(), self._token(OWNER_BYTES), self._lease)
-        tries = self._tries(CLAIM_SECONDS)
-        while claim.open and tries.more(claim.troubles.values()):
-            reading = self._store.read(list(claim.open))
-            writes = claim.look(reading, Moment.of(self._clock.now()))
-            claim.written(self._store.write(writes) if writes else {})
-        return claim.answer(self._jitter)
+    def lease(self, jobs: Sequence[DeliveryJob]) -> Leases:
+        """See :meth:`braze_bridge.ledger.port.Ledger.lease`."""
+        call = _LeaseCall(jobs, self._prints(), self._token(OWNER_BYTES), self._lease_length)
+        attempts = self._attempts()
+        while call.open and attempts.may_start(call.errors.values()):
+            reading = self._store.read(list(call.open))
+            writes = call.plan_writes(reading, Moment.of(self._clock.now()))
+            call.apply_results(self._store.write(writes) if writes else {})
+        return call.answer(self._jitter)
 
     def record(
-        self, claims: Claims, learnt: Mapping[PersonKey, PersonState]
+        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
     ) -> frozenset[PersonKey]:
         """See :meth:`braze_bridge.ledger.port.Ledger.record`."""
-        if not learnt:
+        if not updates:
             return frozenset()
-        record = _Record(claims, learnt, self._prints(), self._token(OWNER_BYTES))
-        tries = self._tries(RECORD_SECONDS)
+        call = _RecordCall(leases, updates, self._prints(), self._token(OWNER_BYTES))
+        attempts = self._attempts()
         is_first = True
-        while record.open and tries.more(record.troubles.values()):
-            # At first what we wrote ourselves is taken to stand, as it mostly does.
-            reading = None if is_first else self._store.read(list(record.open))
+        while call.open and attempts.may_start(call.errors.values()):
+            # The first attempt assumes that our own lease is still the last write: mostly true.
+            reading = None if is_first else self._store.read(list(call.open))
             is_first = False
-            writes = record.look(reading, Moment.of(self._clock.now()))
-            record.written(writes, self._store.write(writes) if writes else {})
-        return frozenset(each.person for each in record.open.values())
+            writes = call.plan_writes(reading, Moment.of(self._clock.now()))
+            call.apply_results(writes, self._store.write(writes) if writes else {})
+        return frozenset(each.person for each in call.open.values())
 
-    def _tries(self, seconds: float) -> _Tries:
-        return _Tries(seconds, self._monotonic, self._pause, self._jitter)
+    def _attempts(self) -> _Attempts:
+        return _Attempts(self._monotonic, self._pause, self._jitter)
 
     def _prints(self) -> Fingerprints:
         if self._fingerprints is None:
@@ -202,125 +201,125 @@ class SharedLedger:
         return self._fingerprints
 
 
-class _Claim:
-    """One claim on its way.
+class _LeaseCall:
+    """The state of one call of :meth:`SharedLedger.lease`.
 
     Attributes:
-        open: Id to the jobs of each person without an answer yet.
-        troubles: Id to what went wrong in the last try.
+        open: Id to the request of each person without an answer yet.
+        errors: Id to what failed in the last attempt.
     """
 
     def __init__(
         self,
-        claimants: Sequence[Claimant],
+        jobs: Sequence[DeliveryJob],
         fingerprints: Fingerprints,
         owner: bytes,
         lease_length: int,
     ) -> None:
-        self.open = _asked(claimants, fingerprints)
-        self.troubles: dict[str, str] = {}
+        self.open = _requests(jobs, fingerprints)
+        self.errors: dict[str, str] = {}
         self._fingerprints = fingerprints
         self._owner = owner
         self._lease_length = lease_length
-        self._trying: dict[str, PersonMemory] = {}
+        self._writing: dict[str, PersonMemory] = {}
         self._states: dict[PersonKey, PersonState] = {}
         self._busy: dict[PersonKey, float] = {}
         self._full: set[PersonKey] = set()
-        self._leases: dict[PersonKey, object] = {}
+        self._held: dict[PersonKey, object] = {}
 
-    def look(self, reading: Reading, now: Moment) -> list[Write]:
-        """Judge what was read, and say what must be written for the leases."""
+    def plan_writes(self, reading: Reading, now: Moment) -> list[Write]:
+        """Decide for each person read, and return the leases to write."""
         found, failed = reading
         owner = self._owner
         expires_at = now.seconds + RETENTION_SECONDS
-        self.troubles = dict(failed)
-        self._trying = {}
+        self.errors = dict(failed)
+        self._writing = {}
         writes = []
-        for id_, asked in list(self.open.items()):
+        for id_, request in list(self.open.items()):
             if id_ in failed:
                 continue
             stored = found.get(id_)
             try:
                 memory = _memory(stored, now)
             except UnreadableMemoryError:
-                self.troubles[id_] = UNREADABLE
+                self.errors[id_] = UNREADABLE
                 continue
             if memory.lease is not None and memory.lease.owner == owner:
-                self._trying[id_] = memory  # written before; only the answer was lost
+                self._writing[id_] = memory  # written before; only the answer was lost
                 continue
-            verdict = claimed(memory, asked, owner, now, self._lease_length)
-            if isinstance(verdict, PersonMemory):
+            decision = try_lease(memory, request, owner, now, self._lease_length)
+            if isinstance(decision, PersonMemory):
                 expected = None if stored is None else stored.revision
-                writes.append(Write(id_, expected, owner, encode(verdict), expires_at))
-                self._trying[id_] = verdict
+                writes.append(Write(id_, expected, owner, encode(decision), expires_at))
+                self._writing[id_] = decision
             else:
-                self._not_leased(id_, memory, verdict)
+                self._answer_without_lease(id_, memory, decision)
         return writes
 
-    def _not_leased(self, id_: str, memory: PersonMemory, verdict: float | Refused) -> None:
-        asked = self.open.pop(id_)
-        if verdict is Refused.KNOWN:
-            self._states[asked.person] = state_for(memory, asked, self._fingerprints)
-        elif verdict is Refused.FULL:
-            self._full.add(asked.person)
+    def _answer_without_lease(
+        self, id_: str, memory: PersonMemory, decision: float | NoLease
+    ) -> None:
+        request = self.open.pop(id_)
+        if decision is NoLease.ALL_DELIVERED:
+            self._states[request.person] = state_for(memory, request, self._fingerprints)
+        elif decision is NoLease.FULL:
+            self._full.add(request.person)
         else:
-            self._busy[asked.person] = verdict
+            self._busy[request.person] = decision
 
-    def written(self, refused: Mapping[str, str]) -> None:
-        """Take in how the writes went; who was refused stays open."""
-        self.troubles.update(refused)
-        fingerprints, owner = self._fingerprints, self._owner
-        for id_, memory in self._trying.items():
-            if id_ not in refused:
-                asked = self.open.pop(id_)
-                self._states[asked.person] = state_for(memory, asked, fingerprints)
-                self._leases[asked.person] = _Held(id_, owner, memory)
+    def apply_results(self, failed: Mapping[str, str]) -> None:
+        """Keep the leases that were written; failed ones stay open."""
+        self.errors.update(failed)
+        for id_, memory in self._writing.items():
+            if id_ not in failed:
+                request = self.open.pop(id_)
+                self._states[request.person] = state_for(memory, request, self._fingerprints)
+                self._held[request.person] = _HeldLease(id_, self._owner, memory)
 
-    def answer(self, jitter: Callable[[], float]) -> Claims:
-        """What came of it; whoever is still open is busy.
+    def answer(self, jitter: Callable[[], float]) -> Leases:
+        """Build the answer; a person still open is busy.
 
         Raises:
-            LedgerUnavailableError: Nobody got any answer.
+            LedgerUnavailableError: No person got an answer.
         """
         if self.open and not (self._states or self._busy or self._full):
-            raise LedgerUnavailableError(", ".join(sorted(set(self.troubles.values()))))
+            raise LedgerUnavailableError(", ".join(sorted(set(self.errors.values()))))
         counts: dict[str, int] = {}
-        for id_, asked in self.open.items():
-            self._busy[asked.person] = SHORTEST_WAIT + jitter()
-            code = self.troubles.get(id_, CONFLICT)
+        for id_, request in self.open.items():
+            self._busy[request.person] = SHORTEST_WAIT + jitter()
+            code = self.errors.get(id_, CONFLICT)
             counts[code] = counts.get(code, 0) + 1
-        return Claims(self._states, self._busy, frozenset(self._full), self._leases, counts)
+        return Leases(self._states, self._busy, frozenset(self._full), self._held, counts)
 
 
-class _Learnt(NamedTuple):
+class _Update(NamedTuple):
     person: PersonKey
-    held: _Held
+    held: _HeldLease
     state: PersonState
 
 
-class _Record:
-    """One recording on its way; as :class:`_Claim`."""
+class _RecordCall:
+    """The state of one call of :meth:`SharedLedger.record`, like :class:`_LeaseCall`."""
 
     def __init__(
         self,
-        claims: Claims,
-        learnt: Mapping[PersonKey, PersonState],
+        leases: Leases,
+        updates: Mapping[PersonKey, PersonState],
         fingerprints: Fingerprints,
         revision: bytes,
     ) -> None:
-        self.open: dict[str, _Learnt] = {}
-        for person, state in learnt.items():
-            held = claims.leases.get(person)
-            if isinstance(held, _Held):
-                self.open[held.id] = _Learnt(person, held, state)
-        self.troubles: dict[str, str] = {}
+        self.open: dict[str, _Update] = {}
+        for person, state in updates.items():
+            held = leases.held.get(person)
+            if isinstance(held, _HeldLease):
+                self.open[held.id] = _Update(person, held, state)
+        self.errors: dict[str, str] = {}
         self._fingerprints = fingerprints
         self._revision = revision
 
-    def look(self, reading: Reading | None, now: Moment) -> list[Write]:
-        """Merge into what was read, or into what was held where nothing was read yet."""
-        revision, fingerprints = self._revision, self._fingerprints
-        self.troubles = {}
+    def plan_writes(self, reading: Reading | None, now: Moment) -> list[Write]:
+        """Merge the updates into what was read, or into what was leased if nothing was read yet."""
+        self.errors = {}
         expires_at = now.seconds + RETENTION_SECONDS
         writes = []
         for id_, (_, held, state) in list(self.open.items()):
@@ -329,16 +328,16 @@ class _Record:
             if reading is not None:
                 memory, expected = self._read(id_, reading, now)
             if memory is not None:
-                after = settled(memory, state, held.owner, now, fingerprints)
-                writes.append(Write(id_, expected, revision, encode(after), expires_at))
+                after = apply_update(memory, state, held.owner, now, self._fingerprints)
+                writes.append(Write(id_, expected, self._revision, encode(after), expires_at))
         return writes
 
     def _read(
         self, id_: str, reading: Reading, now: Moment
     ) -> tuple[PersonMemory | None, bytes | None]:
-        """The memory to merge into, and its revision; no memory where there is nothing to do."""
+        """Find the memory to merge into, and its revision; no memory if nothing is to be done."""
         if id_ in reading.failed:
-            self.troubles[id_] = reading.failed[id_]
+            self.errors[id_] = reading.failed[id_]
             return None, None
         stored = reading.found.get(id_)
         if stored is not None and stored.revision == self._revision:
@@ -347,66 +346,63 @@ class _Record:
         try:
             return _memory(stored, now), None if stored is None else stored.revision
         except UnreadableMemoryError:
-            self.troubles[id_] = UNREADABLE
+            self.errors[id_] = UNREADABLE
             return None, None
 
-    def written(self, writes: Sequence[Write], refused: Mapping[str, str]) -> None:
-        """Take in how the writes went."""
+    def apply_results(self, writes: Sequence[Write], failed: Mapping[str, str]) -> None:
+        """Close the updates that were written."""
         for write in writes:
-            if write.id not in refused:
+            if write.id not in failed:
                 del self.open[write.id]
-        self.troubles.update(refused)
+        self.errors.update(failed)
 
 
-class _Tries:
-    """Counts tries and time, and waits between tries where the store had trouble."""
+class _Attempts:
+    """Limits the attempts of one call, and waits between them after an error of the store."""
 
     def __init__(
         self,
-        seconds: float,
         monotonic: Callable[[], float],
         pause: Callable[[float], None],
         jitter: Callable[[], float],
     ) -> None:
-        self._until = monotonic() + seconds
+        self._until = monotonic() + ATTEMPT_SECONDS
         self._monotonic = monotonic
         self._pause = pause
         self._jitter = jitter
-        self._begun = False
+        self._is_first = True
         self._failures = 0
-        self._races = 0
+        self._conflicts = 0
 
-    def more(self, troubles: Iterable[str]) -> bool:
-        """Whether another try may start; waits before it, unless somebody was merely faster."""
-        troubled = [code for code in troubles if code != CONFLICT]
-        if not self._begun:
-            self._begun = True
+    def may_start(self, errors: Iterable[str]) -> bool:
+        """Decide whether another attempt may start; after a mere conflict it starts at once."""
+        if self._is_first:
+            self._is_first = False
             return True
-        if not troubled:
-            # Each lost race is somebody else's write that went in: that cannot go on for long.
-            self._races += 1
-            return self._races < RACES and self._monotonic() < self._until
+        if all(code == CONFLICT for code in errors):
+            # Each conflict is another Lambda's successful write, so there are few.
+            self._conflicts += 1
+            return self._conflicts < MAX_CONFLICTS and self._monotonic() < self._until
         self._failures += 1
         pause = PAUSE * 2 ** (self._failures - 1) * (0.5 + self._jitter() / 2)
-        if self._failures == TRIES or self._monotonic() + pause >= self._until:
+        if self._failures == MAX_FAILED_ATTEMPTS or self._monotonic() + pause >= self._until:
             return False
         self._pause(pause)
         return self._monotonic() < self._until
 
 
-def _asked(claimants: Sequence[Claimant], fingerprints: Fingerprints) -> dict[str, Asked]:
-    """The jobs, grouped by their person's id in the store."""
-    by_person: dict[PersonKey, Asked] = {}
-    for claimant in claimants:
-        job = claimant.job
+def _requests(jobs: Sequence[DeliveryJob], fingerprints: Fingerprints) -> dict[str, LeaseRequest]:
+    """Group the jobs by their person's id in the store."""
+    by_person: dict[PersonKey, LeaseRequest] = {}
+    for job in jobs:
         person = job.user.key
-        asked = by_person.get(person)
-        if asked is None:
-            by_person[person] = Asked(person, [job], {job.job_id: fingerprints.job(job.job_id)})
-        elif job.job_id not in asked.short:
-            asked.jobs.append(job)
-            asked.short[job.job_id] = fingerprints.job(job.job_id)
-    return {fingerprints.person(person): asked for person, asked in by_person.items()}
+        request = by_person.get(person)
+        if request is None:
+            request = by_person[person] = LeaseRequest(person, [], {})
+        if job.job_id not in request.short_ids:
+            request.jobs.append(job)
+            request.short_ids[job.job_id] = fingerprints.job(job.job_id)
+    return {fingerprints.person(person): request for person, request in by_person.items()}
 
 
 def _memory(stored: Stored | None, now: Moment) -> PersonMemory:
