@@ -23,7 +23,7 @@ SECRET = "stack/partner/outgrow"
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    with ingest_cloud(monkeypatch, app.compose, "outgrow-ingest", SECRET) as made:
+    with ingest_cloud(monkeypatch, app.INGEST.compose, "outgrow-ingest", SECRET) as made:
         yield made
 
 

@@ -16,7 +16,8 @@ from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.values import looks_like_date
 from braze_bridge.partner_config.iterate import EVENT_NAME, IterateConfig, load_iterate
 from braze_delivery.packing import identifier_of
-from iterate_responses.mapping import MOST_RESPONSES, attribute_name, braze_text, map_response
+from iterate_responses.answers import attribute_name, braze_text
+from iterate_responses.mapping import MOST_RESPONSES, map_response
 from tests.fakes.clock import NOON
 from tests.fakes.iterate import PARTNER_CONFIG, SURVEY, answer, body
 from tests.fakes.json_bodies import iterate_bodies

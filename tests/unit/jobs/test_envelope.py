@@ -19,7 +19,6 @@ from braze_bridge.jobs.envelope import (
     UnreadableJobError,
     UserAlias,
     canonical_hash,
-    earliest,
     parse_job,
     split_job,
 )
@@ -243,13 +242,6 @@ def test_a_hash_ignores_spelling_and_sees_content() -> None:
     """Key order does not matter; types and values do."""
     assert canonical_hash({"a": 1, "b": [2]}) == canonical_hash({"b": [2], "a": 1})
     assert len({canonical_hash(value) for value in ({"a": 1}, {"a": "1"}, {"a": 1.5}, [1])}) == 4
-
-
-def test_no_job_occurred_after_it_was_received() -> None:
-    """A vendor's clock ahead of ours is set back to arrival."""
-    assert earliest(None, NOON) == NOON
-    assert earliest(NOON + timedelta(days=1), NOON) == NOON
-    assert earliest(NOON - timedelta(days=1), NOON) == NOON - timedelta(days=1)
 
 
 def test_the_contract_of_version_1_does_not_change_by_accident() -> None:

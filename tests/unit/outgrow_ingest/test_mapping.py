@@ -15,7 +15,7 @@ from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_bridge.mapping.attributes import Skip
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.partner_config.outgrow import OutgrowConfig, load_outgrow
-from outgrow_ingest.mapping import map_response, read_response
+from outgrow_ingest.mapping import map_response
 from tests.fakes.clock import NOON
 from tests.fakes.json_bodies import outgrow_bodies
 
@@ -372,13 +372,6 @@ def test_consent_has_to_be_given(
 def test_without_consent_nothing_else_matters(tmp_path: pathlib.Path, body: Any) -> None:
     """What may not be kept is not parked either, however broken it is."""
     assert mapped(body, given=config(tmp_path, EVENTS)) == Ignored("no_consent")
-
-
-def test_repr_of_a_response_has_no_answers() -> None:
-    """A repr may end up in a traceback."""
-    response = read_response(BODY, content_id="c", rule=SHIPPED.default)
-
-    assert "ada" not in repr(response)
 
 
 @given(body=outgrow_bodies(), content_id=st.one_of(st.none(), st.text(max_size=80)))

@@ -286,13 +286,3 @@ def split_job(job: DeliveryJob, max_bytes: int = MAX_JOB_BYTES) -> list[Delivery
         )
         for number, (part_attributes, part_events) in enumerate(parts, start=1)
     ]
-
-
-def earliest(occurred_at: datetime | None, received_at: datetime) -> datetime:
-    """The time a job is ordered by: the vendor's, but never later than its arrival.
-
-    Args:
-        occurred_at: What the vendor said, if it said anything readable.
-        received_at: When the door took the response in.
-    """
-    return received_at if occurred_at is None else min(occurred_at, received_at)
