@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from braze_bridge.aws import clients
 from braze_bridge.aws.clients import ledger_client
@@ -17,6 +17,7 @@ from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
+from braze_bridge.handlers import batch_handler
 from braze_bridge.jobs.queue import SqsJobQueue
 from braze_bridge.keys import braze_key, fingerprint_key, quikly_key
 from braze_bridge.observability import EmfMeter, Meter, logger, metrics
@@ -31,9 +32,11 @@ from quikly_acquisition.step_queue import SqsStepQueue
 from quikly_acquisition.workflow import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Sequence
 
     from aws_lambda_powertools import Logger
+
+    from braze_bridge.handlers import SqsMessage
 from quikly_acquisition.reporting import report
 
 VERSION: Final = "0.1.0"
@@ -43,14 +46,6 @@ LEDGER_CONNECTIONS: Final = 2
 
 LEASE_MARGIN_SECONDS: Final = 30
 """A credit is taken up by another no sooner than this after its Lambda can have lived."""
-
-
-class LambdaContext(Protocol):
-    """What is used of Lambda's context object."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until this invocation is killed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,30 +126,25 @@ def dependencies() -> Dependencies:
 
 
 def handle(
-    event: Mapping[str, Any], context: LambdaContext, needs: Dependencies
-) -> dict[str, list[dict[str, str]]]:
-    """Take the steps of an SQS event's records and tell SQS which messages to keep.
+    received: Sequence[SqsMessage], seconds_left: Callable[[], float], needs: Dependencies
+) -> Collection[str]:
+    """Take the steps of a batch of messages.
 
     Args:
-        event: ``{"Records": [{"messageId", "body"}]}``.
-        context: Tells how long is left.
+        seconds_left: Until this invocation is killed.
         needs: The world.
 
     Returns:
-        ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
+        The ids of the messages that go back.
     """
-    messages = [ReceivedStep(record["messageId"], record["body"]) for record in event["Records"]]
-    result = run(messages, needs.desk, lambda: context.get_remaining_time_in_millis() / 1000)
+    messages = [ReceivedStep(each.message_id, each.body) for each in received]
+    result = run(messages, needs.desk, seconds_left)
     if result.figures.key_refused:
         needs.braze_secret.drop()
     if result.figures.quikly_key_refused:
         needs.quikly_secret.drop()
     report(result, needs.meter, needs.log)
-    return {"batchItemFailures": [{"itemIdentifier": message} for message in result.back]}
+    return result.back
 
 
-@logger().inject_lambda_context(clear_state=True)
-@metrics().log_metrics
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
-    """Lambda's entry point."""
-    return handle(event, context, dependencies())
+lambda_handler = batch_handler(handle, dependencies)

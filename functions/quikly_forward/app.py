@@ -6,12 +6,13 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from braze_bridge.aws import clients
 from braze_bridge.aws.secrets import SecretsManagerSource
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
+from braze_bridge.handlers import batch_handler
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_bridge.keys import quikly_key
@@ -23,12 +24,13 @@ from quikly_forward.settings import ForwardSettings
 from quikly_forward.told_calls import DynamoToldCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Sequence
 
     from aws_lambda_powertools import Logger
 
     from braze_bridge.aws.secrets import SecretSource
     from braze_bridge.clock import Clock
+    from braze_bridge.handlers import SqsMessage
     from braze_bridge.jobs.queue import MessageHider
     from braze_bridge.jobs.rejected import RejectedStore
     from braze_bridge.observability import Meter
@@ -37,14 +39,6 @@ if TYPE_CHECKING:
     from quikly_forward.told_calls import ToldCalls
 
 LEASE_MARGIN_SECONDS = 30
-
-
-class LambdaContext(Protocol):
-    """What is used of Lambda's context object."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until this invocation is killed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +102,17 @@ def _api(settings: ForwardSettings, secret: SecretSource, clock: Clock) -> Quikl
 
 
 def handle(
-    event: Mapping[str, Any], context: LambdaContext, needs: Dependencies
-) -> dict[str, list[dict[str, str]]]:
-    """Tell Quikly of an SQS event's records and tell SQS which of them to keep.
+    received: Sequence[SqsMessage], seconds_left: Callable[[], float], needs: Dependencies
+) -> Collection[str]:
+    """Tell Quikly of a batch of calls.
 
     Args:
-        event: ``{"Records": [{"messageId", "receiptHandle", "body", "attributes"}]}``.
-        context: Tells how long is left.
+        seconds_left: Until this invocation is killed.
         needs: The world.
 
     Returns:
-        ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
+        The ids of the messages that go back.
     """
-    records = {record["messageId"]: record for record in event["Records"]}
     ports = ForwardPorts(
         api=needs.api,
         told=needs.told,
@@ -129,26 +121,18 @@ def handle(
         jitter=needs.jitter,
         retention=needs.retention,
         lease=needs.lease,
-        time_left=lambda: context.get_remaining_time_in_millis() / 1000,
+        time_left=seconds_left,
     )
     result = forward(
-        [
-            ForwardDelivery(
-                message_id,
-                record["body"],
-                int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
-            )
-            for message_id, record in records.items()
-        ],
+        [ForwardDelivery(each.message_id, each.body, each.receive_count) for each in received],
         ports,
     )
     if result.key_refused:
         needs.secret.drop()
-    hidden = needs.hider.hide(
-        {records[mid]["receiptHandle"]: seconds for mid, seconds in result.retry.items()}
-    )
+    handles = {each.message_id: each.receipt_handle for each in received}
+    hidden = needs.hider.hide({handles[mid]: seconds for mid, seconds in result.retry.items()})
     report(result, needs.meter, needs.log, unhidden=len(result.retry) - hidden)
-    return {"batchItemFailures": [{"itemIdentifier": mid} for mid in result.retry]}
+    return result.retry
 
 
 def report(result: ForwardResult, meter: Meter, log: Logger, *, unhidden: int) -> None:
@@ -182,8 +166,4 @@ def report(result: ForwardResult, meter: Meter, log: Logger, *, unhidden: int) -
     )
 
 
-@logger().inject_lambda_context(clear_state=True)
-@metrics().log_metrics
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
-    """Lambda's entry point."""
-    return handle(event, context, dependencies())
+lambda_handler = batch_handler(handle, dependencies)

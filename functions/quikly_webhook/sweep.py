@@ -11,7 +11,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from braze_bridge.cold_start import collector_off
 
@@ -19,6 +19,7 @@ with collector_off():
     from braze_bridge.aws import clients
     from braze_bridge.aws.secrets import SecretsManagerSource
     from braze_bridge.clock import SystemClock
+    from braze_bridge.handlers import scheduled_handler
     from braze_bridge.jobs.forward import SqsForwardQueue
     from braze_bridge.jobs.queue import QueueUnavailableError, SqsJobQueue
     from braze_bridge.keys import claims_key
@@ -227,8 +228,4 @@ def scheduled() -> ScheduledSweep:
     return compose()
 
 
-@logger().inject_lambda_context(clear_state=True)
-@metrics().log_metrics
-def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ANN401 - Lambda's
-    """Lambda's entry point."""
-    return {"swept": scheduled()(lambda: context.get_remaining_time_in_millis() / 1000)}
+lambda_handler = scheduled_handler(lambda seconds_left: {"swept": scheduled()(seconds_left)})
