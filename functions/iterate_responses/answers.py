@@ -26,7 +26,7 @@ from braze_bridge.mapping.profile_fields import OBJECT_FIELDS, STANDARD_FIELDS
 from braze_bridge.mapping.values import Misfit, ValueType, as_text, compact_json, looks_like_date
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from braze_bridge.mapping.paths import Path
@@ -251,11 +251,7 @@ def _properties(
     if typed is not None and value is not None:
         properties[typed] = value
     if len(text) > MAX_STRING_CHARS:
-        for number, part in enumerate(_pieces(text), start=1):
+        for number, start in enumerate(range(0, len(text), MAX_STRING_CHARS), start=1):
+            part, _ = braze_text(text[start : start + MAX_STRING_CHARS])
             properties[f"response_part_{number}"] = part
     return properties
-
-
-def _pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), MAX_STRING_CHARS):
-        yield braze_text(text[start : start + MAX_STRING_CHARS])[0]
