@@ -17,7 +17,7 @@ from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
-from braze_bridge.handlers import batch_handler
+from braze_bridge.handlers import answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_bridge.keys import braze_key, fingerprint_key
@@ -127,4 +127,6 @@ def handle(
     return result.retry
 
 
-lambda_handler = batch_handler(handle, dependencies)
+lambda_handler = background_handler(
+    lambda event, seconds_left: answer_batch(event, seconds_left, handle, dependencies())
+)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.aws import clients
 from braze_bridge.clock import Clock, SystemClock
-from braze_bridge.handlers import scheduled_handler
+from braze_bridge.handlers import background_handler
 from braze_bridge.observability import EmfMeter, Meter, Metric, logger, metrics
 from braze_bridge.settings import load_settings
 from quikly_acquisition.dynamo_records import DynamoDueSteps
@@ -77,4 +77,4 @@ def dependencies() -> Dependencies:
     )
 
 
-lambda_handler = scheduled_handler(lambda _seconds_left: sweep(dependencies()))
+lambda_handler = background_handler(lambda _event, _seconds_left: sweep(dependencies()))

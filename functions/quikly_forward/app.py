@@ -12,7 +12,7 @@ from braze_bridge.aws import clients
 from braze_bridge.aws.secrets import SecretsManagerSource
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
-from braze_bridge.handlers import batch_handler
+from braze_bridge.handlers import answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_bridge.keys import quikly_key
@@ -166,4 +166,6 @@ def report(result: ForwardResult, meter: Meter, log: Logger, *, unhidden: int) -
     )
 
 
-lambda_handler = batch_handler(handle, dependencies)
+lambda_handler = background_handler(
+    lambda event, seconds_left: answer_batch(event, seconds_left, handle, dependencies())
+)

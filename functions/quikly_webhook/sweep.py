@@ -19,7 +19,7 @@ with collector_off():
     from braze_bridge.aws import clients
     from braze_bridge.aws.secrets import SecretsManagerSource
     from braze_bridge.clock import SystemClock
-    from braze_bridge.handlers import scheduled_handler
+    from braze_bridge.handlers import background_handler
     from braze_bridge.jobs.forward import SqsForwardQueue
     from braze_bridge.jobs.queue import QueueUnavailableError, SqsJobQueue
     from braze_bridge.keys import claims_key
@@ -228,4 +228,6 @@ def scheduled() -> ScheduledSweep:
     return compose()
 
 
-lambda_handler = scheduled_handler(lambda seconds_left: {"swept": scheduled()(seconds_left)})
+lambda_handler = background_handler(
+    lambda _event, seconds_left: {"swept": scheduled()(seconds_left)}
+)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from braze_bridge.handlers import SqsMessage, answer_batch, batch_handler, scheduled_handler
+from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
 from braze_bridge.observability import EmfMeter, Metric, logger, metrics
 
 if TYPE_CHECKING:
@@ -64,29 +64,17 @@ def test_a_message_that_comes_twice_in_a_batch_is_handled_once() -> None:
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
 
 
-def test_a_batch_handler_knows_the_time_left_and_writes_figures_and_logs(
+def test_a_handler_knows_the_time_left_and_writes_figures_and_logs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The log's lines have Lambda's request id; the figures are written when the batch is done."""
+    """The log's lines have Lambda's request id; the figures are written when the run is done."""
 
-    def handle(
-        received: Sequence[SqsMessage], seconds_left: Callable[[], float], meter: EmfMeter
-    ) -> list[str]:
-        meter.add(Metric.JOBS_RECEIVED, len(received))
+    def run(event: dict[str, Any], seconds_left: Callable[[], float]) -> str:
+        EmfMeter(metrics()).add(Metric.JOBS_RECEIVED, len(event["Records"]))
         logger().info("handled", extra={"left": seconds_left()})
-        return []
+        return "done"
 
-    answer = batch_handler(handle, lambda: EmfMeter(metrics()))(EVENT, Context())
-
-    assert answer == {"batchItemFailures": []}
+    assert background_handler(run)(EVENT, Context()) == "done"
     line, figures = (json.loads(text) for text in capsys.readouterr().out.splitlines())
     assert (line["left"], line["function_request_id"]) == (90.5, "request-1")
-    assert figures["JobsReceived"] == [2.0]
-
-
-@pytest.mark.filterwarnings("ignore:No application metrics to publish")
-def test_a_scheduled_handler_answers_what_its_run_returns() -> None:
-    """The event of a schedule says nothing; the time left matters."""
-    event: dict[str, Any] = {}
-
-    assert scheduled_handler(lambda seconds_left: seconds_left() + 1)(event, Context()) == 91.5
+    assert figures["JobsReceived"] == [3.0]

@@ -31,30 +31,21 @@ class SqsMessage(NamedTuple):
     receipt_handle: str = ""
 
 
-def scheduled_handler(
-    run: Callable[[SecondsLeft], ResultT],
+def background_handler(
+    run: Callable[[dict[str, Any], SecondsLeft], ResultT],
 ) -> Callable[[dict[str, Any], LambdaContext], ResultT]:
-    """Make the handler of a schedule.
+    """Make a handler whose log lines have Lambda's context, and that writes the metrics at its end.
 
     Args:
-        run: Gets a function that says how many seconds this invocation has left.
+        run: Gets the event, and a function that says how many seconds this invocation has left.
     """
-    return _observed(lambda _event, seconds_left: run(seconds_left))
 
+    @logger().inject_lambda_context(clear_state=True)
+    @metrics().log_metrics
+    def handler(event: dict[str, Any], context: LambdaContext) -> ResultT:
+        return run(event, lambda: context.get_remaining_time_in_millis() / 1000)
 
-def batch_handler(
-    handle: Callable[[Sequence[SqsMessage], SecondsLeft, DepsT], Iterable[str]],
-    dependencies: Callable[[], DepsT],
-) -> Callable[[dict[str, Any], LambdaContext], BatchAnswer]:
-    """Make the handler of an SQS queue.
-
-    Args:
-        handle: Handles the messages of a batch, as for :func:`answer_batch`.
-        dependencies: Called at each invocation: it keeps what it makes.
-    """
-    return _observed(
-        lambda event, seconds_left: answer_batch(event, seconds_left, handle, dependencies())
-    )
+    return handler
 
 
 def answer_batch(
@@ -68,7 +59,6 @@ def answer_batch(
     Args:
         event: ``{"Records": [{"messageId", "receiptHandle", "body", "attributes"}]}``. SQS may hand
             a message out twice in one batch; it is handled once.
-        seconds_left: Says how many seconds this invocation has left.
         handle: Returns the ids of the messages that go back to the queue.
 
     Returns:
@@ -85,16 +75,3 @@ def answer_batch(
     }
     back = handle(list(messages.values()), seconds_left, dependencies)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in back]}
-
-
-def _observed(
-    run: Callable[[dict[str, Any], SecondsLeft], ResultT],
-) -> Callable[[dict[str, Any], LambdaContext], ResultT]:
-    """Add the context to the log's lines, and write the metrics at the end."""
-
-    @logger().inject_lambda_context(clear_state=True)
-    @metrics().log_metrics
-    def handler(event: dict[str, Any], context: LambdaContext) -> ResultT:
-        return run(event, lambda: context.get_remaining_time_in_millis() / 1000)
-
-    return handler

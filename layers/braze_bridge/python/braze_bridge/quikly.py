@@ -128,10 +128,10 @@ class QuiklyApi(Protocol):
         ...
 
 
-class HttpQuiklyApi:
+class HttpQuiklyApi(NamedTuple):
     """A :class:`QuiklyApi` over HTTP. Threads may share it.
 
-    Args:
+    Attributes:
         path: The path and query of the configured address.
         api_key: Gives the current key at each call. Its errors are not caught.
         transport: To the host of the configured address.
@@ -139,34 +139,26 @@ class HttpQuiklyApi:
         timeout: Seconds to connect, and seconds of silence allowed while reading.
     """
 
-    def __init__(
-        self,
-        path: str,
-        api_key: Callable[[], str],
-        transport: Transport,
-        now: Callable[[], float],
-        timeout: tuple[float, float] = DEFAULT_TIMEOUT,
-    ) -> None:
-        self._path = path
-        self._api_key = api_key
-        self._transport = transport
-        self._now = now
-        self._timeout = timeout
+    path: str
+    api_key: Callable[[], str]
+    transport: Transport
+    now: Callable[[], float]
+    timeout: tuple[float, float] = DEFAULT_TIMEOUT
 
     def tell(self, call: QuiklyCall) -> None:
         """See :meth:`QuiklyApi.tell`."""
-        key = self._api_key()
+        key = self.api_key()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise QuiklyError("no usable key is set", retryable=True, key_refused=True)
         request = HttpRequest(
             "POST",
-            self._path,
+            self.path,
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             body=call.body(),
-            timeout=self._timeout,
+            timeout=self.timeout,
         )
         try:
-            response = self._transport.send(request)
+            response = self.transport.send(request)
         except ConnectFailedError as error:
             raise QuiklyError(str(error), retryable=True) from None
         except UnknownOutcomeError as error:
@@ -182,7 +174,7 @@ class HttpQuiklyApi:
             status=status,
             # After a person replaces a refused key, the same call succeeds.
             retryable=refused or status in _WAITING_STATUSES or status >= 500,  # noqa: PLR2004  # HTTP's own
-            retry_after=parse_retry_after(response.headers, self._now()),
+            retry_after=parse_retry_after(response.headers, self.now()),
             # A gateway may have stopped waiting, or Quikly may have failed half-way. Only 503 says
             # that nothing was done.
             outcome_unknown=status >= 500 and status != 503,  # noqa: PLR2004  # HTTP's own

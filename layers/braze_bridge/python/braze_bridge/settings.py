@@ -42,10 +42,7 @@ SettingsT = TypeVar("SettingsT", bound=_Settings)
 
 
 def load_settings(model: type[SettingsT], environ: Mapping[str, str] | None = None) -> SettingsT:
-    """Read a function's settings.
-
-    Args:
-        environ: The variables; by default those of the process.
+    """Read a function's settings, by default from the process's environment.
 
     Raises:
         SettingsError: Names the variables that are missing or unreadable, without their values.

@@ -78,9 +78,6 @@ def ledger_client(connections: int) -> DynamoDBClient:
 
     The ledger itself retries, item by item, and knows what a lost answer means. Parameters are not
     validated, because they all come from our own code; checking them costs a third of a call.
-
-    Args:
-        connections: How many calls may run side by side.
     """
     return _dynamodb(
         connect_timeout=1,

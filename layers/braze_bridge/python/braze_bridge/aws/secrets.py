@@ -71,7 +71,6 @@ class SecretsManagerSource:
 
     Args:
         client: Makes the Secrets Manager client; called on first use.
-        monotonic: Seconds.
     """
 
     def __init__(

@@ -188,10 +188,7 @@ class UnreadableJobError(Exception):
 
 
 def parse_job(body: str | bytes) -> DeliveryJob:
-    """Read a job of any shipped version.
-
-    Args:
-        body: The JSON text of an SQS message or of a parked record.
+    """Read the JSON of a job of any shipped version.
 
     Raises:
         UnreadableJobError: It is not JSON, of an unknown version, or breaks the contract.

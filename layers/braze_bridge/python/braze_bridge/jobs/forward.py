@@ -64,10 +64,7 @@ class UnreadableForwardError(Exception):
 
 
 def parse_forward(body: str | bytes) -> ForwardMessage:
-    """Read a message of any shipped version.
-
-    Args:
-        body: The JSON text of an SQS message.
+    """Read the JSON of a message of any shipped version.
 
     Raises:
         UnreadableForwardError: It is not JSON, of an unknown version, or breaks the contract.

@@ -165,10 +165,7 @@ class Door(NamedTuple):
     allow_query_token: bool = False
 
     def admit(self, event: object) -> Admitted:
-        """Check a call.
-
-        Args:
-            event: A REST API proxy event, or anything else.
+        """Check a call: a REST API proxy event, or anything else.
 
         Raises:
             DoorError: 404, 413, 401, 503 (the secret cannot be read), 415 or 400.
@@ -219,10 +216,7 @@ class Door(NamedTuple):
 
 
 def correlation_id(event: object) -> str:
-    """Find the id of a call for the log: the request's, its trace's, else its body's hash.
-
-    Args:
-        event: A REST API proxy event, or anything else.
+    """Find the id of any call: the request's, its trace's, else its body's hash.
 
     Returns:
         At most 128 characters, safe to log.

@@ -46,8 +46,6 @@ def lambda_handler_of(
         compose: Reads settings and configuration, opens clients, and returns what answers an
             event. It runs on the first call, and its result is kept. While it fails, every call is
             answered 503 and runs it again.
-        log: Takes refusals and faults.
-        flush: Runs after each answer.
 
     Returns:
         A handler that never raises.
