@@ -29,7 +29,7 @@ def body(*responses: Any, user: dict[str, Any] | None = None, **fields: Any) -> 
 
     Args:
         responses: The answers.
-        user: Whom it is about; left out: somebody with a ``braze_id``.
+        user: The person; by default a person with a ``braze_id``.
         fields: More of, or other, fields of ``survey_response``.
     """
     response = {

@@ -50,7 +50,7 @@ def test_deliverys_dependencies_are_built_from_the_environment_without_a_socket(
 def test_the_acquisition_workers_dependencies_are_built_without_a_socket(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A configured address makes a way to Quikly; without one, its absence is in the terms."""
+    """With an address there is a client for Quikly; without one, the terms say so."""
     for name, value in {
         "AWS_DEFAULT_REGION": "eu-west-1",
         "BRAZE_INSTANCE": "EU-01",

@@ -85,7 +85,7 @@ def test_an_unmappable_body_becomes_a_row(cloud: Cloud) -> None:
 
 
 def test_a_wrong_token_reaches_nothing(cloud: Cloud) -> None:
-    """A stranger's call leaves neither message nor row."""
+    """An unauthenticated call leaves neither message nor row."""
     assert post(cloud, body(answer(1, "Why?")), token="wrong")["statusCode"] == 401
 
     assert (cloud.jobs(), cloud.rows()) == ([], [])

@@ -1,4 +1,4 @@
-"""Quikly's activation events through the handler on fakes, whatever comes."""
+"""Quikly's activation events through the handler on fakes, for any body."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bench() -> QuiklyEventsBench:
 
 
 def test_an_event_that_is_sent_twice_is_the_same_job(bench: QuiklyEventsBench) -> None:
-    """By its own id; without one, by its body, whatever the order of the keys."""
+    """By its own id; without one, by its body, with its keys in any order."""
     bare = {key: value for key, value in BODY.items() if key != "event_id"}
     for body in (BODY, BODY, bare, dict(reversed(bare.items()))):
         assert bench.post(body)["statusCode"] == 200
@@ -42,7 +42,7 @@ def test_an_event_that_is_sent_twice_is_the_same_job(bench: QuiklyEventsBench) -
 def test_the_same_id_of_another_kind_or_activation_is_another_event(
     bench: QuiklyEventsBench,
 ) -> None:
-    """Quikly does not say over what its ids are unique: none may be lost."""
+    """Quikly does not say where its ids are unique: no event may be lost."""
     for change in ({}, {"event": "completed"}, {"q_scope": "demo-rank"}):
         bench.post(BODY | change)
 
@@ -50,7 +50,7 @@ def test_the_same_id_of_another_kind_or_activation_is_another_event(
 
 
 def test_an_id_that_may_be_personal_is_not_logged(bench: QuiklyEventsBench) -> None:
-    """An address for an id becomes a hash, in the job's id and so in every log."""
+    """An address that is used as an id becomes a hash, in the job's id and so in every log."""
     bench.post(BODY | {"event_id": "ada@example.com"})
 
     assert "example.com" not in bench.queue.jobs[0].job_id
@@ -70,13 +70,13 @@ def test_an_id_that_may_be_personal_is_not_logged(bench: QuiklyEventsBench) -> N
 def test_an_event_is_ordered_by_its_own_time_but_never_by_the_future(
     bench: QuiklyEventsBench, occurred_at: str | None, kept: str
 ) -> None:
-    """A clock that goes ahead must not make everything after it stale."""
+    """A clock that is ahead must not make every later event stale."""
     bench.post(BODY | {"occurred_at": occurred_at})
 
     assert bench.queue.jobs[0].occurred_at.isoformat() == kept
 
 
-def test_a_queue_that_refuses_makes_quikly_come_again(bench: QuiklyEventsBench) -> None:
+def test_a_queue_that_refuses_makes_quikly_try_again(bench: QuiklyEventsBench) -> None:
     """503 with Retry-After; accepted only after SQS took the job."""
     bench.queue.refusing = True
 

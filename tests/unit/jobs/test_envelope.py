@@ -97,7 +97,7 @@ def test_attributes_that_would_mean_something_else_are_refused(
     ],
 )
 def test_odd_fields_are_refused(fields: dict[str, Any]) -> None:
-    """A time after arrival or without a zone, an unknown version, an unnamed job."""
+    """A time after arrival or without a zone, an unknown version, a job without an id."""
     with pytest.raises(ValidationError):
         job(**fields)
 
@@ -202,7 +202,7 @@ def test_the_parts_of_a_job_hold_all_of_it_and_fit(names: int, events: int, max_
 
 
 def test_a_resend_is_cut_at_the_same_places() -> None:
-    """When it arrived and under which correlation id moves no attribute into another part."""
+    """The time of arrival and the correlation id move no attribute into another part."""
     first = job(attributes={f"name-{n}": n for n in range(500)})
     later = first.model_copy(
         update={
