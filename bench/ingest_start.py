@@ -32,8 +32,7 @@ from braze_bridge.partner_config.outgrow import load_outgrow
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import flush_metrics, lambda_handler_of
 from braze_bridge.web.intake import Intake
-from outgrow_ingest.app import ROUTES, OutgrowIngest
-from outgrow_ingest.mapping import SOURCE
+from outgrow_ingest.app import INGEST
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.clock import FixedClock
 from tests.fakes.jobs import InMemoryRejectedStore
@@ -103,16 +102,16 @@ def warm_milliseconds(calls: int) -> list[float]:
     config = load_outgrow(ROOT / "layers" / "partner_config")
     log = Logger(service="bench", logger_formatter=ScrubbingFormatter(), stream=io.StringIO())
     meter = EmfMeter(metrics())
-    door = Door(routes=ROUTES, secret=FixedSecret(TOKEN), meter=meter, clock=FixedClock())
+    door = Door(routes=INGEST.routes, secret=FixedSecret(TOKEN), meter=meter, clock=FixedClock())
     intake = Intake(
-        source=SOURCE,
+        source=INGEST.source,
         queue=EncodingQueue(),
         rejected=InMemoryRejectedStore,
         meter=meter,
         log=log,
     )
     handler = lambda_handler_of(
-        lambda: OutgrowIngest(door, config, intake), log=lambda: log, flush=flush_metrics
+        lambda: INGEST.answering(config, door, intake), log=lambda: log, flush=flush_metrics
     )
     taken = []
     with contextlib.redirect_stdout(io.StringIO()):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from braze_bridge.aws import clients
 from braze_bridge.aws.clients import ledger_client
@@ -17,6 +17,7 @@ from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
+from braze_bridge.handlers import answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_bridge.keys import braze_key, fingerprint_key
@@ -30,24 +31,17 @@ from braze_delivery.reporting import report
 from braze_delivery.settings import DeliverySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Sequence
 
     from aws_lambda_powertools import Logger
 
+    from braze_bridge.handlers import SqsMessage
     from braze_bridge.jobs.queue import MessageHider
 
 VERSION = "0.1.0"
 
 LEDGER_CONNECTIONS = 8
 """A batch of 1,050 people is 11 reads and 42 writes; more connections would not be faster."""
-
-
-class LambdaContext(Protocol):
-    """What is used of Lambda's context object."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until this invocation is killed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,39 +105,26 @@ def dependencies() -> Dependencies:
 
 
 def handle(
-    event: Mapping[str, Any], context: LambdaContext, deps: Dependencies
-) -> dict[str, list[dict[str, str]]]:
-    """Deliver the records of an SQS event.
+    received: Sequence[SqsMessage], seconds_left: Callable[[], float], deps: Dependencies
+) -> Collection[str]:
+    """Deliver a batch of messages.
 
     Args:
-        event: ``{"Records": [{"messageId", "receiptHandle", "body", "attributes"}]}``.
-        context: Gives the time left.
-        deps: Clients and stores.
+        seconds_left: Until this invocation is killed.
 
     Returns:
-        ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
+        The ids of the messages that go back.
     """
-    # SQS may send a message twice in one batch; it has one outcome.
-    records = list({record["messageId"]: record for record in event["Records"]}.values())
-    messages = [
-        QueueMessage(
-            record["messageId"],
-            record["body"],
-            int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
-        )
-        for record in records
-    ]
-    result = deliver(messages, deps.ports, lambda: context.get_remaining_time_in_millis() / 1000)
+    messages = [QueueMessage(each.message_id, each.body, each.receive_count) for each in received]
+    result = deliver(messages, deps.ports, seconds_left)
     if result.key_refused:
         deps.secret.drop()
-    handles = {record["messageId"]: record["receiptHandle"] for record in records}
+    handles = {each.message_id: each.receipt_handle for each in received}
     hidden = deps.hider.hide({handles[mid]: delay for mid, delay in result.retry.items()})
     report(result, deps.meter, deps.log, unhidden=len(result.retry) - hidden)
-    return {"batchItemFailures": [{"itemIdentifier": mid} for mid in result.retry]}
+    return result.retry
 
 
-@logger().inject_lambda_context(clear_state=True)
-@metrics().log_metrics
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
-    """Lambda's entry point."""
-    return handle(event, context, dependencies())
+lambda_handler = background_handler(
+    lambda event, seconds_left: answer_batch(event, seconds_left, handle, dependencies())
+)

@@ -7,66 +7,25 @@ from typing import Final
 from braze_bridge.cold_start import collector_off
 
 with collector_off():
-    from braze_bridge.aws import clients
-    from braze_bridge.aws.secrets import SecretsManagerSource
-    from braze_bridge.clock import SystemClock
-    from braze_bridge.jobs.queue import SqsJobQueue
-    from braze_bridge.jobs.rejected import DynamoRejectedStore
-    from braze_bridge.observability import EmfMeter, logger, metrics
-    from braze_bridge.partner_config.outgrow import OutgrowConfig, load_outgrow
-    from braze_bridge.settings import IngestSettings, load_settings
-    from braze_bridge.web.door import Door, ProxyResponse, Route
+    from braze_bridge.partner_config.outgrow import load_outgrow
+    from braze_bridge.web.door import Route
     from braze_bridge.web.edge import lambda_handler_of
-    from braze_bridge.web.intake import Intake
+    from braze_bridge.web.ingest import Ingest
     from outgrow_ingest.mapping import SOURCE, map_response
 
 ROUTES: Final = (Route("POST", "/outgrow"), Route("POST", "/outgrow/{content_id}"))
 
+INGEST: Final = Ingest(
+    source=SOURCE,
+    routes=ROUTES,
+    load_config=load_outgrow,
+    map_call=lambda call, config: map_response(
+        call.body,
+        content_id=call.path_parameters.get("content_id"),
+        rule=config.rule_for(call.path_parameters.get("content_id")),
+        received_at=call.received_at,
+        correlation_id=call.correlation_id,
+    ),
+)
 
-class OutgrowIngest:
-    """Answers one call: admit, map, settle."""
-
-    def __init__(self, door: Door, config: OutgrowConfig, intake: Intake) -> None:
-        self._door = door
-        self._config = config
-        self._intake = intake
-
-    def __call__(self, event: object) -> ProxyResponse:
-        """Answer an API Gateway proxy event."""
-        admitted = self._door.admit(event)
-        content_id = admitted.path_parameters.get("content_id")
-        outcome = map_response(
-            admitted.body,
-            content_id=content_id,
-            rule=self._config.rule_for(content_id),
-            received_at=admitted.received_at,
-            correlation_id=admitted.correlation_id,
-        )
-        return self._intake.settle(admitted, outcome)
-
-
-def compose() -> OutgrowIngest:
-    """Wire the function as it runs in Lambda."""
-    settings = load_settings(IngestSettings)
-    config = load_outgrow(settings.partner_config_dir)
-    meter = EmfMeter(metrics())
-    return OutgrowIngest(
-        door=Door(
-            routes=ROUTES,
-            secret=SecretsManagerSource(settings.partner_secret),
-            meter=meter,
-            clock=SystemClock(),
-            allow_query_token=config.door.allow_query_token,
-        ),
-        config=config,
-        intake=Intake(
-            source=SOURCE,
-            queue=SqsJobQueue(clients.sqs(), settings.delivery_queue_url),
-            rejected=lambda: DynamoRejectedStore(clients.dynamodb(), settings.rejected_table),
-            meter=meter,
-            log=logger(),
-        ),
-    )
-
-
-lambda_handler = lambda_handler_of(compose)
+lambda_handler = lambda_handler_of(INGEST.compose)

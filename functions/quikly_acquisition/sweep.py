@@ -7,10 +7,11 @@ after a crash, an unavailable queue or a lost message.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.aws import clients
 from braze_bridge.clock import Clock, SystemClock
+from braze_bridge.handlers import background_handler
 from braze_bridge.observability import EmfMeter, Meter, Metric, logger, metrics
 from braze_bridge.settings import load_settings
 from quikly_acquisition.dynamo_records import DynamoDueSteps
@@ -73,8 +74,4 @@ def dependencies() -> Dependencies:
     )
 
 
-@logger().inject_lambda_context(clear_state=True)
-@metrics().log_metrics
-def lambda_handler(event: dict[str, Any], context: Any) -> None:  # noqa: ANN401, ARG001 - Lambda's
-    """Lambda's entry point."""
-    sweep(dependencies())
+lambda_handler = background_handler(lambda _event, _seconds_left: sweep(dependencies()))

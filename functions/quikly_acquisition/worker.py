@@ -6,7 +6,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from braze_bridge.aws import clients
 from braze_bridge.aws.clients import ledger_client
@@ -16,6 +16,7 @@ from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
+from braze_bridge.handlers import answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsJobQueue
 from braze_bridge.keys import braze_key, fingerprint_key, quikly_key
 from braze_bridge.observability import EmfMeter, logger, metrics
@@ -32,7 +33,9 @@ from quikly_acquisition.step_queue import SqsStepQueue
 from quikly_acquisition.workflow import WorkflowSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Sequence
+
+    from braze_bridge.handlers import SqsMessage
 
 VERSION: Final = "0.1.0"
 
@@ -41,14 +44,6 @@ LEDGER_CONNECTIONS: Final = 2
 
 LEASE_MARGIN_SECONDS: Final = 30
 """Another worker takes over a credit only this long after its Lambda must have ended."""
-
-
-class LambdaContext(Protocol):
-    """What is used of Lambda's context object."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until this invocation is killed."""
-        ...
 
 
 @cache
@@ -119,28 +114,26 @@ def dependencies() -> Dependencies:
 
 
 def handle(
-    event: Mapping[str, Any], context: LambdaContext, deps: Dependencies
-) -> dict[str, list[dict[str, str]]]:
-    """Run the steps of an SQS event.
+    received: Sequence[SqsMessage], seconds_left: Callable[[], float], deps: Dependencies
+) -> Collection[str]:
+    """Run the steps of a batch of messages.
 
     Args:
-        event: ``{"Records": [{"messageId", "body"}]}``.
+        seconds_left: Until this invocation is killed.
 
     Returns:
-        ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
+        The ids of the messages that go back.
     """
-    messages = [ReceivedStep(record["messageId"], record["body"]) for record in event["Records"]]
-    result = run_batch(messages, deps, lambda: context.get_remaining_time_in_millis() / 1000)
+    messages = [ReceivedStep(each.message_id, each.body) for each in received]
+    result = run_batch(messages, deps, seconds_left)
     if result.figures.key_refused:
         deps.braze_secret.drop()
     if result.figures.quikly_key_refused:
         deps.quikly_secret.drop()
     report(result, deps.meter, deps.log)
-    return {"batchItemFailures": [{"itemIdentifier": message} for message in result.back]}
+    return result.back
 
 
-@logger().inject_lambda_context(clear_state=True)
-@metrics().log_metrics
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
-    """Lambda's entry point."""
-    return handle(event, context, dependencies())
+lambda_handler = background_handler(
+    lambda event, seconds_left: answer_batch(event, seconds_left, handle, dependencies())
+)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from braze_bridge.aws import clients
 from braze_bridge.aws.secrets import SecretsManagerSource
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
+from braze_bridge.handlers import answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_bridge.keys import quikly_key
@@ -22,25 +23,18 @@ from quikly_forward.sent_calls import DynamoSentCalls
 from quikly_forward.settings import ForwardSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Sequence
 
     from aws_lambda_powertools import Logger
 
     from braze_bridge.aws.secrets import SecretSource
     from braze_bridge.clock import Clock
+    from braze_bridge.handlers import SqsMessage
     from braze_bridge.observability import Meter
     from braze_bridge.quikly import QuiklyApi, QuiklyCall
     from quikly_forward.forwarding import ForwardResult
 
 LEASE_MARGIN_SECONDS: Final = 30
-
-
-class LambdaContext(Protocol):
-    """What is used of Lambda's context object."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until this invocation is killed."""
-        ...
 
 
 class UnsetQuiklyApi:
@@ -87,33 +81,27 @@ def _api(settings: ForwardSettings, secret: SecretSource, clock: Clock) -> Quikl
 
 
 def handle(
-    event: Mapping[str, Any], context: LambdaContext, deps: Dependencies
-) -> dict[str, list[dict[str, str]]]:
-    """Send the calls of an SQS event to Quikly.
+    received: Sequence[SqsMessage], seconds_left: Callable[[], float], deps: Dependencies
+) -> Collection[str]:
+    """Send a batch of calls to Quikly.
 
     Args:
-        event: ``{"Records": [{"messageId", "receiptHandle", "body", "attributes"}]}``.
+        seconds_left: Until this invocation is killed.
 
     Returns:
-        ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` for every message that goes back.
+        The ids of the messages that go back.
     """
-    records = {record["messageId"]: record for record in event["Records"]}
-    deliveries = [
-        ForwardDelivery(
-            message_id,
-            record["body"],
-            int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
-        )
-        for message_id, record in records.items()
-    ]
-    result = forward(deliveries, deps, lambda: context.get_remaining_time_in_millis() / 1000)
+    result = forward(
+        [ForwardDelivery(each.message_id, each.body, each.receive_count) for each in received],
+        deps,
+        seconds_left,
+    )
     if result.key_refused:
         deps.secret.drop()
-    hidden = deps.hider.hide(
-        {records[mid]["receiptHandle"]: seconds for mid, seconds in result.retry.items()}
-    )
+    handles = {each.message_id: each.receipt_handle for each in received}
+    hidden = deps.hider.hide({handles[mid]: seconds for mid, seconds in result.retry.items()})
     report(result, deps.meter, deps.log, unhidden=len(result.retry) - hidden)
-    return {"batchItemFailures": [{"itemIdentifier": mid} for mid in result.retry]}
+    return result.retry
 
 
 def report(result: ForwardResult, meter: Meter, log: Logger, *, unhidden: int) -> None:
@@ -145,8 +133,6 @@ def report(result: ForwardResult, meter: Meter, log: Logger, *, unhidden: int) -
     )
 
 
-@logger().inject_lambda_context(clear_state=True)
-@metrics().log_metrics
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
-    """Lambda's entry point."""
-    return handle(event, context, dependencies())
+lambda_handler = background_handler(
+    lambda event, seconds_left: answer_batch(event, seconds_left, handle, dependencies())
+)

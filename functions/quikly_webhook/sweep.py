@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from braze_bridge.cold_start import collector_off
 
@@ -21,6 +21,7 @@ with collector_off():
     from braze_bridge.aws.errors import aws_errors
     from braze_bridge.aws.secrets import SecretsManagerSource
     from braze_bridge.clock import SystemClock
+    from braze_bridge.handlers import background_handler
     from braze_bridge.jobs.forward import SqsForwardQueue
     from braze_bridge.jobs.queue import QueueUnavailableError, SqsJobQueue
     from braze_bridge.keys import claims_key
@@ -216,8 +217,6 @@ def scheduled() -> ScheduledSweep:
     return compose()
 
 
-@logger().inject_lambda_context(clear_state=True)
-@metrics().log_metrics
-def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ANN401 - Lambda's
-    """Lambda's entry point."""
-    return {"swept": scheduled()(lambda: context.get_remaining_time_in_millis() / 1000)}
+lambda_handler = background_handler(
+    lambda _event, seconds_left: {"swept": scheduled()(seconds_left)}
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import pathlib
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -14,6 +13,7 @@ from braze_bridge.aws import clients
 from braze_bridge.observability import logger, metrics
 from braze_bridge.web.edge import lambda_handler_of
 from tests.fakes.api_event import TOKEN
+from tests.fakes.ingest import PARTNER_CONFIG
 from tests.fakes.log import RecordingLog
 
 if TYPE_CHECKING:
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from braze_bridge.web.door import ProxyResponse
-    from braze_bridge.web.edge import LambdaHandler
+    from braze_bridge.web.edge import Answering, LambdaHandler
 
 TABLE: Final = "stack-rejected"
-PARTNER_CONFIG: Final = pathlib.Path(__file__).parents[2] / "layers" / "partner_config"
 
 
 class Cloud:
@@ -35,9 +33,7 @@ class Cloud:
         handler: The function's, as Lambda would call it.
     """
 
-    def __init__(
-        self, queue_url: str, compose: Callable[[], Callable[[object], ProxyResponse]]
-    ) -> None:
+    def __init__(self, queue_url: str, compose: Callable[[], Answering]) -> None:
         log = RecordingLog()
         self.queue_url = queue_url
         self.log = log
@@ -56,7 +52,7 @@ class Cloud:
 @contextlib.contextmanager
 def ingest_cloud(
     monkeypatch: pytest.MonkeyPatch,
-    compose: Callable[[], Callable[[object], ProxyResponse]],
+    compose: Callable[[], Answering],
     service: str,
     secret: str,
 ) -> Iterator[Cloud]:

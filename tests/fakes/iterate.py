@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from braze_bridge.partner_config.iterate import IterateConfig, load_iterate
-from braze_bridge.web.door import Door
-from braze_bridge.web.edge import lambda_handler_of
-from braze_bridge.web.intake import Intake
-from iterate_responses.app import ROUTES, IterateResponses
-from iterate_responses.mapping import SOURCE
-from tests.fakes.api_event import TOKEN, proxy_event
-from tests.fakes.clock import FixedClock
-from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
-from tests.fakes.log import RecordingLog
-from tests.fakes.meter import RecordingMeter
-from tests.fakes.secret import FixedSecret
+from braze_bridge.partner_config.iterate import IterateConfig
+from iterate_responses.app import INGEST
+from tests.fakes.ingest import PARTNER_CONFIG, IngestBench
 
-if TYPE_CHECKING:
-    from braze_bridge.web.door import ProxyResponse
+__all__ = ["PARTNER_CONFIG", "SURVEY", "IterateBench", "answer", "body"]
 
-PARTNER_CONFIG: Final = pathlib.Path(__file__).parents[2] / "layers" / "partner_config"
 SURVEY: Final = "5edfaeb2c591330001a1b2c3"
 
 
@@ -42,7 +29,7 @@ def body(*responses: Any, user: dict[str, Any] | None = None, **fields: Any) -> 
 
     Args:
         responses: The answers.
-        user: Whom it is about; left out: somebody with a ``braze_id``.
+        user: The person; by default a person with a ``braze_id``.
         fields: More of, or other, fields of ``survey_response``.
     """
     response = {
@@ -55,39 +42,8 @@ def body(*responses: Any, user: dict[str, Any] | None = None, **fields: Any) -> 
     return {"event_type": "survey_response", "survey_response": response | fields}
 
 
-class IterateBench:
-    """The handler as Lambda would call it, and everything it touches."""
+class IterateBench(IngestBench[IterateConfig]):
+    """The Iterate function."""
 
     def __init__(self, config: IterateConfig | None = None) -> None:
-        self.config = load_iterate(PARTNER_CONFIG) if config is None else config
-        self.queue = InMemoryJobQueue()
-        self.rejected = InMemoryRejectedStore()
-        self.meter = RecordingMeter()
-        self.clock = FixedClock()
-        self.log = RecordingLog()
-        self.handler = lambda_handler_of(
-            self._compose, log=lambda: self.log.logger, flush=lambda: None
-        )
-
-    def _compose(self) -> IterateResponses:
-        return IterateResponses(
-            door=Door(
-                routes=ROUTES,
-                secret=FixedSecret(TOKEN),
-                meter=self.meter,
-                clock=self.clock,
-                allow_query_token=self.config.door.allow_query_token,
-            ),
-            config=self.config,
-            intake=Intake(
-                source=SOURCE,
-                queue=self.queue,
-                rejected=lambda: self.rejected,
-                meter=self.meter,
-                log=self.log.logger,
-            ),
-        )
-
-    def post(self, posted: object) -> ProxyResponse:
-        """Post a JSON value with the right token."""
-        return self.handler(proxy_event(json.dumps(posted), path="/iterate"), None)
+        super().__init__(INGEST, config)

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what strangers post."""
+"""Hypothesis strategies for bodies."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ NUMBERS: Final = (0, 1, -1, 87, 2**63 - 1, 2**63, -(2**63), 10**4000, 1795164000
 
 
 def json_scalars() -> SearchStrategy[Any]:
-    """Anything but arrays and objects, with what tells a rule's edges."""
+    """Anything but arrays and objects, with the edge cases of the rules."""
     return st.one_of(
         st.none(),
         st.booleans(),

@@ -24,9 +24,9 @@ NO_SCHEMA_SAYS = {
     "unknown_activation": "the same",
     "channel_not_configured": "the activation's channels",
     "in_the_future": "a consent is compared with the clock",
-    "in_future": "and so is the time since when somebody could respond",
+    "in_future": "and so is the time since when a person could respond",
     "invalid_phone": "lengths differ from country to country",
-    "invalid_email": "formats of e-mail addresses are anybody's; Braze's is narrower",
+    "invalid_email": "formats of e-mail addresses vary; Braze's is narrower",
     "no_email": "the same",
     "blank": "Python's blanks are more than JavaScript's",
     "no_time": "leap seconds",
@@ -50,7 +50,7 @@ def bodies(path: str) -> SearchStrategy[Any]:
 def test_what_is_documented_is_taken(path: str) -> None:
     """Of the two routes whose bodies are checked field by field."""
 
-    # Drawing by a schema is slow and throws much away: that says nothing of what is tested.
+    # Drawing by a schema is slow and discards much; neither is a fault of the code.
     @settings(
         max_examples=25,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -1,4 +1,4 @@
-"""The whole API on fakes: whatever is sent, the answer is one that is documented, and no 5xx."""
+"""The whole API on fakes: every answer to any call is documented, and none is a 5xx."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def event_of(call: HostileCall) -> dict[str, object]:
 
 
 def test_hostile_calls_are_answered_as_documented() -> None:
-    """A call of every kind on every route; only good ones in disguise are taken."""
+    """A call of every kind on every route; only those that are valid after all are accepted."""
     api, document = BridgeApi(), ApiDocument.read()
     statuses: Counter[int] = Counter()
     for call in hostile_calls(seed=1, number=CALLS):
@@ -43,7 +43,7 @@ def test_hostile_calls_are_answered_as_documented() -> None:
 
 
 def test_nothing_is_parked_without_a_reason() -> None:
-    """As many bodies are kept as were told 422 on the routes that keep them, each once."""
+    """On the routes that keep bodies, each body that was answered 422 is kept once."""
     api = BridgeApi()
     refused = set()
     for call in hostile_calls(seed=2, number=300):

@@ -1,4 +1,4 @@
-"""Units open no sockets: what needs one is not a unit."""
+"""Unit tests open no sockets."""
 
 from __future__ import annotations
 

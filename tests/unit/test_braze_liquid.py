@@ -1,4 +1,4 @@
-"""The renderer of Braze's Liquid reads Braze's own form, and leaves everything else alone."""
+"""The renderer of Braze's Liquid reads Braze's own form, and leaves everything else as it is."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_the_rules_cover_every_package() -> None:
 
 
 def test_the_client_knows_neither_aws_nor_lambda_nor_the_environment() -> None:
-    """Whoever lifts it out needs no boto3, no Powertools and no variables."""
+    """It can be used elsewhere without boto3, Powertools and variables."""
     found = {
         (path.name, name.split(".")[0])
         for path in (LAYER / "braze").glob("*.py")

@@ -71,7 +71,7 @@ def test_there_is_a_piece_for_every_way() -> None:
 @pytest.mark.parametrize("braze_id", ODD_IDS)
 @pytest.mark.parametrize("name", FILES)
 def test_the_link_says_who_it_was_sent_to(name: str, braze_id: str) -> None:
-    """Whatever the id holds, the query holds it unharmed; nothing but a URL comes out."""
+    """The query has the id unchanged, for any id; the result is only a URL."""
     link = link_in(name, braze_id)
 
     parts = urlsplit(link)
@@ -83,7 +83,7 @@ def test_the_link_says_who_it_was_sent_to(name: str, braze_id: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_without_a_profile_the_link_still_opens_the_survey(name: str) -> None:
-    """A test message to nobody in particular: the id is empty, and names nobody."""
+    """In a test message without a profile the id is empty."""
     parts = urlsplit(link_in(name, None))
 
     assert (parts.path, parts.query) == ("/YOUR-SURVEY", "user_braze_id=")
@@ -102,7 +102,7 @@ def test_without_a_profile_the_link_still_opens_the_survey(name: str) -> None:
 def test_a_link_with_a_query_of_its_own_keeps_it(
     survey: str, query: dict[str, list[str]], fragment: str
 ) -> None:
-    """The Content Block adds to whatever address it is given."""
+    """The Content Block adds to any address."""
     parts = urlsplit(link_in("survey_link.liquid", "b-1", survey))
 
     assert parse_qs(parts.query) == {**query, "user_braze_id": ["b-1"]}

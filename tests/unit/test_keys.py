@@ -1,4 +1,4 @@
-"""The keys we call others with: read at each call, and what is said where there is none."""
+"""The keys for our calls: they are read at each call, and may be missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_key_is_read_when_it_is_asked_for() -> None:
 def test_without_a_key_braze_is_as_if_it_had_refused_it_and_quiklys_is_empty(
     unavailable: bool,
 ) -> None:
-    """Both clients then say: the key is refused."""
+    """Both clients then treat the key as refused."""
     secret = FixedSecret("")
     secret.unavailable = unavailable
     with pytest.raises(AuthenticationError):

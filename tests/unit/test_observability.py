@@ -1,4 +1,4 @@
-"""The last guard against personal data in logs, and the shape of metrics."""
+"""The last check for personal data in logs, and the shape of metrics."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from braze_bridge.observability import BY_PARTNER, EmfMeter, Metric, ScrubbingFo
     ],
 )
 def test_what_looks_personal_is_scrubbed(text: str, clean: str | None) -> None:
-    """Addresses, E.164 numbers and tokens go; ids, times and counts stay."""
+    """Addresses, E.164 numbers and tokens are removed; ids, times and counts stay."""
     assert scrub(text) == (text if clean is None else clean)
 
 
 @given(st.emails())
 def test_no_address_survives(address: str) -> None:
-    """Whatever RFC 5322 allows of an address, its domain is gone from the line with it."""
+    """Any address that RFC 5322 allows is removed with its domain."""
     assert address not in scrub(f"to {address} from here")
 
 
@@ -71,7 +71,7 @@ def test_metrics_are_written_in_the_projects_namespace(capsys: pytest.CaptureFix
 def test_a_partner_s_figures_are_a_line_of_their_own(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With both dimensions, at once, and apart from what is collected for the whole."""
+    """With both dimensions, at once, and apart from the totals."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "braze-delivery")
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "BrazeBridge/bridge")
     meter = EmfMeter(Metrics())

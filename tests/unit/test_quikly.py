@@ -44,7 +44,7 @@ def test_the_call_carries_the_three_documented_keys_and_the_bearer_key() -> None
 
 
 def test_a_person_without_an_address_is_named_by_phone() -> None:
-    """What is not known is left out, not sent as null."""
+    """An unknown field is left out, not sent as null."""
     transport = RecordingTransport(answer(204))
 
     api(transport).tell(QuiklyCall("spring", "acquired", phone="+13135550123"))
@@ -76,7 +76,7 @@ def test_a_person_without_an_address_is_named_by_phone() -> None:
 def test_each_refusal_says_whether_to_come_again(
     status: int, retryable: bool, unknown: bool, key_refused: bool
 ) -> None:
-    """And whether Quikly may have taken the call all the same."""
+    """And whether Quikly may still have taken the call."""
     error = refusal(RecordingTransport(answer(status)))
 
     assert error.status == status
@@ -95,7 +95,7 @@ def test_the_wait_that_quikly_asks_for_is_read() -> None:
 
 
 def test_a_call_that_did_not_leave_differs_from_one_that_was_not_answered() -> None:
-    """The first is surely not counted at Quikly."""
+    """Quikly did not count the first."""
     lost = refusal(RecordingTransport(ConnectFailedError("the request was not sent")))
     unanswered = refusal(RecordingTransport(UnknownOutcomeError("sent and not answered")))
 
@@ -105,7 +105,7 @@ def test_a_call_that_did_not_leave_differs_from_one_that_was_not_answered() -> N
 
 @pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "schlüssel"])
 def test_a_key_no_header_can_carry_is_not_sent(key: str) -> None:
-    """The call waits for a person to set it right."""
+    """The call waits until a person corrects the key."""
     transport = RecordingTransport()
 
     error = refusal(transport, key)
@@ -150,7 +150,7 @@ def test_an_address_is_split_into_host_and_path(url: str, expected: tuple[str, s
     ],
 )
 def test_an_address_that_is_none_or_unsafe_is_refused(url: str) -> None:
-    """Without being quoted: it may hold a password."""
+    """The error does not quote it: it may hold a password."""
     with pytest.raises(ValueError, match="Quikly's address must") as caught:
         quikly_endpoint(url, allow_loopback=False)
 

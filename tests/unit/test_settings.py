@@ -22,7 +22,7 @@ DELIVERY = {
 
 
 def test_settings_are_read_by_their_upper_case_names() -> None:
-    """What is missing has its default where there is one; what else is in the environment stays."""
+    """A missing variable has its default if there is one; other variables do not matter."""
     settings = load_settings(DeliverySettings, DELIVERY | {"PATH": "x", "SEND_CONCURRENCY": "64"})
 
     assert (settings.braze_instance, settings.send_concurrency) == ("US-01", 64)
@@ -52,7 +52,7 @@ def test_a_wrong_variable_is_named_and_its_value_is_not(
 
 
 def test_all_missing_variables_are_named_at_once() -> None:
-    """One look is enough to mend a deployment."""
+    """One error is enough to correct a deployment."""
     with pytest.raises(SettingsError, match="DELIVERY_QUEUE_URL, PARTNER_SECRET, REJECTED_TABLE"):
         load_settings(IngestSettings, {})
 

@@ -19,7 +19,7 @@ NAME = "stack/partner/outgrow"
 
 
 class Seconds:
-    """A monotonic clock that is moved by hand."""
+    """A monotonic clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -44,7 +44,7 @@ def store(**halves: str) -> None:
 
 
 def test_secret_is_read_once_and_kept() -> None:
-    """A rotation is not seen until somebody asks for it: each read costs a call."""
+    """A rotation is seen only after a refresh, because each read costs a call."""
     store(current="one")
     source = source_of(NAME)
 
@@ -55,7 +55,7 @@ def test_secret_is_read_once_and_kept() -> None:
 
 
 def test_refresh_reads_again_but_not_too_often() -> None:
-    """A refresh sees the rotation; the next within 30 s does not ask again."""
+    """A refresh sees the rotation; another one within 30 s makes no call."""
     store(current="one")
     clock = Seconds()
     source = source_of(NAME, clock)
@@ -79,7 +79,7 @@ def test_empty_half_is_no_secret() -> None:
 
 @pytest.mark.parametrize("text", ["hush-hush", "[]", '{"previous": "hush-hush"}', '{"current": 7}'])
 def test_malformed_secret_is_unavailable_and_not_quoted(text: str) -> None:
-    """A secret that is not a pair lets nobody in, and its text goes nowhere."""
+    """A secret that is not a pair is an error, without the secret's text."""
     boto3.client("secretsmanager").create_secret(Name=NAME, SecretString=text)
 
     with pytest.raises(SecretUnavailableError) as raised:
@@ -90,7 +90,7 @@ def test_malformed_secret_is_unavailable_and_not_quoted(text: str) -> None:
 
 
 def test_missing_secret_is_unavailable() -> None:
-    """A secret that is not there cannot be read."""
+    """A missing secret cannot be read."""
     with pytest.raises(SecretUnavailableError):
         source_of(NAME).get()
 

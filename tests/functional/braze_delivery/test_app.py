@@ -13,6 +13,7 @@ import pytest
 from braze_bridge.braze.errors import AuthenticationError, ObjectError, RateLimitedError
 from braze_bridge.braze.models import TrackResponse
 from braze_bridge.braze.rate_limits import RateLimit
+from braze_bridge.handlers import answer_batch
 from braze_bridge.keys import braze_key
 from braze_bridge.observability import BY_PARTNER, Metric
 from braze_delivery.app import Dependencies, handle
@@ -29,13 +30,6 @@ from tests.fakes.secret import FixedSecret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-
-class Context:
-    """Lambda's context with a minute left."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 60_000
 
 
 class RecordingHider:
@@ -74,7 +68,7 @@ class Harness:
         self.deps = Dependencies(ports, self.hider, self.secret, self.meter, self.log.logger)
 
     def handle(self, *bodies: str) -> list[str]:
-        answer = handle(sqs_event(*bodies), Context(), self.deps)
+        answer = answer_batch(sqs_event(*bodies), lambda: 60, handle, self.deps)
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 

@@ -1,4 +1,4 @@
-"""The whole handler on fakes: what is promised to Iterate, whatever it sends."""
+"""The whole handler on fakes: what Iterate can rely on, for any body."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENJOY = "Do you enjoy our products?"
 
 
 def test_accepted_only_after_the_queue_took_it() -> None:
-    """A refusing queue makes a 503, so that Iterate comes again; then it is the same job."""
+    """A refusing queue makes a 503, so that Iterate sends it again; then it is the same job."""
     bench = IterateBench()
     bench.queue.refusing = True
 
@@ -51,7 +51,7 @@ def test_parked_once_however_often_it_is_sent() -> None:
 
 
 def test_what_is_left_out_and_what_was_not_answered_is_counted() -> None:
-    """A cut text went out and does not count as left out; a blank answer is no loss."""
+    """A cut text was sent and does not count as left out; nor does a blank answer."""
     bench = IterateBench()
 
     bench.post(
@@ -72,7 +72,7 @@ def test_what_is_left_out_and_what_was_not_answered_is_counted() -> None:
 
 
 def test_only_the_one_route_is_answered() -> None:
-    """Outgrow's path is not this function's."""
+    """This function does not answer Outgrow's path."""
     bench = IterateBench()
 
     assert bench.handler(proxy_event("{}", path="/outgrow"), None)["statusCode"] == 404
@@ -83,13 +83,13 @@ BENCH = IterateBench()
 
 @given(posted=iterate_bodies())
 def test_any_json_is_accepted_ignored_or_refused(posted: Any) -> None:
-    """Whatever JSON comes, the answer is 200 or 422; nothing accepted is not queued."""
+    """For any JSON the answer is 200 or 422; everything accepted is queued."""
     BENCH.queue.jobs.clear()
     BENCH.rejected.records.clear()
 
     status, said = answered(BENCH.post(posted))
 
-    # 1e400 written by Python is Infinity, and no JSON.
+    # Python writes 1e400 as Infinity, which is not JSON.
     assert status in (200, 422) or (status == 400 and "Infinity" in json.dumps(posted))
     accepted = said["status"] == "accepted"
     assert [job.job_id for job in BENCH.queue.jobs] == ([said["job_id"]] if accepted else [])
@@ -98,7 +98,7 @@ def test_any_json_is_accepted_ignored_or_refused(posted: Any) -> None:
 
 @given(st.one_of(st.text(), st.binary()))
 def test_any_bytes_are_refused(posted: str | bytes) -> None:
-    """Whatever bytes come, the answer is a clear 4xx: none of them is a survey."""
+    """For any bytes the answer is a clear 4xx: none of them is a survey."""
     status, _ = answered(BENCH.handler(proxy_event(posted, path="/iterate"), None))
 
     assert status in (400, 422)

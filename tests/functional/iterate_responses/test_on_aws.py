@@ -10,8 +10,8 @@ import pytest
 from braze_bridge.jobs.envelope import parse_job
 from iterate_responses import app
 from tests.fakes.api_event import TOKEN, proxy_event
-from tests.fakes.ingest_cloud import PARTNER_CONFIG, Cloud, ingest_cloud
-from tests.fakes.iterate import SURVEY, answer, body
+from tests.fakes.ingest_cloud import Cloud, ingest_cloud
+from tests.fakes.iterate import PARTNER_CONFIG, SURVEY, answer, body
 from tests.fakes.outgrow import answered
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    made = ingest_cloud(monkeypatch, app.compose, "iterate-responses", "stack/partner/iterate")
+    made = ingest_cloud(
+        monkeypatch, app.INGEST.compose, "iterate-responses", "stack/partner/iterate"
+    )
     with made as running:
         yield running
 
@@ -83,7 +85,7 @@ def test_an_unmappable_body_becomes_a_row(cloud: Cloud) -> None:
 
 
 def test_a_wrong_token_reaches_nothing(cloud: Cloud) -> None:
-    """A stranger's call leaves neither message nor row."""
+    """An unauthenticated call leaves neither message nor row."""
     assert post(cloud, body(answer(1, "Why?")), token="wrong")["statusCode"] == 401
 
     assert (cloud.jobs(), cloud.rows()) == ([], [])

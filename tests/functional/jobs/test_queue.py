@@ -86,7 +86,7 @@ def test_missing_queue_is_unavailable(client: SQSClient, url: str) -> None:
 
 
 def test_unreachable_endpoint_is_unavailable() -> None:
-    """A connection that fails is no success either."""
+    """A failed connection is an error, too."""
     client = boto3.client("sqs", endpoint_url="http://127.0.0.1:9")
 
     with pytest.raises(QueueUnavailableError):

@@ -71,7 +71,7 @@ def row(client: DynamoDBClient) -> dict[str, Any]:
 
 
 def test_record_is_kept_whole(client: DynamoDBClient) -> None:
-    """A row has everything of the record, and when it may vanish."""
+    """A row has everything of the record, and when it expires."""
     DynamoRejectedStore(client, TABLE).park(record())
 
     item = row(client)

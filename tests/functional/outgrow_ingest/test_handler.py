@@ -1,4 +1,4 @@
-"""The whole handler on fakes: what is promised to Outgrow, whatever it sends."""
+"""The whole handler on fakes: what Outgrow can rely on, for any body."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_accepted_only_after_the_queue_took_it() -> None:
 
 
 def test_refused_only_after_the_body_was_parked() -> None:
-    """A refusing store makes a 503, not a 422 that would make the sender forget."""
+    """A refusing store makes a 503. After a 422 the sender would not send again."""
     bench = OutgrowBench()
     bench.rejected.refusing = True
 
@@ -64,7 +64,7 @@ def test_refused_only_after_the_body_was_parked() -> None:
 
 
 def test_unreadable_secret_is_503() -> None:
-    """A token that cannot be checked is neither right nor wrong."""
+    """A token that cannot be checked is not refused."""
     bench = OutgrowBench()
     bench.secret.unavailable = True
 
@@ -115,7 +115,7 @@ def test_figures_are_written_with_every_answer() -> None:
     ids=["infinite", "-infinite", "4000 digits", "id 1e400", "id 4300 digits", "deep", "time"],
 )
 def test_extreme_numbers_are_skipped_and_the_rest_goes_on(text: str, skipped: int) -> None:
-    """Numbers that nothing can hold do not crash: the value is skipped, the job is made."""
+    """Numbers that no type can hold do not crash: the value is skipped, the job is made."""
     bench = OutgrowBench()
 
     assert bench.handler(proxy_event(text), None)["statusCode"] == 200
@@ -130,13 +130,13 @@ BENCH = OutgrowBench()
     body=outgrow_bodies(), path=st.sampled_from(["/outgrow", "/outgrow/6512bd43d9caa6e02c990b0a"])
 )
 def test_any_json_is_accepted_or_refused(body: Any, path: str) -> None:
-    """Whatever JSON comes, the answer is 200 or 422; a 200's job is queued, a 422's body parked."""
+    """For any JSON the answer is 200 or 422; a 200's job is queued, a 422's body parked."""
     BENCH.queue.jobs.clear()
     BENCH.rejected.records.clear()
 
     status, answer = answered(BENCH.handler(proxy_event(json.dumps(body), path=path), None))
 
-    # 1e400 written by Python is Infinity, and no JSON.
+    # Python writes 1e400 as Infinity, which is not JSON.
     assert status in (200, 422) or (status == 400 and "Infinity" in json.dumps(body))
     assert [job.job_id for job in BENCH.queue.jobs] == ([answer["job_id"]] if status == 200 else [])
     assert len(BENCH.rejected.records) == (1 if status == 422 else 0)
@@ -144,14 +144,14 @@ def test_any_json_is_accepted_or_refused(body: Any, path: str) -> None:
 
 @given(st.one_of(st.text(), st.binary()))
 def test_any_bytes_are_refused_or_accepted(body: str | bytes) -> None:
-    """Whatever bytes come, the answer is 200 or a clear 4xx."""
+    """For any bytes the answer is 200 or a clear 4xx."""
     status, _ = answered(BENCH.handler(proxy_event(body), None))
 
     assert status in (200, 400, 422)
 
 
 def marked(marks: list[str]) -> st.SearchStrategy[Any]:
-    """Bodies whose every text is unmistakable: none could be in an answer by chance."""
+    """Bodies whose texts are unique: none can be in an answer by chance."""
 
     def mark(ending: str) -> str:
         text = f"q{secrets.token_hex(8)}{ending}"

@@ -23,7 +23,7 @@ SECRET = "stack/partner/outgrow"
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    with ingest_cloud(monkeypatch, app.compose, "outgrow-ingest", SECRET) as made:
+    with ingest_cloud(monkeypatch, app.INGEST.compose, "outgrow-ingest", SECRET) as made:
         yield made
 
 
@@ -58,14 +58,14 @@ def test_unmappable_body_becomes_a_row(cloud: Cloud) -> None:
 
 
 def test_wrong_token_reaches_nothing(cloud: Cloud) -> None:
-    """A stranger's call leaves neither message nor row."""
+    """An unauthenticated call leaves neither message nor row."""
     assert cloud.handler(proxy_event(BODY, token="wrong"), None)["statusCode"] == 401
 
     assert (cloud.jobs(), cloud.rows()) == ([], [])
 
 
 def test_token_rotated_in_secrets_manager_works_at_once(cloud: Cloud) -> None:
-    """After a rotation the new token is let in by a function that still has the old one cached."""
+    """After a rotation a function that still has the old token cached accepts the new one."""
     assert cloud.handler(proxy_event(BODY), None)["statusCode"] == 200
 
     boto3.client("secretsmanager").put_secret_value(
@@ -87,21 +87,21 @@ def test_queue_that_is_gone_is_503(cloud: Cloud) -> None:
 
 
 def test_table_that_is_gone_is_503(cloud: Cloud) -> None:
-    """A body that could not be kept is not refused for good."""
+    """A body that could not be kept is answered 503, not 422."""
     boto3.client("dynamodb").delete_table(TableName=TABLE)
 
     assert cloud.handler(proxy_event('{"score": 1}'), None)["statusCode"] == 503
 
 
 def test_secret_that_is_gone_is_503(cloud: Cloud) -> None:
-    """Without its secret the function lets nobody in, and blames nobody."""
+    """Without its secret the function admits no call, and answers 503, not 401."""
     boto3.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
 
     assert cloud.handler(proxy_event(BODY), None)["statusCode"] == 503
 
 
 def test_missing_variable_is_503_and_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A function deployed without a variable takes nothing in and names it."""
+    """A function deployed without a variable takes no call and names the variable."""
     monkeypatch.delenv("PARTNER_SECRET")
 
     assert cloud.handler(proxy_event(BODY), None)["statusCode"] == 503

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from braze_bridge.braze.errors import AuthenticationError
+from braze_bridge.handlers import answer_batch
 from braze_bridge.observability import Metric
 from braze_bridge.quikly import QuiklyError
+from quikly_acquisition import worker
 from quikly_acquisition.models import State, Step
 from quikly_acquisition.sweep import Dependencies as SweepDependencies
 from quikly_acquisition.sweep import sweep
-from quikly_acquisition.worker import handle
 from tests.fakes.acquisitions import RULES, Simulation, record
 
 if TYPE_CHECKING:
+    from braze_bridge.handlers import BatchAnswer
     from quikly_acquisition.batch import ReceivedStep
+    from quikly_acquisition.dependencies import Dependencies
 
 ADA = "ada@example.com"
 PHONE = "+4915112345678"
 
 
 class Context:
-    """Lambda's context.
+    """An invocation.
 
     Attributes:
         left: Milliseconds.
@@ -31,8 +34,9 @@ class Context:
     def __init__(self, left: int = 60_000) -> None:
         self.left = left
 
-    def get_remaining_time_in_millis(self) -> int:
-        return self.left
+
+def handle(event: dict[str, Any], context: Context, needs: Dependencies) -> BatchAnswer:
+    return answer_batch(event, lambda: context.left / 1000, worker.handle, needs)
 
 
 def event(*messages: ReceivedStep) -> dict[str, list[dict[str, str]]]:

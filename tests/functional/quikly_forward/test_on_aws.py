@@ -11,6 +11,7 @@ import pytest
 from moto import mock_aws
 
 from braze_bridge.aws import clients
+from braze_bridge.handlers import answer_batch
 from braze_bridge.jobs.forward import SqsForwardQueue, parse_forward
 from braze_bridge.observability import logger, metrics
 from braze_bridge.quikly import QuiklyCall, QuiklyError
@@ -29,13 +30,6 @@ if TYPE_CHECKING:
 
 REGION = "eu-west-1"
 LEASE = timedelta(seconds=90)
-
-
-class Context:
-    """A Lambda context with a minute left."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 60_000
 
 
 def forget() -> None:
@@ -189,9 +183,10 @@ def test_a_batch_s_outcomes_are_counted_and_only_what_waits_goes_back(
     now = deps.clock.now()
     bodies = [forward_message(number, received_at=now).to_json() for number in range(3)]
 
-    answer = forward.handle(
+    answer = answer_batch(
         event(*bodies, bodies[0]),
-        Context(),
+        lambda: 60,
+        forward.handle,
         Dependencies(**{**fields(deps), "log": log.logger, "api": quikly}),
     )
 
@@ -213,9 +208,8 @@ def test_without_an_address_calls_wait_and_the_alarm_s_metric_rises(
     log = RecordingLog()
     body = forward_message(received_at=deps.clock.now()).to_json()
 
-    answer = forward.handle(
-        event(body), Context(), Dependencies(**{**fields(deps), "log": log.logger})
-    )
+    changed = Dependencies(**{**fields(deps), "log": log.logger})
+    answer = answer_batch(event(body), lambda: 60, forward.handle, changed)
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert table.scan(TableName="rejected")["Count"] == 0

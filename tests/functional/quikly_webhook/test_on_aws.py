@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from moto import mock_aws
 
 from braze_bridge.aws import clients
@@ -30,15 +31,16 @@ TABLE = "stack-claims"
 KEY = "a-key-of-forty-eight-characters-as-the-stack-has"
 
 
-class Context:
+class Context(LambdaContext):
     """Of Lambda."""
 
-    function_name = "sweep"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:eu-central-1:1:function:sweep"
-    aws_request_id = "request"
+    _function_name = "sweep"
+    _memory_limit_in_mb = 512
+    _invoked_function_arn = "arn:aws:lambda:eu-central-1:1:function:sweep"
+    _aws_request_id = "request"
 
-    def get_remaining_time_in_millis(self) -> int:
+    @staticmethod
+    def get_remaining_time_in_millis() -> int:
         """Enough."""
         return 50_000
 

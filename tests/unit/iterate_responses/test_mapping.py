@@ -16,7 +16,8 @@ from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.values import looks_like_date
 from braze_bridge.partner_config.iterate import EVENT_NAME, IterateConfig, load_iterate
 from braze_delivery.packing import identifier_of
-from iterate_responses.mapping import MOST_RESPONSES, attribute_name, braze_text, map_response
+from iterate_responses.answers import attribute_name, braze_text
+from iterate_responses.mapping import MOST_RESPONSES, map_response
 from tests.fakes.clock import NOON
 from tests.fakes.iterate import PARTNER_CONFIG, SURVEY, answer, body
 from tests.fakes.json_bodies import iterate_bodies
@@ -106,7 +107,7 @@ def test_a_resend_is_the_same_job(change: Any, same: bool) -> None:
 
 
 def test_without_an_id_of_its_own_the_answers_ids_name_the_response() -> None:
-    """In any order, with anything else around them; another answer is another response."""
+    """In any order, with any other fields; another answer is another response."""
     first = body(answer(1, ENJOY), answer(2, "Why?"), id=None)
     again = body(answer(2, "Why?"), answer(1, ENJOY), id=None, more=1)
     other = body(answer(1, ENJOY), answer(3, "Why?"), id=None)
@@ -118,7 +119,7 @@ def test_without_an_id_of_its_own_the_answers_ids_name_the_response() -> None:
 
 
 def test_without_any_id_the_whole_body_names_the_response() -> None:
-    """Also where only some answers have ids."""
+    """Also if only some answers have ids."""
     for odd in (answer(1, ENJOY, id=None), answer(1, ENJOY, id={"oid": 1})):
         first = body(odd, answer(2, "Why?"), id=None)
         again = json.loads(json.dumps(first, sort_keys=True, indent=1))
@@ -165,7 +166,7 @@ def test_the_responses_id_is_nobodys_alias() -> None:
 
 
 def test_a_link_that_was_never_rendered_names_nobody() -> None:
-    """A link used outside of Braze has its Liquid in it still: said so, not sent to nobody."""
+    """A link used outside of Braze still has its Liquid: that is the reason given."""
     outcome = mapped(body(answer(1, ENJOY), user={"braze_id": "{{${braze_id}}}"}))
 
     assert codes(outcome) == [
@@ -259,7 +260,7 @@ def test_a_blank_answer_is_none(blank: Any) -> None:
     "responses", [[], None, [answer(1, ENJOY, "")], [answer(1, ENJOY, None), {}]]
 )
 def test_a_response_without_an_answer_is_ignored(responses: Any) -> None:
-    """Somebody opened a survey and closed it: nothing to send, nothing to lose, no resends."""
+    """A person opened a survey and closed it: there is nothing to send, and no resend."""
     assert mapped(body(responses=responses)) == Ignored("no_answers")
     assert mapped(body(responses=responses, user={})) == Ignored("no_answers")
 
@@ -311,7 +312,7 @@ def test_more_entries_than_any_survey_has_are_parked_unread() -> None:
     ],
 )
 def test_an_answer_is_always_a_text(found: Any, kept: str, code: str | None) -> None:
-    """Whatever comes, the attribute and the event's property are the same text for ever."""
+    """The attribute and the event's property are the same text, for any text."""
     outcome = mapped(body(answer(1, ENJOY, found)))
 
     job = job_of(outcome)
@@ -321,7 +322,7 @@ def test_an_answer_is_always_a_text(found: Any, kept: str, code: str | None) -> 
 
 
 def test_a_long_answer_is_whole_in_its_event() -> None:
-    """Cut in the attribute, in pieces in the event: nothing of it is lost."""
+    """The attribute has it cut, the event has it in pieces: nothing is lost."""
     text = "".join(chr(ord("a") + n % 26) for n in range(1000))
 
     properties = job_of(mapped(body(answer(1, ENJOY, text)))).events[0].properties
@@ -458,7 +459,7 @@ def test_an_answer_that_does_not_fit_its_type(
 
 
 def test_a_survey_s_own_rules_come_first(tmp_path: pathlib.Path) -> None:
-    """Its own replace everybody's, ``false`` takes one away, what it does not say holds."""
+    """Its own rules replace the default ones, ``false`` removes one, and the rest is inherited."""
     posted = body(
         answer(1, ENJOY),
         answer(2, "Likely?", "9", question_id="nps-1"),
@@ -567,7 +568,7 @@ def test_times(completed: Any, created: Any, job_at: str, event_at: str) -> None
 
 
 def test_without_a_completion_the_newest_answer_dates_the_job() -> None:
-    """In whatever order they stand."""
+    """In any order."""
     posted = body(answer(5, "a"), answer(9, "b"), answer(7, "c"), completed_at=None)
 
     assert job_of(mapped(posted)).occurred_at.minute == 9
@@ -575,7 +576,7 @@ def test_without_a_completion_the_newest_answer_dates_the_job() -> None:
 
 @pytest.mark.parametrize("kind", ["survey_opened", "ping", " other "])
 def test_another_event_is_ignored(kind: str) -> None:
-    """Whatever else is in it, and whomever it is about."""
+    """With any other fields, and for any person."""
     assert mapped({"event_type": kind}) == Ignored("other_event_type")
 
 

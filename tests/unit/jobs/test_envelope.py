@@ -19,7 +19,6 @@ from braze_bridge.jobs.envelope import (
     UnreadableJobError,
     UserAlias,
     canonical_hash,
-    earliest,
     parse_job,
     split_job,
 )
@@ -98,7 +97,7 @@ def test_attributes_that_would_mean_something_else_are_refused(
     ],
 )
 def test_odd_fields_are_refused(fields: dict[str, Any]) -> None:
-    """A time after arrival or without a zone, an unknown version, an unnamed job."""
+    """A time after arrival or without a zone, an unknown version, a job without an id."""
     with pytest.raises(ValidationError):
         job(**fields)
 
@@ -203,7 +202,7 @@ def test_the_parts_of_a_job_hold_all_of_it_and_fit(names: int, events: int, max_
 
 
 def test_a_resend_is_cut_at_the_same_places() -> None:
-    """When it arrived and under which correlation id moves no attribute into another part."""
+    """The time of arrival and the correlation id move no attribute into another part."""
     first = job(attributes={f"name-{n}": n for n in range(500)})
     later = first.model_copy(
         update={
@@ -243,13 +242,6 @@ def test_a_hash_ignores_spelling_and_sees_content() -> None:
     """Key order does not matter; types and values do."""
     assert canonical_hash({"a": 1, "b": [2]}) == canonical_hash({"b": [2], "a": 1})
     assert len({canonical_hash(value) for value in ({"a": 1}, {"a": "1"}, {"a": 1.5}, [1])}) == 4
-
-
-def test_no_job_occurred_after_it_was_received() -> None:
-    """A vendor's clock ahead of ours is set back to arrival."""
-    assert earliest(None, NOON) == NOON
-    assert earliest(NOON + timedelta(days=1), NOON) == NOON
-    assert earliest(NOON - timedelta(days=1), NOON) == NOON - timedelta(days=1)
 
 
 def test_the_contract_of_version_1_does_not_change_by_accident() -> None:

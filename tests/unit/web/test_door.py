@@ -1,4 +1,4 @@
-"""The door: who may come in, with what, and what everybody else is told."""
+"""The door: which calls it admits, and how it answers the others."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_base64_body_is_undone_and_byte_order_mark_dropped() -> None:
 
 
 def test_route_without_body_needs_neither_body_nor_content_type() -> None:
-    """A GET is admitted by its token alone."""
+    """A GET needs only its token."""
     event = proxy_event(
         None,
         path="/things/7",
@@ -101,7 +101,7 @@ def test_route_without_body_needs_neither_body_nor_content_type() -> None:
     [("GET", "/outgrow"), ("POST", "/"), ("POST", "/outgrow/a/b"), ("POST", "/things/7")],
 )
 def test_unknown_route_is_404(method: str, path: str) -> None:
-    """What the door has no route for is not found, whatever the token."""
+    """A path without a route is not found, with any token."""
     refusal = Entrance().refusal(proxy_event("{}", method=method, path=path, token=None))
 
     assert refusal.status == HTTPStatus.NOT_FOUND
@@ -129,7 +129,7 @@ def test_unknown_route_is_404(method: str, path: str) -> None:
 def test_wrong_token_is_401_whatever_the_body(
     headers: dict[str, str], body: str | bytes | None
 ) -> None:
-    """Without the right token nothing is told but 401, and it is counted."""
+    """Without the right token the answer is only 401, and the call is counted."""
     entrance = Entrance()
 
     refusal = entrance.refusal(proxy_event(body, token=None, headers=headers))
@@ -152,7 +152,7 @@ def test_spelling_of_header_and_scheme_does_not_matter(headers: dict[str, str]) 
 
 
 def test_several_authorization_headers_are_401() -> None:
-    """Which of two would count is anybody's guess, so none does."""
+    """With two headers it is unclear which one counts, so none does."""
     event = proxy_event("{}")
     event["multiValueHeaders"]["Authorization"] = [f"Bearer {TOKEN}", f"Bearer {TOKEN}"]
     other = proxy_event("{}")
@@ -164,7 +164,7 @@ def test_several_authorization_headers_are_401() -> None:
 
 
 def test_event_with_plain_headers_only_is_enough() -> None:
-    """The multi-value twins may be missing."""
+    """The ``multiValue…`` keys may be missing."""
     event = proxy_event("{}")
     del event["multiValueHeaders"]
 
@@ -182,7 +182,7 @@ def test_both_halves_of_a_secret_are_valid() -> None:
 
 @pytest.mark.parametrize("token", ["", " ", "x"])
 def test_empty_half_matches_nothing(token: str) -> None:
-    """A secret without a token lets nobody in: not even those who send an empty one."""
+    """A secret without a token admits no call, not even one with an empty token."""
     entrance = Entrance(FixedSecret("", previous=""))
 
     assert entrance.refusal(proxy_event("{}", token=token)).status == HTTPStatus.UNAUTHORIZED
@@ -197,7 +197,7 @@ def test_token_rotated_meanwhile_works_at_once() -> None:
 
 
 def test_unreadable_secret_is_503() -> None:
-    """Who cannot be checked is not let in, and told to come again."""
+    """A caller who cannot be checked is not admitted, and is asked to try again."""
     secret = FixedSecret(TOKEN)
     secret.unavailable = True
 
@@ -224,7 +224,7 @@ def test_unreadable_secret_is_503() -> None:
 def test_query_token_counts_only_where_allowed_and_without_a_header(
     query: dict[str, str], headers: dict[str, str], allowed: bool, status: HTTPStatus | None
 ) -> None:
-    """``?token=`` is a way in only by configuration, and a header always decides alone."""
+    """``?token=`` counts only if the configuration allows it and there is no header."""
     entrance = Entrance(query=allowed)
     event = proxy_event("{}", token=None, headers=headers, query=query)
 
@@ -235,7 +235,7 @@ def test_query_token_counts_only_where_allowed_and_without_a_header(
 
 
 def test_query_token_given_twice_is_401() -> None:
-    """Two tokens are none."""
+    """Two tokens count as none."""
     event = proxy_event("{}", token=None, query={"token": TOKEN})
     event["multiValueQueryStringParameters"]["token"] = [TOKEN, TOKEN]
 
@@ -262,7 +262,7 @@ def test_largest_body_is_admitted() -> None:
 def test_larger_body_is_413_and_counted_for_partners_only(
     body: str | bytes, token: str | None, counted: int
 ) -> None:
-    """Too large is too large for everybody, but a stranger cannot ring the alarm."""
+    """Every large body is refused, but unauthenticated callers cannot trigger the alarm."""
     entrance = Entrance()
 
     refusal = entrance.refusal(proxy_event(body, token=token))
@@ -293,7 +293,7 @@ def test_too_large_is_413_even_if_the_secret_cannot_be_read() -> None:
     ],
 )
 def test_json_in_utf8_is_taken(content_type: str) -> None:
-    """JSON by any of its names, in UTF-8 or unsaid."""
+    """JSON by any of its names, in UTF-8 or without a charset."""
     assert Entrance().admit(proxy_event("{}", headers={"Content-Type": content_type})).body == {}
 
 
@@ -312,14 +312,14 @@ def test_json_in_utf8_is_taken(content_type: str) -> None:
     ],
 )
 def test_other_content_types_are_415(content_type: str) -> None:
-    """What does not say that it is JSON in UTF-8 is not tried."""
+    """A body that is not declared as JSON in UTF-8 is not parsed."""
     refusal = Entrance().refusal(proxy_event("{}", headers={"Content-Type": content_type}))
 
     assert refusal.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 def test_missing_or_contradicting_content_types_are_415() -> None:
-    """No content type is no JSON; two different ones are none."""
+    """A missing content type is refused, and so are two different ones."""
     missing = proxy_event("{}")
     del missing["multiValueHeaders"]["Content-Type"]
     two = proxy_event("{}")
@@ -352,12 +352,12 @@ def test_missing_or_contradicting_content_types_are_415() -> None:
     ids=lambda body: repr(body)[:20],
 )
 def test_what_is_no_json_is_400(body: str | bytes | None) -> None:
-    """Broken, bottomless and boundless bodies are 400 and no crash."""
+    """Broken bodies, deep ones and huge numbers are 400 and no crash."""
     assert Entrance().refusal(proxy_event(body)).status == HTTPStatus.BAD_REQUEST
 
 
 def test_broken_base64_is_400() -> None:
-    """A body that is not the base64 it is said to be is no JSON."""
+    """A body that is declared as base64 and is not is answered as no JSON."""
     event = proxy_event(b"{}")
     event["body"] = "%%%"
 
@@ -366,7 +366,7 @@ def test_broken_base64_is_400() -> None:
 
 @pytest.mark.parametrize("text", ['{"a":1,"a":2}', "[1]", "7", "null", '"x"', "1e400"])
 def test_any_json_value_is_admitted(text: str) -> None:
-    """What a body means is for the mapping to say; of duplicate keys the last counts."""
+    """The mapping decides what a body means; of duplicate keys the last counts."""
     assert Entrance().admit(proxy_event(text)).body in ({"a": 2}, [1], 7, None, "x", float("inf"))
 
 
@@ -397,7 +397,7 @@ ODD = st.one_of(
 
 @given(event=ODD, query=st.booleans())
 def test_no_event_breaks_the_door(event: Any, query: bool) -> None:
-    """Whatever comes instead of a proxy event is refused with a 4xx."""
+    """Anything that is not a proxy event is refused with a 4xx."""
     refusal = Entrance(query=query).refusal(event)
 
     assert 400 <= refusal.status < 500
@@ -419,7 +419,7 @@ def test_no_event_breaks_the_door(event: Any, query: bool) -> None:
     )
 )
 def test_odd_but_authentic_event_is_answered(changes: dict[str, Any]) -> None:
-    """An event whose side matters are odd is admitted or refused with a 4xx."""
+    """An event with odd further fields is admitted or refused with a 4xx."""
     try:
         admitted = Entrance().admit({**proxy_event("{}"), **changes})
     except DoorError as refusal:
@@ -430,7 +430,7 @@ def test_odd_but_authentic_event_is_answered(changes: dict[str, Any]) -> None:
 
 
 def test_path_parameter_with_half_a_surrogate_is_made_harmless() -> None:
-    """What cannot be encoded would break hashing and storing."""
+    """Text that cannot be encoded would break hashing and storing."""
     event = proxy_event("{}", path="/outgrow/x")
     event["pathParameters"] = {"content_id": "a\ud800b", "n": 7}
 
@@ -477,7 +477,7 @@ def test_error_answer_names_fields_and_codes() -> None:
 
 
 def test_unavailable_asks_to_come_again() -> None:
-    """A 503 always says when."""
+    """A 503 always says when to try again."""
     response = unavailable("unavailable", "later").response()
 
     assert (response["statusCode"], response["headers"]["Retry-After"]) == (503, "30")
@@ -494,7 +494,7 @@ def test_answer_is_a_proxy_response() -> None:
 
 
 def test_size_is_that_of_the_decoded_body() -> None:
-    """Base64 is a third longer than what it carries: that third is not the sender's."""
+    """Base64 is a third longer than the body; that third does not count."""
     event = proxy_event(body_of(MAX_BODY_BYTES))
 
     assert len(event["body"]) > MAX_BODY_BYTES

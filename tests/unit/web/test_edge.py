@@ -1,4 +1,4 @@
-"""The outermost edge: whatever happens inside, the caller is answered."""
+"""The outer layer: it answers the caller whatever happens inside."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Function:
 
 
 def test_composed_once_and_only_when_called() -> None:
-    """Nothing is composed before the first call, and nothing twice."""
+    """Nothing is composed before the first call, or twice."""
     function = Function()
     assert function.compositions == 0
 
@@ -84,7 +84,7 @@ def test_refusal_is_answered_and_logged_by_code() -> None:
     ],
 )
 def test_broken_configuration_is_503_until_it_is_right(error: Exception, words: str) -> None:
-    """A function that cannot be composed takes nothing in, says why in the log, and tries again."""
+    """A function that cannot be composed takes no call, logs why, and tries again."""
     function = Function(composing=error)
 
     response = function.handler(proxy_event("{}"), None)
@@ -108,7 +108,7 @@ def test_broken_configuration_is_503_until_it_is_right(error: Exception, words: 
     ids=["composing", "answering"],
 )
 def test_unexpected_error_is_503_and_logged_without_its_message(function: Function) -> None:
-    """A bug is answered so that the sender comes again; the log has its type and place only."""
+    """The answer to a bug makes the sender try again; the log has only its type and place."""
     response = function.handler(proxy_event("{}"), None)
 
     assert response["statusCode"] == 503
@@ -120,7 +120,7 @@ def test_unexpected_error_is_503_and_logged_without_its_message(function: Functi
 
 
 def test_failing_flush_is_503() -> None:
-    """Even writing the figures must not take the answer away."""
+    """A failure to write the figures must not lose the answer."""
     log = RecordingLog()
 
     def flush() -> None:

@@ -1,4 +1,4 @@
-"""What becomes of an admitted body once it is mapped."""
+"""The last step of an ingest function: it queues, parks or ignores a mapped body."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def admitted(path: str = "c", correlation_id: str = "r-1", **changes: Any) -> Ad
     )._replace(**changes)
 
 
-class Room:
+class Step:
     """An intake and what it touches."""
 
     def __init__(self) -> None:
@@ -76,67 +76,67 @@ class Room:
 
 def test_job_is_queued_then_answered_and_counted() -> None:
     """A job is answered by its id once queued; skips are counted, used defaults only logged."""
-    room = Room()
+    step = Step()
     skips = (Skip("a", "too_long"), Skip("b", "wrong_type", default_used=True))
     note = Reason(code="invalid_email", field="email")
 
-    response = room.intake.settle(admitted(), Mapped(JOB, skips, (note,)))
+    response = step.intake.settle(admitted(), Mapped(JOB, skips, (note,)))
 
     assert json.loads(response["body"]) == {"status": "accepted", "job_id": "outgrow:c:1"}
-    assert room.queue.jobs == [JOB]
-    assert room.meter.totals == {Metric.JOBS_ACCEPTED: 1, Metric.ATTRIBUTES_SKIPPED: 1}
-    logged = [(line.get("attribute"), line.get("code")) for line in room.log.lines]
+    assert step.queue.jobs == [JOB]
+    assert step.meter.totals == {Metric.JOBS_ACCEPTED: 1, Metric.ATTRIBUTES_SKIPPED: 1}
+    logged = [(line.get("attribute"), line.get("code")) for line in step.log.lines]
     assert logged == [("a", "too_long"), ("b", "wrong_type"), (None, None)]
-    assert room.log.lines[-1]["unusable_identifiers"] == ["email: invalid_email"]
-    assert room.openings == 0
+    assert step.log.lines[-1]["unusable_identifiers"] == ["email: invalid_email"]
+    assert step.openings == 0
 
 
 def test_so_many_skips_are_counted_in_full_and_logged_in_part() -> None:
     """A body of 130,000 values that do not fit must not outlast the function by its log lines."""
-    room = Room()
+    step = Step()
     named = tuple(Skip(f"responses[{n}]", "wrong_type") for n in range(MOST_SKIPS_LOGGED))
     more = (*[Skip("x", "too_long")] * 3, Skip("y", "same_name", default_used=True))
 
-    room.intake.settle(admitted(), Mapped(JOB, named))
-    lines = len(room.log.lines)
-    room.intake.settle(admitted(), Mapped(JOB, named + more))
+    step.intake.settle(admitted(), Mapped(JOB, named))
+    lines = len(step.log.lines)
+    step.intake.settle(admitted(), Mapped(JOB, named + more))
 
-    assert room.meter.totals[Metric.ATTRIBUTES_SKIPPED] == 2 * MOST_SKIPS_LOGGED + 3
+    assert step.meter.totals[Metric.ATTRIBUTES_SKIPPED] == 2 * MOST_SKIPS_LOGGED + 3
     assert lines == MOST_SKIPS_LOGGED + 1
-    assert len(room.log.lines) == 2 * lines + 1
-    assert room.log.lines[-2]["codes"] == {"too_long": 3, "same_name": 1}
+    assert len(step.log.lines) == 2 * lines + 1
+    assert step.log.lines[-2]["codes"] == {"too_long": 3, "same_name": 1}
 
 
 def test_refusing_queue_is_503_and_counts_nothing() -> None:
-    """A job that nobody holds is not accepted: the sender must come again."""
-    room = Room()
-    room.queue.refusing = True
+    """If the queue does not take a job, the job is not accepted: the sender must try again."""
+    step = Step()
+    step.queue.refusing = True
 
-    refusal = room.refusal(Mapped(JOB, (Skip("a", "too_long"),)))
+    refusal = step.refusal(Mapped(JOB, (Skip("a", "too_long"),)))
 
     assert refusal.status == HTTPStatus.SERVICE_UNAVAILABLE
     assert "Retry-After" in refusal.headers
-    assert room.meter.figures == []
+    assert step.meter.figures == []
 
 
 def test_unmappable_body_is_parked_whole_then_answered_422() -> None:
-    """The body is kept as it came, with its route and reasons, before the sender hears of it."""
-    room = Room()
+    """The body is kept as it came, with its route and reasons, before the sender is answered."""
+    step = Step()
 
-    refusal = room.refusal(REFUSED)
+    refusal = step.refusal(REFUSED)
 
     assert (refusal.status, refusal.reasons) == (422, REFUSED.reasons)
-    [record] = room.rejected.records.values()
+    [record] = step.rejected.records.values()
     assert (record.kind, record.source, record.route) == ("body", "outgrow", "/outgrow/c")
     assert (record.payload, record.reasons) == (TEXT, REFUSED.reasons)
     assert (record.first_seen, record.last_seen) == (NOON, NOON)
-    assert room.meter.totals == {Metric.BODIES_PARKED: 1, Metric.ATTRIBUTES_SKIPPED: 1}
-    assert room.queue.jobs == []
+    assert step.meter.totals == {Metric.BODIES_PARKED: 1, Metric.ATTRIBUTES_SKIPPED: 1}
+    assert step.queue.jobs == []
 
 
 def test_resent_body_is_parked_once() -> None:
     """The same body on the same route is one record; another route or body is another."""
-    room = Room()
+    step = Step()
     calls = [
         admitted(),
         admitted(correlation_id="r-2"),
@@ -146,45 +146,45 @@ def test_resent_body_is_parked_once() -> None:
 
     for call in calls:
         with pytest.raises(DoorError):
-            room.intake.settle(call, REFUSED)
+            step.intake.settle(call, REFUSED)
 
-    assert sorted(room.rejected.sightings.values()) == [1, 1, 2]
+    assert sorted(step.rejected.sightings.values()) == [1, 1, 2]
     assert all(
-        identity.startswith("body:") and len(identity) == 69 for identity in room.rejected.records
+        identity.startswith("body:") and len(identity) == 69 for identity in step.rejected.records
     )
 
 
 def test_body_that_cannot_be_parked_is_503() -> None:
-    """A 422 would make the sender forget what nobody has kept."""
-    room = Room()
-    room.rejected.refusing = True
+    """After a 422 the sender would not send again, and the body would be lost."""
+    step = Step()
+    step.rejected.refusing = True
 
-    refusal = room.refusal(REFUSED)
+    refusal = step.refusal(REFUSED)
 
     assert refusal.status == HTTPStatus.SERVICE_UNAVAILABLE
-    assert room.meter.figures == []
+    assert step.meter.figures == []
 
 
 def test_ignored_body_leaves_nothing_behind() -> None:
-    """Refused consent is answered politely; nothing is queued, parked or logged of the body."""
-    room = Room()
+    """Refused consent is answered 200; nothing of the body is queued, parked or logged."""
+    step = Step()
 
-    response = room.intake.settle(admitted(), Ignored("no_consent"))
+    response = step.intake.settle(admitted(), Ignored("no_consent"))
 
     assert (response["statusCode"], response["body"]) == (200, '{"status":"ignored"}')
-    assert room.meter.totals == {Metric.RESPONSES_IGNORED: 1}
-    assert (room.queue.jobs, room.rejected.records) == ([], {})
+    assert step.meter.totals == {Metric.RESPONSES_IGNORED: 1}
+    assert (step.queue.jobs, step.rejected.records) == ([], {})
 
 
 @pytest.mark.parametrize("outcome", [Mapped(JOB), REFUSED, Ignored("no_consent")])
 @pytest.mark.parametrize("refusing", [False, True])
 def test_nothing_personal_is_logged(outcome: Mapped | Unmappable | Ignored, refusing: bool) -> None:
-    """Whatever happens, the log has ids and codes, and no address."""
-    room = Room()
-    room.queue.refusing = room.rejected.refusing = refusing
+    """In every case the log has ids and codes, and no address."""
+    step = Step()
+    step.queue.refusing = step.rejected.refusing = refusing
 
     with contextlib.suppress(DoorError):
-        room.intake.settle(admitted(), outcome)
+        step.intake.settle(admitted(), outcome)
 
-    assert room.log.lines
-    assert "ada" not in room.log.text
+    assert step.log.lines
+    assert "ada" not in step.log.text

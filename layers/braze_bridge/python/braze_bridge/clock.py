@@ -1,4 +1,4 @@
-"""Time as a dependency: what decides by the clock is given one."""
+"""Time as a dependency: code that decides by the time gets a clock."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where the present comes from."""
+    """Tells the time."""
 
     def now(self) -> datetime:
-        """The present instant, aware, in UTC."""
+        """The current time, aware, in UTC."""
         ...
 
 
@@ -19,17 +19,14 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
-        """The present instant, aware, in UTC."""
+        """See :meth:`Clock.now`."""
         return datetime.fromtimestamp(time.time(), UTC)
 
 
 def iso_millis(instant: datetime) -> str:
     """Write an aware instant as ISO 8601 in UTC with milliseconds and ``Z``.
 
-    Args:
-        instant: An aware datetime of any zone.
-
     Returns:
-        Such as ``2026-11-22T10:00:00.000Z``: one width, so that text order is time order.
+        Such as ``2026-11-22T10:00:00.000Z``. The length is fixed, so text order is time order.
     """
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

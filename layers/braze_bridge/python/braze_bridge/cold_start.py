@@ -1,7 +1,7 @@
-"""Importing a handler without the garbage collector in the way.
+"""Imports a handler without the garbage collector.
 
-Importing makes some hundred thousand objects that live as long as the process. The collector walks
-them again and again while they come, and finds nothing: a sixth of an ingest's cold start
+Imports make some hundred thousand objects that live as long as the process. The collector walks
+them again and again and finds nothing to free. That is a sixth of an ingest function's cold start
 (``bench/ingest_start.py``).
 """
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Keep the collector off, and afterwards out of what was made meanwhile.
+    """Switch the collector off for the imports at the top of a handler module.
 
-    For the imports at the top of a handler module; what they made is then never walked again
-    (``gc.freeze``), which also makes the collections of later calls shorter.
+    Afterwards it never walks their objects again (``gc.freeze``), so that the collections of later
+    calls are shorter, too.
     """
     was_enabled = gc.isenabled()
     gc.disable()

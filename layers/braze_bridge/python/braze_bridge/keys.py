@@ -1,4 +1,4 @@
-"""Functions that read a key when a call is made; none keeps it."""
+"""Functions that read a key at each call and do not keep it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from braze_bridge.aws.secrets import SecretSource
 
 SHORTEST_HASHING_KEY: Final = 16
-"""Characters: a shorter secret can be guessed, and then every hash made with it."""
+"""Characters. A shorter secret can be guessed, and with it the input of every hash."""
 
 LONGEST_FINGERPRINT_KEY: Final = 64
 """Bytes: the longest key that BLAKE2b takes (RFC 7693)."""
 
 
 def braze_key(secret: SecretSource) -> Callable[[], str]:
-    """Read Braze's key, and fail as Braze does where there is none.
+    """Make a function that reads Braze's key.
 
     Raises:
         AuthenticationError: (The returned function.) There is no key, or it cannot be read.
@@ -39,7 +39,7 @@ def braze_key(secret: SecretSource) -> Callable[[], str]:
 
 
 def quikly_key(secret: SecretSource) -> Callable[[], str]:
-    """Read Quikly's key; the returned function gives ``""``, which Quikly's client refuses."""
+    """Make a function that reads Quikly's key: ``""``, which the client refuses, if it cannot."""
 
     def key() -> str:
         try:
@@ -51,7 +51,9 @@ def quikly_key(secret: SecretSource) -> Callable[[], str]:
 
 
 def claims_key(secret: SecretSource) -> Callable[[], bytes]:
-    """Read the key of the claimants' hashes and the draws' seeds, which must never change.
+    """Make a function that reads the key of the claimants' hashes and the draws' seeds.
+
+    The key must never change.
 
     Raises:
         SecretUnavailableError: (The returned function.) The secret cannot be read, or is too short.
@@ -60,7 +62,7 @@ def claims_key(secret: SecretSource) -> Callable[[], bytes]:
 
 
 def fingerprint_key(secret: SecretSource) -> Callable[[], bytes]:
-    """Read the key of the ledger's fingerprints, which must never change.
+    """Make a function that reads the key of the ledger's fingerprints, which must never change.
 
     Raises:
         SecretUnavailableError: As for :func:`claims_key`.

@@ -1,4 +1,4 @@
-"""Logs and metrics: their names, and the last guard against personal data in them."""
+"""Logs and metrics: their names, and the last check for personal data in them."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class Metric(StrEnum):
 BY_PARTNER: Final = frozenset(
     {Metric.JOBS_DELIVERED, Metric.JOBS_REJECTED, Metric.JOBS_RETRIED, Metric.OLDEST_WAIT}
 )
-"""What is also told for each partner: CloudWatch bills by metric and combination of dimensions."""
+"""Only these are also counted by partner: CloudWatch bills each combination of dimensions."""
 
 _UNITS: Final = {Metric.OLDEST_WAIT: MetricUnit.Seconds}
 
 
 class Meter(Protocol):
-    """Where figures go."""
+    """Takes figures."""
 
     def add(self, metric: Metric, value: float = 1) -> None:
         """Add a figure: seconds for ``OldestWait``, a count for every other."""
@@ -85,10 +85,10 @@ class Meter(Protocol):
 
 
 class PartnerMeter(Meter, Protocol):
-    """A meter that also tells partners apart."""
+    """A meter that also counts by partner."""
 
     def add_for(self, partner: str, figures: Mapping[Metric, float]) -> None:
-        """Add figures of one partner, besides those of the whole.
+        """Add figures of one partner, beside the totals.
 
         Args:
             partner: As in ``DeliveryJob.source``.
@@ -100,8 +100,8 @@ class PartnerMeter(Meter, Protocol):
 class EmfMeter:
     """A :class:`PartnerMeter` in CloudWatch's embedded metric format.
 
-    What is added comes out when the handler returns; what is of one partner, at once, in a line of
-    its own: a line has one value for each dimension.
+    Totals are written when the handler returns. Figures of a partner are written at once, in a line
+    of their own: a line has one value for each dimension.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -128,21 +128,21 @@ _PERSONAL: Final = re.compile(
 
 
 def scrub(text: str) -> str:
-    """Replace whatever looks like an e-mail address, a phone number or a bearer token by ``***``.
+    """Replace what looks like an e-mail address, a phone number or a bearer token with ``***``.
 
-    The last guard: nothing personal should be given to a log in the first place.
+    The last check: no code should give personal data to a log.
     """
     if "@" in text or "+" in text or "bearer" in text.lower():
         return _PERSONAL.sub("***", text)
-    return text  # looking for what cannot be there costs as much as the rest of the line
+    return text  # the search alone would cost as much as the rest of the line
 
 
 class ScrubbingFormatter(LambdaPowertoolsFormatter):
-    """Powertools' JSON lines, scrubbed."""
+    """Powertools' JSON lines without personal data."""
 
     def serialize(self, log: LogRecord) -> str:
-        """One line of JSON without anything that looks personal."""
-        # Before it becomes JSON: in the text, an escape would be taken for part of a name.
+        """Make one line of JSON without anything that looks personal."""
+        # Before it becomes JSON: an escape in the text would look like part of a name.
         return super().serialize(cast("LogRecord", _scrubbed(log)))
 
 

@@ -1,8 +1,8 @@
 """Quikly's API: one call that says what a person did (`POST …/webhook/braze`).
 
-Quikly documents an address, a bearer key and three keys of the body, and no answer, limit or error
-code (docs/partners/…/retargeting/quikly): so any 2xx is a success, and the rest is read as HTTP
-means it.
+Quikly documents an address, a bearer key and three keys of the body, but no answer, limit or error
+code (docs/partners/…/retargeting/quikly). So any 2xx is a success, and other statuses have HTTP's
+meaning.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ _WAITING_STATUSES: Final = frozenset({408, 425, 429})
 
 
 class QuiklyCall(NamedTuple):
-    """What Quikly is told.
+    """What a person did, as Quikly's API takes it.
 
     Attributes:
         q_scope: The activation.
-        event: What the person did, in the activation's words.
-        email: Whom Quikly knows the person by.
+        event: In the activation's words.
         phone: E.164; for a person without an e-mail address.
     """
 
@@ -46,19 +45,19 @@ class QuiklyCall(NamedTuple):
         return f"QuiklyCall({self.q_scope!r}, {self.event!r})"
 
     def body(self) -> bytes:
-        """The JSON that goes out: what is not known is left out."""
+        """The JSON body, without the fields that are not known."""
         given = {key: value for key, value in self._asdict().items() if value is not None}
         return json.dumps(given, ensure_ascii=False).encode()
 
 
 class QuiklyError(Exception):
-    """Quikly, or the way to it, did not take the call. Its text holds no address, key or body.
+    """Quikly did not take the call, or was not reached. The text holds no address, key or body.
 
     Attributes:
-        status: The HTTP status; ``None`` where no answer was read.
+        status: The HTTP status; ``None`` if no answer was read.
         retryable: The same call may succeed later.
-        retry_after: Seconds that Quikly asks to wait; ``None`` where it asks for nothing.
-        outcome_unknown: Quikly may have taken the call all the same.
+        retry_after: Seconds that Quikly asks to wait, if it does.
+        outcome_unknown: Quikly may have taken the call.
         key_refused: 401 or 403: no call succeeds until the key is right.
     """
 
@@ -81,11 +80,11 @@ class QuiklyError(Exception):
 
 
 class QuiklyEndpoint(NamedTuple):
-    """Where Quikly's API is.
+    """The address of Quikly's API.
 
     Attributes:
         base_url: Scheme and host, as a transport takes it.
-        path: With the query, where there is one.
+        path: With the query, if there is one.
     """
 
     base_url: str
@@ -97,11 +96,11 @@ def quikly_endpoint(url: str, *, allow_loopback: bool) -> QuiklyEndpoint:
 
     Args:
         url: Such as ``https://api.quikly.com/webhook/braze``.
-        allow_loopback: Plain HTTP to this machine will do: for the local stack.
+        allow_loopback: Allow plain HTTP to this machine, for the local stack.
 
     Raises:
-        ValueError: It is no https address, or would show a key or password. The text does not
-            quote it.
+        ValueError: It is not an https address, or holds a user, password or fragment. The text
+            does not quote it.
     """
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None or parts.fragment:
@@ -118,56 +117,48 @@ def quikly_endpoint(url: str, *, allow_loopback: bool) -> QuiklyEndpoint:
 
 
 class QuiklyApi(Protocol):
-    """Whoever tells Quikly."""
+    """Quikly's API."""
 
     def tell(self, call: QuiklyCall) -> None:
         """Make one call, once.
 
         Raises:
-            QuiklyError: It was not taken, or nobody knows.
+            QuiklyError: Quikly did not take it, or may not have.
         """
         ...
 
 
-class HttpQuiklyApi:
+class HttpQuiklyApi(NamedTuple):
     """A :class:`QuiklyApi` over HTTP. Threads may share it.
 
-    Args:
+    Attributes:
         path: The path and query of the configured address.
-        api_key: Gives the current key; asked at each call. What it raises is not caught.
-        transport: The network, to the configured address's host.
-        now: Epoch seconds, to read ``Retry-After`` by.
+        api_key: Gives the current key at each call. Its errors are not caught.
+        transport: To the host of the configured address.
+        now: Epoch seconds, to read ``Retry-After``.
         timeout: Seconds to connect, and seconds of silence allowed while reading.
     """
 
-    def __init__(
-        self,
-        path: str,
-        api_key: Callable[[], str],
-        transport: Transport,
-        now: Callable[[], float],
-        timeout: tuple[float, float] = DEFAULT_TIMEOUT,
-    ) -> None:
-        self._path = path
-        self._api_key = api_key
-        self._transport = transport
-        self._now = now
-        self._timeout = timeout
+    path: str
+    api_key: Callable[[], str]
+    transport: Transport
+    now: Callable[[], float]
+    timeout: tuple[float, float] = DEFAULT_TIMEOUT
 
     def tell(self, call: QuiklyCall) -> None:
         """See :meth:`QuiklyApi.tell`."""
-        key = self._api_key()
+        key = self.api_key()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise QuiklyError("no usable key is set", retryable=True, key_refused=True)
         request = HttpRequest(
             "POST",
-            self._path,
+            self.path,
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             body=call.body(),
-            timeout=self._timeout,
+            timeout=self.timeout,
         )
         try:
-            response = self._transport.send(request)
+            response = self.transport.send(request)
         except ConnectFailedError as error:
             raise QuiklyError(str(error), retryable=True) from None
         except UnknownOutcomeError as error:
@@ -181,10 +172,11 @@ class HttpQuiklyApi:
         return QuiklyError(
             f"Quikly answered {status}",
             status=status,
-            # A refused key is mended by a person: the same call succeeds after that.
+            # After a person replaces a refused key, the same call succeeds.
             retryable=refused or status in _WAITING_STATUSES or status >= 500,  # noqa: PLR2004  # HTTP's own
-            retry_after=parse_retry_after(response.headers, self._now()),
-            # A gateway that gave up waiting, or a fault half-way: only 503 says "not now".
+            retry_after=parse_retry_after(response.headers, self.now()),
+            # A gateway may have stopped waiting, or Quikly may have failed half-way. Only 503 says
+            # that nothing was done.
             outcome_unknown=status >= 500 and status != 503,  # noqa: PLR2004  # HTTP's own
             key_refused=refused,
         )

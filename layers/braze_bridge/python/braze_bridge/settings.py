@@ -1,7 +1,7 @@
-"""The only reader of the environment, and the way to secrets: by name, on first use, cached.
+"""A function's settings: the only code that reads the environment.
 
-A function's settings are a model; its fields are the environment variables in lower case, and a
-test holds them against ``template.yaml``.
+Settings are a model. Its fields are the environment variables in lower case; a test compares them
+with ``template.yaml``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SettingsError(Exception):
-    """The environment of the function is not what the template gives it."""
+    """The environment differs from the one that the template gives the function."""
 
 
 class _Settings(BaseModel):
@@ -25,7 +25,7 @@ class _Settings(BaseModel):
 
 
 class IngestSettings(_Settings):
-    """What an ingest function needs to know.
+    """The settings of an ingest function.
 
     Attributes:
         partner_secret: Name of the secret with the partner's ``current`` and ``previous`` token.
@@ -42,21 +42,13 @@ SettingsT = TypeVar("SettingsT", bound=_Settings)
 
 
 def load_settings(model: type[SettingsT], environ: Mapping[str, str] | None = None) -> SettingsT:
-    """Read a function's settings.
-
-    Args:
-        model: Which function's.
-        environ: The variables; those of the process where left out.
+    """Read a function's settings, by default from the process's environment.
 
     Raises:
         SettingsError: Names the variables that are missing or unreadable, without their values.
     """
     variables = os.environ if environ is None else environ
-    given = {
-        field: variables[field.upper()]
-        for field in model.model_fields
-        if field.upper() in variables
-    }
+    given = {name.lower(): value for name, value in variables.items() if name.isupper()}
     try:
         return model.model_validate(given)
     except ValidationError as error:

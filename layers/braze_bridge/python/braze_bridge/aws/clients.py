@@ -1,15 +1,15 @@
-"""AWS clients with bounded time: connect 2 s, read 5 s, two tries, where nothing else is said.
+"""AWS clients with bounded time: connect 2 s, read 5 s, two tries, unless a client says otherwise.
 
-They are made by botocore, which boto3 only wraps: boto3 also loads what uploads files to S3, and an
-ingest function's start would pay for it. A client is made on first use and kept for the life of the
-execution environment; nothing opens one at import. The read timeout stays far under the shortest
-function timeout, so that a slow AWS answer becomes an error with a home and not a killed Lambda.
+botocore makes them. boto3 only wraps it, and also loads code that uploads files to S3, which would
+make an ingest function start later. A client is made on first use, not at import, and kept for the
+life of the execution environment. The read timeout is far under the shortest function timeout: a
+slow AWS answer becomes an error that the code handles, and not a killed Lambda.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -17,29 +17,9 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing import TypeVar
-
-    from types_boto3_dynamodb import DynamoDBClient
-
-    ItemT = TypeVar("ItemT")
-    ResultT = TypeVar("ResultT")
-
 
 def bounded_config(**changes: Any) -> Config:  # noqa: ANN401 - botocore's options
-    """The botocore configuration that every client of this project starts from.
-
-    Args:
-        **changes: Options of ``botocore.config.Config`` that differ.
-    """
+    """Make the botocore configuration of a client; ``changes`` are the options that differ."""
     from botocore.config import Config
 
     options: dict[str, Any] = {
@@ -56,65 +36,53 @@ def _client(service: str, **changes: Any) -> Any:  # noqa: ANN401 - narrowed by 
     return get_session().create_client(service, config=bounded_config(**changes))
 
 
+def _dynamodb(**changes: Any) -> DynamoDBClient:  # noqa: ANN401 - as above
+    return cast("DynamoDBClient", _client("dynamodb", **changes))
+
+
 @cache
 def sqs() -> SQSClient:
     """The process's SQS client."""
-    client: SQSClient = _client("sqs")
-    return client
+    return cast("SQSClient", _client("sqs"))
 
 
 @cache
 def dynamodb() -> DynamoDBClient:
     """The process's DynamoDB client."""
-    client: DynamoDBClient = _client("dynamodb")
-    return client
+    return _dynamodb()
 
 
 @cache
 def secretsmanager() -> SecretsManagerClient:
     """The process's Secrets Manager client."""
-    client: SecretsManagerClient = _client("secretsmanager")
-    return client
+    return cast("SecretsManagerClient", _client("secretsmanager"))
 
 
 def pooled_dynamodb(connections: int) -> DynamoDBClient:
-    """A DynamoDB client of the caller's own.
-
-    Args:
-        connections: How many calls may run side by side.
-    """
-    client: DynamoDBClient = _client("dynamodb", max_pool_connections=connections)
-    return client
+    """Make a DynamoDB client for so many calls side by side."""
+    return _dynamodb(max_pool_connections=connections)
 
 
 def claims_client() -> DynamoDBClient:
-    """The webhook's DynamoDB client: connect 1 s, read 2 s, two tries.
+    """Make the webhook's DynamoDB client: connect 1 s, read 2 s, two tries.
 
-    Shorter than the others, because a campaign waits: a table that hangs is answered with a 503
+    The times are shorter because a campaign waits: if the table hangs, the webhook answers 503
     after six seconds, long before the function ends. Parameters are not validated, because they
     all come from our own code.
     """
-    client: DynamoDBClient = _client(
-        "dynamodb", connect_timeout=1, read_timeout=2, parameter_validation=False
-    )
-    return client
+    return _dynamodb(connect_timeout=1, read_timeout=2, parameter_validation=False)
 
 
 def ledger_client(connections: int) -> DynamoDBClient:
-    """A DynamoDB client for the ledger and the gate only: connect 1 s, read 2 s, one try.
+    """Make a DynamoDB client for the ledger and the gate: connect 1 s, read 2 s, one try.
 
-    The ledger itself tries again, item by item, and knows what a lost answer means. Parameters are
-    not validated, because they all come from our own code; checking them costs a third of a call.
-
-    Args:
-        connections: How many calls may run side by side.
+    The ledger itself retries, item by item, and knows what a lost answer means. Parameters are not
+    validated, because they all come from our own code; checking them costs a third of a call.
     """
-    client: DynamoDBClient = _client(
-        "dynamodb",
+    return _dynamodb(
         connect_timeout=1,
         read_timeout=2,
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=connections,
         parameter_validation=False,
     )
-    return client

@@ -1,4 +1,4 @@
-"""One way to turn botocore's errors into the caller's own."""
+"""Turns botocore's errors into the caller's own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def aws_errors(own_error: Callable[[str], Exception]) -> Iterator[None]:
-    """Raise the caller's own error where a call to AWS fails.
+    """Raise the caller's own error if a call to AWS fails.
 
-    botocore is imported here, on first use: a module that only names an AWS client must not pay
-    for it at a cold start. To handle one of AWS's errors yourself, catch it inside the block.
+    botocore is imported on first use, so that it does not delay a cold start. To handle one of
+    AWS's errors yourself, catch it inside the block.
 
     Args:
         own_error: Makes the error from :func:`error_code`, which holds nothing of what was sent.

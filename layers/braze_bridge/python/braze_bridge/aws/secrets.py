@@ -17,15 +17,12 @@ if TYPE_CHECKING:
 
 SECRET_MAX_AGE_SECONDS: Final = 300
 SECRET_MIN_REFRESH_SECONDS: Final = 30
-"""A refused token or key makes us read the secret again, but not more often than this: a stranger
-who tries tokens must not turn into a stream of Secrets Manager calls."""
+"""A refused token or key makes us read the secret again, but not more often than this: a caller who
+tries many tokens must not cause many Secrets Manager calls."""
 
 
 class SecretPair(BaseModel):
-    """A secret under rotation: both halves are valid.
-
-    An empty half is no secret at all: it never matches anything.
-    """
+    """A secret under rotation: both halves are valid. An empty half matches nothing."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -39,22 +36,22 @@ class SecretPair(BaseModel):
 
 
 class SecretUnavailableError(Exception):
-    """The secret could not be read: fail closed and have the caller come again."""
+    """The secret could not be read: refuse the call, and ask the caller to send it again."""
 
 
 class SecretSource(Protocol):
     """One secret."""
 
     def get(self) -> SecretPair:
-        """The secret, from the cache where it is fresh.
+        """Get the secret, from the cache if it is fresh.
 
         Raises:
-            SecretUnavailableError: It cannot be read, or is not in the expected form.
+            SecretUnavailableError: It cannot be read, or has another form.
         """
         ...
 
     def refresh(self) -> SecretPair:
-        """The secret read again, unless that was done in the last 30 s: then as :meth:`get`.
+        """Read the secret again, unless that was done in the last 30 s: then as :meth:`get`.
 
         Raises:
             SecretUnavailableError: As :meth:`get`.
@@ -62,20 +59,18 @@ class SecretSource(Protocol):
         ...
 
     def drop(self) -> None:
-        """Have the next :meth:`get` read the secret again: what it held was refused."""
+        """Make the next :meth:`get` read the secret again, because its value was refused."""
         ...
 
 
 class SecretsManagerSource:
     """A :class:`SecretSource` on AWS Secrets Manager, JSON ``{"current": …, "previous": …}``.
 
-    Powertools' parameters utility would do the same, but it loads boto3 and every other provider on
-    the first request, which doubles what that request costs.
+    Powertools' parameters utility has no 30 s limit on reading again, and costs 30 to 60 ms of CPU
+    at a cold start (``docs/decisions.md``).
 
     Args:
-        name: The secret's name.
         client: Makes the Secrets Manager client; called on first use.
-        monotonic: Seconds.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
-"""The DeliveryJob: what an ingest function hands to delivery, and nothing else may.
+"""The DeliveryJob: the only message that delivery takes. One job is about one person.
 
-One job is about one person. It travels as JSON in an SQS body, is parked as JSON when it can never
-succeed, and may be read by newer code than the one that wrote it: every version ever shipped stays
-readable (``tests/contract``).
+It travels as JSON in an SQS body. If it can never succeed, it is parked as JSON. A job may be read
+by newer code than wrote it: every version ever shipped stays readable (``tests/contract``).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -22,19 +21,20 @@ from pydantic import (
     StrictInt,
     StrictStr,
     StringConstraints,
-    TypeAdapter,
     ValidationError,
     model_validator,
 )
 
+from braze_bridge.reasons import invalid_fields
+
 MAX_JOB_BYTES: Final = 900_000
-"""A job's JSON may be this long before it is split: since 2025 SQS takes 1 MiB (1,048,576 bytes) a
-message, attributes included."""
+"""A longer job is split. Since 2025 SQS takes 1 MiB (1,048,576 bytes) a message, with its
+attributes."""
 
 EARLIEST_YEAR: Final = 1970
 
 IDENTIFIER_NAMES: Final = frozenset({"external_id", "braze_id", "user_alias"})
-"""Braze's primary identifiers; as attribute names they would change whom an object is about
+"""Braze's primary identifiers. As attribute names they would change the person of an object
 (https://www.braze.com/docs/api/endpoints/user_data/post_user_track)."""
 
 CONTROL_NAMES: Final = frozenset(
@@ -47,14 +47,12 @@ CONTROL_NAMES: Final = frozenset(
         "subscription_groups",
     }
 )
-"""Keys of an attributes object that steer Braze rather than describe a person
+"""Keys of an attributes object that control Braze and do not describe a person
 (https://www.braze.com/docs/api/objects_filters/user_attributes_object)."""
 
 _RESERVED: Final = IDENTIFIER_NAMES | CONTROL_NAMES | {""}
 
 _LONGEST_TIME: Final = datetime(2000, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
-
-_SQS_FORBIDDEN: Final = {"\ufffe": "\\ufffe", "\uffff": "\\uffff"}
 
 Scalar = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | StrictStr
 """A value Braze stores as it is: JSON true/false, a number or a string."""
@@ -64,7 +62,7 @@ AttributeValue = Scalar | list[Scalar] | None
 
 
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
-"""Not blank. A pattern, since pydantic checks it without a call into Python."""
+"""Not blank. It is a pattern because pydantic checks that without a call into Python."""
 
 
 class UserAlias(BaseModel):
@@ -77,7 +75,7 @@ class UserAlias(BaseModel):
 
 
 class JobUser(BaseModel):
-    """Whom a job is about: exactly one identifier, and whether an unknown person may be created."""
+    """The person of a job: exactly one identifier, and whether an unknown one may be created."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -97,10 +95,10 @@ class JobUser(BaseModel):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The identifier's kind and value, hashable: one per person *as identified*.
+        """The identifier's kind and value.
 
-        The same human under an e-mail address and under an external id has two keys; only Braze
-        knows that they are one.
+        A person known by an e-mail address and by an external id has two keys: only Braze knows
+        that they are one person.
         """
         if self.external_id is not None:
             return ("external_id", self.external_id)
@@ -128,10 +126,10 @@ class DeliveryJob(BaseModel):
 
     Attributes:
         job_id: The same for every resend of the same response: source, content or survey, and the
-            vendor's own identity of the event; never random.
-        occurred_at: The vendor's time, never later than ``received_at``; orders updates.
+            partner's own id of the response; never random.
+        occurred_at: The partner's time, never later than ``received_at``; it orders updates.
         attributes: Name to scalar, array of scalars, or ``None`` (unset). Operators such as ``inc``
-            are not job material: they could be neither resent nor merged.
+            are not allowed: they can be neither resent nor merged.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -170,21 +168,15 @@ class DeliveryJob(BaseModel):
     def to_json(self) -> str:
         """The job as compact JSON that SQS accepts.
 
-        SQS refuses U+FFFE and U+FFFF (and control characters, which JSON escapes anyway); as JSON
-        escapes they pass.
+        SQS refuses U+FFFE and U+FFFF, but takes their JSON escapes. (It also refuses control
+        characters; JSON escapes them anyway.)
         """
-        text = self.model_dump_json(exclude_none=False, exclude_defaults=False)
-        if "\ufffe" in text or "\uffff" in text:
-            for character, escape in _SQS_FORBIDDEN.items():
-                text = text.replace(character, escape)
-        return text
-
-
-_ADAPTER: Final[TypeAdapter[DeliveryJob]] = TypeAdapter(DeliveryJob)
+        text = self.model_dump_json()
+        return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 class UnreadableJobError(Exception):
-    """A queue message that is no DeliveryJob of any known version.
+    """A queue message is not a DeliveryJob of a known version.
 
     Attributes:
         reasons: What is wrong, per field, without values.
@@ -196,30 +188,19 @@ class UnreadableJobError(Exception):
 
 
 def parse_job(body: str | bytes) -> DeliveryJob:
-    """Read a job of any shipped version.
-
-    Args:
-        body: The JSON text of an SQS message or of a parked record.
+    """Read the JSON of a job of any shipped version.
 
     Raises:
         UnreadableJobError: It is not JSON, of an unknown version, or breaks the contract.
     """
     try:
-        return _ADAPTER.validate_json(body)
+        return DeliveryJob.model_validate_json(body)
     except ValidationError as error:
-        reasons = tuple(
-            (".".join(str(step) for step in item["loc"]) or "job", str(item["type"]))
-            for item in error.errors(include_url=False, include_context=False, include_input=False)
-        )
-        raise UnreadableJobError(reasons) from None
+        raise UnreadableJobError(invalid_fields(error, whole="job")) from None
 
 
-def canonical_hash(body: Any) -> str:  # noqa: ANN401 - any JSON value
-    """The SHA-256 of a JSON value, in hex: equal for bodies that differ only in spelling.
-
-    Args:
-        body: A parsed JSON value. Key order and whitespace of the original do not matter.
-    """
+def canonical_hash(body: object) -> str:
+    """Hash a parsed JSON value: SHA-256 in hex, whatever the order of its keys."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
@@ -228,16 +209,15 @@ def split_job(job: DeliveryJob, max_bytes: int = MAX_JOB_BYTES) -> list[Delivery
     """Split a job whose JSON is too long into parts with ids ``job_id/1`` … ``job_id/n``.
 
     Args:
-        job: The whole job.
-        max_bytes: The most bytes a part's JSON may have. One attribute or event is never cut, so a
-            single larger one makes a larger part.
+        max_bytes: Of a part's JSON. An attribute or event is never cut, so a larger one makes a
+            larger part.
 
     Returns:
         The job itself if it surely fits, else its parts in order: attributes first, then events.
-        The same job always splits alike, so that a resend makes the same parts.
+        A resend makes the same parts.
     """
-    # What differs from resend to resend must move no cut, nor decide whether there is one: a part
-    # is known by its number. (An event's time may be that of its arrival.)
+    # The cuts depend only on what every resend repeats: a part is known by its number. (The time of
+    # an event may be that of its arrival.)
     longest = job.model_copy(
         update={
             "events": tuple(
@@ -252,47 +232,30 @@ def split_job(job: DeliveryJob, max_bytes: int = MAX_JOB_BYTES) -> list[Delivery
         return [job]
     bare = longest.model_copy(update={"attributes": {}, "events": ()})
     room = max_bytes - len(bare.to_json().encode()) - 16
-    parts: list[tuple[dict[str, AttributeValue], tuple[JobEvent, ...]]] = []
-    attributes: dict[str, AttributeValue] = {}
-    events: list[JobEvent] = []
-    used = 0
+    parts: list[tuple[dict[str, AttributeValue], list[JobEvent]]] = []
+    used = room
 
-    def close() -> None:
-        nonlocal attributes, events, used
-        if attributes or events:
-            parts.append((attributes, tuple(events)))
-        attributes, events, used = {}, [], 0
+    def part_with(size: int) -> tuple[dict[str, AttributeValue], list[JobEvent]]:
+        nonlocal used
+        if used + size > room:
+            parts.append(({}, []))
+            used = 0
+        used += size
+        return parts[-1]
 
     for name, value in job.attributes.items():
-        size = len(json.dumps({name: value}))
-        if used + size > room:
-            close()
+        attributes, _ = part_with(len(json.dumps({name: value})))
         attributes[name] = value
-        used += size
-    for event, as_long_as_any in zip(job.events, longest.events, strict=True):
-        size = len(as_long_as_any.model_dump_json().encode()) + 1
-        if used + size > room:
-            close()
+    for event, sized in zip(job.events, longest.events, strict=True):
+        _, events = part_with(len(sized.model_dump_json().encode()) + 1)
         events.append(event)
-        used += size
-    close()
     return [
         job.model_copy(
             update={
                 "job_id": f"{job.job_id}/{number}",
-                "attributes": part_attributes,
-                "events": part_events,
+                "attributes": attributes,
+                "events": tuple(events),
             }
         )
-        for number, (part_attributes, part_events) in enumerate(parts, start=1)
+        for number, (attributes, events) in enumerate(parts, start=1)
     ]
-
-
-def earliest(occurred_at: datetime | None, received_at: datetime) -> datetime:
-    """The time a job is ordered by: the vendor's, but never later than its arrival.
-
-    Args:
-        occurred_at: What the vendor said, if it said anything readable.
-        received_at: When the door took the response in.
-    """
-    return received_at if occurred_at is None else min(occurred_at, received_at)

@@ -1,7 +1,7 @@
-"""What the webhook leaves for Quikly: the contract between the two functions of this package.
+"""The message of the forward queue: a call that Braze made and that goes on to Quikly.
 
-Versioned, as a message may be read by newer code than the one that wrote it: every version ever
-shipped stays readable (``tests/contract``).
+A message may be read by newer code than wrote it: every version ever shipped stays readable
+(``tests/contract``).
 """
 
 from __future__ import annotations
@@ -9,31 +9,31 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from braze_bridge.aws.errors import aws_errors
 from braze_bridge.jobs.envelope import Text
 from braze_bridge.jobs.queue import QueueUnavailableError
-from braze_bridge.reasons import Reason
+from braze_bridge.reasons import Reason, invalid_fields
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 SOURCE: Final = "quikly_webhook"
-"""The partner's door it came in by; also the message group, so that SQS's fair queues know it."""
+"""Where the calls come from; also the message group of SQS's fair queues."""
 
 
 class ForwardMessage(BaseModel):
     """Version 1 of a call that goes on to Quikly's own API.
 
     Attributes:
-        forward_id: The same for every repeat of the call, without the person's address in it: such
-            as ``quikly-webhook:<q_scope>:<claimant>``, where the event is part of the hash.
+        forward_id: The same for every repeat of the call, without the person's address, such as
+            ``quikly-webhook:<q_scope>:<claimant>``; the hash includes the event.
         q_scope: The activation.
         event: What the person did.
-        email: Normalised: trimmed, in lower case.
+        email: Trimmed, in lower case.
         received_at: When Braze called first.
-        correlation_id: Of that call.
+        correlation_id: Of the first call.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -47,12 +47,12 @@ class ForwardMessage(BaseModel):
     correlation_id: Annotated[str, Field(min_length=1, max_length=128)]
 
     def to_json(self) -> str:
-        """The message as JSON that SQS accepts: all ASCII, since it refuses U+FFFE and U+FFFF."""
+        """The message as JSON that SQS accepts: all ASCII, because it refuses U+FFFE and U+FFFF."""
         return json.dumps(self.model_dump(mode="json"), separators=(",", ":"))
 
 
 class UnreadableForwardError(Exception):
-    """A queue message that is no ForwardMessage of any known version.
+    """A queue message is not a ForwardMessage of a known version.
 
     Attributes:
         reasons: What is wrong, per field, without values; at least one.
@@ -63,28 +63,18 @@ class UnreadableForwardError(Exception):
         self.reasons = reasons
 
 
-_ADAPTER: Final[TypeAdapter[ForwardMessage]] = TypeAdapter(ForwardMessage)
-
-
 def parse_forward(body: str | bytes) -> ForwardMessage:
-    """Read a message of any shipped version.
-
-    Args:
-        body: The JSON text of an SQS message.
+    """Read the JSON of a message of any shipped version.
 
     Raises:
         UnreadableForwardError: It is not JSON, of an unknown version, or breaks the contract.
     """
     try:
-        return _ADAPTER.validate_json(body)
+        return ForwardMessage.model_validate_json(body)
     except ValidationError as error:
         reasons = tuple(
-            Reason(
-                code="unreadable_forward",
-                field=".".join(str(step) for step in item["loc"]) or "message",
-                detail=str(item["type"]),
-            )
-            for item in error.errors(include_url=False, include_context=False, include_input=False)
+            Reason(code="unreadable_forward", field=place, detail=code)
+            for place, code in invalid_fields(error, whole="message")
         )
         raise UnreadableForwardError(reasons) from None
 
@@ -96,7 +86,7 @@ class ForwardQueue(Protocol):
         """Hand over a call.
 
         Raises:
-            QueueUnavailableError: It was not taken; sending the same call again is harmless.
+            QueueUnavailableError: It was not taken; sending it again is harmless.
         """
         ...
 

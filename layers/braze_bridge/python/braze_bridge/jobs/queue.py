@@ -1,4 +1,4 @@
-"""Handing jobs to delivery: the port, and its form on SQS."""
+"""The delivery queue: it takes jobs, and hides messages that come back. Ports, and both on SQS."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ BATCH_ENTRIES: Final = 10
 """SQS takes at most 10 messages a ``SendMessageBatch``."""
 
 BATCH_BYTES: Final = 1_000_000
-"""… and 1 MiB over all of them; the rest is margin for attributes."""
+"""SQS takes 1 MiB over all of them; the rest is margin for attributes."""
 
 
 class QueueUnavailableError(Exception):
-    """The queue did not take every job: the sender must send the response again."""
+    """The queue did not take every job: the sender must send again."""
 
 
 class JobQueue(Protocol):
-    """Where an ingest function leaves its jobs."""
+    """Takes jobs for delivery."""
 
     def send(self, job: DeliveryJob) -> None:
-        """Hand over a job, in parts where it is too long for one message.
+        """Hand over a job, in parts if it is too long for one message.
 
         Raises:
             QueueUnavailableError: Not every part was taken; sending the same job again is harmless.
@@ -43,8 +43,8 @@ class JobQueue(Protocol):
 class SqsJobQueue:
     """A :class:`JobQueue` on an SQS standard queue.
 
-    ``MessageGroupId`` is the partner: SQS fair queues then keep one noisy partner from delaying the
-    others (it does not order anything on a standard queue).
+    ``MessageGroupId`` is the partner, so that SQS's fair queues keep a busy partner from delaying
+    the others. It orders nothing on a standard queue.
     """
 
     def __init__(self, client: SQSClient, queue_url: str) -> None:
@@ -80,7 +80,7 @@ def _batches(bodies: Sequence[str], group: str) -> list[list[SendMessageBatchReq
 
 
 class MessageHider(Protocol):
-    """Sets when messages that go back are handed out again."""
+    """Sets when SQS hands out messages again."""
 
     def hide(self, delays: Mapping[str, float]) -> int:
         """Hide messages.
@@ -89,8 +89,8 @@ class MessageHider(Protocol):
             delays: Receipt handle to seconds from now.
 
         Returns:
-            How many were hidden as asked; the others come after the queue's visibility timeout,
-            later than asked but not lost.
+            How many were hidden as asked. The others return after the queue's visibility timeout:
+            later than asked, but not lost.
         """
         ...
 

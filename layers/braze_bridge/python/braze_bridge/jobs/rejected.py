@@ -1,6 +1,6 @@
-"""What can never succeed as it is, kept with its reasons until somebody looks: the rejected table.
+"""The rejected table: bodies and jobs that can never succeed as they are, with the reasons.
 
-Rows, not messages: they can be listed, counted by reason, shown, replayed and forgotten.
+They are rows, not messages: they can be listed, counted by reason, shown, replayed and forgotten.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from braze_bridge.aws.errors import aws_errors
 from braze_bridge.clock import iso_millis
+from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
-from braze_bridge.reasons import Reason
 
 RETENTION: Final = timedelta(days=30)
 
 MAX_PAYLOAD_BYTES: Final = 350_000
-"""A DynamoDB item may have 400 KB, names and reasons included; a longer payload is parked in parts
+"""A DynamoDB item may have 400 KB, with its names and reasons. A longer payload is parked in parts
 (:func:`braze_bridge.jobs.envelope.split_job`)."""
 
 
@@ -29,11 +29,11 @@ class RejectedRecord(BaseModel):
     """Version 1 of a parked body or job.
 
     Attributes:
-        id: The job's id or the body's hash, so that a resend parks once.
+        id: The job's id or the body's hash, so that resends share one row.
         kind: ``body`` (as received, with its ``route``) or ``objects`` (a DeliveryJob's JSON that
             holds only what was refused).
         payload: The body's text, or the job's JSON.
-        correlation_id: Of the sighting that was last.
+        correlation_id: Of the last sighting.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,19 +51,19 @@ class RejectedRecord(BaseModel):
 
     @property
     def expires_at(self) -> datetime:
-        """When the row may vanish: 30 days after it was last seen."""
+        """When DynamoDB may delete the row: 30 days after it was last seen."""
         return self.last_seen + RETENTION
 
 
 class RejectedStoreUnavailableError(Exception):
-    """The record was not kept: whoever holds the original must keep it."""
+    """The record was not kept: the original must not be deleted."""
 
 
 class RejectedStore(Protocol):
-    """Where rejected things are parked."""
+    """Keeps what was rejected."""
 
     def park(self, record: RejectedRecord) -> None:
-        """Keep a record; one with the same id is replaced, but its first sighting stays.
+        """Keep a record. It replaces one with the same id, except the time of the first sighting.
 
         Raises:
             RejectedStoreUnavailableError: It was not kept.
@@ -87,29 +87,29 @@ class DynamoRejectedStore:
 
     def park(self, record: RejectedRecord) -> None:
         """See :meth:`RejectedStore.park`."""
-        values: dict[str, AttributeValueTypeDef] = {
-            ":schema_version": {"N": str(record.schema_version)},
-            ":kind": {"S": record.kind},
-            ":source": {"S": record.source},
-            ":route": {"S": record.route} if record.route is not None else {"NULL": True},
-            ":payload": {"S": record.payload},
-            ":reason": {"S": record.reasons[0].code},
-            ":reasons": {"S": _REASONS.dump_json(record.reasons).decode()},
-            ":correlation_id": {"S": record.correlation_id},
-            ":first_seen": {"S": iso_millis(record.first_seen)},
-            ":last_seen": {"S": iso_millis(record.last_seen)},
-            ":expires_at": {"N": str(int(record.expires_at.timestamp()))},
-            ":one": {"N": "1"},
+        row: dict[str, AttributeValueTypeDef] = {
+            "schema_version": {"N": str(record.schema_version)},
+            "kind": {"S": record.kind},
+            "source": {"S": record.source},
+            "route": {"S": record.route} if record.route is not None else {"NULL": True},
+            "payload": {"S": record.payload},
+            "reason": {"S": record.reasons[0].code},
+            "reasons": {"S": _REASONS.dump_json(record.reasons).decode()},
+            "correlation_id": {"S": record.correlation_id},
+            "last_seen": {"S": iso_millis(record.last_seen)},
+            "expires_at": {"N": str(int(record.expires_at.timestamp()))},
         }
-        names = {f"#{name[1:]}": name[1:] for name in values if name != ":one"}
-        kept = [name for name in names if name != "#first_seen"]
-        assignments = [f"{name} = :{name[1:]}" for name in kept]
+        assignments = [f"#{name} = :{name}" for name in row]
         assignments.append("#first_seen = if_not_exists(#first_seen, :first_seen)")
+        row["first_seen"] = {"S": iso_millis(record.first_seen)}
         with aws_errors(RejectedStoreUnavailableError):
             self._client.update_item(
                 TableName=self._table,
                 Key={"id": {"S": record.id}},
                 UpdateExpression=f"SET {', '.join(assignments)} ADD sightings :one",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
+                ExpressionAttributeNames={f"#{name}": name for name in row},
+                ExpressionAttributeValues={
+                    ":one": {"N": "1"},
+                    **{f":{name}": value for name, value in row.items()},
+                },
             )

@@ -1,18 +1,17 @@
-"""The door: who may come in, with what; and the only place that makes API Gateway answers.
+"""The door: it checks a call, and makes the answers for API Gateway.
 
 Every check looks at the raw proxy event, in this order: route, size, token, content type, then one
-parse of the body. Nothing is parsed for a caller who has not shown the token, and an event of any
-shape, however odd, gets an answer.
+parse of the body. Nothing is parsed before the token is right. Any event gets an answer.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
 import re
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
@@ -26,16 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from braze_bridge.aws.secrets import SecretSource
+    from braze_bridge.aws.secrets import SecretPair, SecretSource
     from braze_bridge.clock import Clock
     from braze_bridge.observability import Meter
 
 MAX_BODY_BYTES: Final = 262_144
-"""256 KiB of decoded body: far over any real response, and under what a queue message and a parked
-record can hold."""
+"""256 KiB of decoded body: far more than a real response has, and less than a queue message and a
+parked record can hold."""
 
 RETRY_AFTER_SECONDS: Final = 30
-"""Given with every 503: long enough for a queue or a secret store to come back."""
+"""Sent with every 503: a queue or a secret store needs no longer to recover."""
 
 _JSON_TYPE: Final = re.compile(r"application/json|[\w.+-]+/[\w.+-]+\+json", re.ASCII)
 _LOGGABLE_ID: Final = re.compile(r"[A-Za-z0-9=;:._/-]{1,128}")
@@ -43,7 +42,7 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class ProxyResponse(TypedDict):
-    """What API Gateway's Lambda proxy integration takes as an answer."""
+    """An answer for API Gateway's Lambda proxy integration."""
 
     statusCode: int
     headers: dict[str, str]
@@ -57,7 +56,7 @@ class DoorError(Exception):
     Attributes:
         status: 400, 401, 404, 413, 415, 422, 429 or 503.
         reasons: What is wrong, without values; none for 401.
-        headers: To be sent along, such as ``Retry-After``.
+        headers: Further ones, such as ``Retry-After``.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class DoorError(Exception):
         self.headers = dict(headers or {})
 
     def response(self) -> ProxyResponse:
-        """The answer."""
+        """Make the answer."""
         body: dict[str, Any] = {"status": "error"}
         if self.reasons:
             body["reasons"] = [reason.model_dump(exclude_none=True) for reason in self.reasons]
@@ -80,12 +79,7 @@ class DoorError(Exception):
 
 
 def unavailable(code: str, detail: str) -> DoorError:
-    """A 503 that asks the sender to come again.
-
-    Args:
-        code: A stable word for what was not available.
-        detail: A sentence for people.
-    """
+    """Make a 503 that asks the sender to try again."""
     return DoorError(
         HTTPStatus.SERVICE_UNAVAILABLE,
         [Reason(code=code, detail=detail)],
@@ -96,7 +90,7 @@ def unavailable(code: str, detail: str) -> DoorError:
 def answer(
     status: HTTPStatus, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> ProxyResponse:
-    """Make an API Gateway proxy answer of a JSON object."""
+    """Make an answer of a JSON object."""
     return {
         "statusCode": status.value,
         "headers": {
@@ -114,7 +108,7 @@ class Route(NamedTuple):
 
     Attributes:
         resource: Such as ``/outgrow/{content_id}``.
-        has_body: Whether a JSON body belongs to it.
+        has_body: Whether its calls have a JSON body.
     """
 
     method: str
@@ -126,12 +120,11 @@ class Admitted(NamedTuple):
     """A call that passed every check.
 
     Attributes:
-        path_parameters: What stood in the resource's braces.
+        path_parameters: The values of the resource's braces.
         body: The parsed JSON value, of any type; of duplicate keys the last counts. ``None`` for a
             route without a body.
         body_text: The body as it came, without a byte order mark.
-        correlation_id: API Gateway's request id, else a stand-in; safe to log.
-        received_at: When it came in.
+        correlation_id: Of :func:`correlation_id`.
     """
 
     route: Route
@@ -147,119 +140,91 @@ class Admitted(NamedTuple):
 
     @property
     def path(self) -> str:
-        """What a replay posts to: no stage, no base path of a custom domain, no query."""
+        """The path that a replay posts to: no stage, no base path of a custom domain, no query."""
         path = self.route.resource
         for name, value in self.path_parameters.items():
             path = path.replace(f"{{{name}}}", value)
         return path
 
 
-class Door:
-    """The checks of one group of routes that share a token.
+class Door(NamedTuple):
+    """The checks of a group of routes that share a token.
 
     A sender authenticates with ``Authorization: Bearer <token>``. Both halves of the secret are
-    valid, so that a token can be rotated without a gap; a token that matches neither makes the door
-    read the secret again (at most every 30 s), so that a fresh one works at once.
+    valid, so that a token can be rotated without a gap. A token that matches neither makes the door
+    read the secret again (at most every 30 s), so that a new one works at once.
+
+    Attributes:
+        allow_query_token: Whether ``?token=`` counts if the header is missing.
     """
 
-    def __init__(
-        self,
-        *,
-        routes: Sequence[Route],
-        secret: SecretSource,
-        meter: Meter,
-        clock: Clock,
-        allow_query_token: bool = False,
-    ) -> None:
-        """Build a door.
-
-        Args:
-            routes: What may be called.
-            secret: The group's token.
-            meter: Counts what was refused.
-            clock: Says when a call came in.
-            allow_query_token: Whether ``?token=`` counts where the header is missing.
-        """
-        self._routes = {(route.method, route.resource): route for route in routes}
-        self._secret = secret
-        self._meter = meter
-        self._clock = clock
-        self._allow_query_token = allow_query_token
+    routes: Sequence[Route]
+    secret: SecretSource
+    meter: Meter
+    clock: Clock
+    allow_query_token: bool = False
 
     def admit(self, event: object) -> Admitted:
-        """Check a call.
-
-        Args:
-            event: A REST API proxy event, or whatever came instead.
+        """Check a call: a REST API proxy event, or anything else.
 
         Raises:
             DoorError: 404, 413, 401, 503 (the secret cannot be read), 415 or 400.
         """
         call = event if isinstance(event, dict) else {}
-        route = self._routes.get((str(call.get("httpMethod")), str(call.get("resource"))))
+        called = (str(call.get("httpMethod")), str(call.get("resource")))
+        route = next((each for each in self.routes if (each.method, each.resource) == called), None)
         if route is None:
             raise DoorError(HTTPStatus.NOT_FOUND, [Reason(code="not_found")])
         raw = _raw_body(call) if route.has_body else b""
-        self._check_size(call, raw)
+        if len(raw) > MAX_BODY_BYTES:
+            raise self._too_large(call)
         if not self._token_is_right(call):
-            self._meter.add(Metric.UNAUTHORIZED)
+            self.meter.add(Metric.UNAUTHORIZED)
             raise DoorError(HTTPStatus.UNAUTHORIZED)
         body: object = None
         if route.has_body:
             _check_content_type(call)
-            raw = (raw or b"").removeprefix(_BYTE_ORDER_MARK)
+            raw = raw.removeprefix(_BYTE_ORDER_MARK)
             body = _parse(raw)
         return Admitted(
             route=route,
             path_parameters=_texts(call.get("pathParameters")),
             body=body,
-            body_text=(raw or b"").decode(),
+            body_text=raw.decode(),
             correlation_id=correlation_id(event),
-            received_at=self._clock.now(),
+            received_at=self.clock.now(),
         )
 
-    def _check_size(self, call: dict[str, Any], raw: bytes | None) -> None:
-        if raw is None or len(raw) <= MAX_BODY_BYTES:
-            return
-        try:
-            # Counted for partners only: the alarm on it must not be a stranger's to ring.
+    def _too_large(self, call: dict[str, Any]) -> DoorError:
+        with suppress(DoorError):
+            # Counted for partners only: unauthenticated callers must not trigger the alarm on it.
             if self._token_is_right(call):
-                self._meter.add(Metric.BODY_TOO_LARGE)
-        except DoorError:
-            pass
-        raise DoorError(
+                self.meter.add(Metric.BODY_TOO_LARGE)
+        return DoorError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             [Reason(code="too_large", detail=f"more than {MAX_BODY_BYTES} bytes")],
         )
 
     def _token_is_right(self, call: dict[str, Any]) -> bool:
-        token = _bearer(call)
-        if token is None and self._allow_query_token and not _header(call, "authorization"):
-            token = _only(_listed(call, "queryStringParameters"), "token")
+        token = _token(call, allow_query=self.allow_query_token)
         if not token:
             return False
         try:
-            return _matches(token, self._secret.get().accepted) or _matches(
-                token, self._secret.refresh().accepted
-            )
+            return _matches(token, self.secret.get()) or _matches(token, self.secret.refresh())
         except SecretUnavailableError:
             raise unavailable("unavailable", "the token could not be checked") from None
 
 
 def correlation_id(event: object) -> str:
-    """What ties a call's log lines together: the request's id, its trace's, else its body's hash.
-
-    Args:
-        event: A REST API proxy event, or whatever came instead.
+    """Find the id of any call: the request's, its trace's, else its body's hash.
 
     Returns:
         At most 128 characters, safe to log.
     """
     call = event if isinstance(event, dict) else {}
     context = call.get("requestContext")
-    given = [context.get("requestId") if isinstance(context, dict) else None]
-    given += _header(call, "x-amzn-trace-id")
-    for candidate in given:
+    given = [context.get("requestId")] if isinstance(context, dict) else []
+    for candidate in (*given, *_header(call, "x-amzn-trace-id")):
         if isinstance(candidate, str) and _LOGGABLE_ID.fullmatch(candidate):
             return candidate
     body = call.get("body")
@@ -267,19 +232,24 @@ def correlation_id(event: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _matches(token: str, accepted: Sequence[str]) -> bool:
-    """Compare with every half, each in constant time, stopping at none."""
+def _matches(token: str, secret: SecretPair) -> bool:
+    """Compare with each half in constant time; do not stop at a match."""
     given = token.encode("utf-8", "surrogatepass")
-    equal = [hmac.compare_digest(given, half.encode()) for half in accepted]
+    equal = [hmac.compare_digest(given, half.encode()) for half in secret.accepted]
     return any(equal)
 
 
-def _bearer(call: dict[str, Any]) -> str | None:
-    values = _header(call, "authorization")
-    if len(values) != 1 or not isinstance(values[0], str):
-        return None
-    scheme, _, token = values[0].strip().partition(" ")
+def _token(call: dict[str, Any], *, allow_query: bool) -> str | None:
+    """The token that a call shows. If there is an Authorization header, only it counts."""
+    authorization = _header(call, "authorization")
+    if allow_query and not authorization:
+        return _only(_listed(call, "queryStringParameters").get("token", []))
+    scheme, _, token = (_only(authorization) or "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _only(values: list[object]) -> str | None:
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else None
 
 
 def _header(call: dict[str, Any], name: str) -> list[object]:
@@ -295,24 +265,17 @@ def _header(call: dict[str, Any], name: str) -> list[object]:
 def _listed(call: dict[str, Any], key: str) -> dict[str, list[object]]:
     """``headers`` or ``queryStringParameters`` with every value of each name.
 
-    They are in API Gateway's ``multiValue…`` twin. The plain one has only the last value of each;
-    it serves where the twin is missing.
+    API Gateway has them under ``multiValue…``. The plain key has only the last value of each, and
+    is used if the other is missing.
     """
-    twin = call.get(f"multiValue{key[0].upper()}{key[1:]}")
-    if isinstance(twin, dict) and twin:
+    every = call.get(f"multiValue{key[0].upper()}{key[1:]}")
+    if isinstance(every, dict) and every:
         return {
             str(name): values if isinstance(values, list) else [values]
-            for name, values in twin.items()
+            for name, values in every.items()
         }
     plain = call.get(key)
-    if isinstance(plain, dict):
-        return {str(name): [value] for name, value in plain.items()}
-    return {}
-
-
-def _only(values: dict[str, list[object]], name: str) -> str | None:
-    given = values.get(name, [])
-    return given[0] if len(given) == 1 and isinstance(given[0], str) else None
+    return {str(name): [value] for name, value in plain.items()} if isinstance(plain, dict) else {}
 
 
 def _texts(value: object) -> dict[str, str]:
@@ -325,17 +288,17 @@ def _texts(value: object) -> dict[str, str]:
     }
 
 
-def _raw_body(call: dict[str, Any]) -> bytes | None:
-    """The body's bytes, base64 undone; ``None`` where there is no readable one."""
+def _raw_body(call: dict[str, Any]) -> bytes:
+    """The body's bytes, base64 decoded; none if they cannot be read."""
     body = call.get("body")
     if not isinstance(body, str):
-        return None
+        return b""
     if call.get("isBase64Encoded") is not True:
         return body.encode("utf-8", "surrogatepass")
     try:
         return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
-        return None
+    except ValueError:  # binascii.Error is one
+        return b""
 
 
 def _check_content_type(call: dict[str, Any]) -> None:
@@ -357,8 +320,8 @@ def _check_content_type(call: dict[str, Any]) -> None:
 def _parse(raw: bytes) -> object:
     """Parse a body, once.
 
-    ``from_json`` bounds what Python's own parser does not: nesting (about 200), integers (4,300
-    digits). With NaN, lone surrogates and broken UTF-8 they all are one ``ValueError``.
+    ``from_json`` limits nesting (about 200) and integers (4,300 digits), which Python's own parser
+    does not. These, NaN, lone surrogates and broken UTF-8 all raise ``ValueError``.
     """
     try:
         parsed: object = from_json(raw, allow_inf_nan=False)

@@ -1,7 +1,7 @@
-"""The outermost edge of a function behind the API: whatever happens inside, the caller is answered.
+"""The outer layer of a function behind the API: it answers the caller whatever happens inside.
 
-The one place with a broad ``except``: an escaped exception would be API Gateway's own 502, without
-the ``Retry-After`` that brings the sender back.
+It is the only code with a broad ``except``. Without it, API Gateway would answer 502 by itself,
+with no ``Retry-After`` to make the sender try again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def flush_metrics() -> None:
-    """Write this call's figures out, if there are any."""
+    """Write the metrics of this call, if there are any."""
     collected = metrics()
     if collected.metric_set:
         collected.flush_metrics()
@@ -43,11 +43,9 @@ def lambda_handler_of(
     """Make a Lambda handler.
 
     Args:
-        compose: Builds what answers an event: reads settings and configuration, opens clients. It
-            runs on the first call and its result is kept; while it fails, every call is answered
-            503 and it is tried again.
-        log: Where refusals and faults go.
-        flush: Runs after each answer.
+        compose: Reads settings and configuration, opens clients, and returns what answers an
+            event. It runs on the first call, and its result is kept. While it fails, every call is
+            answered 503 and runs it again.
 
     Returns:
         A handler that never raises.
@@ -58,10 +56,8 @@ def lambda_handler_of(
         try:
             return composed()(event)
         except DoorError as refused:
-            written = (
-                log().warning if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR else log().info
-            )
-            written(
+            is_fault = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            (log().warning if is_fault else log().info)(
                 "refused",
                 status=refused.status.value,
                 codes=[reason.code for reason in refused.reasons],
@@ -81,10 +77,10 @@ def lambda_handler_of(
         try:
             response = answered(event)
             flush()
-        except Exception as error:  # noqa: BLE001 - the edge: see the module's text
+        except Exception as error:  # noqa: BLE001 - see the module's docstring
             log().error(
                 "unexpected error",
-                # Neither message nor values: both can quote the body.
+                # Not its message, which can quote the body.
                 error=type(error).__name__,
                 where=[
                     f"{frame.name}:{frame.lineno}"

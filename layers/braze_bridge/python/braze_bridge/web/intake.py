@@ -1,11 +1,11 @@
-"""What becomes of an admitted body once it is mapped: queued, parked or forgotten, and answered."""
+"""The last step of an ingest function: it queues, parks or ignores a mapped body, and answers."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.jobs.rejected import RejectedRecord, RejectedStoreUnavailableError
@@ -27,47 +27,34 @@ if TYPE_CHECKING:
     from braze_bridge.web.door import Admitted, ProxyResponse
 
 MOST_SKIPS_LOGGED: Final = 100
-"""A line each for so many values of one body, the rest by number: a hostile body has 130,000, and
-writing that many lines outlasts the function's timeout."""
+"""So many values of one body have a line each; the rest are counted. A hostile body has 130,000,
+and so many lines take longer than the function's timeout."""
 
 
-class Intake:
-    """The last step of an ingest function."""
+class Intake(NamedTuple):
+    """What the last step needs.
 
-    def __init__(
-        self,
-        *,
-        source: str,
-        queue: JobQueue,
-        rejected: Callable[[], RejectedStore],
-        meter: Meter,
-        log: Logger,
-    ) -> None:
-        """Build one.
+    Attributes:
+        source: The partner, as in ``DeliveryJob.source``.
+        rejected: Makes the store on first use, since its client costs a cold start 50 ms and most
+            never need it.
+    """
 
-        Args:
-            source: The partner, as in ``DeliveryJob.source``.
-            queue: Takes the jobs.
-            rejected: Makes or finds what keeps bodies that can be none; called when there is one,
-                since its client costs a cold start 50 ms that most never need.
-            meter: Counts both, and what was left out.
-            log: Says so, by ids and codes.
-        """
-        self._source = source
-        self._queue = queue
-        self._rejected = rejected
-        self._meter = meter
-        self._log = log
+    source: str
+    queue: JobQueue
+    rejected: Callable[[], RejectedStore]
+    meter: Meter
+    log: Logger
 
     def settle(self, admitted: Admitted, outcome: Outcome) -> ProxyResponse:
-        """Act on a mapping's outcome; a success is answered only after somebody else holds it.
+        """Act on a mapping's outcome. A success is answered only after the queue has the job.
 
         Returns:
             200 ``accepted`` after the queue took the job, or 200 ``ignored``.
 
         Raises:
-            DoorError: 422 after the body was parked; 503 where queue or store did not take it, so
-                that the sender comes again.
+            DoorError: 422 after the body was parked; 503 if queue or store did not take it, so
+                that the sender tries again.
         """
         match outcome:
             case Mapped():
@@ -77,29 +64,27 @@ class Intake:
                 self._report(admitted, skips)
                 raise DoorError(HTTPStatus.UNPROCESSABLE_ENTITY, reasons)
             case Ignored(code):
-                self._meter.add(Metric.RESPONSES_IGNORED)
-                self._log.info(
-                    "response ignored", code=code, correlation_id=admitted.correlation_id
-                )
+                self.meter.add(Metric.RESPONSES_IGNORED)
+                self.log.info("response ignored", code=code, correlation_id=admitted.correlation_id)
                 return answer(HTTPStatus.OK, {"status": "ignored"})
 
     def _accept(self, admitted: Admitted, mapped: Mapped) -> ProxyResponse:
         job = mapped.job
         try:
-            self._queue.send(job)
+            self.queue.send(job)
         except QueueUnavailableError as error:
-            self._log.error(
+            self.log.error(  # noqa: TRY400 - a traceback could quote the body
                 "queue refused a job",
                 error=str(error),
                 job_id=job.job_id,
                 correlation_id=admitted.correlation_id,
             )
             raise unavailable("unavailable", "the queue did not take it; send it again") from error
-        self._meter.add(Metric.JOBS_ACCEPTED)
+        self.meter.add(Metric.JOBS_ACCEPTED)
         self._report(admitted, mapped.skips)
         if mapped.unanswered:
-            self._meter.add(Metric.QUESTIONS_UNANSWERED, mapped.unanswered)
-        self._log.info(
+            self.meter.add(Metric.QUESTIONS_UNANSWERED, mapped.unanswered)
+        self.log.info(
             "job accepted",
             job_id=job.job_id,
             attributes=len(job.attributes),
@@ -114,7 +99,7 @@ class Intake:
         record = RejectedRecord(
             id=f"body:{digest}",
             kind="body",
-            source=self._source,
+            source=self.source,
             route=admitted.path,
             payload=admitted.body_text,
             reasons=reasons,
@@ -123,14 +108,14 @@ class Intake:
             last_seen=admitted.received_at,
         )
         try:
-            self._rejected().park(record)
+            self.rejected().park(record)
         except RejectedStoreUnavailableError as error:
-            self._log.error(
+            self.log.error(  # noqa: TRY400 - as above
                 "body not parked", error=str(error), correlation_id=admitted.correlation_id
             )
             raise unavailable("unavailable", "it could not be kept; send it again") from error
-        self._meter.add(Metric.BODIES_PARKED)
-        self._log.warning(
+        self.meter.add(Metric.BODIES_PARKED)
+        self.log.warning(
             "body parked",
             id=record.id,
             reasons=[reason.model_dump(include={"code", "field"}) for reason in reasons],
@@ -140,9 +125,9 @@ class Intake:
     def _report(self, admitted: Admitted, skips: Sequence[Skip]) -> None:
         lost = sum(not skip.default_used for skip in skips)
         if lost:
-            self._meter.add(Metric.ATTRIBUTES_SKIPPED, lost)
+            self.meter.add(Metric.ATTRIBUTES_SKIPPED, lost)
         for skip in skips[:MOST_SKIPS_LOGGED]:
-            self._log.warning(
+            self.log.warning(
                 "value does not fit",
                 attribute=skip.name,
                 code=skip.code,
@@ -150,7 +135,7 @@ class Intake:
                 correlation_id=admitted.correlation_id,
             )
         if len(skips) > MOST_SKIPS_LOGGED:
-            self._log.warning(
+            self.log.warning(
                 "more values do not fit",
                 codes=Counter(skip.code for skip in skips[MOST_SKIPS_LOGGED:]),
                 correlation_id=admitted.correlation_id,

@@ -1,0 +1,77 @@
+"""Lambda handlers that no caller waits for: of SQS batches and of schedules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from braze_bridge.observability import logger, metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    SecondsLeft = Callable[[], float]
+    BatchAnswer = dict[str, list[dict[str, str]]]
+
+DepsT = TypeVar("DepsT")
+ResultT = TypeVar("ResultT")
+
+
+class SqsMessage(NamedTuple):
+    """A message as SQS hands it out.
+
+    Attributes:
+        receive_count: How often it was handed out, this time included.
+    """
+
+    message_id: str
+    body: str
+    receive_count: int = 1
+    receipt_handle: str = ""
+
+
+def background_handler(
+    run: Callable[[dict[str, Any], SecondsLeft], ResultT],
+) -> Callable[[dict[str, Any], LambdaContext], ResultT]:
+    """Make a handler whose log lines have Lambda's context, and that writes the metrics at its end.
+
+    Args:
+        run: Gets the event, and a function that says how many seconds this invocation has left.
+    """
+
+    @logger().inject_lambda_context(clear_state=True)
+    @metrics().log_metrics
+    def handler(event: dict[str, Any], context: LambdaContext) -> ResultT:
+        return run(event, lambda: context.get_remaining_time_in_millis() / 1000)
+
+    return handler
+
+
+def answer_batch(
+    event: dict[str, Any],
+    seconds_left: SecondsLeft,
+    handle: Callable[[Sequence[SqsMessage], SecondsLeft, DepsT], Iterable[str]],
+    dependencies: DepsT,
+) -> BatchAnswer:
+    """Handle an SQS event and tell SQS which messages to keep.
+
+    Args:
+        event: ``{"Records": [{"messageId", "receiptHandle", "body", "attributes"}]}``. SQS may hand
+            a message out twice in one batch; it is handled once.
+        handle: Returns the ids of the messages that go back to the queue.
+
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": messageId}]}``.
+    """
+    messages = {
+        record["messageId"]: SqsMessage(
+            record["messageId"],
+            record["body"],
+            int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
+            record.get("receiptHandle", ""),
+        )
+        for record in event["Records"]
+    }
+    back = handle(list(messages.values()), seconds_left, dependencies)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in back]}

@@ -1,0 +1,147 @@
+"""From a response to a job, for every source: the reasons against one, and how it is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, canonical_hash
+from braze_bridge.mapping.attributes import collect, collect_properties, without_conflicts
+from braze_bridge.mapping.identities import HASH_CHARS
+from braze_bridge.mapping.outcomes import Mapped, Unmappable
+from braze_bridge.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from braze_bridge.jobs.envelope import JobUser
+    from braze_bridge.mapping.attributes import Skip, ValueRule
+    from braze_bridge.mapping.people import Person
+    from braze_bridge.mapping.values import Fitted
+
+
+class Event(NamedTuple):
+    """A custom event of a response.
+
+    Attributes:
+        occurred_at: The partner's time, if it is readable.
+    """
+
+    name: str
+    occurred_at: datetime | None
+    properties: dict[str, Fitted]
+
+
+class Content(NamedTuple):
+    """What a response holds for a profile, read by its rules.
+
+    Attributes:
+        attributes: By name.
+        skips: Values that are left out or replaced.
+        rejects: Values for which the configuration refuses the response.
+    """
+
+    attributes: dict[str, Fitted]
+    events: tuple[Event, ...]
+    skips: tuple[Skip, ...]
+    rejects: tuple[Skip, ...]
+
+    def __repr__(self) -> str:
+        # A repr ends up in tracebacks and logs, where no answer belongs.
+        return f"Content({len(self.attributes)} attributes, {len(self.events)} events)"
+
+    def for_user(self, user: JobUser | None) -> Content:
+        """Leave out attributes that would change the person that Braze updates."""
+        attributes, conflicts = without_conflicts(self.attributes, user)
+        return self._replace(attributes=attributes, skips=(*self.skips, *conflicts))
+
+
+def read_content(
+    attributes: Iterable[ValueRule],
+    event: tuple[str, Iterable[ValueRule]] | None,
+    body: object,
+    occurred_at: datetime | None,
+) -> Content:
+    """Read the content of a response that has one event at most.
+
+    Args:
+        event: Its name and the rules of its properties.
+        body: A parsed JSON value.
+        occurred_at: The event's time.
+    """
+    found = collect(attributes, body)
+    if event is None:
+        return Content(found.values, (), tuple(found.skips), tuple(found.rejects))
+    name, rules = event
+    properties = collect_properties(rules, body)
+    return Content(
+        attributes=found.values,
+        events=(Event(name, occurred_at, properties.values),),
+        skips=(*found.skips, *properties.skips),
+        rejects=(*found.rejects, *properties.rejects),
+    )
+
+
+def make_job(
+    content: Content,
+    person: Person,
+    *,
+    source: str,
+    job_id: str,
+    occurred_at: datetime | None,
+    received_at: datetime,
+    correlation_id: str,
+    if_empty: str,
+) -> Mapped | Unmappable:
+    """Make the job of a response, or give every reason against it.
+
+    Args:
+        job_id: The same for every resend of the response; safe to log.
+        occurred_at: The partner's time, if it is readable.
+        if_empty: The detail of ``nothing_to_send``.
+    """
+    user = person.user
+    content = content.for_user(user)
+    reasons: list[Reason] = []
+    if user is None:
+        detail = "no usable identifier was found"
+        reasons = [Reason(code="no_identity", field="person", detail=detail), *person.reasons]
+    reasons += [reject.reason() for reject in content.rejects]
+    if not (content.attributes or content.events or content.rejects):
+        reasons.append(Reason(code="nothing_to_send", detail=if_empty))
+        reasons += [skip.reason() for skip in content.skips]
+    if reasons or user is None:
+        return Unmappable(tuple(reasons), content.skips)
+    job = DeliveryJob(
+        job_id=job_id,
+        source=source,
+        occurred_at=earliest(occurred_at, received_at),
+        received_at=received_at,
+        correlation_id=correlation_id,
+        user=user,
+        attributes=content.attributes,
+        events=tuple(
+            JobEvent(
+                name=event.name,
+                time=earliest(event.occurred_at, received_at),
+                properties=event.properties,
+            )
+            for event in content.events
+        ),
+    )
+    return Mapped(job, content.skips, person.reasons)
+
+
+def earliest(occurred_at: datetime | None, received_at: datetime) -> datetime:
+    """The time that orders a job: the partner's, but never later than the arrival."""
+    return received_at if occurred_at is None else min(occurred_at, received_at)
+
+
+def hashed(kind: str, value: object) -> str:
+    """An identity for a response that names none of its own: equal JSON values make equal ones.
+
+    Args:
+        kind: What is hashed: ``b`` a whole body, ``r`` the ids of its answers.
+        value: A parsed JSON value.
+    """
+    return f"{kind}-{canonical_hash(value)[:HASH_CHARS]}"

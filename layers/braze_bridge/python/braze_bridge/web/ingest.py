@@ -1,0 +1,81 @@
+"""An ingest function: it checks a call, maps its body, and queues or parks the outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+
+from braze_bridge.aws import clients
+from braze_bridge.aws.secrets import SecretsManagerSource
+from braze_bridge.clock import SystemClock
+from braze_bridge.jobs.queue import SqsJobQueue
+from braze_bridge.jobs.rejected import DynamoRejectedStore
+from braze_bridge.observability import EmfMeter, logger, metrics
+from braze_bridge.settings import IngestSettings, load_settings
+from braze_bridge.web.door import Door
+from braze_bridge.web.intake import Intake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from braze_bridge.mapping.outcomes import Outcome
+    from braze_bridge.partner_config.rules import DoorConfig
+    from braze_bridge.web.door import Admitted, ProxyResponse, Route
+    from braze_bridge.web.edge import Answering
+
+
+class PartnerConfig(Protocol):
+    """What the configurations of all partners have."""
+
+    @property
+    def door(self) -> DoorConfig:
+        """The switches of the partner's routes."""
+        ...
+
+
+ConfigT = TypeVar("ConfigT", bound=PartnerConfig)
+
+
+class Ingest(NamedTuple, Generic[ConfigT]):
+    """What differs between the ingest functions.
+
+    Attributes:
+        source: The partner, as in ``DeliveryJob.source``.
+        load_config: Reads the partner's file in a folder.
+        map_call: Maps the body of a call.
+    """
+
+    source: str
+    routes: tuple[Route, ...]
+    load_config: Callable[[Path], ConfigT]
+    map_call: Callable[[Admitted, ConfigT], Outcome]
+
+    def compose(self) -> Answering:
+        """Wire the function as it runs in Lambda."""
+        settings = load_settings(IngestSettings)
+        config = self.load_config(settings.partner_config_dir)
+        meter = EmfMeter(metrics())
+        door = Door(
+            routes=self.routes,
+            secret=SecretsManagerSource(settings.partner_secret),
+            meter=meter,
+            clock=SystemClock(),
+            allow_query_token=config.door.allow_query_token,
+        )
+        intake = Intake(
+            source=self.source,
+            queue=SqsJobQueue(clients.sqs(), settings.delivery_queue_url),
+            rejected=lambda: DynamoRejectedStore(clients.dynamodb(), settings.rejected_table),
+            meter=meter,
+            log=logger(),
+        )
+        return self.answering(config, door, intake)
+
+    def answering(self, config: ConfigT, door: Door, intake: Intake) -> Answering:
+        """What answers an API Gateway proxy event."""
+
+        def answer(event: object) -> ProxyResponse:
+            call = door.admit(event)
+            return intake.settle(call, self.map_call(call, config))
+
+        return answer

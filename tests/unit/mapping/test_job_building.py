@@ -1,0 +1,95 @@
+"""What speaks against a job, and the job that is made if nothing does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from braze_bridge.jobs.envelope import JobUser
+from braze_bridge.mapping.attributes import IDENTIFIER_CONFLICT, Skip
+from braze_bridge.mapping.job_building import Content, Event, earliest, hashed, make_job
+from braze_bridge.mapping.outcomes import Mapped, Outcome, Unmappable
+from braze_bridge.mapping.people import Person
+from braze_bridge.reasons import Reason
+from tests.fakes.clock import NOON
+
+ADA = Person(JobUser(email="ada@example.com"), ())
+UNUSABLE = Reason(code="invalid_email", field="email")
+NO_PERSON = Person(None, (UNUSABLE,))
+NOTHING = Content({}, (), (), ())
+
+
+def made(content: Content, person: Person = ADA) -> Outcome:
+    return make_job(
+        content,
+        person,
+        source="outgrow",
+        job_id="outgrow:default:r-1",
+        occurred_at=NOON - timedelta(hours=1),
+        received_at=NOON,
+        correlation_id="c",
+        if_empty="nothing was found",
+    )
+
+
+def codes(outcome: Outcome) -> list[tuple[str | None, str]]:
+    assert isinstance(outcome, Unmappable), outcome
+    return [(reason.field, reason.code) for reason in outcome.reasons]
+
+
+def test_every_reason_against_a_job_is_given_at_once() -> None:
+    """No person, why each identifier is unusable, each refused value."""
+    content = NOTHING._replace(rejects=(Skip("score", "wrong_type"),))
+
+    assert codes(made(content, NO_PERSON)) == [
+        ("person", "no_identity"),
+        ("email", "invalid_email"),
+        ("score", "wrong_type"),
+    ]
+
+
+def test_a_response_with_nothing_to_send_says_what_was_left_out() -> None:
+    """The values that did not fit are the reasons why nothing is left."""
+    content = NOTHING._replace(skips=(Skip("score", "wrong_type"),))
+
+    assert codes(made(content)) == [(None, "nothing_to_send"), ("score", "wrong_type")]
+
+
+def test_an_attribute_that_would_change_the_person_is_left_out() -> None:
+    """It is the only one here, so there is nothing to send."""
+    content = NOTHING._replace(attributes={"email": "bob@example.com"})
+
+    assert codes(made(content)) == [(None, "nothing_to_send"), ("email", IDENTIFIER_CONFLICT)]
+    kept = content.for_user(ADA.user)
+    assert kept.for_user(ADA.user) == kept
+
+
+def test_a_job_has_the_time_of_its_response_and_each_event_its_own() -> None:
+    """An event without a time has the arrival's."""
+    events = (Event("asked", NOON - timedelta(hours=2), {"n": 1}), Event("asked", None, {}))
+
+    outcome = made(NOTHING._replace(events=events), ADA._replace(reasons=(UNUSABLE,)))
+
+    assert isinstance(outcome, Mapped)
+    assert outcome.notes == (UNUSABLE,)
+    assert outcome.job.occurred_at == NOON - timedelta(hours=1)
+    assert [event.time for event in outcome.job.events] == [NOON - timedelta(hours=2), NOON]
+
+
+def test_no_job_occurred_after_it_was_received() -> None:
+    """If the partner's clock is ahead of ours, the arrival counts."""
+    assert earliest(None, NOON) == NOON
+    assert earliest(NOON + timedelta(days=1), NOON) == NOON
+    assert earliest(NOON - timedelta(days=1), NOON) == NOON - timedelta(days=1)
+
+
+def test_repr_of_a_content_has_no_values() -> None:
+    """A repr may end up in a traceback."""
+    content = NOTHING._replace(attributes={"email": "ada@example.com"})
+
+    assert "ada" not in repr(content)
+
+
+def test_equal_bodies_have_one_identity() -> None:
+    """Whatever the order of their keys."""
+    assert hashed("b", {"a": 1, "c": 2}) == hashed("b", {"c": 2, "a": 1})
+    assert hashed("b", {"a": 1}) != hashed("b", {"a": 2})
