@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from quikly_acquisition.batch import ReceivedStep
+    from braze_bridge.handlers import SqsMessage
     from quikly_acquisition.models import AcquisitionRecord
 
 LIMIT = 250
@@ -63,7 +63,7 @@ class Rush(Simulation):
         )
         self.braze.export_limit = LIMIT
 
-    def work(self, messages: Sequence[ReceivedStep]) -> None:
+    def work(self, messages: Sequence[SqsMessage]) -> None:
         """One batch, and the time of its calls: each kind together, 20 at a time."""
         calls, told = len(self.braze.calls), self.quikly.asked
         super().work(messages)

@@ -24,9 +24,9 @@ from braze_bridge.braze.identifiers import UserIdentifier
 from braze_bridge.braze.models import AttributesObject, TrackRequest
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
+from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser
 from braze_delivery.delivery import Ports, deliver
-from braze_delivery.parking import QueueMessage
 from tests.fakes.gate import NoGate
 from tests.fakes.ledger import InMemoryLedger
 
@@ -61,11 +61,11 @@ def attributes(number: int) -> dict[str, Any]:
     }
 
 
-def batch(offset: int) -> list[QueueMessage]:
+def batch(offset: int) -> list[SqsMessage]:
     """A batch of jobs about different people."""
     now = datetime.now(UTC) - timedelta(seconds=5)
     return [
-        QueueMessage(
+        SqsMessage(
             str(number),
             DeliveryJob(
                 job_id=f"outgrow:quiz:{offset + number}",

@@ -17,7 +17,7 @@ from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
-from braze_bridge.handlers import answer_batch, background_handler
+from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_bridge.keys import braze_key, fingerprint_key
@@ -26,7 +26,6 @@ from braze_bridge.ledger.port import lease_length
 from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
 from braze_bridge.settings import load_settings
 from braze_delivery.delivery import CONNECT_TIMEOUT, READ_TIMEOUT, Ports, deliver
-from braze_delivery.parking import QueueMessage
 from braze_delivery.reporting import report
 from braze_delivery.settings import DeliverySettings
 
@@ -115,8 +114,7 @@ def handle(
     Returns:
         The ids of the messages that go back.
     """
-    messages = [QueueMessage(each.message_id, each.body, each.receive_count) for each in received]
-    result = deliver(messages, deps.ports, seconds_left)
+    result = deliver(received, deps.ports, seconds_left)
     if result.key_refused:
         deps.secret.drop()
     handles = {each.message_id: each.receipt_handle for each in received}

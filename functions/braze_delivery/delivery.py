@@ -54,9 +54,9 @@ if TYPE_CHECKING:
     from braze_bridge.braze.rate_limits import RateLimit
     from braze_bridge.clock import Clock
     from braze_bridge.gate.port import Gate
+    from braze_bridge.handlers import SqsMessage
     from braze_bridge.jobs.rejected import RejectedRecord, RejectedStore
     from braze_bridge.ledger.port import Ledger, PersonKey
-    from braze_delivery.parking import QueueMessage
 
 RETENTION_SHARE: Final = 0.75
 """A job older than this share of the retention is parked: SQS deletes expired messages silently."""
@@ -135,7 +135,7 @@ class Ports:
 
 
 def deliver(
-    messages: Sequence[QueueMessage], ports: Ports, remaining: Callable[[], float]
+    messages: Sequence[SqsMessage], ports: Ports, remaining: Callable[[], float]
 ) -> BatchResult:
     """Deliver a batch.
 
@@ -154,7 +154,7 @@ class _Batch:
     """The state of one call of :func:`deliver`."""
 
     def __init__(
-        self, messages: Sequence[QueueMessage], ports: Ports, remaining: Callable[[], float]
+        self, messages: Sequence[SqsMessage], ports: Ports, remaining: Callable[[], float]
     ) -> None:
         self._messages = messages
         self._ports = ports

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.jobs.envelope import split_job
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from braze_bridge.handlers import SqsMessage
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.reasons import Reason
 
@@ -26,17 +26,8 @@ MAX_BASE_ID_CHARS: Final = 200
 """Characters of a job's id kept in an id made from it; ids have at most 256."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueMessage:
-    """A message of the delivery queue."""
-
-    message_id: str
-    body: str
-    receive_count: int = 1
-
-
 def message_records(
-    message: QueueMessage, reasons: tuple[Reason, ...], now: datetime
+    message: SqsMessage, reasons: tuple[Reason, ...], now: datetime
 ) -> list[RejectedRecord]:
     """Make the rows of an unreadable message, in pieces if it is too long for one row."""
     body = message.body

@@ -8,7 +8,7 @@ and repeating that step changes nothing.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
 from quikly_acquisition.action_runner import ActionRunner
@@ -24,6 +24,7 @@ from quikly_acquisition.workflow import needs_sweep, observe, overdue_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from braze_bridge.handlers import SqsMessage
     from quikly_acquisition.actions import Action
     from quikly_acquisition.dependencies import Dependencies
     from quikly_acquisition.models import AcquisitionRecord, StepMessage
@@ -49,15 +50,8 @@ NOT_RUN_SECONDS: Final = 1.0
 """The least delay of a step that there was no time for."""
 
 
-class ReceivedStep(NamedTuple):
-    """A message of the acquisition queue."""
-
-    message_id: str
-    body: str
-
-
 def run_batch(
-    messages: Sequence[ReceivedStep], deps: Dependencies, remaining: Callable[[], float]
+    messages: Sequence[SqsMessage], deps: Dependencies, remaining: Callable[[], float]
 ) -> BatchResult:
     """Advance each acquisition as far as possible.
 
@@ -74,7 +68,7 @@ class _Batch:
     """The state of one call of :func:`run_batch`."""
 
     def __init__(
-        self, messages: Sequence[ReceivedStep], deps: Dependencies, remaining: Callable[[], float]
+        self, messages: Sequence[SqsMessage], deps: Dependencies, remaining: Callable[[], float]
     ) -> None:
         self._messages = messages
         self._deps = deps

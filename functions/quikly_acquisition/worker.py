@@ -16,14 +16,14 @@ from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
-from braze_bridge.handlers import answer_batch, background_handler
+from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsJobQueue
 from braze_bridge.keys import braze_key, fingerprint_key, quikly_key
 from braze_bridge.observability import EmfMeter, logger, metrics
 from braze_bridge.partner_config.quikly import load_quikly
 from braze_bridge.quikly import HttpQuiklyApi, quikly_endpoint
 from braze_bridge.settings import load_settings
-from quikly_acquisition.batch import ReceivedStep, run_batch
+from quikly_acquisition.batch import run_batch
 from quikly_acquisition.dependencies import Dependencies
 from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
 from quikly_acquisition.parallel_calls import CONNECT_TIMEOUT, QUIKLY_TIMEOUT, READ_TIMEOUT
@@ -124,8 +124,7 @@ def handle(
     Returns:
         The ids of the messages that go back.
     """
-    messages = [ReceivedStep(each.message_id, each.body) for each in received]
-    result = run_batch(messages, deps, seconds_left)
+    result = run_batch(received, deps, seconds_left)
     if result.figures.key_refused:
         deps.braze_secret.drop()
     if result.figures.quikly_key_refused:

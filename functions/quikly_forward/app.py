@@ -11,14 +11,14 @@ from braze_bridge.aws import clients
 from braze_bridge.aws.secrets import SecretsManagerSource
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
-from braze_bridge.handlers import answer_batch, background_handler
+from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_bridge.keys import quikly_key
 from braze_bridge.observability import EmfMeter, Metric, logger, metrics
 from braze_bridge.quikly import HttpQuiklyApi, QuiklyError, quikly_endpoint
 from braze_bridge.settings import load_settings
-from quikly_forward.forwarding import Dependencies, ForwardDelivery, forward
+from quikly_forward.forwarding import Dependencies, forward
 from quikly_forward.sent_calls import DynamoSentCalls
 from quikly_forward.settings import ForwardSettings
 
@@ -91,11 +91,7 @@ def handle(
     Returns:
         The ids of the messages that go back.
     """
-    result = forward(
-        [ForwardDelivery(each.message_id, each.body, each.receive_count) for each in received],
-        deps,
-        seconds_left,
-    )
+    result = forward(received, deps, seconds_left)
     if result.key_refused:
         deps.secret.drop()
     handles = {each.message_id: each.receipt_handle for each in received}

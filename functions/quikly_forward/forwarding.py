@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from braze_bridge.braze.retry import backoff
 from braze_bridge.jobs.forward import SOURCE, UnreadableForwardError, parse_forward
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from braze_bridge.aws.secrets import SecretSource
     from braze_bridge.clock import Clock
+    from braze_bridge.handlers import SqsMessage
     from braze_bridge.jobs.forward import ForwardMessage
     from braze_bridge.jobs.queue import MessageHider
     from braze_bridge.jobs.rejected import RejectedStore
@@ -49,18 +50,6 @@ MAX_WAIT_SECONDS: Final = 36_000.0
 """SQS hides a message 12 h at most from its first receipt; two hours are left for the rest."""
 
 _UNREADABLE_HASH_CHARS: Final = 32
-
-
-class ForwardDelivery(NamedTuple):
-    """A message from SQS.
-
-    Attributes:
-        receive_count: How often SQS delivered it, this time included.
-    """
-
-    message_id: str
-    body: str
-    receive_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +100,7 @@ class ForwardResult:
 
 
 def forward(
-    messages: Sequence[ForwardDelivery], deps: Dependencies, time_left: Callable[[], float]
+    messages: Sequence[SqsMessage], deps: Dependencies, time_left: Callable[[], float]
 ) -> ForwardResult:
     """Send the calls to Quikly, one after the other.
 
@@ -135,7 +124,7 @@ class _Batch:
     result: ForwardResult = field(default_factory=ForwardResult)
     pause: float | None = None
 
-    def take(self, delivery: ForwardDelivery) -> None:
+    def take(self, delivery: SqsMessage) -> None:
         try:
             message = parse_forward(delivery.body)
         except UnreadableForwardError as error:
@@ -153,7 +142,7 @@ class _Batch:
         else:
             self._lease(delivery, message)
 
-    def _lease(self, delivery: ForwardDelivery, message: ForwardMessage) -> None:
+    def _lease(self, delivery: SqsMessage, message: ForwardMessage) -> None:
         now = self.deps.clock.now()
         try:
             lease = self.deps.sent_calls.take_lease(message.forward_id, now, self.deps.lease)
@@ -169,7 +158,7 @@ class _Batch:
                 # The other Lambda may have crashed: the message stays until the call is sent.
                 self._again(delivery, self._backoff(delivery), "told elsewhere just now")
 
-    def _send(self, delivery: ForwardDelivery, message: ForwardMessage) -> None:
+    def _send(self, delivery: SqsMessage, message: ForwardMessage) -> None:
         call = QuiklyCall(q_scope=message.q_scope, event=message.event, email=message.email)
         try:
             self.deps.api.tell(call)
@@ -188,7 +177,7 @@ class _Batch:
         except SentCallsUnavailableError:
             self.result.unnoted += 1
 
-    def _wait(self, delivery: ForwardDelivery, error: QuiklyError) -> None:
+    def _wait(self, delivery: SqsMessage, error: QuiklyError) -> None:
         wait = self._backoff(delivery)
         if error.key_refused:
             self.result.key_refused = True
@@ -208,7 +197,7 @@ class _Batch:
 
     def _park(
         self,
-        delivery: ForwardDelivery,
+        delivery: SqsMessage,
         known_as: str,
         message: ForwardMessage | None,
         reasons: tuple[Reason, ...],
@@ -232,9 +221,9 @@ class _Batch:
             return
         self.result.parked.append((known_as, reasons[0].code))
 
-    def _backoff(self, delivery: ForwardDelivery) -> float:
+    def _backoff(self, delivery: SqsMessage) -> float:
         return backoff(delivery.receive_count, self.deps.jitter)
 
-    def _again(self, delivery: ForwardDelivery, seconds: float, cause: str) -> None:
+    def _again(self, delivery: SqsMessage, seconds: float, cause: str) -> None:
         self.result.retry[delivery.message_id] = seconds
         self.result.causes.append(cause)

@@ -13,10 +13,10 @@ import requests
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
+from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_delivery.delivery import Ports, deliver
-from braze_delivery.parking import QueueMessage
 from tests.fakes.gate import NoGate
 from tests.fakes.ledger import NoLedger
 
@@ -54,7 +54,7 @@ def ports(stack: StackFile) -> Iterator[Ports]:
 
 
 def run(ports: Ports, jobs: list[DeliveryJob]) -> BatchResult:
-    messages = [QueueMessage(str(n), job.to_json()) for n, job in enumerate(jobs)]
+    messages = [SqsMessage(str(n), job.to_json()) for n, job in enumerate(jobs)]
     return deliver(messages, ports, lambda: 60.0)
 
 

@@ -22,10 +22,11 @@ from braze_bridge.braze.subscriptions import (
     SubscriptionStatusGetResponse,
     SubscriptionStatusSetResponse,
 )
+from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
 from quikly_acquisition.api_models import AcquisitionRequest, new_record
-from quikly_acquisition.batch import ReceivedStep, run_batch
+from quikly_acquisition.batch import run_batch
 from quikly_acquisition.dependencies import Dependencies
 from quikly_acquisition.models import (
     AcquisitionRecord,
@@ -307,11 +308,11 @@ class InMemoryStepQueue:
     def next_at(self) -> datetime | None:
         return self._waiting[0][0] if self._waiting else None
 
-    def take(self, most: int) -> list[ReceivedStep]:
-        taken: list[ReceivedStep] = []
+    def take(self, most: int) -> list[SqsMessage]:
+        taken: list[SqsMessage] = []
         while self._waiting and self._waiting[0][0] <= self._clock.now() and len(taken) < most:
             _, number, body = heapq.heappop(self._waiting)
-            taken.append(ReceivedStep(f"message-{number}", body))
+            taken.append(SqsMessage(f"message-{number}", body))
         return taken
 
 
@@ -736,7 +737,7 @@ class Simulation:
         while messages := self.queue.take(self._batch):
             self.work(messages)
 
-    def work(self, messages: Sequence[ReceivedStep]) -> None:
+    def work(self, messages: Sequence[SqsMessage]) -> None:
         """One Lambda's batch; what goes back, or is lost with its Lambda, comes after a minute."""
         try:
             result = run_batch(messages, self.deps, lambda: 60.0)

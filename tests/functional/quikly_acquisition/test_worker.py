@@ -16,8 +16,7 @@ from quikly_acquisition.sweep import sweep
 from tests.fakes.acquisitions import RULES, Simulation, record
 
 if TYPE_CHECKING:
-    from braze_bridge.handlers import BatchAnswer
-    from quikly_acquisition.batch import ReceivedStep
+    from braze_bridge.handlers import BatchAnswer, SqsMessage
     from quikly_acquisition.dependencies import Dependencies
 
 ADA = "ada@example.com"
@@ -39,7 +38,7 @@ def handle(event: dict[str, Any], context: Context, needs: Dependencies) -> Batc
     return answer_batch(event, lambda: context.left / 1000, worker.handle, needs)
 
 
-def event(*messages: ReceivedStep) -> dict[str, list[dict[str, str]]]:
+def event(*messages: SqsMessage) -> dict[str, list[dict[str, str]]]:
     return {"Records": [{"messageId": each.message_id, "body": each.body} for each in messages]}
 
 

@@ -20,9 +20,9 @@ from braze_bridge.braze.errors import (
     ServerError,
     UnknownOutcomeError,
 )
+from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_delivery.delivery import Ports, deliver
-from braze_delivery.parking import QueueMessage
 from tests.fakes.braze import FakeTrack, InlineExecutor, JsonObject
 from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import event, job
@@ -63,7 +63,7 @@ class Harness:
         remaining: Callable[[], float] = lambda: 60.0,
     ) -> BatchResult:
         messages = [
-            QueueMessage(str(n), each if isinstance(each, str) else each.to_json(), receive_count)
+            SqsMessage(str(n), each if isinstance(each, str) else each.to_json(), receive_count)
             for n, each in enumerate(jobs)
         ]
         self.ledger.attempts = receive_count - 1

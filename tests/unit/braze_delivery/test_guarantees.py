@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from braze_bridge.braze.errors import RateLimitedError, ServerError, UnknownOutcomeError
+from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import JobUser, UserAlias, parse_job
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
 from braze_delivery.delivery import Ports, deliver
-from braze_delivery.parking import QueueMessage
 from tests.fakes.braze import FakeTrack, InlineExecutor
 from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import job
@@ -61,7 +61,7 @@ class Harness:
         )
 
     def deliver(self, *jobs: DeliveryJob, **ports: object) -> BatchResult:
-        messages = [QueueMessage(str(n), each.to_json()) for n, each in enumerate(jobs)]
+        messages = [SqsMessage(str(n), each.to_json()) for n, each in enumerate(jobs)]
         changed = replace(self.ports, **ports) if ports else self.ports  # type: ignore[arg-type]
         result = deliver(messages, changed, lambda: 60.0)
         outcomes = result.delivered + result.duplicate + result.rejected + result.retried
@@ -506,7 +506,7 @@ def test_a_ledger_that_is_down_for_hours_does_not_use_up_a_messages_receives(
     waited, receives = 0.0, 0
     while waited < 24 * 3_600:
         receives += 1
-        message = QueueMessage("m", job().to_json(), receives)
+        message = SqsMessage("m", job().to_json(), receives)
         waited += deliver([message], ports, lambda: 60.0).retry["m"]
 
     assert receives < 120
@@ -546,7 +546,7 @@ def test_an_answer_that_never_ends_does_not_take_the_whole_invocation(harness: H
             return Future()
 
     left = iter([30.0])
-    message = QueueMessage("m", job().to_json())
+    message = SqsMessage("m", job().to_json())
     ports = replace(harness.ports, executor=NeverAnswers())
 
     result = deliver([message], ports, lambda: next(left, 2.0))

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
 from braze_bridge.jobs.rejected import RejectedRecord
 from braze_bridge.ledger.port import NO_PROGRESS, Leases, PersonState
 from braze_bridge.reasons import Reason
 from braze_delivery.delivery import Ports, deliver
-from braze_delivery.parking import QueueMessage
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.rejected.replay import (
     Forget,
@@ -125,7 +125,7 @@ class World:
     def deliver(self, *jobs: DeliveryJob | str) -> tuple[int, int, int, int]:
         """Delivered, duplicate, rejected, retried."""
         bodies = [each if isinstance(each, str) else each.to_json() for each in jobs]
-        messages = [QueueMessage(f"m{n}", body) for n, body in enumerate(bodies)]
+        messages = [SqsMessage(f"m{n}", body) for n, body in enumerate(bodies)]
         result = deliver(messages, self.ports, lambda: 60.0)
         return result.delivered, result.duplicate, result.rejected, result.retried
 

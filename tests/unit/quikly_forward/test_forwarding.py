@@ -10,14 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.forward import ForwardMessage, parse_forward
 from braze_bridge.quikly import QuiklyCall, QuiklyError
-from quikly_forward.forwarding import (
-    Dependencies,
-    ForwardDelivery,
-    ForwardResult,
-    forward,
-)
+from quikly_forward.forwarding import Dependencies, ForwardResult, forward
 from tests.fakes.clock import FixedClock
 from tests.fakes.forwarding import InMemorySentCalls, ScriptedQuikly, forward_message
 from tests.fakes.jobs import InMemoryRejectedStore
@@ -56,9 +52,7 @@ class ForwardBench:
             log=RecordingLog().logger,
         )
         bodies = [each if isinstance(each, str) else each.to_json() for each in messages]
-        deliveries = [
-            ForwardDelivery(f"m{n}", body, receive_count) for n, body in enumerate(bodies)
-        ]
+        deliveries = [SqsMessage(f"m{n}", body, receive_count) for n, body in enumerate(bodies)]
         return forward(deliveries, deps, lambda: self.seconds_left)
 
 
