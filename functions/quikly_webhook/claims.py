@@ -15,6 +15,7 @@ no claim comes before it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -83,14 +84,14 @@ class Decided(NamedTuple):
     pauses: int = 0
 
 
+@dataclass(slots=True)
 class _Jitter:
     """The pauses and tries of one call."""
 
-    def __init__(self, sleep: Callable[[float], None], random: Callable[[], float]) -> None:
-        self._sleep = sleep
-        self._random = random
-        self.pauses = 0
-        self._rank_tries = 1
+    sleep: Callable[[float], None]
+    random: Callable[[], float]
+    pauses: int = 0
+    rank_tries: int = 1
 
     def pause(self) -> None:
         """Wait after a conflict, each time longer.
@@ -102,7 +103,7 @@ class _Jitter:
         if self.pauses >= TRIES:
             raise ClaimsBusyError
         longest = min(FIRST_PAUSE * 2.0**self.pauses, LONGEST_PAUSE)
-        self._sleep(longest * self._random())
+        self.sleep(longest * self.random())
 
     def pause_for_rank(self) -> None:
         """Wait shortly before the next try to take a position.
@@ -110,10 +111,10 @@ class _Jitter:
         Raises:
             ClaimsBusyError: There is no try left.
         """
-        if self._rank_tries >= RANK_TRIES:
+        if self.rank_tries >= RANK_TRIES:
             raise ClaimsBusyError
-        self._rank_tries += 1
-        self._sleep(RANK_PAUSE * self._random())
+        self.rank_tries += 1
+        self.sleep(RANK_PAUSE * self.random())
 
     def without_conflict(self, act: Callable[[], ResultT]) -> ResultT:
         """Try until there is no conflict."""
@@ -220,11 +221,7 @@ class Claims:
         self._committed[q_scope] = commitment
 
     def _decide(
-        self,
-        rule: ActivationRule,
-        claim: ClaimRecord,
-        tiers: Sequence[Tier],
-        jitter: _Jitter,
+        self, rule: ActivationRule, claim: ClaimRecord, tiers: Sequence[Tier], jitter: _Jitter
     ) -> Decided:
         if rule.mode is Mode.RANK:
             placed = self._place(rule, claim, jitter)
