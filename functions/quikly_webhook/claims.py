@@ -37,7 +37,7 @@ from quikly_webhook.draws import claimant_of, commitment_to, lot_of, seed_of
 from quikly_webhook.incentives import Window, award_of, candidates, response_time, tier_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from braze_bridge.clock import Clock
@@ -59,6 +59,8 @@ RANK_TRIES: Final = 60
 
 RANK_PAUSE: Final = 0.05
 """Seconds between two of them, before full jitter: about one and a half seconds in all."""
+
+_BY_CHANCE: Final = frozenset({Mode.RANDOM, Mode.DRAW})
 
 ResultT = TypeVar("ResultT")
 
@@ -195,7 +197,7 @@ class Claims:
         if rule.mode is Mode.FORWARD:
             return self._keep(claim._replace(status=Status.FORWARDED), None, jitter)
         seed = seed_of(secret, rule.q_scope)
-        if rule.mode in {Mode.RANDOM, Mode.DRAW}:
+        if rule.mode in _BY_CHANCE:
             self._commit(rule.q_scope, commitment_to(seed), jitter)
         if rule.mode is Mode.DRAW:
             return self._keep(claim._replace(status=Status.ENTERED), Enter(), jitter)
@@ -303,3 +305,20 @@ class Claims:
 def _outside(claim: ClaimRecord, status: Status) -> ClaimRecord:
     """Return the answer of a call that is not stored."""
     return claim._replace(status=status, due_at=None)
+
+
+def publish_commitments(
+    store: ClaimStore,
+    activations: Mapping[str, ActivationRule],
+    secret: Callable[[], bytes],
+    now: datetime,
+) -> None:
+    """Publish the commitment of each activation that chance decides, unless it has one.
+
+    Args:
+        activations: By ``q_scope``.
+        secret: The claims secret.
+    """
+    for q_scope, rule in activations.items():
+        if rule.mode in _BY_CHANCE:
+            store.commit(q_scope, commitment_to(seed_of(secret(), q_scope)), now)

@@ -29,7 +29,7 @@ with collector_off():
     from braze_bridge.settings import load_settings
     from quikly_webhook.claim_jobs import claim_id
     from quikly_webhook.claim_records import DUE_INDEX, SHARDS, of_row
-    from quikly_webhook.commitments import publish_commitments
+    from quikly_webhook.claims import publish_commitments
     from quikly_webhook.dynamo_claims import DynamoClaimStore
     from quikly_webhook.outbox import Outbox
     from quikly_webhook.settings import ClaimsSettings

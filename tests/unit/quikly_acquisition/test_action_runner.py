@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 PHONE = "+4915112345678"
 ADA = PersonKey("email", "ada@example.com")
+CREDITS = dict.fromkeys("ab", Credit(QuiklyCall("news", "signed-up", ADA.value)))
 
 
 def performed(
@@ -155,19 +156,24 @@ def test_nothing_is_begun_that_could_not_be_answered() -> None:
 
 
 class Silent(Executor):
-    """Takes calls and never ends them."""
+    """Takes calls and never ends them, or never starts them."""
+
+    def __init__(self, *, starts: bool = True) -> None:
+        self._starts = starts
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         del fn, args, kwargs
-        return Future()
+        future: Future[Any] = Future()
+        if self._starts:
+            future.set_running_or_notify_cancel()
+        return future
 
 
 def test_an_answer_that_does_not_come_in_time_is_no_answer() -> None:
     """A slow one outlasts every timeout of silence; the batch must store its results."""
     sim = Simulation(executor=Silent())
-    left = iter([60.0, 0.0])
-    figures = Figures()
-    runner = ActionRunner(sim.deps, lambda: next(left), figures)
+    left = iter([60.0])
+    runner = ActionRunner(sim.deps, lambda: next(left, 0.0), Figures())
     seen = runner.run({"a": ReadStatus(SMS_GROUP, PHONE)}, {"a": record("texts")})
     assert seen == {"a": TryAgain("no_answer")}
 
@@ -175,12 +181,20 @@ def test_an_answer_that_does_not_come_in_time_is_no_answer() -> None:
 def test_a_credit_that_is_not_answered_in_time_is_unknown_and_ends_the_wait() -> None:
     """The results of the other acquisitions must be stored before Lambda ends the invocation."""
     sim = Simulation(executor=Silent())
-    left = iter([60.0, 60.0, 0.0])
-    runner = ActionRunner(sim.deps, lambda: next(left), Figures())
-    call = QuiklyCall("news", "signed-up", "ada@example.com")
-    actions = {"a": Credit(call), "b": Credit(call)}
-    seen = runner.run(actions, {id_: record() for id_ in actions})
+    runner = ActionRunner(sim.deps, lambda: 0.0, Figures())
+    seen = runner.run(CREDITS, {id_: record() for id_ in CREDITS})
     assert seen == dict.fromkeys("ab", OutcomeUnknown("no_answer"))
+
+
+def test_a_credit_that_did_not_start_in_time_has_no_outcome() -> None:
+    """No thread was free, or too little time was left: the next batch calls Quikly."""
+    sim = Simulation(executor=Silent(starts=False))
+    runner = ActionRunner(sim.deps, lambda: 0.0, Figures())
+    assert runner.run(CREDITS, {id_: record() for id_ in CREDITS}) == {}
+    sim = Simulation()
+    runner = ActionRunner(sim.deps, lambda: 15.0, Figures())
+    assert runner.run(CREDITS, {id_: record() for id_ in CREDITS}) == {}
+    assert sim.quikly.asked == 0
 
 
 # -- errors and profiles -------------------------------------------------------------------------
