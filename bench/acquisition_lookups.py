@@ -3,12 +3,12 @@
 Run with `python -m bench.acquisition_lookups`. By simulation on a virtual clock: the real worker,
 workflow, gate and sweep over fakes that answer as Braze does, with its limit per clock minute and
 200 ms a call, 20 at a time. People sign up for e-mail at an even rate for some minutes; a rate is
-sustained if the last of them is credited within two minutes of signing up. Where nobody is looked
-up, a rush of people is let in at once instead, and what counts is how fast it drains.
+sustained if the last of them is credited within two minutes of signing up. Without look-ups, many
+people sign up at once instead, and what counts is how fast they are credited.
 
-Exits with 1 where less is sustained than 90 % of what the arithmetic allows: a minute's look-ups,
-less the gate's reserve of 2.5 %, over the share of people who must be looked up; or, without
-look-ups, less than ten times the limit.
+Exits with 1 if less is sustained than 90 % of the arithmetic: a minute's look-ups, less the gate's
+reserve of 2.5 %, over the share of people who must be looked up; or, without look-ups, less than
+ten times the limit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MINUTES = 5
 RUSH = 3_000
 CROWD = 1_000
 MOST_OVER = 1.35
-"""Who waits for a gate comes back at random times, so the last minutes of a rush are not full."""
+"""Acquisitions wait for a gate for random times, so the last minutes of a rush are not full."""
 LATENCY = 0.2
 AT_ONCE = 20
 RATIOS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -47,7 +47,7 @@ RATIOS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 ENOUGH = 0.9
 MOST_SECONDS = 120.0
 WORKERS = 2
-"""As many as the template lets run; simulated by one at a time, which is the harder case."""
+"""As many as the template allows; one runs at a time here, which is the harder case."""
 
 
 class Rush(Simulation):
@@ -65,16 +65,16 @@ class Rush(Simulation):
 
     def work(self, messages: Sequence[SqsMessage]) -> None:
         """One batch, and the time of its calls: each kind together, 20 at a time."""
-        calls, told = len(self.braze.calls), self.quikly.asked
+        calls, credits_ = len(self.braze.calls), self.quikly.asked
         super().work(messages)
-        kinds: dict[str, int] = {"credit": self.quikly.asked - told}
+        kinds: dict[str, int] = {"credit": self.quikly.asked - credits_}
         for _, name, _ in self.braze.calls[calls:]:
             kinds[name] = kinds.get(name, 0) + 1
         rounds = sum(math.ceil(count / AT_ONCE) for count in kinds.values())
         self.clock.advance(rounds * LATENCY)
 
     def know(self, new: AcquisitionRecord) -> None:
-        """Somebody found lately."""
+        """Remember a person as found recently."""
         known = Known(kind="external_id", value=f"id-{new.acquisition_id}", seen_at=new.created_at)
         self.records.remember({PersonKey("email", str(new.email)): known})
 
@@ -87,7 +87,7 @@ class Rush(Simulation):
 
 
 def person(number: int, at: datetime) -> AcquisitionRecord:
-    """Somebody of their own."""
+    """Return a sign-up of another person."""
     return record(number=number, email=f"p{number}@example.com", at=at)
 
 
@@ -132,7 +132,7 @@ def sustained(share_known: float) -> bool:
 
 
 def rush() -> bool:
-    """Print how fast a rush of unknown people goes.
+    """Print how fast a rush of unknown people is credited.
 
     Returns:
         Whether it is enough.
@@ -154,7 +154,7 @@ def rush() -> bool:
 
 
 def drained() -> bool:
-    """Print how fast a rush goes where nobody is looked up.
+    """Print how fast a rush is credited without look-ups.
 
     Returns:
         Whether it is enough.

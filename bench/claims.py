@@ -1,8 +1,8 @@
 """What a claim costs: claims a second through the handler, and DynamoDB operations per claim.
 
 Speed: the handler as deployed (door, model, decision, job, log and metrics lines) on a store in
-memory and a queue that keeps: everything but AWS. It waits for nothing, so CPU time is its time on
-a machine of its own. Beside it the door alone, as the ratio does not drift with the machine.
+memory and a queue in memory: everything but AWS. It never waits, so its CPU time is its time on a
+machine of its own. The door is measured beside it: their ratio does not depend on the machine.
 
 Operations: the real store against moto, counted where botocore sends.
 """
@@ -101,7 +101,7 @@ def each_ms(call: Callable[[object], Any], events: Sequence[object]) -> list[flo
 
 
 def speed(rule: ActivationRule) -> dict[str, float]:
-    """New claims and repeats of them, besides the door alone.
+    """Measure new claims and their repeats, and the door without them.
 
     Returns:
         Medians over rounds; ``p99`` in milliseconds, of new claims.
@@ -182,8 +182,8 @@ def report() -> bool:
         print(f"claims, {name}:", json.dumps(figures), flush=True)
         calls = operations(rule)
         print(f"claims, {name}:", json.dumps(calls), flush=True)
-        # The first to find a tier gone tries it in vain, once in a process's life.
-        # So does it look for the commitment and publish it, or finds every position given.
+        # Once in a process's life, a claim tries each exhausted tier, reads and publishes the
+        # commitment, or finds every position given.
         beside = {Mode.RANDOM: 2, Mode.DRAW: 2, Mode.RANK: 1}
         once = len(rule.tiers) + beside.get(rule.mode, 0)
         most = (2.0 if rule.mode is Mode.RANK else 1.0) + once / COUNTED

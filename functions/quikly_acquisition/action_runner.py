@@ -370,14 +370,7 @@ def _requests_of(objects: Mapping[str, bytes]) -> Sequence[Sequence[str]]:
 
 
 def _identifier(profile: Profile) -> UserIdentifier:
-    match profile.kind:
-        case "external_id":
-            return UserIdentifier(external_id=profile.value)
-        case "braze_id":
-            return UserIdentifier(braze_id=profile.value)
-        case "user_alias":
-            return UserIdentifier(user_alias=UserAlias(profile.value, profile.label or ""))
-        case "email":
-            return UserIdentifier(email=profile.value)
-        case "phone":
-            return UserIdentifier(phone=profile.value)
+    value: Any = profile.value
+    if profile.kind == "user_alias":
+        value = UserAlias(profile.value, profile.label or "")
+    return UserIdentifier(**{profile.kind: value})

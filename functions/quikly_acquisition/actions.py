@@ -143,13 +143,8 @@ class Performed:
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupted:
-    """An earlier invocation ended while it called Quikly: the call's outcome is unknown."""
-
-
-@dataclass(frozen=True, slots=True)
 class OutcomeUnknown:
-    """Quikly was called and its answer was lost."""
+    """Quikly was called, and its answer was lost or the invocation ended before it came."""
 
     detail: str
 
@@ -203,7 +198,6 @@ Observation: TypeAlias = (
     | ProfileFound
     | ProfileNotFound
     | Performed
-    | Interrupted
     | OutcomeUnknown
     | Held
     | TryAgain

@@ -163,23 +163,16 @@ class _Reader:
             return None
         if not isinstance(value, str):
             self.refuse("wrong_type", field, "must be a text")
-            return None
-        text = value.strip()
-        if not text:
+        elif not (text := value.strip()):
             self.refuse("blank", field, "must not be blank")
-            return None
-        if len(text) > max_chars:
+        elif len(text) > max_chars:
             self.refuse("too_long", field, f"has more than {max_chars} characters")
-            return None
-        return text
+        else:
+            return text
+        return None
 
     def address(
-        self,
-        name: str,
-        normalise: Callable[[str], str | None],
-        detail: str,
-        *,
-        is_required: bool,
+        self, name: str, normalise: Callable[[str], str | None], detail: str, *, is_required: bool
     ) -> str | None:
         """Read an address; ``detail`` says why a wrong one is refused."""
         text = self.text(name, MAX_TEXT_CHARS, is_required=is_required)

@@ -7,12 +7,13 @@ and repeating that step changes nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
 from quikly_acquisition.action_runner import ActionRunner
-from quikly_acquisition.actions import Done, Interrupted, Observation, Refused, TryAgain, Wait
+from quikly_acquisition.actions import Done, Observation, OutcomeUnknown, Refused, TryAgain, Wait
 from quikly_acquisition.models import Step, UnreadableStepError, parse_step
 from quikly_acquisition.next_action import next_action
 from quikly_acquisition.parallel_calls import CONNECT_TIMEOUT, DEADLINE_MARGIN, SHORTEST_READ
@@ -44,7 +45,11 @@ intake may know the scope before every worker does. And a scope removed by mista
 IMPOSSIBLE: Final = Refused("impossible")
 """The record lacks what its step needs: a bug of ours, which must not stop the other records."""
 
+INTERRUPTED: Final = OutcomeUnknown("interrupted")
 NO_TIME: Final = TryAgain("no_time")
+
+LEAST_SECONDS: Final = DEADLINE_MARGIN + CONNECT_TIMEOUT + SHORTEST_READ
+"""The least time left for a round of actions."""
 
 NOT_RUN_SECONDS: Final = 1.0
 """The least delay of a step that there was no time for."""
@@ -61,36 +66,33 @@ def run_batch(
     Returns:
         The result. SQS may delete every message that is not in ``back``.
     """
-    return _Batch(messages, deps, remaining).run()
+    return _Batch(deps, remaining, BatchResult(received=len(messages))).run(messages)
 
 
+@dataclass(slots=True)
 class _Batch:
     """The state of one call of :func:`run_batch`."""
 
-    def __init__(
-        self, messages: Sequence[SqsMessage], deps: Dependencies, remaining: Callable[[], float]
-    ) -> None:
-        self._messages = messages
-        self._deps = deps
-        self._remaining = remaining
-        self._result = BatchResult(received=len(messages))
-        self._message_ids: dict[str, list[str]] = {}
-        self._next_steps: list[QueuedStep] = []
+    deps: Dependencies
+    remaining: Callable[[], float]
+    result: BatchResult
+    message_ids: dict[str, list[str]] = field(default_factory=dict)
+    next_steps: list[QueuedStep] = field(default_factory=list)
 
-    def run(self) -> BatchResult:
-        records = self._resume(self._load())
+    def run(self, messages: Sequence[SqsMessage]) -> BatchResult:
+        records = self._resume(self._load(messages))
         while records:
             actions = self._choose_actions(records)
-            if not actions or not self._has_time():
+            if not actions or self.remaining() < LEAST_SECONDS:
                 break
-            runner = ActionRunner(self._deps, self._remaining, self._result.figures)
+            runner = ActionRunner(self.deps, self.remaining, self.result.figures)
             observations = runner.run(actions, records)
             self._postpone(records[id_] for id_ in actions.keys() - observations.keys())
             records = self._observe(records, observations)
         self._postpone(records.values())
-        if self._next_steps:
-            self._result.unqueued += len(self._deps.steps.send(self._next_steps))
-        return self._result
+        if self.next_steps:
+            self.result.unqueued += len(self.deps.steps.send(self.next_steps))
+        return self.result
 
     def _postpone(self, records: Iterable[AcquisitionRecord]) -> None:
         """Queue steps that there was no time for, and take back credits that began.
@@ -105,29 +107,26 @@ class _Batch:
                 self._queue(record, NOT_RUN_SECONDS)
         self._observe(crediting, dict.fromkeys(crediting, NO_TIME))
 
-    def _has_time(self) -> bool:
-        return self._remaining() >= DEADLINE_MARGIN + CONNECT_TIMEOUT + SHORTEST_READ
-
     # -- before the actions ------------------------------------------------------------------
 
-    def _load(self) -> dict[str, AcquisitionRecord]:
+    def _load(self, messages: Sequence[SqsMessage]) -> dict[str, AcquisitionRecord]:
         """Load the records whose message is not stale."""
         steps: dict[str, StepMessage] = {}
-        for message in self._messages:
+        for message in messages:
             try:
                 step = parse_step(message.body)
             except UnreadableStepError:
-                self._result.unreadable += 1
+                self.result.unreadable += 1
                 continue
             id_ = step.acquisition_id
-            self._message_ids.setdefault(id_, []).append(message.message_id)
+            self.message_ids.setdefault(id_, []).append(message.message_id)
             if id_ not in steps or steps[id_].version < step.version:
                 steps[id_] = step
         try:
-            found, unreadable = self._deps.records.load(steps)
+            found, unreadable = self.deps.records.load(steps)
         except RecordsUnavailableError:
             found, unreadable = {}, frozenset()
-        self._result.unreadable_records.extend(sorted(unreadable))
+        self.result.unreadable_records.extend(sorted(unreadable))
         current: dict[str, AcquisitionRecord] = {}
         for id_, step in steps.items():
             if id_ in unreadable:
@@ -137,29 +136,29 @@ class _Batch:
                 continue
             record = found[id_]
             if record is None or record.state.is_final or step.version < record.version:
-                self._result.stale += 1
+                self.result.stale += 1
             else:
                 current[id_] = record
-        now = self._deps.clock.now()
+        now = self.deps.clock.now()
         waits = [
             (now - (record.troubled_since or record.due_at)).total_seconds()
             for record in current.values()
         ]
-        self._result.oldest_wait = max(waits, default=0.0)
+        self.result.oldest_wait = max(waits, default=0.0)
         return current
 
     def _resume(self, records: dict[str, AcquisitionRecord]) -> dict[str, AcquisitionRecord]:
         """Handle credits that an earlier invocation began and did not end."""
         begun = {id_: record for id_, record in records.items() if _is_crediting(record)}
-        self._result.resumed = len(begun)
+        self.result.resumed = len(begun)
         rest = {id_: record for id_, record in records.items() if id_ not in begun}
-        return rest | self._observe(begun, dict.fromkeys(begun, Interrupted()))
+        return rest | self._observe(begun, dict.fromkeys(begun, INTERRUPTED))
 
     def _choose_actions(self, records: dict[str, AcquisitionRecord]) -> dict[str, Action]:
         """Choose what to do now. A record that must wait is queued and removed."""
         actions: dict[str, Action] = {}
         refused: dict[str, Observation] = {}
-        now = self._deps.clock.now()
+        now = self.deps.clock.now()
         for id_, record in list(records.items()):
             rule = self._rule(record)
             if record.channel not in rule.channels:
@@ -184,7 +183,7 @@ class _Batch:
         return actions
 
     def _rule(self, record: AcquisitionRecord) -> AcquisitionRule:
-        rule = self._deps.rules.get(record.q_scope)
+        rule = self.deps.rules.get(record.q_scope)
         return AcquisitionRule(record.q_scope, frozenset()) if rule is None else rule
 
     # -- after the actions -------------------------------------------------------------------
@@ -193,27 +192,27 @@ class _Batch:
         self, records: Mapping[str, AcquisitionRecord], observations: Mapping[str, Observation]
     ) -> dict[str, AcquisitionRecord]:
         """Store the records after the observations; returns those whose next step is due."""
-        now = self._deps.clock.now()
+        now = self.deps.clock.now()
         changed = [
             observe(
                 records[id_],
                 observation,
                 self._rule(records[id_]),
-                self._deps.settings,
+                self.deps.settings,
                 now,
-                self._deps.jitter(),
+                self.deps.jitter(),
             )
             for id_, observation in observations.items()
         ]
         due: dict[str, AcquisitionRecord] = {}
-        saved = self._deps.executor.map(self._save, changed)
+        saved = self.deps.executor.map(self._save, changed)
         for record, is_stored in zip(changed, saved, strict=True):
             if is_stored is None:
                 self._give_back(record.acquisition_id)
             elif not is_stored:
-                self._result.overtaken += 1
+                self.result.overtaken += 1
             elif record.state.is_final:
-                self._result.finished.append(record)
+                self.result.finished.append(record)
             elif record.due_at <= now:
                 due[record.acquisition_id] = record
             else:
@@ -222,23 +221,23 @@ class _Batch:
 
     def _save(self, record: AcquisitionRecord) -> bool | None:
         """Store a record; returns whether it was replaced, or ``None`` if the store failed."""
-        overdue = overdue_at(record, self._deps.settings, self._deps.clock.now())
+        overdue = overdue_at(record, self.deps.settings, self.deps.clock.now())
         for _ in range(SAVE_TRIES):
             try:
-                return self._deps.records.save(record, overdue)
+                return self.deps.records.save(record, overdue)
             except RecordsUnavailableError:
                 continue
         return None
 
     def _queue(self, record: AcquisitionRecord, at_least: float = 0.0) -> None:
         """Queue the next step, unless the sweep does."""
-        now = self._deps.clock.now()
+        now = self.deps.clock.now()
         if not needs_sweep(record, now):
             delay = max((record.due_at - now).total_seconds(), at_least)
-            self._next_steps.append(QueuedStep(record.message, delay))
+            self.next_steps.append(QueuedStep(record.message, delay))
 
     def _give_back(self, id_: str) -> None:
-        self._result.back.extend(self._message_ids.get(id_, ()))
+        self.result.back.extend(self.message_ids.get(id_, ()))
 
 
 def _is_crediting(record: AcquisitionRecord) -> bool:

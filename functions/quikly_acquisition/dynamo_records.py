@@ -94,16 +94,17 @@ class DynamoAcquisitionRecords:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.begin`."""
         prints = self._prints()
         pending_row = f"p#{prints.pending(record)}"
-        key_row = None
+        key_item: Item = {}
         if idempotency_key is not None:
             key_row = f"k#{prints.idempotency(record.q_scope, idempotency_key)}"
+            key_item = {"id": {"S": key_row}, "request": {"S": prints.request(record)}}
         finished: str | None = None
         for _ in range(BEGIN_TRIES):
-            if self._stored(record, prints, key_row, pending_row, finished):
+            if self._stored(record, prints, key_item, pending_row, finished):
                 return Begun(record.acquisition_id, is_new=True)
-            earlier = None if key_row is None else self._row(key_row)
+            earlier = self._row(key_item["id"]["S"]) if key_item else None
             if earlier is not None:
-                if earlier["request"]["S"] != prints.request(record):
+                if earlier["request"] != key_item["request"]:
                     raise IdempotencyKeyReusedError("the key came with another request")
                 return Begun(earlier["acquisition_id"]["S"], is_new=False)
             pending = self._row(pending_row)
@@ -113,7 +114,7 @@ class DynamoAcquisitionRecords:
             # The row's own state, so that an unreadable record does not block the person.
             earlier = self._row(f"a#{finished}")
             if earlier is not None and not State(earlier["state"]["S"]).is_final:
-                self._add_key(key_row, record, prints, finished)
+                self._add_key(key_item, record, finished)
                 return Begun(finished, is_new=False)
         raise RecordsUnavailableError("others keep beginning the same")
 
@@ -121,7 +122,7 @@ class DynamoAcquisitionRecords:
         self,
         record: AcquisitionRecord,
         prints: Fingerprints,
-        key_row: str | None,
+        key_item: Item,
         pending_row: str,
         finished: str | None,
     ) -> bool:
@@ -138,9 +139,8 @@ class DynamoAcquisitionRecords:
             self._put(_item(record, record.due_at + GRACE), "attribute_not_exists(id)", {}),
             self._put({"id": {"S": pending_row}, **acquisition}, condition, values),
         ]
-        if key_row is not None:
-            request: Item = {"id": {"S": key_row}, "request": {"S": prints.request(record)}}
-            writes.append(self._put(request | acquisition, _FREE, self._now()))
+        if key_item:
+            writes.append(self._put(key_item | acquisition, _FREE, self._now()))
         writes += [self._listed(record, f"who#{prints.person(who)}") for who in _people(record)]
         with aws_errors(RecordsUnavailableError):
             try:
@@ -174,24 +174,17 @@ class DynamoAcquisitionRecords:
             put["ExpressionAttributeValues"] = values
         return {"Put": put}
 
-    def _add_key(
-        self, key_row: str | None, record: AcquisitionRecord, prints: Fingerprints, pending: str
-    ) -> None:
+    def _add_key(self, key_item: Item, record: AcquisitionRecord, pending: str) -> None:
         """Store that a new key belongs to the pending acquisition, also after that one ends."""
-        if key_row is None:
+        if not key_item:
             return
-        item: Item = {
-            "id": {"S": key_row},
-            "acquisition_id": {"S": pending},
-            "request": {"S": prints.request(record)},
-            "expires_at": _expires_at(record),
-        }
+        item: Item = {"acquisition_id": {"S": pending}, "expires_at": _expires_at(record)}
         with suppress(RecordsUnavailableError):
             # If it fails, the person's own row still answers.
             self._conditional(
                 lambda: self._client.put_item(
                     TableName=self._table,
-                    Item=item,
+                    Item=key_item | item,
                     ConditionExpression=_FREE,
                     ExpressionAttributeValues=self._now(),
                 )

@@ -102,26 +102,20 @@ class ParallelCalls:
             late: Observed of calls that have not ended when the others must be stored. A timeout
                 limits each silence, not the whole call.
         """
-        waiting = deque(actions.items())
-        in_flight: dict[Future[Observation], str] = {}
-        while waiting or in_flight:
-            while waiting and len(in_flight) < self.deps.concurrency:
-                if self.remaining() - DEADLINE_MARGIN < seconds:
-                    waiting.clear()
-                    break
-                id_, action = waiting.popleft()
-                in_flight[self.deps.executor.submit(call, action)] = id_
-            if not in_flight:
-                break
-            done, _ = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
-            if not done:
-                self.observations.update(dict.fromkeys(in_flight.values(), late))
-                break
-            for future in done:
-                error = future.exception()
-                self.observations[in_flight.pop(future)] = (
-                    future.result() if error is None else OutcomeUnknown(self._fault(error))
-                )
+
+        def in_time(action: ActionT) -> Observation | None:
+            return call(action) if self.remaining() - DEADLINE_MARGIN >= seconds else None
+
+        futures = {self.deps.executor.submit(in_time, actions[id_]): id_ for id_ in actions}
+        done, unfinished = wait(futures, timeout=self._patience())
+        for future in unfinished:
+            if not future.cancel():
+                self.observations[futures[future]] = late
+        for future in done:
+            error = future.exception()
+            observation = future.result() if error is None else OutcomeUnknown(self._fault(error))
+            if observation is not None:
+                self.observations[futures[future]] = observation
 
     def behind_gate(self, family: EndpointFamily, calls: Sequence[Call]) -> None:
         """Make calls of one family, as many at a time as its gate and the machine allow."""

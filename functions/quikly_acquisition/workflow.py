@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from braze_bridge.braze.subscriptions import SubscriptionStatus
 from quikly_acquisition.actions import (
     Held,
-    Interrupted,
     Observation,
     OutcomeUnknown,
     Performed,
@@ -64,7 +63,9 @@ if TYPE_CHECKING:
 
     from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
 
-LONGEST_BACKOFF: Final = 900.0
+BACKOFF_INTERVALS: Final = (1.0, 900.0)
+"""Seconds before the next try after a failure: the first, and where doubling ends."""
+
 READ_BACK_INTERVALS: Final = (1.0, 300.0)
 """Seconds between two reads of a subscription just set: the first, and where doubling ends."""
 
@@ -166,8 +167,6 @@ class _Transition:
                 return self._held(until, reason)
             case OutcomeUnknown(detail) if step is Step.CREDITING:
                 return self._credit_unknown(detail)
-            case Interrupted() if step is Step.CREDITING:
-                return self._credit_unknown("interrupted")
             case StatusRead(status) if step in _READING:
                 return self._status_read(step, status)
             case ProfileFound() if step is Step.LOOK_UP:
@@ -342,7 +341,7 @@ class _Transition:
         lasted = self.now - self._troubled_since
         if failure.longest is not None and lasted >= failure.longest:
             return self._failed(failure.reason)
-        wait = _backoff(attempts) * (0.5 + self.jitter / 2)
+        wait = _interval(BACKOFF_INTERVALS, attempts - 1) * (0.5 + self.jitter / 2)
         return self._later(max(wait, (failure.after or 0.0) + self.jitter), failure.reason)
 
     @property
@@ -407,10 +406,6 @@ class _Transition:
 def _interval(bounds: tuple[float, float], polls: int) -> float:
     shortest, longest = bounds
     return min(shortest * 2.0 ** min(polls, MAX_DOUBLINGS), longest)
-
-
-def _backoff(attempts: int) -> float:
-    return min(2.0 ** min(attempts - 1, MAX_DOUBLINGS), LONGEST_BACKOFF)
 
 
 def overdue_at(record: AcquisitionRecord, settings: WorkflowSettings, now: datetime) -> datetime:

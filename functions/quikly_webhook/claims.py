@@ -15,6 +15,7 @@ no claim comes before it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -36,7 +37,7 @@ from quikly_webhook.draws import claimant_of, commitment_to, lot_of, seed_of
 from quikly_webhook.incentives import Window, award_of, candidates, response_time, tier_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from braze_bridge.clock import Clock
@@ -58,6 +59,8 @@ RANK_TRIES: Final = 60
 
 RANK_PAUSE: Final = 0.05
 """Seconds between two of them, before full jitter: about one and a half seconds in all."""
+
+_BY_CHANCE: Final = frozenset({Mode.RANDOM, Mode.DRAW})
 
 ResultT = TypeVar("ResultT")
 
@@ -83,14 +86,14 @@ class Decided(NamedTuple):
     pauses: int = 0
 
 
+@dataclass(slots=True)
 class _Jitter:
     """The pauses and tries of one call."""
 
-    def __init__(self, sleep: Callable[[float], None], random: Callable[[], float]) -> None:
-        self._sleep = sleep
-        self._random = random
-        self.pauses = 0
-        self._rank_tries = 1
+    sleep: Callable[[float], None]
+    random: Callable[[], float]
+    pauses: int = 0
+    rank_tries: int = 1
 
     def pause(self) -> None:
         """Wait after a conflict, each time longer.
@@ -102,7 +105,7 @@ class _Jitter:
         if self.pauses >= TRIES:
             raise ClaimsBusyError
         longest = min(FIRST_PAUSE * 2.0**self.pauses, LONGEST_PAUSE)
-        self._sleep(longest * self._random())
+        self.sleep(longest * self.random())
 
     def pause_for_rank(self) -> None:
         """Wait shortly before the next try to take a position.
@@ -110,10 +113,10 @@ class _Jitter:
         Raises:
             ClaimsBusyError: There is no try left.
         """
-        if self._rank_tries >= RANK_TRIES:
+        if self.rank_tries >= RANK_TRIES:
             raise ClaimsBusyError
-        self._rank_tries += 1
-        self._sleep(RANK_PAUSE * self._random())
+        self.rank_tries += 1
+        self.sleep(RANK_PAUSE * self.random())
 
     def without_conflict(self, act: Callable[[], ResultT]) -> ResultT:
         """Try until there is no conflict."""
@@ -194,7 +197,7 @@ class Claims:
         if rule.mode is Mode.FORWARD:
             return self._keep(claim._replace(status=Status.FORWARDED), None, jitter)
         seed = seed_of(secret, rule.q_scope)
-        if rule.mode in {Mode.RANDOM, Mode.DRAW}:
+        if rule.mode in _BY_CHANCE:
             self._commit(rule.q_scope, commitment_to(seed), jitter)
         if rule.mode is Mode.DRAW:
             return self._keep(claim._replace(status=Status.ENTERED), Enter(), jitter)
@@ -220,11 +223,7 @@ class Claims:
         self._committed[q_scope] = commitment
 
     def _decide(
-        self,
-        rule: ActivationRule,
-        claim: ClaimRecord,
-        tiers: Sequence[Tier],
-        jitter: _Jitter,
+        self, rule: ActivationRule, claim: ClaimRecord, tiers: Sequence[Tier], jitter: _Jitter
     ) -> Decided:
         if rule.mode is Mode.RANK:
             placed = self._place(rule, claim, jitter)
@@ -306,3 +305,21 @@ class Claims:
 def _outside(claim: ClaimRecord, status: Status) -> ClaimRecord:
     """Return the answer of a call that is not stored."""
     return claim._replace(status=status, due_at=None)
+
+
+def publish_commitments(
+    commit: Callable[[str, str, datetime], object],
+    activations: Mapping[str, ActivationRule],
+    secret: Callable[[], bytes],
+    now: datetime,
+) -> None:
+    """Publish the commitment of each activation that chance decides, unless it has one.
+
+    Args:
+        commit: Keeps an activation's commitment, unless there is one.
+        activations: By ``q_scope``.
+        secret: The claims secret.
+    """
+    for q_scope, rule in activations.items():
+        if rule.mode in _BY_CHANCE:
+            commit(q_scope, commitment_to(seed_of(secret(), q_scope)), now)

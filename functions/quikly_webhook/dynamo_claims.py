@@ -77,23 +77,12 @@ class DynamoClaimStore:
 
     def find(self, q_scope: str, claimant: str) -> ClaimRecord | None:
         """See :meth:`ClaimStore.find`."""
-        with aws_errors(_unavailable):
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key={"id": {"S": claim_row_id(q_scope, claimant)}},
-                ConsistentRead=True,
-            )
-        return of_row(answer["Item"]) if "Item" in answer else None
+        row = self._row(claim_row_id(q_scope, claimant))
+        return of_row(row) if row else None
 
     def last_rank(self, q_scope: str) -> int:
         """See :meth:`ClaimStore.last_rank`."""
-        with aws_errors(_unavailable):
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key={"id": {"S": rank_row_id(q_scope)}},
-                ConsistentRead=True,
-            )
-        return _last_of(answer.get("Item", {}))
+        return _last_of(self._row(rank_row_id(q_scope)))
 
     def next_rank(self, q_scope: str) -> int:
         """See :meth:`ClaimStore.next_rank`."""
@@ -110,17 +99,20 @@ class DynamoClaimStore:
 
     def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
         """See :meth:`ClaimStore.commit`."""
+        # It is mostly published, and a read does not conflict with a claim.
+        published = counters_of_row(self._row(counters_row_id(q_scope))).commitment
+        if published is not None:
+            return published
         with aws_errors(_unavailable):
-            # It is mostly published, and a read does not conflict with a claim.
-            row = self._client.get_item(
-                TableName=self._table,
-                Key={"id": {"S": counters_row_id(q_scope)}},
-                ConsistentRead=True,
-            ).get("Item", {})
-            known = counters_of_row(row).commitment
-            if known is not None:
-                return known
             return commit(self._client, self._table, q_scope, commitment, now)
+
+    def _row(self, name: str) -> Mapping[str, AttributeValueTypeDef]:
+        """Read a row consistently; empty if it does not exist."""
+        with aws_errors(_unavailable):
+            answer = self._client.get_item(
+                TableName=self._table, Key={"id": {"S": name}}, ConsistentRead=True
+            )
+        return answer.get("Item", {})
 
     def record(self, claim: ClaimRecord, counted: Take | Enter | None) -> Outcome:
         """See :meth:`ClaimStore.record`."""

@@ -32,7 +32,7 @@ with collector_off():
     from quikly_webhook.claim_jobs import claim_id
     from quikly_webhook.claim_records import DUE_INDEX, SHARDS, of_row
     from quikly_webhook.claim_store import ClaimsUnavailableError
-    from quikly_webhook.commitments import publish_commitments
+    from quikly_webhook.claims import publish_commitments
     from quikly_webhook.dynamo_claims import commit
     from quikly_webhook.outbox import Outbox
     from quikly_webhook.settings import ClaimsSettings
@@ -157,26 +157,26 @@ class DynamoDueClaims:
             )
 
 
+@dataclass
 class ScheduledSweep:
     """Sweeps at every call, and publishes commitments once in a process's life.
 
-    Args:
+    Attributes:
         publish: Publishes every commitment, as of a time.
     """
 
-    def __init__(self, sweep: Sweep, publish: Callable[[datetime], None], clock: Clock) -> None:
-        self._sweep = sweep
-        self._publish = publish
-        self._clock = clock
-        self._is_published = False
+    sweep: Sweep
+    publish: Callable[[datetime], None]
+    clock: Clock
+    is_published: bool = False
 
     def __call__(self, seconds_left: Callable[[], float]) -> int:
         """Run; returns how many claims were settled."""
-        swept = self._sweep.run(self._clock.now(), seconds_left)
-        if not self._is_published:
+        swept = self.sweep.run(self.clock.now(), seconds_left)
+        if not self.is_published:
             # The time of publishing is stored, and the sweep may have taken most of a minute.
-            self._publish(self._clock.now())
-            self._is_published = True
+            self.publish(self.clock.now())
+            self.is_published = True
         return swept
 
 

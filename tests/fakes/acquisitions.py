@@ -367,7 +367,7 @@ class FakeBraze(BrazeClient):
         export_limit: Look-ups a clock minute; 0 for none.
         read_delay: How long reads lag writes.
         refuses_object: Objects it names as refused.
-        refuses_request: A request with such an object gets a 400 that names nobody.
+        refuses_request: A request with such an object gets a 400 that names no object.
     """
 
     def __init__(self, clock: Clock, hooks: Hooks | None = None) -> None:
@@ -570,7 +570,7 @@ class FakeBraze(BrazeClient):
             profile.prompts = 1
 
     def confirm(self, group: str = OPT_IN_GROUP) -> None:
-        """Everybody who was asked says yes."""
+        """Confirm every opt-in that was asked for."""
         for profile in self.profiles:
             if profile.prompts:
                 profile.groups[group] = "Subscribed"
@@ -610,7 +610,7 @@ class Simulation:
     """Worker, sweep and all they talk to, on one virtual clock.
 
     Attributes:
-        kills: How often the worker died.
+        kills: How often the worker crashed.
         results: Of every batch that ended.
     """
 
@@ -675,14 +675,14 @@ class Simulation:
                     self.braze.prompt(profile, OPT_IN_GROUP)
 
     def begin(self, new: AcquisitionRecord, key: str | None = None, *, queued: bool = True) -> str:
-        """What intake does; without ``queued`` it dies before the queue has it."""
+        """Do what intake does; without ``queued`` it crashes before it queues the step."""
         begun = self.records.begin(new, key)
         if begun.is_new and queued:
             self.queue.put(new.message.to_json(), 0)
         return begun.acquisition_id
 
     def stored(self, id_: str) -> AcquisitionRecord:
-        """A record as it is kept."""
+        """Return a record as it is stored."""
         return self.records.stored(id_)
 
     def steps_of(self, id_: str) -> list[str]:

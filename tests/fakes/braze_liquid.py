@@ -3,8 +3,8 @@
 Braze writes a profile's field as ``{{${first_name}}}`` and a named value as
 ``{{custom_attribute.${Favourite colour}}}``; no other Liquid knows that form. It is rewritten to
 the engine's own spelling (``profile['first_name']``, ``custom_attribute['Favourite colour']``)
-inside Liquid's braces and nowhere else, so that a script's own ``${…}`` stays as it is. Everything
-besides is the engine's.
+only inside Liquid's braces, so that a script's own ``${…}`` stays as it is. The engine does the
+rest.
 
 Source: https://www.braze.com/docs/user_guide/messaging/design_and_edit/personalize/liquid
 """
@@ -35,9 +35,9 @@ def render(template: str, profile: Mapping[str, object] | None = None, **values:
 
     Args:
         template: What is pasted into Braze.
-        profile: What stands in ``${…}`` alone, such as ``braze_id``, ``user_id`` (the external id),
-            ``email_address``; a missing one renders as nothing, as at Braze.
-        values: What stands before the dot, such as ``custom_attribute``, ``event_properties`` or
+        profile: The values of ``${…}`` without a dot, such as ``braze_id``, ``user_id`` (the
+            external id), ``email_address``; a missing one renders as nothing, as at Braze.
+        values: The names before the dot, such as ``custom_attribute``, ``event_properties`` or
             ``campaign``, each a mapping of names to values.
 
     Raises:
@@ -51,10 +51,11 @@ def render(template: str, profile: Mapping[str, object] | None = None, **values:
 
 
 def url_param_escape(value: object) -> str:
-    """Braze's filter, which it has from Shopify: what a URL may not hold is escaped, and ``&``.
+    """Escape what a URL may not hold, and ``&``, as Braze's filter does, which is Shopify's.
 
-    Braze's page has the example ``hey<&>hi`` → ``hey%3C%26%3Ehi``, Shopify's leaves a ``/`` as it
-    is. So it is taken to spare what has a meaning in URLs, ``+`` among it: the harder reading.
+    Braze's page has the example ``hey<&>hi`` → ``hey%3C%26%3Ehi``, and Shopify's leaves a ``/`` as
+    it is. So assume that it spares characters with a meaning in URLs, ``+`` included: the harder
+    reading.
 
     Sources: https://www.braze.com/docs/user_guide/messaging/design_and_edit/personalize/liquid/advanced_filters
     and https://shopify.dev/docs/api/liquid/filters/url_param_escape

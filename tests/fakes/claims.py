@@ -246,7 +246,7 @@ class Webhook:
         jobs: Delivery's queue.
         forwards: Quikly's.
         clock: The Lambda's.
-        slept: The pauses asked for, in seconds; nobody sleeps.
+        slept: The pauses asked for, in seconds; no thread sleeps.
     """
 
     def __init__(self, *rules: ActivationRule, store: InMemoryClaims | None = None) -> None:

@@ -76,7 +76,7 @@ def test_a_person_without_an_address_is_named_by_phone() -> None:
 def test_each_refusal_says_whether_to_come_again(
     status: int, retryable: bool, unknown: bool, key_refused: bool
 ) -> None:
-    """And whether Quikly may still have taken the call."""
+    """It also says whether Quikly may have taken the call."""
     error = refusal(RecordingTransport(answer(status)))
 
     assert error.status == status
@@ -95,7 +95,7 @@ def test_the_wait_that_quikly_asks_for_is_read() -> None:
 
 
 def test_a_call_that_did_not_leave_differs_from_one_that_was_not_answered() -> None:
-    """Quikly did not count the first."""
+    """Quikly has certainly not counted the first."""
     lost = refusal(RecordingTransport(ConnectFailedError("the request was not sent")))
     unanswered = refusal(RecordingTransport(UnknownOutcomeError("sent and not answered")))
 
@@ -115,8 +115,8 @@ def test_a_key_no_header_can_carry_is_not_sent(key: str) -> None:
     assert transport.requests == []
 
 
-def test_neither_call_nor_error_shows_whom_it_is_about() -> None:
-    """Both end up in tracebacks."""
+def test_neither_call_nor_error_shows_an_address() -> None:
+    """Tracebacks show both."""
     error = refusal(RecordingTransport(answer(500, {"email": "ana@example.com"})))
 
     assert "ana" not in repr(CALL) + str(error) + repr(error)
@@ -157,7 +157,7 @@ def test_an_address_that_is_none_or_unsafe_is_refused(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_this_machine_is_taken_where_it_is_allowed() -> None:
+def test_this_machine_is_accepted_if_allowed() -> None:
     """For the local stack."""
     assert quikly_endpoint("http://127.0.0.1:9/quikly/webhook", allow_loopback=True) == (
         "http://127.0.0.1:9",

@@ -23,7 +23,7 @@ from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
 from quikly_acquisition.models import PersonKey
 from quikly_acquisition.records import Known
 from quikly_webhook.claim_records import Award, Claimer, ClaimRecord, claim_row_id, to_row
-from quikly_webhook.commitments import publish_commitments
+from quikly_webhook.claims import publish_commitments
 from quikly_webhook.draws import claimant_of
 from quikly_webhook.dynamo_claims import DynamoClaimStore
 from tests.fakes.acquisitions import record

@@ -38,7 +38,7 @@ BODY = {
 
 
 class Cloud:
-    """What the template would have made, and the handler as Lambda would find it."""
+    """The resources of the template, and the handler as Lambda finds it."""
 
     def __init__(self, queue_url: str) -> None:
         self.queue_url = queue_url
@@ -120,7 +120,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 def test_an_acquisition_is_kept_then_queued(
     cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """202 with an id nobody can guess; the record is whole, the message names it, it is counted."""
+    """202 with an id that cannot be guessed; record, message and metric are complete."""
     acquisition_id = cloud.accepted(BODY | {"attributes": {"first_name": "Ada"}})
 
     [row] = cloud.records()
@@ -140,7 +140,7 @@ def test_an_acquisition_is_kept_then_queued(
 
 
 def test_the_status_route_tells_the_story(cloud: Cloud) -> None:
-    """State and history, nobody's address."""
+    """State and history, without an address."""
     acquisition_id = cloud.accepted(BODY)
 
     response = cloud.state(acquisition_id)
@@ -159,7 +159,7 @@ def test_the_status_route_tells_the_story(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("token", [None, "", "wrong"])
 def test_both_routes_want_the_token(cloud: Cloud, token: str | None) -> None:
-    """401, and nothing is kept or told."""
+    """401, and nothing is stored or revealed."""
     acquisition_id = cloud.accepted(BODY)
     before = cloud.rows()
 
@@ -203,7 +203,7 @@ def test_a_person_who_is_pending_is_not_begun_twice(cloud: Cloud) -> None:
 
 
 def test_a_queue_that_is_gone_does_not_matter(cloud: Cloud) -> None:
-    """Kept is taken: the sweep makes the message that could not be sent."""
+    """The stored record is enough: the sweep makes the message that could not be sent."""
     boto3.client("sqs").delete_queue(QueueUrl=cloud.queue_url)
 
     cloud.accepted(BODY)
@@ -213,7 +213,7 @@ def test_a_queue_that_is_gone_does_not_matter(cloud: Cloud) -> None:
 
 
 def test_a_table_that_is_gone_is_503(cloud: Cloud) -> None:
-    """What is not kept is not taken; the caller comes again."""
+    """A record that was not stored is not accepted; the caller sends it again."""
     acquisition_id = cloud.accepted(BODY)
     boto3.client("dynamodb").delete_table(TableName=TABLE)
 
@@ -223,7 +223,7 @@ def test_a_table_that_is_gone_is_503(cloud: Cloud) -> None:
 
 
 def test_a_key_of_the_hashes_that_is_gone_is_503(cloud: Cloud) -> None:
-    """Without it nobody can be told apart from who is pending."""
+    """Without it a pending person cannot be recognised."""
     boto3.client("secretsmanager").delete_secret(
         SecretId=LEDGER_SECRET, ForceDeleteWithoutRecovery=True
     )

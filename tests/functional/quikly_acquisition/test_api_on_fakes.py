@@ -1,4 +1,4 @@
-"""The API's handler on fakes: what is promised to Quikly, whatever it sends."""
+"""The API's handler on fakes: what Quikly gets for any body."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class ApiBench:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_sample_is_answered_as_its_file_says(case: EventCase) -> None:
-    """A good one is kept and queued once; of a bad one nothing is kept, and nothing told back."""
+    """A good one is stored and queued once; of a bad one nothing is stored or quoted."""
     bench = ApiBench()
 
     status, body = answered(bench.handler(case.event(), None))
@@ -113,14 +113,14 @@ def test_shipped_samples_cover_every_demo_path() -> None:
     "acquisition_id", ["A" * 24, "", "x", "a" * 3000, "a#b", "k#0123456789abcdef", "no such id é"]
 )
 def test_an_unknown_id_is_404(acquisition_id: str) -> None:
-    """Whatever stands in its place; another kind of row has no name here."""
+    """For any text; the ids of other rows are unknown here, too."""
     status, answer = answered(ApiBench().state(acquisition_id))
 
     assert (status, answer["reasons"]) == (404, [{"code": "not_found", "field": "id"}])
 
 
 def test_a_token_that_cannot_be_checked_is_neither_right_nor_wrong() -> None:
-    """503 for both routes, and nothing is kept."""
+    """503 for both routes, and nothing is stored."""
     bench = ApiBench()
     bench.secret.unavailable = True
 
@@ -151,7 +151,7 @@ def test_any_json_is_accepted_or_refused(body: Any) -> None:
 
 @given(st.one_of(st.text(), st.binary()))
 def test_any_bytes_are_refused(body: str | bytes) -> None:
-    """Whatever bytes come, the answer is a clear 4xx."""
+    """For any bytes, the answer is a clear 4xx."""
     event = proxy_event(body, path=PATH)
 
     assert BENCH.handler(event, None)["statusCode"] in (400, 422)

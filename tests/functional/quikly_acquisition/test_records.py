@@ -91,12 +91,12 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
 
 def test_a_record_is_read_as_it_was_kept(cloud: Cloud) -> None:
-    """One by one and many at once; what does not exist is told from what does."""
+    """One by one and many at once; a missing record is ``None``."""
     first, second = record(), record("texts", number=1, attributes={"size": 3.5})
     for one in (first, second):
         assert cloud.records.begin(one, None) == Begun(one.acquisition_id, is_new=True)
     assert cloud.records.get(first.acquisition_id) == first
-    ids = [first.acquisition_id, second.acquisition_id, "nobody-knows-this-one"]
+    ids = [first.acquisition_id, second.acquisition_id, "there-is-no-such-one"]
     assert cloud.records.load(ids) == (
         dict(zip(ids, (first, second, None), strict=True)),
         frozenset(),
@@ -113,7 +113,7 @@ def test_no_row_is_found_under_an_address(cloud: Cloud) -> None:
 
 
 def test_the_same_person_pending_is_the_same_acquisition(cloud: Cloud) -> None:
-    """Whatever the key; in another scope, or for another number, it is another one."""
+    """With any key; another scope or number is another acquisition."""
     first = record("texts")
     cloud.records.begin(first, "one")
     again = record("texts", number=1)
@@ -126,7 +126,7 @@ def test_the_same_person_pending_is_the_same_acquisition(cloud: Cloud) -> None:
 
 
 def test_the_same_key_is_the_same_acquisition_also_when_it_is_over(cloud: Cloud) -> None:
-    """A resend a day later begins nothing; a key that came while another was pending likewise."""
+    """A resend a day later begins nothing; nor does a key that came while another was pending."""
     first = record()
     cloud.records.begin(first, "key")
     cloud.records.begin(record(number=1), "late key")
@@ -137,15 +137,15 @@ def test_the_same_key_is_the_same_acquisition_also_when_it_is_over(cloud: Cloud)
 
 
 def test_a_key_with_another_person_is_refused(cloud: Cloud) -> None:
-    """It must not answer with somebody else's acquisition."""
+    """It must not answer with another person's acquisition."""
     cloud.records.begin(record(), "key")
     with pytest.raises(IdempotencyKeyReusedError):
         cloud.records.begin(record(number=1, email="bob@example.com"), "key")
     assert cloud.records.load(["acquisition-000001"]).found == {"acquisition-000001": None}
 
 
-def test_who_is_done_may_begin_again(cloud: Cloud) -> None:
-    """The end lets go of the person."""
+def test_a_person_whose_acquisition_is_over_may_begin_again(cloud: Cloud) -> None:
+    """The end releases the person."""
     first = record()
     cloud.records.begin(first, None)
     cloud.finish(first)
@@ -154,7 +154,7 @@ def test_who_is_done_may_begin_again(cloud: Cloud) -> None:
 
 
 def test_a_person_that_was_not_released_is_taken_over(cloud: Cloud) -> None:
-    """The worker died between the end and that."""
+    """The worker crashed between the end and the release."""
     first = record()
     cloud.records.begin(first, None)
     (held,) = [row for name, row in cloud.rows().items() if name.startswith("p#")]
@@ -169,7 +169,7 @@ def test_a_person_that_was_not_released_is_taken_over(cloud: Cloud) -> None:
 
 
 def test_only_the_next_version_is_stored(cloud: Cloud) -> None:
-    """Of two workers with one step, the second is told no."""
+    """Of two workers with one step, the second does not store."""
     first = record("texts")
     cloud.records.begin(first, None)
     changed = first.model_copy(update={"version": 2, "attempts": 1})
@@ -203,7 +203,7 @@ def test_what_is_overdue_is_found_until_it_is_queued_or_over(cloud: Cloud) -> No
 
 
 def test_a_step_that_went_on_meanwhile_is_not_put_off(cloud: Cloud) -> None:
-    """Its own due time stands; and one that is over does not come back into the index."""
+    """It keeps its own due time, and a finished one does not return to the index."""
     one, over = record("texts"), record(number=1)
     for each in (one, over):
         cloud.records.begin(each, None)
@@ -214,7 +214,7 @@ def test_a_step_that_went_on_meanwhile_is_not_put_off(cloud: Cloud) -> None:
     assert [step.message.acquisition_id for step in cloud.due.due(NOON, 10)] == [one.acquisition_id]
 
 
-def test_who_is_known_is_known_for_a_while(cloud: Cloud) -> None:
+def test_a_profile_is_remembered_for_a_while(cloud: Cloud) -> None:
     """Then Braze is asked again, whether or not DynamoDB has deleted the row."""
     known = Known(kind="external_id", value="ada", seen_at=NOON)
     cloud.records.remember({ADA: known})
@@ -225,7 +225,7 @@ def test_who_is_known_is_known_for_a_while(cloud: Cloud) -> None:
 
 
 def test_erasing_leaves_nothing_of_a_person(cloud: Cloud) -> None:
-    """Records finished and not, who is pending, what is known: by the e-mail or by the number."""
+    """Records finished or not, pending rows and remembered profiles: by e-mail or number."""
     first, second = record("texts"), record("news", number=1)
     for one in (first, second):
         cloud.records.begin(one, None)
@@ -244,7 +244,7 @@ def test_erasing_leaves_nothing_of_a_person(cloud: Cloud) -> None:
 
 
 def test_a_table_that_cannot_be_reached_says_so(cloud: Cloud) -> None:
-    """Intake answers 503, the worker's messages go back, and a memory is merely missing."""
+    """Intake answers 503, the worker's messages go back, and a remembered profile is missing."""
     lost = cloud.as_seen_by("no-such-table")
     with pytest.raises(RecordsUnavailableError, match="ResourceNotFound"):
         lost.begin(record(), "key")
@@ -260,8 +260,8 @@ def test_a_table_that_cannot_be_reached_says_so(cloud: Cloud) -> None:
     lost.remember({ADA: Known(kind="braze_id", value="b", seen_at=NOON)})
 
 
-def test_without_the_ledgers_key_nobody_is_taken_in(cloud: Cloud) -> None:
-    """There is no hash to keep them under."""
+def test_without_the_ledgers_key_no_acquisition_begins(cloud: Cloud) -> None:
+    """Without the key there is no hash to store it under."""
 
     def no_key() -> bytes:
         raise SecretUnavailableError("not set")
@@ -292,8 +292,8 @@ def spoil(cloud: Cloud, one: AcquisitionRecord) -> None:
     )
 
 
-def test_an_unreadable_record_is_named_and_keeps_nobody_else_back(cloud: Cloud) -> None:
-    """The others are read; the person's next request gets its id instead of a 503 for ever."""
+def test_an_unreadable_record_is_named_and_does_not_affect_the_others(cloud: Cloud) -> None:
+    """The others are read; the person's next request gets its id instead of endless 503s."""
     good, bad = record(), record("texts", number=1, email="bob@example.com")
     for one in (good, bad):
         cloud.records.begin(one, None)
@@ -306,7 +306,7 @@ def test_an_unreadable_record_is_named_and_keeps_nobody_else_back(cloud: Cloud) 
 
 
 def test_an_unreadable_record_is_erased_with_the_rest(cloud: Cloud) -> None:
-    """Whoever asks to be forgotten is, whatever state their records are in."""
+    """A person is erased, even if their records are unreadable."""
     good, bad = record(), record("texts", number=1)
     for one in (good, bad):
         cloud.records.begin(one, None)
@@ -316,7 +316,7 @@ def test_an_unreadable_record_is_erased_with_the_rest(cloud: Cloud) -> None:
 
 
 def test_steps_are_queued_with_their_delay_ten_at_a_time(cloud: Cloud) -> None:
-    """Delays are whole seconds, never shortened; longer than SQS takes is as long as it takes."""
+    """Delays are whole seconds, never shortened, and cut to the longest that SQS takes."""
     client = boto3.client("sqs")
     url = client.create_queue(QueueName="steps")["QueueUrl"]
     queue = SqsStepQueue(client, url)

@@ -64,7 +64,7 @@ def test_a_batch_is_done_with_counted_and_logged_without_anything_personal() -> 
 
 
 def test_what_the_brand_s_rules_decline_rings_no_alarm() -> None:
-    """Somebody unsubscribed is a failure of nobody's: counted on its own."""
+    """An unsubscribed person is not our failure: it is counted separately."""
     sim = Simulation()
     sim.braze.has(external_id="ada", email=ADA, email_subscribe="unsubscribed")
     id_ = sim.begin(record())
@@ -75,7 +75,7 @@ def test_what_the_brand_s_rules_decline_rings_no_alarm() -> None:
 
 
 def test_an_unreadable_record_rings_and_the_rest_of_the_batch_goes_on() -> None:
-    """Its message does not go round and round: the sweep makes another."""
+    """Its message does not return; the sweep makes another."""
     sim = Simulation()
     bad = sim.begin(record())
     good = sim.begin(record(number=1, email="bob@example.com"))
@@ -88,7 +88,7 @@ def test_an_unreadable_record_rings_and_the_rest_of_the_batch_goes_on() -> None:
     assert line["acquisition"] == bad
 
 
-def test_messages_go_back_where_the_store_fails() -> None:
+def test_messages_go_back_if_the_store_fails() -> None:
     """All of an acquisition's, also the second copy of one."""
     sim = Simulation()
     sim.begin(record())
@@ -101,7 +101,7 @@ def test_messages_go_back_where_the_store_fails() -> None:
 
 
 def test_a_refused_key_is_read_again_before_the_next_try() -> None:
-    """Braze's and Quikly's each: somebody may have put a new one there."""
+    """Braze's and Quikly's: a person may have replaced it."""
     sim = Simulation()
     sim.braze.faults = lambda _: AuthenticationError("no", status=401)
     sim.begin(record())
@@ -121,7 +121,7 @@ def test_a_refused_key_is_read_again_before_the_next_try() -> None:
 
 
 def test_what_time_does_not_allow_is_left_to_the_next_batch() -> None:
-    """Nothing is asked that could not be answered and stored; the message is made again."""
+    """No call starts that could not be answered and stored; the message is made again."""
     sim = Simulation()
     id_ = sim.begin(record())
     messages = sim.queue.take(10)
@@ -132,8 +132,8 @@ def test_what_time_does_not_allow_is_left_to_the_next_batch() -> None:
     assert again.body == sim.stored(id_).message.to_json()
 
 
-def test_a_credit_that_there_is_no_time_for_is_known_not_to_have_been_told() -> None:
-    """It is taken back, not left as if it might have been; the next batch tells."""
+def test_a_credit_that_there_is_no_time_for_is_known_not_to_have_been_sent() -> None:
+    """It is taken back, so that its outcome is not unknown; the next batch calls Quikly."""
     sim = Simulation()
     context = Context()
     id_ = sim.begin(record())
@@ -166,7 +166,7 @@ def test_the_sweep_counts_the_oldest_wait_and_makes_each_message_once() -> None:
 
 
 def test_what_the_queue_did_not_take_is_found_by_the_next_run() -> None:
-    """Only what was queued is put off."""
+    """Only what was queued is marked as queued."""
     sim = Simulation()
     sim.begin(record(), queued=False)
     sweep_deps = SweepDependencies(sim.records, sim.queue, sim.clock, sim.meter, sim.log.logger)

@@ -1,4 +1,4 @@
-"""Telling Quikly as it is wired for Lambda, on moto's SQS, DynamoDB and Secrets Manager."""
+"""The forward function as it is wired for Lambda, on moto's SQS, DynamoDB and Secrets Manager."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ def table(aws: None) -> DynamoDBClient:
 
 @pytest.fixture(params=["memory", "dynamodb"])
 def sent_calls(request: pytest.FixtureRequest) -> InMemorySentCalls | DynamoSentCalls:
-    """The fake and the real one keep the same promises."""
+    """The fake and the real store behave the same."""
     if request.param == "memory":
         return InMemorySentCalls()
     return DynamoSentCalls(request.getfixturevalue("table"), "claims")
 
 
-def test_a_turn_is_one_s_alone_until_its_lease_ends(
+def test_a_call_is_leased_to_one_lambda_until_the_lease_ends(
     sent_calls: InMemorySentCalls | DynamoSentCalls,
 ) -> None:
-    """Busy meanwhile, ours afterwards; given back, ours at once; kept, never again."""
+    """BUSY until it ends, then GRANTED; after a release GRANTED; after the call is sent, SENT."""
     clock = FixedClock()
 
     def ask(name: str = "a") -> Lease:
@@ -172,7 +172,7 @@ def test_without_a_key_quikly_is_not_called(
 def test_a_batch_s_outcomes_are_counted_and_only_what_waits_goes_back(
     table: DynamoDBClient, variables: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One told, one refused and parked, one that waits."""
+    """One sent, one refused and parked, one that waits."""
     deps = forward.dependencies()
     log = RecordingLog()
     quikly = ScriptedQuikly(
@@ -203,7 +203,7 @@ def test_a_batch_s_outcomes_are_counted_and_only_what_waits_goes_back(
 def test_without_an_address_calls_wait_and_the_alarm_s_metric_rises(
     table: DynamoDBClient, variables: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is lost, nothing parked, nobody's address logged."""
+    """Nothing is lost, parked or logged with an address."""
     deps = forward.dependencies()
     log = RecordingLog()
     body = forward_message(received_at=deps.clock.now()).to_json()

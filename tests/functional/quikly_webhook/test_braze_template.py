@@ -37,7 +37,7 @@ def sent(profile: dict[str, str]) -> Any:
 
 
 def test_the_pairs_make_a_call_that_wins() -> None:
-    """Rendered for a person, with the headers of the file: awarded, and the job is about them."""
+    """Rendered for a person, with the file's headers: awarded, and the job is for that person."""
     webhook = Webhook(FIRST)
 
     assert post(webhook, sent(PERSON)) == (200, {"status": "awarded", "tier": "reward"})
@@ -57,8 +57,8 @@ def test_a_repeat_is_the_same_call() -> None:
 
 
 @pytest.mark.parametrize("profile", [{}, {"email_address": ""}, {"user_id": "customer-17"}])
-def test_somebody_without_an_address_is_refused(profile: dict[str, str]) -> None:
-    """Liquid renders what is missing as nothing: 422, so that Braze does not try again."""
+def test_a_person_without_an_address_is_refused(profile: dict[str, str]) -> None:
+    """Liquid renders a missing value as nothing: 422, so that Braze does not try again."""
     status, answer = post(Webhook(FIRST), sent(profile))
 
     assert status == 422
@@ -68,7 +68,7 @@ def test_somebody_without_an_address_is_refused(profile: dict[str, str]) -> None
 
 
 def test_the_pairs_are_those_the_function_reads() -> None:
-    """The three of the partner page, and what tells people and sendings apart."""
+    """The three of the partner page, and the ids of the person and the sending."""
     pairs = key_value_pairs()
 
     assert list(pairs) == ["q_scope", "event", "email", "dispatch_id", "external_id", "braze_id"]

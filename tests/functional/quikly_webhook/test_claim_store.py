@@ -144,7 +144,7 @@ def test_row_holds_the_whole_claim(record: ClaimRecord) -> None:
 
 
 def test_claim_can_be_found(table: Table) -> None:
-    """A claim is found under scope and claimant, as it was recorded; nobody else's is."""
+    """A claim is found under its scope and claimant only, as it was recorded."""
     assert table.store.find("launch", "a1") is None
 
     assert table.store.record(claim(), GOLD) == Recorded()
@@ -156,7 +156,7 @@ def test_claim_can_be_found(table: Table) -> None:
 
 @pytest.mark.parametrize("counted", [GOLD, None, Enter()], ids=["award", "none", "entry"])
 def test_second_claim_meets_the_first(table: Table, counted: Take | Enter | None) -> None:
-    """A person's second claim changes nothing, counts nothing, and tells the first."""
+    """A person's second claim changes nothing, counts nothing, and returns the first."""
     table.store.record(claim(), counted)
 
     outcome = table.store.record(claim(event="other", award=Award("silver")), counted)
@@ -166,7 +166,7 @@ def test_second_claim_meets_the_first(table: Table, counted: Take | Enter | None
 
 
 def test_tier_ends_at_its_quantity(table: Table) -> None:
-    """Of two there are two: the third is told the counters, and may still have another tier."""
+    """Two of two are given: the third gets the counters, and may still win another tier."""
     assert table.store.record(claim("a1"), GOLD) == Recorded()
     assert table.store.record(claim("a2"), GOLD) == Recorded()
 
@@ -190,7 +190,7 @@ def test_total_ends_every_tier(table: Table) -> None:
 
 
 def test_exhausted_tier_still_tells_a_repeat_its_claim(table: Table) -> None:
-    """Where both conditions fail, the person's own claim counts."""
+    """If both conditions fail, the person's own claim counts."""
     table.store.record(claim("a1"), Take("gold", 1, None))
 
     assert table.store.record(claim("a1"), Take("gold", 1, None)) == Existing(claim("a1"))
@@ -204,7 +204,7 @@ def test_positions_rise(table: Table) -> None:
 
 
 def test_a_position_goes_with_its_award_or_not_at_all(table: Table) -> None:
-    """Whose position was given meanwhile is told the last one, even if its tier is gone, too."""
+    """If another claim took the position, the answer is the last one, exhausted tier or not."""
     store = table.store
     assert store.last_rank("launch") == 0
     assert store.record(claim("a1", rank=1), Take("gold", 1, None, after=0)) == Recorded()
@@ -221,8 +221,8 @@ def test_a_position_goes_with_its_award_or_not_at_all(table: Table) -> None:
     assert (store.last_rank("launch"), store.next_rank("launch")) == (1, 2)
 
 
-def test_closed_entries_take_nobody(table: Table) -> None:
-    """After the close nobody gets in, and those who are in are counted."""
+def test_closed_entries_take_no_entry(table: Table) -> None:
+    """After the close no entry is added, and the others are counted."""
     entry = {"status": Status.ENTERED, "award": None}
     table.store.record(claim("a1", **entry), Enter())
     table.store.record(claim("b1", **entry), Enter())
@@ -245,7 +245,7 @@ def test_commitment_stays(table: Table) -> None:
 
 
 def test_first_call_publishes_the_commitment_it_misses(table: Table) -> None:
-    """Webhook and sweep publish the same thing: whoever comes first, and both hear which counts."""
+    """Webhook and sweep publish the same thing: the first one counts, and both learn it."""
     assert table.store.commit("launch", "c0ffee", NOON) == "c0ffee"
     later = NOON + timedelta(days=1)
 
@@ -259,7 +259,7 @@ def test_first_call_publishes_the_commitment_it_misses(table: Table) -> None:
 
 
 def test_due_claims_are_met_once(table: Table) -> None:
-    """A claim is due from its time on, until it is settled; then it knows its person no more."""
+    """A claim is due from its time until it is settled; then its person is removed."""
     table.store.record(claim("a1"), None)
     table.store.record(claim("b1", status=Status.ENTERED, award=None), None)
     soon = NOON + timedelta(seconds=119)
@@ -276,7 +276,7 @@ def test_due_claims_are_met_once(table: Table) -> None:
     assert settled == claim("a1", claimer=None, due_at=None)
     entered = table.store.find("launch", "b1")
     assert entered is not None
-    assert entered.claimer is not None, "its winner could not be told"
+    assert entered.claimer is not None, "its winner could not get the award"
 
 
 def test_claim_decided_meanwhile_stays_due(table: Table) -> None:
@@ -292,7 +292,7 @@ def test_claim_decided_meanwhile_stays_due(table: Table) -> None:
 
 
 def test_draw_end_to_end(table: Table) -> None:
-    """A draw decides every entry, once, however often it is asked for; and it verifies."""
+    """A draw decides every entry once, also if it is run again; and it verifies."""
     rule = activation(Mode.DRAW, Tier("main", "A trip", 1), Tier("second", None, 2))
     for number in range(40):
         entrant = claim(f"{number % 16:x}{number}", status=Status.ENTERED, award=None)
@@ -315,7 +315,7 @@ def test_draw_end_to_end(table: Table) -> None:
 
 
 def test_stack_is_as_old_as_its_table(dynamodb: DynamoDBClient) -> None:
-    """Both ports tell when the table was made, in UTC."""
+    """Both ports return when the table was made, in UTC."""
     since = DynamoClaimStore(dynamodb, TABLE).stack_exists_since()
 
     assert since == DynamoActivationBook(dynamodb, TABLE).stack_exists_since()
@@ -338,10 +338,10 @@ def _cancelled(*codes: str) -> dict[str, Any]:
         (("None", "ValidationError"), ClaimsUnavailableError),
     ],
 )
-def test_cancelled_transactions_are_told_apart(
+def test_cancelled_transactions_are_distinguished(
     stubbed: DynamoDBClient, codes: tuple[str, str], expected: type[Exception]
 ) -> None:
-    """A conflict or a throttle asks for another try; what is wrong otherwise does not."""
+    """A conflict or a throttle asks for another try; other errors do not."""
     with Stubber(stubbed) as stub:
         stub.add_client_error(
             "transact_write_items",
@@ -373,7 +373,7 @@ CALLS: dict[str, Callable[[ClaimStore], object]] = {
         ("AccessDeniedException", ClaimsUnavailableError),
     ],
 )
-def test_dynamodb_errors_are_told_apart(
+def test_dynamodb_errors_are_distinguished(
     stubbed: DynamoDBClient, operation: str, code: str, expected: type[Exception]
 ) -> None:
     """A busy table asks for another try; one that fails says so."""
@@ -385,7 +385,7 @@ def test_dynamodb_errors_are_told_apart(
 
 @pytest.mark.parametrize("operation", CALLS)
 def test_lost_answer_is_unavailable(stubbed: DynamoDBClient, operation: str) -> None:
-    """Where no answer comes, nobody knows; the same claim finds out."""
+    """Without an answer the outcome is unknown; the same claim learns it."""
 
     def lost(**_: Any) -> None:
         raise ReadTimeoutError(endpoint_url="https://dynamodb")
@@ -409,7 +409,7 @@ BOOK_CALLS: dict[str, Callable[[ActivationBook], object]] = {
 
 @pytest.mark.parametrize("name", BOOK_CALLS)
 def test_book_says_when_it_cannot_be_read(stubbed: DynamoDBClient, name: str) -> None:
-    """Every command hears of a table that does not answer."""
+    """Every command reports a table that does not answer."""
 
     def refused(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "Any")

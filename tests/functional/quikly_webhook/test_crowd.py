@@ -43,7 +43,7 @@ MOST_RETRIES = 200
 
 
 class LambdaDied(BaseException):
-    """The execution environment is gone in the middle of a call."""
+    """The execution environment ends in the middle of a call."""
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ class Result(NamedTuple):
 
 
 def crowd(webhook: Webhook, make_claims: Callable[[], Claims] | None = None) -> Result:
-    """Let everybody call, each several times, and again where not answered 200 (as Braze does)."""
+    """Let every person call several times, and again if not answered 200 (as Braze does)."""
     handlers = []
     for _ in range(LAMBDAS):
         answering = webhook.lambda_(None if make_claims is None else make_claims())
@@ -104,7 +104,7 @@ def crowd(webhook: Webhook, make_claims: Callable[[], Claims] | None = None) -> 
 
 
 def check(result: Result, webhook: Webhook, awards: int = REWARDS) -> None:
-    """What has to be true of a crowd that was served, however badly things went meanwhile."""
+    """Check what must be true of a served crowd, after any faults."""
     answers = result.answers
     assert len(answers) == PEOPLE
     assert {len(each) for each in answers.values()} == {CALLS_EACH}
@@ -119,7 +119,7 @@ def check(result: Result, webhook: Webhook, awards: int = REWARDS) -> None:
 
 
 def rewarded(jobs: list[DeliveryJob]) -> set[str]:
-    """Whose profile is told of an award; a job that came twice must be the same job."""
+    """Return whose profile gets an award; a job that came twice must be the same job."""
     by_id: dict[str, set[str | None]] = defaultdict(set)
     for job in jobs:
         if job.events[0].name == "quikly_awarded":
@@ -168,14 +168,14 @@ class Faults:
         raise LambdaDied
 
     def after(self, _operation: str) -> None:
-        """After it: it has happened, and nobody hears of it."""
+        """After it: it has happened, and its answer is lost."""
         strike = self._strikes()
         if strike is not None:
             raise LambdaDied if strike < 0.5 else ClaimsUnavailableError("ReadTimeoutError")
 
 
 class FaultyQueue(InMemoryJobQueue):
-    """Does not take some jobs; dies with some callers."""
+    """Refuses some jobs; crashes during others."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ class FaultyQueue(InMemoryJobQueue):
 
 
 def faulty(webhook: Webhook) -> Webhook:
-    """The same webhook in bad times."""
+    """The same webhook with faults."""
     faults = Faults(0.1)
     webhook.store.before, webhook.store.after = faults.before, faults.after
     webhook.jobs = FaultyQueue(0.1)
@@ -203,7 +203,7 @@ def faulty(webhook: Webhook) -> Webhook:
 
 
 def test_as_many_winners_as_rewards() -> None:
-    """Exactly the rewards are won, one a person, and every repeat is answered alike."""
+    """Exactly the rewards are won, one a person, and every repeat gets the same answer."""
     webhook = Webhook(MODES["first"])
 
     result = crowd(webhook)
@@ -227,7 +227,7 @@ def test_as_many_winners_through_faults(rule: ActivationRule) -> None:
 
 
 def test_rank_numbers_are_burnt_not_shared() -> None:
-    """Positions are all different, rise from 1, and may have gaps; each person keeps their own."""
+    """Positions are all different, rise from 1, and may have gaps; each person keeps one."""
     webhook = Webhook(MODES["rank"])
 
     result = crowd(webhook)
@@ -239,7 +239,7 @@ def test_rank_numbers_are_burnt_not_shared() -> None:
 
 
 def test_claim_of_a_dead_lambda_is_sent_by_the_sweep() -> None:
-    """Lambdas die between decision and queue, nobody calls again: the sweep tells every profile."""
+    """Lambdas crash between decision and queue, no call comes again: the sweep sends every job."""
     webhook = Webhook(MODES["first"])
     webhook.outbox.jobs = FaultyQueue(2.0)
     handler = webhook.lambda_()

@@ -1,4 +1,4 @@
-"""What a campaign's call is answered, in every mode and with every kind of bad input."""
+"""The answers to a campaign's call, in every mode and for every kind of bad input."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FIRST = activation(Mode.FIRST, REWARD)
 
 
 def call(webhook: Webhook, event: Any, *, status: int = 200) -> dict[str, Any]:
-    """One call of one Lambda that lives on; the body of its answer."""
+    """One call of one long-lived Lambda; returns the body of its answer."""
     if not hasattr(webhook, "handler"):
         answering = webhook.lambda_()
         webhook.handler = lambda_handler_of(  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ def call(webhook: Webhook, event: Any, *, status: int = 200) -> dict[str, Any]:
     return body | {"headers": response["headers"]} if status in {429, 503} else body
 
 
-def told(webhook: Webhook) -> list[DeliveryJob]:
+def jobs_of(webhook: Webhook) -> list[DeliveryJob]:
     """The jobs, each once."""
     return list({job.job_id: job for job in webhook.jobs.jobs}.values())
 
@@ -81,7 +81,7 @@ def test_first_come_first_served() -> None:
     "email", ["ADA@Example.com", "  ada@example.com ", "ada@example.com"], ids=repr
 )
 def test_one_person_however_the_address_is_written(email: str) -> None:
-    """Case and spaces make nobody somebody else, and other ids do not either."""
+    """Case, spaces and other ids do not make another person."""
     webhook = Webhook(activation(Mode.RANK, REWARD))
     first = call(webhook, webhook_event("ada@example.com"))
 
@@ -114,7 +114,7 @@ def test_one_mailbox_wins_once_however_unicode_writes_it(first: str, other: str)
 
 @pytest.mark.parametrize("ahead", [301, 3_600, 10**9])
 def test_since_that_has_not_come_yet_wins_nothing(ahead: int) -> None:
-    """A time without its zone would give everybody the fastest tier: 422, and nothing is kept."""
+    """A time without its zone would win every person the fastest tier: 422, nothing is stored."""
     webhook = Webhook(activation(Mode.SPEED, Tier("gold", within=10 * SECOND), Tier("bronze")))
     since = (NOON + ahead * SECOND).isoformat()
 
@@ -160,7 +160,7 @@ def test_no_claim_comes_before_its_commitment(rule: ActivationRule) -> None:
 
 @pytest.mark.parametrize("rule", CHANCE.values(), ids=CHANCE)
 def test_changed_seed_decides_nothing(rule: ActivationRule) -> None:
-    """Somebody changed the claims secret: 503 rather than a chance that nobody can verify."""
+    """After a change of the claims secret: 503, since the outcome could not be verified."""
     webhook = Webhook(rule)
     webhook.store.commit("launch", commitment_to(b"another seed"), NOON)
 
@@ -250,7 +250,7 @@ def test_rank_is_answered_award_or_not() -> None:
 
 
 def test_repeat_burns_no_position() -> None:
-    """Who calls again while there are awards takes nobody's place."""
+    """A repeat while there are awards takes no position."""
     webhook = Webhook(activation(Mode.RANK, REWARD))
     people(webhook, 1)
     people(webhook, 1)
@@ -261,7 +261,7 @@ def test_repeat_burns_no_position() -> None:
 
 
 def test_what_a_raised_quantity_adds_goes_by_what_is_left() -> None:
-    """Positions behind the awards were given already; nobody who comes now waits for them."""
+    """Positions after the awards were given already; a new call does not wait for them."""
     webhook = Webhook(activation(Mode.RANK, Tier("reward", quantity=1)))
     assert [each["status"] for each in people(webhook, 3)] == ["awarded", "no_award", "no_award"]
 
@@ -272,7 +272,7 @@ def test_what_a_raised_quantity_adds_goes_by_what_is_left() -> None:
 
 
 def test_an_earlier_position_is_never_overtaken() -> None:
-    """However calls meet, the awards go to positions 1 to 10, and each tier to its own."""
+    """For every order of parallel calls, positions 1 to 10 win, each in its tier."""
     rule = activation(Mode.RANK, Tier("gold", quantity=3), Tier("silver", quantity=7))
     webhook = Webhook(rule)
 
@@ -333,7 +333,7 @@ def test_draw_is_entered() -> None:
 
 
 def test_entry_after_the_draw_has_begun_is_closed() -> None:
-    """Once the entries are closed, the clock notwithstanding, nobody gets in."""
+    """Once the entries are closed, no entry is added, whatever the clock says."""
     webhook = Webhook(activation(Mode.DRAW, REWARD))
     webhook.store.close_entries("launch", NOON)
 
@@ -362,7 +362,7 @@ def test_forwarded_call_goes_to_quikly_by_event() -> None:
     ("at", "expected"), [(NOON - SECOND, "not_open"), (NOON + timedelta(hours=1), "closed")]
 )
 def test_outside_its_time_nothing_is_claimed(at: Any, expected: str) -> None:
-    """200, so that Braze does not retry, with an event if one is configured; no claim is kept."""
+    """200, so that Braze does not retry, with an event if one is configured; no claim is stored."""
     webhook = Webhook(activation(Mode.FIRST, REWARD, closes_at=NOON + timedelta(hours=1)))
 
     assert call(webhook, webhook_event(at=at)) == {"status": expected}
@@ -402,15 +402,15 @@ PROFILE = ProfileRule(
 )
 
 
-def test_profile_is_told_by_configured_names() -> None:
-    """Events, attributes and properties bear the names and facts that the configuration gives."""
+def test_profile_is_written_with_the_configured_names() -> None:
+    """Events, attributes and properties have the names and facts of the configuration."""
     tier = Tier("gold", "A trip", 1, 2500, "EUR")
     webhook = Webhook(activation(Mode.RANK, tier, profile=PROFILE))
 
     call(webhook, webhook_event(at=NOON + 1.5 * SECOND, external_id="ext-1"))
     call(webhook, webhook_event("bob@example.com", at=NOON + 2 * SECOND, braze_id="b-2"))
 
-    won, lost = told(webhook)
+    won, lost = jobs_of(webhook)
     assert won.attributes == {
         "prize": "A trip",
         "prize_rank": 1,
@@ -426,7 +426,7 @@ def test_profile_is_told_by_configured_names() -> None:
     assert lost.user.braze_id == "b-2"
 
 
-def test_profile_that_is_told_nothing_needs_no_job() -> None:
+def test_profile_without_configured_names_needs_no_job() -> None:
     """Without events and attributes there is an award and an answer, and no message."""
     webhook = Webhook(activation(Mode.FIRST, REWARD, profile=ProfileRule()))
 
@@ -435,7 +435,7 @@ def test_profile_that_is_told_nothing_needs_no_job() -> None:
 
 
 def test_queue_that_refused_gets_the_job_from_the_repeat() -> None:
-    """503 asks Braze to come again; the award was kept, and its job goes out then."""
+    """503 asks Braze to call again; the award is stored, and its job is sent then."""
     webhook = Webhook(FIRST)
     webhook.jobs.refusing = True
     answer = call(webhook, webhook_event(), status=503)
@@ -445,11 +445,11 @@ def test_queue_that_refused_gets_the_job_from_the_repeat() -> None:
 
     assert answer["headers"]["Retry-After"] == "30"
     assert again == {"status": "awarded", "tier": "reward"}
-    assert [job.events[0].name for job in told(webhook)] == ["quikly_awarded"]
+    assert [job.events[0].name for job in jobs_of(webhook)] == ["quikly_awarded"]
 
 
 def test_repeat_after_the_sweep_sends_nothing() -> None:
-    """Where everything was sent, only the answer is repeated."""
+    """If everything was sent, only the answer is repeated."""
     webhook = Webhook(FIRST)
     won = call(webhook, webhook_event())
     [claim] = webhook.store.rows.values()
@@ -586,7 +586,7 @@ def test_what_liquid_left_empty_is_left_out() -> None:
     }
 
     assert call(webhook, webhook_event(**more))["status"] == "awarded"
-    assert told(webhook)[0].user.email == "ada@example.com"
+    assert jobs_of(webhook)[0].user.email == "ada@example.com"
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong"])
@@ -604,7 +604,7 @@ def test_wrong_token_is_401(token: str | None) -> None:
 
 @pytest.mark.parametrize("epoch", [None, "1732276800000", True, -1, 10**18, 1.5])
 def test_call_without_a_readable_time_counts_from_now(epoch: object) -> None:
-    """Where API Gateway's time is missing or odd, the Lambda's clock serves."""
+    """If API Gateway's time is missing or odd, the Lambda's clock is used."""
     webhook = Webhook(activation(Mode.SPEED, Tier("gold", within=60 * SECOND), Tier("late")))
     webhook.clock.advance(30)
     event = webhook_event()
@@ -623,7 +623,7 @@ def test_odd_dispatch_id_is_not_logged() -> None:
 
 
 def test_nothing_personal_is_logged() -> None:
-    """Neither address nor ids stand in the log, whatever the answer."""
+    """Neither address nor ids are in the log, for any answer."""
     webhook = Webhook(FIRST)
     for email in ("ada@example.com", "ada@", "bob@example.com", "cyd@example.com"):
         event = webhook_event(email, external_id="ext-secret", dispatch_id="d-1")

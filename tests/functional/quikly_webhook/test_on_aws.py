@@ -46,7 +46,7 @@ class Context(LambdaContext):
 
 
 class Cloud:
-    """What the template would have made."""
+    """The resources of the template."""
 
     def __init__(self, queues: dict[str, str]) -> None:
         self.queues = queues
@@ -122,7 +122,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
 
 def test_award_becomes_a_message(cloud: Cloud) -> None:
-    """A won claim is answered, kept and in delivery's queue."""
+    """A won claim is answered, stored and in delivery's queue."""
     answers = [cloud.call("demo-first"), cloud.call("demo-first")]
 
     assert answers == [{"status": "awarded", "tier": "reward"}] * 2

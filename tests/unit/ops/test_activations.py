@@ -11,7 +11,7 @@ from ops.activations import book as activations
 from ops.activations.book import Hour, TierState
 from quikly_webhook.claim_records import Award, ClaimRecord
 from quikly_webhook.claim_store import Enter, Take
-from quikly_webhook.commitments import publish_commitments
+from quikly_webhook.claims import publish_commitments
 from tests.fakes.claims import SECRET, STACK_SINCE, InMemoryClaims, activation
 from tests.fakes.clock import NOON
 

@@ -1,4 +1,4 @@
-"""One round of actions: what is coalesced, refused, held, and what time leaves undone."""
+"""One round of actions: what is combined, refused, held, and not run for lack of time."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 PHONE = "+4915112345678"
 ADA = PersonKey("email", "ada@example.com")
+CREDITS = dict.fromkeys("ab", Credit(QuiklyCall("news", "signed-up", ADA.value)))
 
 
 def performed(
@@ -64,8 +65,8 @@ def performed(
     return runner.run(actions, records), figures
 
 
-def test_one_number_in_one_group_is_read_once_for_all_who_ask() -> None:
-    """And each of them is told."""
+def test_one_number_in_one_group_is_read_once_for_all_acquisitions() -> None:
+    """Each of them gets the observation."""
     sim = Simulation()
     sim.braze.has(phone=PHONE, groups={SMS_GROUP: "Subscribed"})
     seen, figures = performed(sim, dict.fromkeys("abc", ReadStatus(SMS_GROUP, PHONE)))
@@ -73,8 +74,8 @@ def test_one_number_in_one_group_is_read_once_for_all_who_ask() -> None:
     assert figures.requests == 1
 
 
-def test_one_person_is_looked_up_once_for_all_who_ask() -> None:
-    """And each of them is told, in the same round."""
+def test_one_person_is_looked_up_once_for_all_acquisitions() -> None:
+    """Each of them gets the observation, in the same round."""
     sim = Simulation()
     sim.braze.has(external_id="ada", email=ADA.value)
     seen, figures = performed(sim, dict.fromkeys("abc", LookUp(ADA)))
@@ -94,8 +95,8 @@ def test_what_braze_would_refuse_is_not_sent(action: Action) -> None:
     assert isinstance(seen["good"], StatusRead)
 
 
-def test_an_object_that_cannot_be_encoded_fails_alone() -> None:
-    """A name that Braze keeps for itself, say."""
+def test_an_object_that_cannot_be_encoded_fails_without_the_others() -> None:
+    """For example a name that Braze reserves."""
     sim = Simulation()
     profile = Profile(kind="user_alias", value="ada@example.com", label="email")
     bad = WriteProfile(profile, may_create=True, attributes={"external_id": "x"})
@@ -107,7 +108,7 @@ def test_an_object_that_cannot_be_encoded_fails_alone() -> None:
 
 
 class Grumbling(FakeBraze):
-    """Takes everything, and complains about nothing that was sent."""
+    """Takes everything, and reports errors of objects that were not sent."""
 
     def track(
         self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
@@ -121,7 +122,7 @@ class Grumbling(FakeBraze):
         return replace(answer, errors=errors)
 
 
-def test_errors_that_name_no_object_of_ours_are_counted_and_blame_nobody() -> None:
+def test_errors_that_name_no_object_of_ours_are_counted_and_refuse_none() -> None:
     """The request was taken."""
     sim = Simulation()
     sim.deps = replace(sim.deps, braze=Grumbling(sim.clock))
@@ -132,7 +133,7 @@ def test_errors_that_name_no_object_of_ours_are_counted_and_blame_nobody() -> No
 
 
 def test_a_request_that_is_too_large_is_sent_in_parts() -> None:
-    """Each object alone."""
+    """Each object in a request of its own."""
     sim = Simulation()
     sim.braze.faults = lambda _: (
         PayloadTooLargeError("too large", status=413) if len(sim.braze.calls[-1][2]) > 1 else None
@@ -149,39 +150,52 @@ def test_a_request_that_is_too_large_is_sent_in_parts() -> None:
 
 
 def test_nothing_is_begun_that_could_not_be_answered() -> None:
-    """What is left has no observation: the next batch does it."""
+    """The rest has no observation: the next batch does it."""
     sim = Simulation()
     seen, figures = performed(sim, {"a": ReadStatus(SMS_GROUP, PHONE)}, left=9.0)
     assert (seen, figures.requests, sim.braze.calls) == ({}, 0, [])
 
 
 class Silent(Executor):
-    """Takes calls and never ends them."""
+    """Takes calls and never ends them, or never starts them."""
+
+    def __init__(self, *, starts: bool = True) -> None:
+        self._starts = starts
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         del fn, args, kwargs
-        return Future()
+        future: Future[Any] = Future()
+        if self._starts:
+            future.set_running_or_notify_cancel()
+        return future
 
 
 def test_an_answer_that_does_not_come_in_time_is_no_answer() -> None:
-    """A dripping one outlasts every timeout of silence; the batch must store what it knows."""
+    """A slow one outlasts every timeout of silence; the batch must store its results."""
     sim = Simulation(executor=Silent())
-    left = iter([60.0, 0.0])
-    figures = Figures()
-    runner = ActionRunner(sim.deps, lambda: next(left), figures)
+    left = iter([60.0])
+    runner = ActionRunner(sim.deps, lambda: next(left, 0.0), Figures())
     seen = runner.run({"a": ReadStatus(SMS_GROUP, PHONE)}, {"a": record("texts")})
     assert seen == {"a": TryAgain("no_answer")}
 
 
 def test_a_credit_that_is_not_answered_in_time_is_unknown_and_ends_the_wait() -> None:
-    """What the others of the batch learnt must be stored before the Lambda is killed."""
+    """The results of the other acquisitions must be stored before Lambda ends the invocation."""
     sim = Simulation(executor=Silent())
-    left = iter([60.0, 60.0, 0.0])
-    runner = ActionRunner(sim.deps, lambda: next(left), Figures())
-    call = QuiklyCall("news", "signed-up", "ada@example.com")
-    actions = {"a": Credit(call), "b": Credit(call)}
-    seen = runner.run(actions, {id_: record() for id_ in actions})
+    runner = ActionRunner(sim.deps, lambda: 0.0, Figures())
+    seen = runner.run(CREDITS, {id_: record() for id_ in CREDITS})
     assert seen == dict.fromkeys("ab", OutcomeUnknown("no_answer"))
+
+
+def test_a_credit_that_did_not_start_in_time_has_no_outcome() -> None:
+    """No thread was free, or too little time was left: the next batch calls Quikly."""
+    sim = Simulation(executor=Silent(starts=False))
+    runner = ActionRunner(sim.deps, lambda: 0.0, Figures())
+    assert runner.run(CREDITS, {id_: record() for id_ in CREDITS}) == {}
+    sim = Simulation()
+    runner = ActionRunner(sim.deps, lambda: 15.0, Figures())
+    assert runner.run(CREDITS, {id_: record() for id_ in CREDITS}) == {}
+    assert sim.quikly.asked == 0
 
 
 # -- errors and profiles -------------------------------------------------------------------------
@@ -200,7 +214,7 @@ def test_a_credit_that_is_not_answered_in_time_is_unknown_and_ends_the_wait() ->
 def test_an_error_is_read_by_what_it_means(
     error: BrazeError, observation: type[Observation], closes: str | None
 ) -> None:
-    """For who asked, and for everybody."""
+    """For the action, and for the gate."""
     outcome = braze_outcome(error, NOON)
     assert isinstance(outcome.observation, observation)
     assert (outcome.closing.reason if outcome.closing else None) == closes
@@ -216,7 +230,7 @@ def test_an_error_is_read_by_what_it_means(
     ],
 )
 def test_a_found_profile_is_named_by_its_best_identifier(user: ExportedUser, kind: str) -> None:
-    """The address, where Braze gives nothing else."""
+    """The address, if Braze gives nothing better."""
     seen = found(user, ADA, PHONE)
     assert isinstance(seen, ProfileFound)
     assert seen.profile.kind == kind
@@ -227,7 +241,7 @@ def test_a_found_profile_is_named_by_its_best_identifier(user: ExportedUser, kin
     [(PHONE, "same"), ("+49 1511 2345678", "same"), ("+12025550143", "other"), (" ", "none")],
 )
 def test_numbers_are_compared_as_numbers(stored: str, expected: str) -> None:
-    """However Braze writes them."""
+    """In every form that Braze stores."""
     seen = found(ExportedUser(external_id="e", phone=stored), ADA, PHONE)
     assert isinstance(seen, ProfileFound)
     assert seen.phone == expected
@@ -245,8 +259,10 @@ def test_numbers_are_compared_as_numbers(stored: str, expected: str) -> None:
         Profile(kind="email", value="ada@example.com"),
     ],
 )
-def test_who_is_remembered_is_who_was_found_and_the_address_is_not_kept(profile: Profile) -> None:
-    """Whatever identifier names them."""
+def test_a_remembered_profile_is_the_found_one_without_its_address(
+    profile: Profile,
+) -> None:
+    """For every kind of identifier."""
     known = known_of(profile, ADA, phone="hash", written_at=NOON, now=NOON)
     assert "ada@example.com" not in known.model_dump_json()
     seen = remembered(known, ADA, "hash", NOON)

@@ -1,4 +1,4 @@
-"""A posted sign-up: every field checked, every fault told of at once, no value told back."""
+"""A posted sign-up: every field is checked, all reasons come at once, none quotes a value."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def accepted(body: object) -> AcquisitionRequest:
 
 
 def test_addresses_are_normalised() -> None:
-    """As they are compared and sent: the same person is the same text."""
+    """In the form that is compared and sent: one person is one text."""
     found = accepted(SMS | {"email": " Ada@Example.COM ", "phone": "+1 (202) 555-0143"})
 
     assert (found.email, found.phone) == ("ada@example.com", "+12025550143")
@@ -65,7 +65,7 @@ def test_what_may_be_left_out() -> None:
 
 
 def test_consent_is_kept_as_evidence() -> None:
-    """When, how, to what."""
+    """Its time, method and text."""
     consent = accepted(EMAIL).consent
 
     assert iso_millis(consent.given_at) == "2026-11-22T11:00:00.000Z"
@@ -140,8 +140,8 @@ def test_what_is_wrong_is_named(body: object, reasons: list[tuple[str | None, st
     assert refused(body) == reasons
 
 
-def test_every_fault_is_told_at_once() -> None:
-    """Nobody has to post five times to learn five things."""
+def test_every_fault_is_in_one_answer() -> None:
+    """The caller learns five faults from one post."""
     assert refused({"phone": "x", "attributes": 1}) == [
         ("q_scope", "missing"),
         ("channel", "missing"),
@@ -151,8 +151,8 @@ def test_every_fault_is_told_at_once() -> None:
     ]
 
 
-def test_the_name_of_an_unknown_field_is_told_only_where_it_is_plain() -> None:
-    """Somebody may have put an address on the left side."""
+def test_the_name_of_an_unknown_field_is_answered_only_if_it_is_plain() -> None:
+    """A caller may have put an address in place of a name."""
     found = read(EMAIL | {"ada@example.com": True})
 
     assert isinstance(found, Refusal)
@@ -161,7 +161,7 @@ def test_the_name_of_an_unknown_field_is_told_only_where_it_is_plain() -> None:
 
 
 def test_other_clocks_may_be_a_little_fast() -> None:
-    """A consent of the next five minutes was given; a later one was not."""
+    """A consent up to five minutes ahead is accepted; a later one is not."""
     edge = EMAIL | {"consent": CONSENT | {"given_at": iso_millis(NOON + CLOCK_DIFFERENCE)}}
     late = iso_millis(NOON + CLOCK_DIFFERENCE + timedelta(milliseconds=1))
 
@@ -171,8 +171,8 @@ def test_other_clocks_may_be_a_little_fast() -> None:
     ]
 
 
-def test_a_repr_shows_nobody() -> None:
-    """It ends up in tracebacks."""
+def test_a_repr_shows_no_address() -> None:
+    """Tracebacks show it."""
     shown = repr(accepted(SMS | {"email": "ada@example.com"}))
 
     assert "ada" not in shown
@@ -200,7 +200,7 @@ def test_any_json_is_read_or_refused(given_fields: dict[str, Any], base: dict[st
 
 @given(st.sampled_from([*EMAIL, "phone", "idempotency_key", "method", "text", "given_at", "a"]))
 def test_a_refusal_never_quotes_a_value(name: str) -> None:
-    """Whatever the field: its content is in no reason."""
+    """No reason holds a field's content."""
     mark = secrets.token_hex(8)
     text = f"+{mark}@ {mark}"
     body = EMAIL | {name: text, "attributes": {"a": {"b": text}}, "consent": {name: text}}

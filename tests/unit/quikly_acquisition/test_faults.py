@@ -1,4 +1,4 @@
-"""What Braze, Quikly, the store and the queue do wrong, and what then becomes of acquisitions."""
+"""Acquisitions while Braze, Quikly, the store and the queue fail."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ SCOPES = ("news", "texts", "asked", "asked-by-event")
 
 
 def confirms(sim: Simulation) -> None:
-    """Everybody answers the prompt as soon as it comes."""
+    """Every person answers the prompt as soon as it comes."""
     sim.braze.faults = lambda _: sim.braze.confirm()
 
 
 def outcome(sim: Simulation, id_: str) -> object:
-    """What Braze and Quikly hold at the end, whatever happened on the way."""
+    """What Braze and Quikly hold at the end, for any faults on the way."""
     return (
         sim.stored(id_).state,
         sim.stored(id_).reason,
@@ -57,7 +57,7 @@ def outcome(sim: Simulation, id_: str) -> object:
 def test_killing_the_worker_between_any_two_steps_changes_nothing_in_the_outcome(
     scope: str,
 ) -> None:
-    """Before and after every call of every port; told twice is only what nobody can know."""
+    """Before and after every call of every port; only an unknown outcome leads to a second call."""
     whole = Simulation()
     confirms(whole)
     id_ = whole.begin(record(scope))
@@ -84,7 +84,7 @@ def test_killing_the_worker_between_any_two_steps_changes_nothing_in_the_outcome
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_crash_between_the_record_and_its_message_is_mended_by_the_sweep(scope: str) -> None:
-    """Recorded first, then queued: what was never queued is found."""
+    """The record comes first, then the message: the sweep finds a record without one."""
     sim = Simulation()
     confirms(sim)
     id_ = sim.begin(record(scope), queued=False)
@@ -93,7 +93,7 @@ def test_a_crash_between_the_record_and_its_message_is_mended_by_the_sweep(scope
 
 
 def test_a_worker_killed_again_and_again_ends_all_the_same() -> None:
-    """Each operation kills it with a chance of one in ten."""
+    """Each operation ends it with a chance of one in ten."""
     chance = random.Random(3)
     sim = Simulation()
     confirms(sim)
@@ -114,7 +114,7 @@ def test_a_worker_killed_again_and_again_ends_all_the_same() -> None:
 
 
 def down_for(sim: Simulation, seconds: float, error: Callable[[], BrazeError]) -> None:
-    """Braze answers so until then."""
+    """Braze answers 429 until then."""
     end = NOON + timedelta(seconds=seconds)
     sim.braze.faults = lambda _: error() if sim.clock.now() < end else None
 
@@ -131,7 +131,7 @@ def down_for(sim: Simulation, seconds: float, error: Callable[[], BrazeError]) -
 def test_braze_down_for_an_hour_makes_everything_wait_and_then_finish(
     scope: str, error: Callable[[], BrazeError]
 ) -> None:
-    """No count of failures ends an acquisition, and the calls get fewer and fewer."""
+    """No number of failures ends an acquisition, and the calls become rarer."""
     sim = Simulation(rules=RULES)
     down_for(sim, 3600, error)
     id_ = sim.begin(record(scope))
@@ -143,7 +143,7 @@ def test_braze_down_for_an_hour_makes_everything_wait_and_then_finish(
 
 
 def test_the_oldest_wait_counts_the_time_in_trouble() -> None:
-    """Each try moves a step's time; the alarm rings all the same, and ends with the trouble."""
+    """Each try moves a step's time; the alarm still rings, and ends when the failures do."""
     sim = Simulation()
     down_for(sim, 3600, lambda: ServerError("broken", status=500))
     sim.begin(record("asked"))
@@ -153,7 +153,7 @@ def test_the_oldest_wait_counts_the_time_in_trouble() -> None:
 
 
 def test_trouble_that_lasts_a_week_ends_in_failure_with_its_reason() -> None:
-    """Nothing waits for ever."""
+    """No acquisition waits without end."""
     sim = Simulation()
     sim.braze.faults = lambda _: ServerError("broken", status=500)
     id_ = sim.begin(record("texts"))
@@ -173,7 +173,7 @@ def test_trouble_that_lasts_a_week_ends_in_failure_with_its_reason() -> None:
 def test_a_key_or_permission_that_is_missing_makes_all_wait_behind_one_probe(
     error: Callable[[], BrazeError],
 ) -> None:
-    """One request at a time asks whether it is mended; then everything finishes."""
+    """One request at a time probes; once the key is right, everything finishes."""
     sim = Simulation(gate=InMemoryGate)
     end = NOON + timedelta(minutes=30)
     sim.braze.faults = lambda name: (
@@ -232,8 +232,8 @@ def test_500_at_once_all_finish_and_no_request_starts_while_a_gate_is_closed() -
     assert sum(result.figures.rate_limited for result in sim.results) == len(slowed) > 0
 
 
-def test_what_is_refused_by_name_fails_alone() -> None:
-    """The other profiles of the request are made, by that request."""
+def test_an_object_refused_by_name_fails_without_the_others() -> None:
+    """The same request creates the other profiles."""
     sim = Simulation()
     sim.braze.refuses_object = lambda item: item["email"] == "p3@example.com"
     ids = [sim.begin(record(number=n, email=f"p{n}@example.com")) for n in range(10)]
@@ -243,8 +243,8 @@ def test_what_is_refused_by_name_fails_alone() -> None:
     assert [len(objects) for objects in sim.braze.asked("track")] == [10]
 
 
-def test_what_is_refused_without_a_name_is_found_by_trying_each_alone() -> None:
-    """Three times, then it is the object's fault; the others succeed at once."""
+def test_an_object_refused_without_a_name_is_found_by_single_requests() -> None:
+    """Three times, then the object counts as the cause; the others succeed at once."""
     sim = Simulation()
     sim.braze.refuses_request = lambda item: item["email"] == "p3@example.com"
     ids = [sim.begin(record(number=n, email=f"p{n}@example.com")) for n in range(10)]
@@ -254,8 +254,8 @@ def test_what_is_refused_without_a_name_is_found_by_trying_each_alone() -> None:
     assert len(sim.braze.asked("track")) == 1 + 10 + 2
 
 
-def test_where_every_profile_is_refused_alike_it_is_us_and_nobody_fails() -> None:
-    """The gate closes; once it is mended, all finish."""
+def test_if_every_profile_is_refused_alike_it_is_a_configuration_fault_and_none_fails() -> None:
+    """The gate closes; once the fault is removed, all finish."""
     sim = Simulation(gate=InMemoryGate)
     end = NOON + timedelta(minutes=20)
     sim.braze.refuses_request = lambda _: sim.clock.now() < end
@@ -291,7 +291,7 @@ def test_creations_that_are_too_long_for_one_request_go_out_in_several() -> None
 
 
 def test_the_same_person_twice_at_once_is_enrolled_once() -> None:
-    """The second request is told the first one's id."""
+    """The second request gets the first one's id."""
     sim = Simulation()
     first = sim.begin(record("texts"))
     second = sim.begin(record("texts", number=1))
@@ -311,7 +311,7 @@ def test_one_person_in_two_activations_at_once_is_looked_up_once_and_made_once()
     assert len(sim.quikly.calls) == 2
 
 
-def test_who_was_found_or_made_is_not_looked_up_again_for_a_week() -> None:
+def test_a_found_or_created_profile_is_not_looked_up_again_for_a_week() -> None:
     """Under a keyed hash; after a week Braze is asked again."""
     sim = Simulation()
     sim.begin(record("news"))
@@ -327,7 +327,7 @@ def test_who_was_found_or_made_is_not_looked_up_again_for_a_week() -> None:
     assert sim.braze.named().count("export_ids") == 2
 
 
-def test_who_was_made_a_moment_ago_is_waited_for_by_the_next_sign_up_as_well() -> None:
+def test_the_next_sign_up_waits_for_a_profile_created_a_moment_ago() -> None:
     """A profile that is 30 seconds old is subscribed 120 seconds after it was made."""
     sim = Simulation()
     sim.begin(record("texts"))
@@ -345,7 +345,7 @@ def test_who_was_made_a_moment_ago_is_waited_for_by_the_next_sign_up_as_well() -
 
 
 def test_a_remembered_person_with_a_new_number_gets_it_written() -> None:
-    """What is known of a person says which number they had."""
+    """The remembered profile includes its number."""
     sim = Simulation()
     sim.begin(record("texts"))
     sim.run()
@@ -356,8 +356,8 @@ def test_a_remembered_person_with_a_new_number_gets_it_written() -> None:
     assert len(sim.braze.profiles) == 1
 
 
-def test_a_remembered_person_s_other_number_is_left_alone_where_the_brand_says_so() -> None:
-    """The look-up was an e-mail sign-up's, which asks for no number: the profile has one."""
+def test_a_remembered_person_s_other_number_is_not_replaced_if_the_brand_says_so() -> None:
+    """An e-mail sign-up looked the person up; the profile's number is remembered, too."""
     careful = RULES["texts"]._replace(replace_phone=False)
     sim = Simulation(rules=RULES | {"texts": careful})
     profile = sim.braze.has(external_id="ada", email="ada@example.com", phone="+12025550123")
@@ -372,10 +372,10 @@ def test_a_remembered_person_s_other_number_is_left_alone_where_the_brand_says_s
 
 
 @pytest.mark.parametrize(("after", "look_ups"), [(60, 0), (16 * 60, 1)])
-def test_who_was_written_to_without_a_look_up_is_known_for_a_quarter_of_an_hour(
+def test_a_profile_written_without_a_look_up_is_remembered_for_a_quarter_of_an_hour(
     after: float, look_ups: int
 ) -> None:
-    """As long as a look-up might miss the new profile; later it tells who is unsubscribed."""
+    """As long as a look-up might miss the new profile; later it shows who is unsubscribed."""
     blind = RULES["news"]._replace(q_scope="blind", lookup="none")
     sim = Simulation(rules=RULES | {"blind": blind})
     sim.braze.has(external_id="ada", email="ada@example.com", email_subscribe="unsubscribed")
@@ -408,8 +408,8 @@ def refuse(sim: Simulation, times: int, **how: object) -> None:
         {"status": 401, "retryable": True, "key_refused": True},
     ],
 )
-def test_a_credit_that_was_refused_for_now_is_told_again(how: dict[str, object]) -> None:
-    """The call did not count, so telling again is no second credit."""
+def test_a_credit_that_was_refused_for_now_is_sent_again(how: dict[str, object]) -> None:
+    """Quikly did not take the call, so the next one is no second credit."""
     sim = Simulation()
     refuse(sim, 4, **how)
     id_ = sim.begin(record())
@@ -420,7 +420,7 @@ def test_a_credit_that_was_refused_for_now_is_told_again(how: dict[str, object])
 
 
 def test_a_credit_that_is_refused_for_good_fails() -> None:
-    """Quikly answers 422, say: the acquisition says so."""
+    """For example 422: the acquisition's reason says so."""
     sim = Simulation()
     refuse(sim, 9, status=422)
     id_ = sim.begin(record())
@@ -431,7 +431,7 @@ def test_a_credit_that_is_refused_for_good_fails() -> None:
 
 @pytest.mark.parametrize("status", [302, 404, 405])
 def test_an_address_of_quikly_s_that_is_wrong_is_waited_out_for_a_day(status: int) -> None:
-    """Mended within it, everybody is credited; else the story has the status."""
+    """If it is corrected by then, every person is credited; if not, the history has the status."""
     sim = Simulation()
     refuse(sim, 15, status=status)
     id_ = sim.begin(record())
@@ -456,7 +456,7 @@ def test_an_address_of_quikly_s_that_is_wrong_is_waited_out_for_a_day(status: in
 def test_a_credit_whose_answer_was_lost_follows_the_rule_and_says_so(
     rule: str, calls: int, state: State
 ) -> None:
-    """``resend`` may tell twice; ``park`` leaves it to people."""
+    """``resend`` may call twice; ``park`` leaves it to people."""
     sim = Simulation(
         settings=SETTINGS._replace(on_unknown_outcome="park" if rule == "park" else "resend")
     )
@@ -473,7 +473,7 @@ def test_a_credit_whose_answer_was_lost_follows_the_rule_and_says_so(
     assert "credit_outcome_unknown" in sim.steps_of(id_)
 
 
-def test_an_address_that_never_answers_is_not_told_for_ever() -> None:
+def test_an_address_that_never_answers_is_not_called_without_end() -> None:
     """After about two hours of lost answers people have to look."""
     sim = Simulation()
 
@@ -489,23 +489,23 @@ def test_an_address_that_never_answers_is_not_told_for_ever() -> None:
 
 
 def test_two_workers_with_one_step_tell_quikly_once() -> None:
-    """Whoever stores first that Quikly is about to be told, tells."""
+    """The worker that first stores that the call begins makes the call."""
     sim = Simulation()
     id_ = sim.begin(record())
     (message,) = sim.queue.take(10)
-    told = {"twice": False}
+    taken = {"twice": False}
 
     def other_worker(name: str, reached: int) -> None:
         del reached
-        if name == "before save" and sim.stored(id_).step is Step.CREDIT and not told["twice"]:
-            told["twice"] = True
+        if name == "before save" and sim.stored(id_).step is Step.CREDIT and not taken["twice"]:
+            taken["twice"] = True
             body = sim.stored(id_).message.to_json()
             sim.work([message._replace(body=body)])
 
     sim.hooks.on = other_worker
     sim.work([message])
     sim.run()
-    assert told["twice"]
+    assert taken["twice"]
     assert len(sim.quikly.calls) == 1
     assert sim.stored(id_).state is State.CREDITED
 
@@ -514,7 +514,7 @@ def test_two_workers_with_one_step_tell_quikly_once() -> None:
 
 
 def test_an_old_message_is_dropped() -> None:
-    """SQS may hand one out twice, also long after."""
+    """SQS may deliver a message twice, also long after."""
     sim = Simulation()
     id_ = sim.begin(record())
     old = sim.stored(id_).message.to_json()
@@ -540,7 +540,7 @@ def test_a_message_of_the_version_before_is_dropped() -> None:
 
 
 def test_a_message_that_is_none_is_counted_and_dropped() -> None:
-    """There is nothing in it to lose: the sweep makes what is missing."""
+    """It holds nothing of value: the sweep makes what is missing."""
     sim = Simulation()
     sim.queue.put("{}", 0)
     sim.run_for(1)
@@ -561,7 +561,7 @@ def test_a_store_that_does_not_answer_sends_the_messages_back() -> None:
 
 
 def test_a_queue_that_takes_nothing_delays_and_loses_nothing() -> None:
-    """The sweep finds the step once its time is over; so does a delivery queue's step wait."""
+    """The sweep finds the step once it is overdue; a job for a full delivery queue waits, too."""
     sim = Simulation()
     id_ = sim.begin(record("texts"))
     sim.queue.refusing = True
@@ -576,7 +576,7 @@ def test_a_queue_that_takes_nothing_delays_and_loses_nothing() -> None:
 
 
 def test_an_erased_acquisition_is_not_brought_back_by_a_worker_under_way() -> None:
-    """What the worker learnt of it is dropped with it."""
+    """The worker drops its results."""
     sim = Simulation()
     id_ = sim.begin(record("texts"))
     sim.run_for(60)
@@ -587,8 +587,8 @@ def test_an_erased_acquisition_is_not_brought_back_by_a_worker_under_way() -> No
     del id_
 
 
-def test_a_record_that_cannot_go_on_fails_alone() -> None:
-    """A fault of ours in one must not stop its whole batch, again and again."""
+def test_a_record_that_cannot_go_on_fails_without_the_others() -> None:
+    """A bug of ours in one must not stop its whole batch each time."""
     sim = Simulation()
     fine, broken = sim.begin(record()), sim.begin(record("texts", number=1))
     kept = sim.stored(broken).model_copy(update={"step": Step.TELL_PARTICIPATION})

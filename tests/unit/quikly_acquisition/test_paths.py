@@ -1,4 +1,4 @@
-"""Each way an acquisition can go, by the real worker on a virtual clock."""
+"""Every path of an acquisition, with the real worker on a virtual clock."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_unknown_email_becomes_an_alias_only_profile_and_is_credited() -> Non
 
 
 def test_a_known_email_makes_no_profile_and_is_marked() -> None:
-    """The attribute and what the caller gave go by a job that creates nobody."""
+    """A job that creates no profile carries the attribute and the caller's attributes."""
     sim = Simulation(rules=rules(MARKED))
     sim.braze.has(external_id="ada", email=ADA)
     id_ = sim.begin(record(attributes={"size": 3}))
@@ -87,7 +87,7 @@ def test_a_known_email_makes_no_profile_and_is_marked() -> None:
 
 
 def test_a_new_profile_gets_the_participation_event_and_no_attribute() -> None:
-    """What marks people who existed is not for those who did not."""
+    """The mark of people who had a profile is not for new profiles."""
     sim = Simulation(rules=rules(MARKED))
     sim.begin(record())
     sim.run()
@@ -112,7 +112,7 @@ def test_of_several_profiles_the_one_with_an_external_id_is_meant() -> None:
 
 
 def test_a_profile_without_an_external_id_is_named_by_its_braze_id() -> None:
-    """E-mail-only and alias-only profiles have one."""
+    """E-mail-only and alias-only profiles have a braze_id."""
     sim = Simulation(rules=rules(MARKED))
     sim.braze.has(email=ADA)
     sim.begin(record())
@@ -125,10 +125,10 @@ def test_a_profile_without_an_external_id_is_named_by_its_braze_id() -> None:
     ("credits_them", "state", "reason"),
     [(False, State.FAILED, "unsubscribed"), (True, State.CREDITED, None)],
 )
-def test_who_is_unsubscribed_from_all_email_is_credited_only_if_the_brand_says_so(
+def test_a_person_unsubscribed_from_all_email_is_credited_only_if_the_brand_says_so(
     credits_them: bool, state: State, reason: str | None
 ) -> None:
-    """And is never subscribed again by us, nor remembered."""
+    """The profile is not remembered, and we never subscribe the person again."""
     sim = Simulation(rules=rules(RULES["news"]._replace(credit_unsubscribed=credits_them)))
     sim.braze.has(external_id="ada", email=ADA, email_subscribe="unsubscribed")
     id_ = sim.begin(record())
@@ -183,7 +183,7 @@ def test_an_unknown_number_goes_the_whole_way_in_the_documented_order() -> None:
 
 
 def test_while_the_profile_is_awaited_the_state_says_so() -> None:
-    """For whoever asks the status route in those two minutes."""
+    """The status route shows it during those two minutes."""
     sim = Simulation()
     id_ = sim.begin(record("texts"))
     sim.run_for(60)
@@ -205,7 +205,7 @@ def test_without_an_email_the_number_is_looked_up_and_becomes_the_alias() -> Non
 
 
 def test_a_found_profile_with_the_number_is_subscribed_at_once() -> None:
-    """There is nothing to wait for."""
+    """No write has to become visible first."""
     sim = Simulation()
     sim.braze.has(external_id="ada", email=ADA, phone=PHONE)
     sim.begin(record("texts"))
@@ -216,7 +216,7 @@ def test_a_found_profile_with_the_number_is_subscribed_at_once() -> None:
 
 @pytest.mark.parametrize("stored", [None, "+12025550123"])
 def test_a_found_profile_without_the_number_gets_it_first(stored: str | None) -> None:
-    """A subscription set by phone reaches only who has that phone."""
+    """A subscription set by phone reaches only profiles with that phone."""
     sim = Simulation()
     sim.braze.has(external_id="ada", email=ADA, phone=stored)
     id_ = sim.begin(record("texts"))
@@ -228,7 +228,7 @@ def test_a_found_profile_without_the_number_gets_it_first(stored: str | None) ->
     assert sim.stored(id_).state is State.CREDITED
 
 
-def test_a_number_is_left_alone_where_the_brand_says_so() -> None:
+def test_a_number_is_not_replaced_if_the_brand_says_so() -> None:
     """The acquisition fails, and the profile keeps its number."""
     sim = Simulation(rules=rules(RULES["texts"]._replace(replace_phone=False)))
     profile = sim.braze.has(external_id="ada", email=ADA, phone="+12025550123")
@@ -240,7 +240,7 @@ def test_a_number_is_left_alone_where_the_brand_says_so() -> None:
 
 
 def test_reads_that_lag_are_waited_for() -> None:
-    """Braze shows a subscription late: it is read again, later and later."""
+    """Braze shows a subscription late: it is read again, with growing waits."""
     sim = Simulation()
     sim.braze.has(external_id="ada", email=ADA, phone=PHONE)
     shown = {"at": 0}
@@ -262,7 +262,7 @@ def test_reads_that_lag_are_waited_for() -> None:
 
 
 def test_a_subscription_that_never_shows_fails_and_is_not_set_again() -> None:
-    """Somebody who answered STOP meanwhile must not be subscribed a second time."""
+    """A person who answered STOP meanwhile must not be subscribed a second time."""
     sim = Simulation()
     profile = sim.braze.has(external_id="ada", email=ADA, phone=PHONE)
 
@@ -282,7 +282,7 @@ def test_a_subscription_that_never_shows_fails_and_is_not_set_again() -> None:
 
 @pytest.mark.parametrize("scope", ["asked", "asked-by-event"])
 def test_a_double_opt_in_is_credited_once_it_is_confirmed(scope: str) -> None:
-    """Nobody is credited before; the profile exists before the person is asked."""
+    """The credit comes after it; the profile exists before the person is asked."""
     sim = Simulation()
     id_ = sim.begin(record(scope))
     sim.run_for(3600 * 30)
@@ -307,8 +307,8 @@ def test_brazes_own_opt_in_is_asked_with_its_flag_and_the_events_is_a_job() -> N
     assert list(event.jobs.jobs) == [f"quikly:asked-by-event:{id_}:opt-in"]
 
 
-def test_an_opt_in_that_nobody_answers_expires_after_its_days() -> None:
-    """Looked for hourly on the first day, every six hours after it, and once at the very end."""
+def test_an_opt_in_without_an_answer_expires_after_its_days() -> None:
+    """It is read hourly on the first day, then every six hours, and once at the end."""
     sim = Simulation(rules=rules(RULES["asked"]._replace(opt_in_days=30)))
     id_ = sim.begin(record("asked"))
     sim.run()
@@ -325,7 +325,7 @@ def test_an_opt_in_that_nobody_answers_expires_after_its_days() -> None:
     assert sim.quikly.calls == []
 
 
-# -- how it is told ----------------------------------------------------------------------------
+# -- how it is credited ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -335,10 +335,10 @@ def test_an_opt_in_that_nobody_answers_expires_after_its_days() -> None:
         (SETTINGS, RULES["news"]._replace(credit_event=None)),
     ],
 )
-def test_where_quikly_is_not_told_the_status_route_is_the_answer(
+def test_if_quikly_is_not_called_the_status_route_is_the_answer(
     settings: WorkflowSettings, rule: AcquisitionRule
 ) -> None:
-    """No address, or no event: credited all the same, and the history says where."""
+    """No address, or no event: it is credited, and the history says how."""
     sim = Simulation(settings=settings, rules=rules(rule))
     id_ = sim.begin(record())
     sim.run()
@@ -350,8 +350,8 @@ def test_where_quikly_is_not_told_the_status_route_is_the_answer(
     assert sim.quikly.asked == 0
 
 
-def test_quikly_switched_off_on_the_way_is_not_told() -> None:
-    """An acquisition that waits for its credit then is answered by the status route."""
+def test_quikly_switched_off_meanwhile_is_not_called() -> None:
+    """An acquisition that waits for its credit then ends with the status route."""
     sim = Simulation(rules=rules(RULES["news"]._replace(credit_event=None)))
     id_ = sim.begin(record())
     kept = sim.stored(id_).model_copy(update={"step": Step.CREDIT})
@@ -363,13 +363,13 @@ def test_quikly_switched_off_on_the_way_is_not_told() -> None:
 
 
 def test_the_answer_of_the_status_route_holds_nothing_personal() -> None:
-    """Neither the history nor anything beside it."""
+    """Neither the history nor any other field."""
     sim = Simulation()
     id_ = sim.begin(record("texts", attributes={"first_name": "Ada"}))
     sim.run()
-    told = str(status_document(sim.stored(id_)))
+    answered = str(status_document(sim.stored(id_)))
     for secret in (ADA, PHONE, "Ada", "4915112345678"):
-        assert secret not in told
+        assert secret not in answered
     assert ADA not in repr(sim.stored(id_))
     assert PHONE not in repr(sim.stored(id_))
 
@@ -380,7 +380,7 @@ NO_LOOK_UP = MARKED._replace(lookup="none")
 
 
 def test_without_look_ups_profiles_are_written_by_email() -> None:
-    """Braze finds or makes the profile; attribute and event go to everybody."""
+    """Braze finds or creates the profile; every profile gets the attribute and the event."""
     sim = Simulation(rules=rules(NO_LOOK_UP))
     sim.braze.has(external_id="ada", email=ADA)
     sim.begin(record())
@@ -397,7 +397,7 @@ def test_without_look_ups_profiles_are_written_by_email() -> None:
 
 
 def test_without_look_ups_an_sms_sign_up_writes_the_number_and_waits() -> None:
-    """Nobody can tell whether the profile is new."""
+    """It is unknown whether the profile is new."""
     sim = Simulation(rules=rules(RULES["texts"]._replace(lookup="none")))
     sim.braze.has(external_id="ada", email=ADA)
     id_ = sim.begin(record("texts"))
@@ -435,7 +435,7 @@ def test_a_scope_taken_out_of_the_configuration_fails_what_it_left() -> None:
 
 
 def test_a_scope_that_the_worker_gets_later_than_intake_is_waited_for() -> None:
-    """A deployment that adds a scope fails nobody who signs up meanwhile."""
+    """Sign-ups during a deployment that adds a scope do not fail."""
     sim = Simulation()
     known = sim.deps.rules
     sim.deps = replace(sim.deps, rules={})

@@ -1,4 +1,4 @@
-"""Addresses and attributes of who signs up: taken as Braze takes them, or refused."""
+"""Addresses and attributes of a person who signs up: accepted as Braze takes them, or refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from quikly_acquisition.people import (
     ],
 )
 def test_an_email_can_be_an_alias(text: str, expected: str | None) -> None:
-    """Trimmed, in lower case; ``None`` for what is none."""
+    """Trimmed, in lower case; ``None`` for a text that is no address."""
     assert acquired_email(text) == expected
 
 
@@ -53,7 +53,7 @@ def test_a_phone_number_can_exist(text: str, expected: str | None) -> None:
 
 @given(st.text())
 def test_any_text_is_a_number_or_none(text: str) -> None:
-    """Nothing that strangers send raises."""
+    """No text raises."""
     assert acquired_phone(text) is None or text.strip().startswith("+")
     acquired_email(text)
 
@@ -140,7 +140,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text(alphabet=st.characters(codec="utf-8")), JSON, max_size=4))
 def test_what_is_taken_can_be_sent(given: dict[str, object]) -> None:
-    """Whatever JSON comes: what passes here encodes as an attributes object."""
+    """For any JSON: what passes here encodes as an attributes object."""
     values, reasons = checked_attributes(given)
     if not reasons:
         user = UserIdentifier(external_id="ada")

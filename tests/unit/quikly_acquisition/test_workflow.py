@@ -16,7 +16,6 @@ from quikly_acquisition.actions import (
     Credit,
     Done,
     Held,
-    Interrupted,
     OutcomeUnknown,
     Performed,
     ProfileFound,
@@ -87,7 +86,7 @@ SECONDS = st.floats(0, 3600)
 
 
 def observations(now: datetime) -> st.SearchStrategy[Observation]:
-    """Anything, fit or unfit for the step it answers."""
+    """Any observation, whether it fits the step or not."""
     return st.one_of(
         st.builds(StatusRead, st.sampled_from(list(SubscriptionStatus))),
         st.builds(
@@ -101,7 +100,7 @@ def observations(now: datetime) -> st.SearchStrategy[Observation]:
         st.just(ProfileNotFound()),
         st.just(Performed()),
         st.just(Performed()),
-        st.just(Interrupted()),
+        st.just(OutcomeUnknown("interrupted")),
         st.just(OutcomeUnknown("504")),
         st.builds(lambda seconds: Held(now + timedelta(seconds=seconds), "limit"), SECONDS),
         st.builds(
@@ -114,7 +113,7 @@ def observations(now: datetime) -> st.SearchStrategy[Observation]:
 
 
 class Watch:
-    """What was seen on the way, and what must never be."""
+    """What was observed so far, and the checks of what must never happen."""
 
     def __init__(self, first: AcquisitionRecord) -> None:
         self.subscribed = first.step in {Step.CREDIT, Step.CREDITING}
@@ -184,7 +183,7 @@ def test_from_any_state_it_ends_and_never_credits_an_sms_without_subscribed(
     rule: AcquisitionRule,
     stack_settings: WorkflowSettings,
 ) -> None:
-    """Whatever is observed, for as long as it is observed, and whatever chance says."""
+    """For any observations, any number of them, and any random numbers."""
     now = NOON
     one, watch = first, Watch(first)
     drawn = data.draw(st.integers(0, 12), label="observations drawn")
@@ -232,7 +231,7 @@ def test_a_step_done_twice_from_the_same_record_means_the_same(
     observation: Observation,
     stack_settings: WorkflowSettings,
 ) -> None:
-    """The worker died before it stored: the same record gives the same action and the same next."""
+    """After a crash before the store, the record gives the same action and the same next record."""
     now = max(one.due_at, NOON)
     assert next_action(one, rule, now) == next_action(
         parse_record(one.model_dump_json()), rule, now
@@ -253,7 +252,7 @@ def test_a_step_done_twice_from_the_same_record_means_the_same(
 def test_a_configuration_changed_on_the_way_holds_from_there(
     rule: AcquisitionRule, step: Step, action: type[Action]
 ) -> None:
-    """A double opt-in switched on is not passed over, and nothing empty is sent."""
+    """A double opt-in that is switched on is not skipped, and no empty job is sent."""
     one = record(rule.q_scope).model_copy(
         update={
             "step": step,
@@ -275,22 +274,22 @@ def test_a_configuration_changed_on_the_way_holds_from_there(
         (Step.CREDITING, 0, 60),
     ],
 )
-def test_the_sweep_looks_when_a_message_should_have_come_or_where_none_can(
+def test_the_sweep_looks_once_a_message_is_overdue_or_cannot_wait_that_long(
     step: Step, due: float, expected: float
 ) -> None:
-    """A minute after it is due; at once where it waits longer than SQS can; after the lease."""
+    """A minute after it is due; when it is due, if SQS cannot wait that long; after the lease."""
     one = record("texts").model_copy(update={"step": step, "due_at": NOON + timedelta(seconds=due)})
     assert overdue_at(one, SETTINGS, NOON) == NOON + timedelta(seconds=expected)
 
 
-def test_actions_and_observations_show_nobody() -> None:
-    """A repr ends up in tracebacks."""
+def test_actions_and_observations_show_no_address() -> None:
+    """Tracebacks show reprs."""
     one = record("texts", attributes={"first_name": "Ada"})
     shown = [one, next_action(one, RULES["texts"], NOON)]
     written = one.model_copy(update={"step": Step.WRITE_PROFILE})
     shown.append(next_action(written, RULES["texts"], NOON))
-    told = one.model_copy(update={"step": Step.CREDITING})
-    shown.append(next_action(told, RULES["texts"], NOON))
+    crediting = one.model_copy(update={"step": Step.CREDITING})
+    shown.append(next_action(crediting, RULES["texts"], NOON))
     for each in shown:
         for secret in ("ada@example.com", "4915112345678", "Ada"):
             assert secret not in repr(each)

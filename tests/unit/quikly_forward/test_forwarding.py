@@ -1,4 +1,4 @@
-"""Telling Quikly: once where it can be known, later where it asks, parked where it never will."""
+"""Calls to Quikly: sent once if the outcome is known, retried, or parked if refused for good."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def unavailable(**more: object) -> QuiklyError:
     return QuiklyError("Quikly answered 503", status=503, retryable=True, **more)  # type: ignore[arg-type]  # flags of the table
 
 
-def test_a_call_is_told_as_braze_made_it() -> None:
-    """Scope, event and address go on; the message is done with."""
+def test_a_call_is_sent_as_braze_made_it() -> None:
+    """Scope, event and address are sent; SQS may delete the message."""
     bench = ForwardBench()
 
     result = bench.run(forward_message())
@@ -77,7 +77,7 @@ def test_a_call_is_told_as_braze_made_it() -> None:
     assert (len(result.sent), result.retry, result.parked) == (1, {}, [])
 
 
-def test_a_message_that_comes_twice_is_told_once() -> None:
+def test_a_message_that_comes_twice_is_sent_once() -> None:
     """In one batch, in another, and a month less a minute later."""
     bench = ForwardBench()
 
@@ -90,7 +90,7 @@ def test_a_message_that_comes_twice_is_told_once() -> None:
 
 
 def test_a_call_that_another_lambda_makes_waits_and_is_made_if_that_one_dies() -> None:
-    """Its turn is taken: the message stays, and after the lease somebody tells."""
+    """The call is leased: the message stays, and after the lease another Lambda sends it."""
     bench = ForwardBench()
     bench.sent_calls.take_lease(forward_message().forward_id, bench.clock.now(), LEASE)
 
@@ -131,7 +131,7 @@ def test_quikly_s_own_time_is_kept_and_spares_it_the_rest_of_the_batch() -> None
     assert bench.run(forward_message()).retry == {"m0": 36_000.0}
 
 
-def test_a_refused_key_makes_everything_wait_and_is_told() -> None:
+def test_a_refused_key_makes_everything_wait_and_is_reported() -> None:
     """At least a minute, growing to a quarter of an hour; nothing is parked, nothing lost."""
     refused = QuiklyError("Quikly answered 401", status=401, retryable=True, key_refused=True)
     bench = ForwardBench(refused, refused)
@@ -146,7 +146,7 @@ def test_a_refused_key_makes_everything_wait_and_is_told() -> None:
 
 
 def test_what_quikly_refuses_is_parked_with_its_cause_and_can_be_replayed() -> None:
-    """Once, however often it comes; the payload is the message, and its turn is free again."""
+    """One row for any number of copies; the payload is the message, and its lease is free again."""
     refused = QuiklyError("Quikly answered 422", status=422)
     bench = ForwardBench(refused, refused)
 
@@ -171,7 +171,7 @@ def test_nothing_is_forgotten_while_the_rejected_table_does_not_answer() -> None
 
 
 def test_a_call_near_the_end_of_its_retention_is_parked_unmade() -> None:
-    """SQS would delete it in silence."""
+    """SQS would delete it silently."""
     bench = ForwardBench()
     bench.clock.advance(timedelta(days=3, seconds=1).total_seconds())
 
@@ -183,7 +183,7 @@ def test_a_call_near_the_end_of_its_retention_is_parked_unmade() -> None:
 
 @pytest.mark.parametrize("body", ["", "{}", "[1]", '{"schema_version":2}', "\ufffex"])
 def test_poison_is_parked_at_once(body: str) -> None:
-    """Never a retry loop; the next message is told all the same."""
+    """It is never retried; the next message is still sent."""
     bench = ForwardBench()
 
     result = bench.run(body, forward_message())
@@ -194,7 +194,7 @@ def test_poison_is_parked_at_once(body: str) -> None:
 
 
 def test_without_the_memory_no_call_is_made() -> None:
-    """Nobody knows whether it was told: it waits."""
+    """It is unknown whether it was sent: it waits."""
     bench = ForwardBench()
     bench.sent_calls.failing = {"take_lease"}
 
@@ -203,7 +203,7 @@ def test_without_the_memory_no_call_is_made() -> None:
     assert (bench.quikly.told, result.retry) == ([], {"m0": 0.5})
 
 
-def test_a_call_that_could_not_be_noted_is_done_with_and_told_about() -> None:
+def test_a_call_that_could_not_be_marked_as_sent_is_reported_and_not_repeated() -> None:
     """Quikly took it; a second message would only be a second call."""
     bench = ForwardBench()
     bench.sent_calls.failing = {"mark_sent"}
@@ -214,7 +214,7 @@ def test_a_call_that_could_not_be_noted_is_done_with_and_told_about() -> None:
 
 
 def test_a_turn_that_cannot_be_given_back_ends_by_itself() -> None:
-    """The message waits for its lease, then it is told."""
+    """The message waits for its lease, then it is sent."""
     bench = ForwardBench(unavailable())
     bench.sent_calls.failing = {"release"}
 
@@ -254,7 +254,7 @@ FAILURES = st.sampled_from(
 def test_every_message_has_one_outcome(
     script: list[QuiklyError | None], numbers: list[int], poison: bool
 ) -> None:
-    """Told, duplicate, parked or coming again: the four add up, and none is told twice."""
+    """Sent, duplicate, parked or retried: the four add up, and no call is sent twice."""
     bench = ForwardBench(*script)
 
     messages: list[ForwardMessage | str] = [forward_message(number) for number in numbers]

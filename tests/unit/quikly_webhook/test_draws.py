@@ -1,4 +1,4 @@
-"""Chance that can be checked: lots, instant wins, draws, and tampering with them."""
+"""Verifiable chance: lots, instant wins, draws, and tampering with them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def great_draw() -> tuple[InMemoryClaims, Drawn]:
 def independent_winners(
     entries: list[str], seed: str, prizes: list[tuple[str, int]]
 ) -> dict[str, str]:
-    """What anybody can write from the published rules, with nothing of ours."""
+    """A verification written from the published rules, without our code."""
     key = bytes.fromhex(seed)
     order = sorted(entries, key=lambda e: hmac.new(key, e.encode(), hashlib.sha256).digest())
     names = [name for name, quantity in prizes for _ in range(quantity)]
@@ -101,7 +101,7 @@ def independent_winners(
 def test_draw_of_ten_thousand_verifies_independently(
     great_draw: tuple[InMemoryClaims, Drawn],
 ) -> None:
-    """The published seed, number and hash give the very winners, by a script of a few lines."""
+    """The published seed, number and hash give the same winners, by a script of a few lines."""
     store, result = great_draw
     claims = list(store.claims("launch"))
     entries = sorted(claim.claimant for claim in claims)
@@ -237,7 +237,7 @@ def test_draw_waits_for_the_close() -> None:
 
 
 def test_draw_without_closing_time_closes_when_drawn() -> None:
-    """Where the clock does not close it, drawing does."""
+    """Without a closing time, the draw closes it."""
     store = entered(3)
 
     result = activations.draw(RULE._replace(closes_at=None), store, SECRET, NOON)
@@ -255,7 +255,7 @@ def test_only_a_draw_is_drawn() -> None:
 
 
 def test_entries_that_do_not_add_up_are_not_drawn() -> None:
-    """A row lost before the close is noticed by the count."""
+    """The count shows a row that was lost before the close."""
     store = entered(10)
     store.rows.popitem()
 
@@ -264,7 +264,7 @@ def test_entries_that_do_not_add_up_are_not_drawn() -> None:
 
 
 def test_entries_changed_after_the_close_are_not_drawn() -> None:
-    """Between the close, with its hash, and the draw nobody gets in or out."""
+    """Between the close, with its hash, and the draw no entry is added or removed."""
     store = entered(10)
     activations.close(RULE, store, CLOSED_AT)
     altered(store)
@@ -285,8 +285,8 @@ class CutOffError(Exception):
     """The connection is gone."""
 
 
-def test_draw_cut_off_goes_on_where_it_stopped() -> None:
-    """However often it is cut off, the draw that was published is the one that is told."""
+def test_an_interrupted_draw_continues() -> None:
+    """After any number of interruptions, the published draw is the one that is written."""
     store = entered(50)
     calls = 0
 
@@ -311,7 +311,7 @@ def test_draw_cut_off_goes_on_where_it_stopped() -> None:
     assert activations.verify(RULE, store, SECRET).holds
 
 
-def test_losers_get_the_consolation_and_everybody_is_due() -> None:
+def test_losers_get_the_consolation_and_every_entry_is_due() -> None:
     """After the draw each entry has an answer that the sweep can send."""
     store = entered(5)
     rule = RULE._replace(tiers=(Tier("main", quantity=1),), consolation=Tier("consolation", "10 %"))
@@ -343,7 +343,7 @@ ODDS = st.builds(
 
 @given(st.lists(ODDS, max_size=5), st.integers(0, 2**256 - 1))
 def test_lot_falls_into_its_stretch(odds: list[Odds], lot: int) -> None:
-    """The tier is the one whose stretch of the exact cumulated odds holds the lot."""
+    """The tier is the one whose interval of the exact cumulated odds holds the lot."""
     tiers = [Tier(str(number), odds=each) for number, each in enumerate(odds)]
     share = Fraction(lot, 2**256)
     cumulated = Fraction(0)
@@ -399,7 +399,7 @@ def test_instant_wins_verify() -> None:
 
 @pytest.mark.parametrize("tier", [None, "jackpot", "prize"])
 def test_instant_win_that_the_lot_did_not_give_is_found(tier: str | None) -> None:
-    """Anybody's outcome that is not their lot's fails the verification."""
+    """An outcome that differs from a person's lot fails the verification."""
     victim = next(
         entry.claimant
         for entry in entrants(50)
@@ -416,7 +416,7 @@ def test_instant_win_that_the_lot_did_not_give_is_found(tier: str | None) -> Non
 
 
 def test_lot_without_award_is_right_when_its_tier_was_exhausted() -> None:
-    """Who would have won a tier that was gone has no claim to it, and to no other."""
+    """A lot of an exhausted tier wins neither that tier nor another."""
     rule = INSTANT._replace(
         tiers=(Tier("jackpot", quantity=1, odds=Odds(1, 1)),),
     )
@@ -433,7 +433,7 @@ def test_lot_without_award_is_right_when_its_tier_was_exhausted() -> None:
 
 
 def test_missing_commitment_is_found() -> None:
-    """Chance that nobody committed to proves nothing."""
+    """Without a commitment, an outcome cannot be verified."""
     store = random_claims()
     store.commitments.clear()
 
@@ -453,7 +453,7 @@ def test_missing_commitment_is_found() -> None:
 def test_late_commitment_is_found(
     opens_at: datetime | None, after_first: timedelta, problem: str | None
 ) -> None:
-    """Before the opening; where that is the stack's own beginning, not after the first claim."""
+    """Before the opening; if that is the stack's creation, not after the first claim."""
     store = random_claims()
     store.commitments["launch"] = (commitment_to(SEED), NOON + after_first)
 
@@ -463,7 +463,7 @@ def test_late_commitment_is_found(
 
 
 def test_erased_person_stays_an_entry() -> None:
-    """Without the address nobody can be told; the draw and its verification hold all the same."""
+    """Without the address no profile is written; the draw and its verification still hold."""
     store = entered(1_000)
     for key, claim in store.rows.items():
         store.rows[key] = claim._replace(claimer=None)
@@ -476,7 +476,7 @@ def test_erased_person_stays_an_entry() -> None:
 
 
 def test_counters_that_do_not_count_the_claims_are_found() -> None:
-    """A counter that says otherwise than the claims is found, and so is a quantity passed."""
+    """A counter that differs from the claims is found, and so is an exceeded quantity."""
     rule = activation(Mode.FIRST, Tier("reward", quantity=2), total=2)
     store = InMemoryClaims()
     for entry in entrants(3):
@@ -495,7 +495,7 @@ def test_counters_that_do_not_count_the_claims_are_found() -> None:
     ids=["right", "too slow", "worth more"],
 )
 def test_times_and_values_are_recomputed(milliseconds: int, value: int, expected: int) -> None:
-    """An award that was too late for its tier, or is not worth what was left then, is found."""
+    """An award that was too late for its tier, or has a wrong decayed value, is found."""
     rule = activation(
         Mode.DECAY,
         Tier("gold", within=timedelta(seconds=60)),
@@ -515,7 +515,7 @@ def test_times_and_values_are_recomputed(milliseconds: int, value: int, expected
 
 
 def test_hours_of_a_draw_are_those_of_its_entries() -> None:
-    """After the draw, too, it shows when people came."""
+    """After the draw, too, it shows when the entries came."""
     store = entered(5)
     before = activations.state_of(RULE, store, CLOSED_AT).hours
 
@@ -528,7 +528,7 @@ def test_hours_of_a_draw_are_those_of_its_entries() -> None:
 
 
 def test_claimants_of_two_activations_cannot_be_linked() -> None:
-    """The same person is somebody else in another activation, and per event where it counts."""
+    """A person has another hash in another activation, and per event if each event counts."""
     known = {
         claimant_of(SECRET, "one", "ada@example.com"),
         claimant_of(SECRET, "two", "ada@example.com"),

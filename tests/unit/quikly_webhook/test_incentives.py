@@ -34,12 +34,12 @@ MONEY = st.integers(0, 10**9)
 def test_window_begins_with_the_opening_and_ends_before_the_closing(
     arrived_at: datetime, expected: Status | None
 ) -> None:
-    """The moment of opening is in, the moment of closing is out."""
+    """The moment of opening is inside, the moment of closing is outside."""
     assert Window(NOON, NOON + HOUR).refusal(arrived_at) is expected
 
 
 def test_window_without_closing_stays_open() -> None:
-    """What the clock does not close is open for good."""
+    """Without a closing time it stays open."""
     assert Window(NOON, None).refusal(NOON + 10_000 * HOUR) is None
 
 
@@ -81,7 +81,7 @@ STEPS = Decay(5000, 1000, "EUR", every=timedelta(seconds=60), drop=1500)
     ],
 )
 def test_value_falls(decay: Decay, seconds: float, expected: int) -> None:
-    """From the start, straight or in steps, down to the floor and no further."""
+    """From the start value, straight or in steps, down to the floor."""
     assert decay.value_at(timedelta(seconds=seconds)) == expected
 
 
@@ -133,14 +133,14 @@ SPEED = activation(
     ],
 )
 def test_speed_gives_the_tier_by_response_time(seconds: float, expected: list[str]) -> None:
-    """The upper response time itself is still in; who is faster may fall to a lower tier."""
+    """The tier includes its longest response time; a faster person may get a lower tier."""
     tiers = candidates(SPEED, response=timedelta(seconds=seconds), elapsed=timedelta(0), lot=None)
 
     assert [tier.name for tier in tiers] == expected
 
 
 def test_decay_gives_the_value_of_the_moment() -> None:
-    """The tier's award is worth what is left, in the decay's currency."""
+    """The tier's award has the decayed value, in the decay's currency."""
     rule = activation(Mode.DECAY, Tier("voucher", "Off"), decay=LINEAR)
 
     [tier] = candidates(rule, response=timedelta(0), elapsed=timedelta(seconds=200), lot=None)
@@ -149,8 +149,8 @@ def test_decay_gives_the_value_of_the_moment() -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.DRAW, Mode.FORWARD])
-def test_nothing_is_won_at_once_where_it_is_decided_later(mode: Mode) -> None:
-    """A draw and a forwarded call win nothing here and now."""
+def test_nothing_is_won_at_once_if_it_is_decided_later(mode: Mode) -> None:
+    """A draw's entry and a forwarded call win nothing at once."""
     rule = activation(mode, Tier("main", quantity=1))
 
     assert candidates(rule, response=timedelta(0), elapsed=timedelta(0), lot=0) == ()
@@ -161,13 +161,13 @@ def test_nothing_is_won_at_once_where_it_is_decided_later(mode: Mode) -> None:
     [activation(Mode.FIRST, Tier("none", quantity=0)), activation(Mode.FIRST, Tier("x"), total=0)],
     ids=["tier of none", "total of none"],
 )
-def test_nothing_is_tried_where_there_is_nothing(rule: object) -> None:
+def test_a_tier_of_zero_awards_is_not_tried(rule: object) -> None:
     """A quantity or total of zero is no candidate."""
     assert candidates(rule, response=timedelta(0), elapsed=timedelta(0), lot=None) == ()  # type: ignore[arg-type]  # parametrize gives object
 
 
 def test_lot_decides_between_tiers() -> None:
-    """A lot wins one tier, or none; an exhausted tier falls to no other."""
+    """A lot wins one tier, or none; an exhausted tier is not replaced by another."""
     rule = activation(Mode.RANDOM, Tier("jackpot", odds=Odds(1, 4)), Tier("prize", odds=Odds(1, 4)))
     quarter = 2**254
 
@@ -191,7 +191,7 @@ def test_lot_decides_between_tiers() -> None:
 def test_positions_of_a_tier_are_the_quantities_added_up(
     total: int | None, positions: dict[int, str | None]
 ) -> None:
-    """Gold 1 to 3, silver 4 to 10; one without a quantity needs none, unless a total ends it."""
+    """Gold 1 to 3, silver 4 to 10; a tier without a quantity has positions only under a total."""
     rule = activation(
         Mode.RANK, Tier("gold", quantity=3), Tier("silver", quantity=7), Tier("bronze"), total=total
     )
@@ -202,7 +202,7 @@ def test_positions_of_a_tier_are_the_quantities_added_up(
 
 
 def test_there_is_no_position_behind_the_last_quantity() -> None:
-    """Where every tier has an end."""
+    """If every tier has a quantity."""
     rule = activation(Mode.RANK, Tier("gold", quantity=0), Tier("silver", quantity=2))
 
     assert [tier_at(rule, position) is None for position in (1, 2, 3)] == [False, False, True]

@@ -1,4 +1,4 @@
-"""The sweep: everything due is sent once more, whatever happens on the way."""
+"""The sweep: everything due is sent once more, through all faults."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_run_ends_before_the_function_does() -> None:
 
 
 def test_claims_of_a_vanished_activation_are_settled() -> None:
-    """Where the configuration knows it no more, nothing goes to the profile and nothing stays."""
+    """If the configuration no longer has it, the claim is settled and nothing is written."""
     webhook = with_claims(1, q_scope="gone")
 
     assert sweep_of(webhook).run(LATER, plenty) == 1
@@ -88,8 +88,8 @@ def test_claims_of_a_vanished_activation_are_settled() -> None:
     assert claim.claimer is None
 
 
-def test_commitments_that_cannot_be_published_keep_nobody_waiting() -> None:
-    """The sweep comes first; publishing is tried again at the next call, until it is done."""
+def test_commitments_that_cannot_be_published_do_not_stop_the_sweep() -> None:
+    """The sweep comes first; each call tries to publish until it succeeds."""
     webhook = with_claims(1)
     attempts: list[datetime] = []
 
