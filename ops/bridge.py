@@ -16,8 +16,9 @@ from ops.forget.command import forget
 from ops.gate import commands as gate_commands
 from ops.preview.command import preview_body
 from ops.rejected import commands as rejected_commands
+from ops.stack.command import Json  # noqa: TC001 - Typer reads it, too
 from ops.stack.config_directory import CONFIG_DIRECTORY
-from ops.stack.options import NOT_DONE, Json
+from ops.stack.errors import NOT_DONE
 from ops.stack.screen import as_json
 from ops.stack_secrets import commands as secret_commands
 from ops.verify.command import verify

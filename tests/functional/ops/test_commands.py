@@ -17,11 +17,8 @@ from braze_bridge.jobs.rejected import DynamoRejectedStore, RejectedRecord
 from braze_bridge.reasons import Reason
 from ops.bridge import app
 from ops.stack.access import (
-    CLAIMS_TABLE,
-    DEAD_LETTER_QUEUE,
-    DELIVERY_QUEUE,
-    FORWARD_QUEUE,
-    REJECTED_TABLE,
+    API_URL,
+    OUTPUTS,
     StackAccess,
     Stacks,
     StackUnavailableError,
@@ -63,14 +60,14 @@ class Deployed:
         self.access = StackAccess(
             name=STACK,
             delivery_queue=self.sqs.create_queue(QueueName="delivery")["QueueUrl"],
-            dead_letter_queue=self.sqs.create_queue(QueueName="dead")["QueueUrl"],
+            delivery_dead_letter_queue=self.sqs.create_queue(QueueName="dead")["QueueUrl"],
             acquisition_queue="",
             acquisition_dead_letter_queue="",
             forward_queue=self.sqs.create_queue(QueueName="forward")["QueueUrl"],
             forward_dead_letter_queue="",
             rejected_table="rejected",
             ledger_table="ledger",
-            acquisition_table="acquisitions",
+            acquisitions_table="acquisitions",
             claims_table="claims",
             sqs=self.sqs,
             dynamodb=self.dynamodb,
@@ -105,14 +102,14 @@ class Deployed:
         return self.waiting(self.access.delivery_queue)
 
     def dead(self) -> list[str]:
-        return self.waiting(self.access.dead_letter_queue)
+        return self.waiting(self.access.delivery_dead_letter_queue)
 
     def waiting(self, url: str) -> list[str]:
         answer = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
         return [message["Body"] for message in answer.get("Messages", ())]
 
     def bury(self, body: str) -> None:
-        self.sqs.send_message(QueueUrl=self.access.dead_letter_queue, MessageBody=body)
+        self.sqs.send_message(QueueUrl=self.access.delivery_dead_letter_queue, MessageBody=body)
 
 
 @pytest.fixture
@@ -135,8 +132,7 @@ def test_the_outputs_that_are_read_are_the_template_s() -> None:
     """A renamed output would make every command fail."""
     outputs = Template().plain["Outputs"]
 
-    read = {DELIVERY_QUEUE, DEAD_LETTER_QUEUE, FORWARD_QUEUE, REJECTED_TABLE, CLAIMS_TABLE}
-    assert read <= outputs.keys()
+    assert {*OUTPUTS.values(), API_URL} <= outputs.keys()
 
 
 def test_a_list_tells_what_and_why_and_about_nobody(deployed: Deployed) -> None:
@@ -379,12 +375,12 @@ def test_a_deployed_stack_is_found_by_its_outputs() -> None:
         "StackName": STACK,
         "CreationTime": NOON,
         "StackStatus": "CREATE_COMPLETE",
-        "Outputs": [{"OutputKey": DELIVERY_QUEUE, "OutputValue": "https://queue"}],
+        "Outputs": [{"OutputKey": "DeliveryQueueUrl", "OutputValue": "https://queue"}],
     }
     with Stubber(client) as stubber:
         stubber.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": STACK})
         stubber.add_client_error("describe_stacks", "ValidationError")
 
-        assert outputs_of(client, STACK) == {DELIVERY_QUEUE: "https://queue"}
+        assert outputs_of(client, STACK) == {"DeliveryQueueUrl": "https://queue"}
         with pytest.raises(StackUnavailableError, match=f"{STACK}: ValidationError"):
             outputs_of(client, STACK)

@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 
 from braze_bridge.braze.errors import ConnectFailedError
 from braze_bridge.braze.instances import INSTANCES
-from ops.doctor.command import alarms_on, braze_findings, token_findings
+from ops.doctor.checks import alarms_on, braze_findings, token_findings
 from ops.doctor.findings import Level
 from ops.stack.access import (
     BrazeTarget,
@@ -23,7 +23,7 @@ from ops.stack.access import (
     site_of,
 )
 from ops.stack.partners import PARTNERS
-from ops.stack_secrets.rotation import secret_id
+from ops.stack_secrets.stored_secrets import secret_id
 from sandbox.braze.server import Sandbox, running
 from tests.fakes.recording_transport import RecordingTransport, answer
 from tests.functional.ops.conftest import REGION

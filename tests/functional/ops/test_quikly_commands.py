@@ -62,7 +62,7 @@ class Deployed(Stacks):
             f"{name}_queue": sqs.create_queue(QueueName=name)["QueueUrl"]
             for name in (
                 "delivery",
-                "dead_letter",
+                "delivery_dead_letter",
                 "acquisition",
                 "acquisition_dead_letter",
                 "forward",
@@ -77,7 +77,7 @@ class Deployed(Stacks):
             name=STACK,
             rejected_table="rejected",
             ledger_table="ledger",
-            acquisition_table="acquisitions",
+            acquisitions_table="acquisitions",
             claims_table="claims",
             sqs=sqs,
             dynamodb=self.dynamodb,

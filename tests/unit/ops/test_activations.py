@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from braze_bridge.partner_config.quikly_activations import Mode, Status, Tier
-from ops.activations import book as activations
-from ops.activations.book import Hour, TierState
+from ops.activations import actions as activations
+from ops.activations.actions import Hour, TierState
 from quikly_webhook.claim_records import Award, ClaimRecord
 from quikly_webhook.claim_store import Enter, Take
 from quikly_webhook.commitments import publish_commitments

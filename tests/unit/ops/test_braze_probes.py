@@ -12,8 +12,8 @@ from ops.doctor.braze_probes import (
     INTEGRATIONS,
     NEEDS,
     NO_GROUP,
-    NOBODY,
     PROBES,
+    UNKNOWN_ID,
     Verdict,
     client_for,
     probe,
@@ -54,10 +54,13 @@ def test_a_probe_can_change_nothing(permission: str) -> None:
             assert body.keys() == {"attributes"}
             assert item == {"_update_existing_only": True}
         case "/users/export/ids":
-            assert body == {"fields_to_export": ["external_id"], "external_ids": [NOBODY]}
+            assert body == {"fields_to_export": ["external_id"], "external_ids": [UNKNOWN_ID]}
         case "/subscription/status/set":
             assert body["subscription_group_id"] == NO_GROUP
-            assert (body["subscription_state"], body["external_id"]) == ("unsubscribed", [NOBODY])
+            assert (body["subscription_state"], body["external_id"]) == (
+                "unsubscribed",
+                [UNKNOWN_ID],
+            )
         case _:
             assert request.method == "GET"
 

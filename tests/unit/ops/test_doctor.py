@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from braze_bridge.aws.secrets import SecretPair
 from braze_bridge.gate.rules import GateState
 from braze_bridge.partner_config.toml_table import Problem
 from ops.doctor.braze_probes import GROUPS, INTEGRATIONS, NEEDS, Probed, Verdict
@@ -31,12 +32,12 @@ from ops.doctor.findings import (
     secret_finding,
 )
 from ops.stack.access import BrazeTarget
-from ops.stack.queue_looks import QueueLook
+from ops.stack.queue_counts import QueueCounts
 from tests.fakes.clock import NOON
 from tests.infra.template import ROOT
 
 URL = "https://rest.fra-01.braze.eu"
-EMPTY = QueueLook(0, 0)
+EMPTY = QueueCounts(0, 0)
 
 
 def of(verdict: Verdict) -> list[Probed]:
@@ -189,7 +190,7 @@ def test_quikly_s_key_is_missed_where_quikly_is_told_something(
 def test_every_queue_s_advice_is_in_the_documents(kind: QueueKind) -> None:
     """Late, stuck, dead: each names an alarm that has its section."""
     text = (ROOT / "docs" / "operations.md").read_text()
-    waits, look = QueueLook(9, 0), QueueLook(1, 0)
+    waits, look = QueueCounts(9, 0), QueueCounts(1, 0)
     found = [
         *queue_findings(waits, waits, look, 1000.0, gated=False, kind=kind),
         *queue_findings(waits, waits, EMPTY, None, gated=False, kind=kind),
@@ -204,16 +205,16 @@ def test_every_queue_s_advice_is_in_the_documents(kind: QueueKind) -> None:
     ("first", "later", "oldest", "gated", "level"),
     [
         (EMPTY, EMPTY, None, False, Level.OK),
-        (QueueLook(9, 0), QueueLook(4, 0), 3.0, False, Level.OK),
-        (QueueLook(9, 0), QueueLook(9, 0), 3.0, False, Level.WARNING),
-        (QueueLook(9, 0), QueueLook(12, 0), None, False, Level.WARNING),
-        (QueueLook(9, 0), QueueLook(9, 0), 3.0, True, Level.OK),
-        (EMPTY, QueueLook(0, 5), None, True, Level.OK),
-        (QueueLook(9, 0), QueueLook(4, 0), 900.0, False, Level.PROBLEM),
+        (QueueCounts(9, 0), QueueCounts(4, 0), 3.0, False, Level.OK),
+        (QueueCounts(9, 0), QueueCounts(9, 0), 3.0, False, Level.WARNING),
+        (QueueCounts(9, 0), QueueCounts(12, 0), None, False, Level.WARNING),
+        (QueueCounts(9, 0), QueueCounts(9, 0), 3.0, True, Level.OK),
+        (EMPTY, QueueCounts(0, 5), None, True, Level.OK),
+        (QueueCounts(9, 0), QueueCounts(4, 0), 900.0, False, Level.PROBLEM),
     ],
 )
 def test_a_queue_must_drain(
-    first: QueueLook, later: QueueLook, oldest: float | None, *, gated: bool, level: Level
+    first: QueueCounts, later: QueueCounts, oldest: float | None, *, gated: bool, level: Level
 ) -> None:
     """What waits for a closed gate is told of by the gate."""
     queue, dead = queue_findings(first, later, EMPTY, oldest, gated=gated)
@@ -224,7 +225,7 @@ def test_a_queue_must_drain(
 
 def test_dead_letters_are_a_problem_also_while_somebody_looks_at_them() -> None:
     """Hidden ones count."""
-    *_, dead = queue_findings(EMPTY, EMPTY, QueueLook(1, 2), None, gated=False)
+    *_, dead = queue_findings(EMPTY, EMPTY, QueueCounts(1, 2), None, gated=False)
 
     assert dead.level is Level.PROBLEM
     assert dead.what.startswith("3 message(s)")
@@ -268,25 +269,24 @@ def test_an_alarm_leads_to_its_instructions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "level"),
+    ("token", "level"),
     [
-        ({"is_set": True, "has_previous": False}, Level.OK),
-        ({"is_set": True, "has_previous": True}, Level.WARNING),
-        ({"is_set": False, "has_previous": False}, Level.PROBLEM),
-        ({"is_set": False, "has_previous": False, "trouble": "AccessDenied"}, Level.PROBLEM),
+        (SecretPair(current="token", previous=""), Level.OK),
+        (SecretPair(current="token", previous="older"), Level.WARNING),
+        (SecretPair(current="", previous=""), Level.PROBLEM),
+        (None, Level.PROBLEM),
     ],
 )
-def test_a_token_is_there_or_not(facts: dict[str, bool], level: Level) -> None:
-    """An older one that is still valid is worth a word."""
-    assert secret_finding("outgrow", "Outgrow", **facts).level is level  # type: ignore[arg-type]  # a table
+def test_a_token_is_there_or_not(token: SecretPair | None, level: Level) -> None:
+    """A valid older token is a warning; an unreadable one is a problem."""
+    assert secret_finding("outgrow", "Outgrow", token, "AccessDenied").level is level
 
 
-@pytest.mark.parametrize(("is_set", "command"), [(True, "retire"), (False, "rotate")])
-def test_what_to_do_about_a_token_can_be_typed_as_it_stands(is_set: bool, command: str) -> None:
-    """It names the partner as the command wants it."""
-    finding = secret_finding(
-        "braze-webhook", "Braze's webhook campaigns", is_set=is_set, has_previous=is_set
-    )
+@pytest.mark.parametrize(("text", "command"), [("token", "retire"), ("", "rotate")])
+def test_what_to_do_about_a_token_can_be_typed_as_it_stands(text: str, command: str) -> None:
+    """It names the partner as the command does."""
+    token = SecretPair(current=text, previous=text)
+    finding = secret_finding("braze-webhook", "Braze's webhook campaigns", token)
 
     assert f"`bridge secrets {command} braze-webhook`" in finding.do
 

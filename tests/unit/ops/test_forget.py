@@ -10,7 +10,7 @@ import pytest
 from braze_bridge.jobs.envelope import JobUser, UserAlias
 from braze_bridge.mapping.paths import compile_path
 from braze_bridge.mapping.people import IdentifierKind, PersonRule
-from ops.forget.stores import Payload, Person, UnusableIdentifierError, is_about, read_person
+from ops.forget.people import Payload, Person, UnusableIdentifierError, is_about, read_person
 from tests.fakes.delivery_jobs import job
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.preview.requests import record_of
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.partners import BY_SOURCE, NO_ACQUISITION, PARTNERS, TEST_PERSON, TrialResponse
-from ops.stack_secrets.rotation import is_token
+from ops.stack_secrets.stored_secrets import is_token
 from quikly_acquisition.api import ROUTES as ACQUISITION_ROUTES
 from quikly_webhook.models import read_call
 from tests.fakes.clock import NOON
