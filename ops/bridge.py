@@ -1,4 +1,4 @@
-"""``bridge``: what people do with a deployed stack and with the configuration."""
+"""``bridge``: commands for a deployed stack and for the configuration."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help=__doc__,
-    rich_markup_mode=None,  # its boxes fold what they hold, names included
-    pretty_exceptions_enable=False,  # they can print variables, and so keys and answers
+    rich_markup_mode=None,  # its boxes fold long names
+    pretty_exceptions_enable=False,  # they can print variables: keys and answers
 )
 app.add_typer(secret_commands.app, name="secrets")
 app.add_typer(rejected_commands.app, name="rejected")
@@ -44,7 +44,7 @@ app.command("preview")(preview_body)
 
 @app.callback()
 def bridge() -> None:
-    """What people do with a deployed stack and with the configuration."""
+    """Commands for a deployed stack and for the configuration."""
 
 
 @app.command("check-config")

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braze_bridge.aws.secrets import SecretsManagerSource, SecretUnavailableError
+from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.clock import SystemClock, iso_millis
 from braze_bridge.keys import fingerprint_key
 from braze_bridge.mapping.identifiers import normal_email, normal_phone
 from ops.stack.command import OpenStack, not_done, on_stack, unavailable
 from ops.stack.screen import columns, harmless
-from ops.stack_secrets.stored_secrets import LEDGER_PATH
+from ops.stack_secrets.stored_secrets import LEDGER_PATH, source_of
 from quikly_acquisition.dynamo_records import dynamo_records
 from quikly_acquisition.models import PersonKey, status_document
 from quikly_acquisition.records import RecordsUnavailableError
@@ -49,10 +49,8 @@ def show(
     question = "acquisition id, e-mail address or phone number"
     text = typer.prompt(question, hide_input=True, err=True) if who is None else who
     person = _person(text.strip())
-    opened, secrets = stack.access, stack.secrets
-    key = fingerprint_key(
-        SecretsManagerSource(f"{secrets.stack}/{LEDGER_PATH}", lambda: secrets.client)
-    )
+    opened = stack.access
+    key = fingerprint_key(source_of(stack.secrets, LEDGER_PATH))
     records = dynamo_records(
         opened.dynamodb, opened.acquisitions_table, clock=SystemClock(), key=key
     )

@@ -376,6 +376,6 @@ def _draw_problems(
         due = winners.get(claim.claimant)
         has = claim.award.tier if claim.award and claim.status is Status.AWARDED else None
         if claim.status is Status.ENTERED:
-            yield f"{claim.claimant}: not told yet; draw again to finish it"
+            yield f"{claim.claimant}: not decided yet; draw again to finish it"
         elif has != due:
             yield f"{claim.claimant}: has {has or 'no award'}, but the draw says {due or 'none'}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from braze_bridge.aws.secrets import SecretsManagerSource, SecretUnavailableError
+from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.clock import SystemClock, iso_millis
 from braze_bridge.keys import claims_key
 from braze_bridge.partner_config.quikly import load_quikly
@@ -17,7 +17,7 @@ from ops.activations.dynamo_book import DynamoActivationBook
 from ops.stack.command import ConfigDir, OpenStack, Yes, not_done, on_stack, unavailable
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.screen import columns, harmless
-from ops.stack_secrets.stored_secrets import CLAIMS_PATH
+from ops.stack_secrets.stored_secrets import CLAIMS_PATH, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,11 +136,10 @@ def _activation(stack: OpenStack, scope: str, config_dir: Path) -> Activation:
 
 def _claims_secret(stack: OpenStack) -> bytes:
     secrets = stack.secrets
-    name = f"{secrets.stack}/{CLAIMS_PATH}"
     try:
-        return claims_key(SecretsManagerSource(name, lambda: secrets.client))()
+        return claims_key(source_of(secrets, CLAIMS_PATH))()
     except SecretUnavailableError as error:
-        unavailable(f"{name} cannot be read: {error}")
+        unavailable(f"{secrets.stack}/{CLAIMS_PATH} cannot be read: {error}")
 
 
 def _configured(rule: ActivationRule) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from ops.doctor.findings import (
     RIGHTS,
     Finding,
     Level,
-    WrongEndpointError,
     alarm_findings,
     endpoint_of,
     gate_findings,
@@ -79,12 +78,10 @@ def braze_findings(
         find_instance: Whether to try a refused key at other instances.
         transport: Makes the transport to an endpoint.
     """
-    try:
-        endpoint, finding = endpoint_of(target)
-    except WrongEndpointError as wrong:
-        yield wrong.finding
-        return
+    endpoint, finding = endpoint_of(target)
     yield finding
+    if endpoint is None:
+        return
     try:
         key = current(secrets, "braze")
     except SecretAccessError as error:

@@ -112,32 +112,19 @@ FORWARDS: Final = QueueKind(
 )
 
 
-class WrongEndpointError(Exception):
-    """The stack's endpoint is none of Braze's."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.what)
-        self.finding = finding
-
-
-def endpoint_of(target: BrazeTarget) -> tuple[str, Finding]:
-    """The endpoint that the key may be sent to.
-
-    Raises:
-        WrongEndpointError: The key may not be sent there.
-    """
+def endpoint_of(target: BrazeTarget) -> tuple[str | None, Finding]:
+    """The endpoint that the key may be sent to; ``None`` if it is none of Braze's."""
     try:
         endpoint = rest_endpoint(
             target.instance, target.endpoint or None, allow_loopback=target.allow_loopback
         )
     except InvalidEndpointError as error:
-        finding = problem(
+        return None, problem(
             "endpoint",
             f"not a REST endpoint of Braze: {error.detail}",
             "deploy with the instance that the dashboard's address shows: "
             "dashboard-01.braze.com is US-01, dashboard-01.braze.eu is EU-01",
         )
-        raise WrongEndpointError(finding) from None
     name = next((name for name, url in INSTANCES.items() if url == endpoint), None)
     if name is None and endpoint.startswith("http://"):
         return endpoint, ok("endpoint", f"{endpoint}, a stand-in on this machine")
@@ -189,8 +176,8 @@ def key_findings(
 
 def _confused_with(instance: str) -> str:
     """Instances with the same number in another region: the usual mistake."""
-    alike = [name for name in INSTANCES if name != instance and name[-2:] == instance[-2:]]
-    return f", such as {' or '.join(alike)}" if instance in INSTANCES and alike else ""
+    others = [name for name in INSTANCES if name != instance and name[-2:] == instance[-2:]]
+    return f", such as {' or '.join(others)}" if instance in INSTANCES and others else ""
 
 
 def permission_findings(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from braze_bridge.aws.secrets import SecretsManagerSource, SecretUnavailableError
+from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.clock import SystemClock
 from braze_bridge.keys import fingerprint_key
 from braze_bridge.ledger.person_memory import Fingerprints
@@ -24,7 +24,7 @@ from ops.stack.command import ConfigDir, OpenStack, Yes, on_stack, unavailable
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.partners import BY_SOURCE
 from ops.stack.queue_counts import QueueUncountableError, count_messages
-from ops.stack_secrets.stored_secrets import LEDGER_PATH
+from ops.stack_secrets.stored_secrets import LEDGER_PATH, source_of
 from quikly_acquisition.dynamo_records import dynamo_records
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ ELSEWHERE: Final = (
 
 CLAIMS_STAY: Final = (
     "claims: what was claimed stays for 730 days under a keyed hash of activation and e-mail "
-    "address, so that nobody wins twice; the address itself is gone"
+    "address, so that no person wins twice; the address itself is erased"
 )
 BY_ADDRESS: Final = (
     "acquisitions are found by e-mail address and phone number only: call it again with each"
@@ -109,10 +109,8 @@ def _stores(stack: OpenStack, config_dir: Path) -> tuple[PersonStore, ...]:
         partner = BY_SOURCE.get(source)
         return () if partner is None else partner.person_rules(config_dir)
 
-    opened, secrets = stack.access, stack.secrets
-    key = fingerprint_key(
-        SecretsManagerSource(f"{secrets.stack}/{LEDGER_PATH}", lambda: secrets.client)
-    )
+    opened = stack.access
+    key = fingerprint_key(source_of(stack.secrets, LEDGER_PATH))
 
     def fingerprint(person: PersonKey) -> str:
         return Fingerprints(key()).person(person)

@@ -137,7 +137,7 @@ class RejectedRows(Protocol):
     """
 
     def page(self, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
-        """List rows that are not expired. With a reason the newest come first, else in no order.
+        """List rows that are not expired. With a reason, the newest come first.
 
         Args:
             wanted: Which rows.

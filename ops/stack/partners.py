@@ -218,7 +218,7 @@ PARTNERS: Final[Mapping[str, Partner]] = {
                 None,
                 HTTPStatus.NOT_FOUND,
                 "not_found",
-                "acquisitions can be asked for (nobody was signed up)",
+                "acquisitions can be read (no person was signed up)",
             ),
         ),
     ),

@@ -74,9 +74,7 @@ def show_url(
     shown = token if show_token else HIDDEN
     urls = [(f"{api_url}{url.path}", url.purpose) for url in known.urls]
     if known.door(config_dir).allow_query_token:
-        urls += [
-            (f"{url}?token={shown}", f"{why}; where no header can be set") for url, why in urls
-        ]
+        urls += [(f"{url}?token={shown}", f"{why}; if no header can be set") for url, why in urls]
     name, value = "Authorization", f"Bearer {shown}"
     rows = [
         *(("URL", url, why) for url, why in urls),

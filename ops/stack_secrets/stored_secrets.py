@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from braze_bridge.aws.secrets import SecretPair
+from braze_bridge.aws.secrets import SecretPair, SecretsManagerSource
 from ops.stack.errors import aws_errors
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ class SecretAccessError(Exception):
 def secret_id(stack: str, name: SecretName) -> str:
     """The secret's name in Secrets Manager, such as ``bridge-dev/partner/outgrow``."""
     return f"{stack}/{PATHS[name]}"
+
+
+def source_of(secrets: SecretsAccess, path: str) -> SecretsManagerSource:
+    """A secret that commands only use, such as :data:`LEDGER_PATH`."""
+    return SecretsManagerSource(f"{secrets.stack}/{path}", lambda: secrets.client)
 
 
 def is_token(name: SecretName) -> bool:

@@ -18,7 +18,7 @@ from braze_bridge.mapping.outcomes import Mapped
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS
 from ops.doctor.braze_probes import client_for
 from ops.doctor.checks import flow_findings
-from ops.doctor.findings import Level, WrongEndpointError, endpoint_of
+from ops.doctor.findings import Level, endpoint_of
 from ops.preview.body_mappings import BodyMappings
 from ops.preview.requests import of_outcome, record_of
 from ops.rejected.rows import DynamoRejectedRows, RowsUnavailableError, UnreadableRowError
@@ -153,10 +153,9 @@ def _asked(site: Site, partner: str, token: str) -> list[str]:
 
 
 def _client(site: Site, key: str) -> BrazeClient:
-    try:
-        endpoint, _ = endpoint_of(site.braze)
-    except WrongEndpointError as wrong:
-        not_done(f"{wrong.finding.what}: {wrong.finding.do}")
+    endpoint, finding = endpoint_of(site.braze)
+    if endpoint is None:
+        not_done(f"{finding.what}: {finding.do}")
     return client_for(key, RequestsTransport(endpoint, 1), SystemClock(), "Verify")
 
 

@@ -135,7 +135,7 @@ def test_the_outputs_that_are_read_are_the_template_s() -> None:
     assert {*OUTPUTS.values(), API_URL} <= outputs.keys()
 
 
-def test_a_list_tells_what_and_why_and_about_nobody(deployed: Deployed) -> None:
+def test_a_list_shows_what_and_why_and_nothing_personal(deployed: Deployed) -> None:
     """For people and as JSON: ids, codes, fields, times."""
     deployed.park("1")
     deployed.park("2", "braze_refused", kind="objects", route=None)
@@ -188,8 +188,8 @@ def test_a_list_can_be_filtered_and_read_on(deployed: Deployed) -> None:
         ["drop", "body:1", "--reason", "no_identity"],
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(deployed: Deployed, words: list[str]) -> None:
-    """Exit 2, and nothing happened."""
+def test_contradictory_options_are_a_usage_error(deployed: Deployed, words: list[str]) -> None:
+    """Exit 2, and nothing changed."""
     deployed.park("1")
 
     assert deployed.bridge("rejected", *words).exit_code == 2
@@ -219,7 +219,7 @@ def test_counts_name_every_reason(deployed: Deployed) -> None:
     ]
 
 
-def test_only_show_tells_the_answers(deployed: Deployed) -> None:
+def test_only_show_prints_the_answers(deployed: Deployed) -> None:
     """The payload as it came, with Braze's own words."""
     row_id = deployed.park("1")
 
@@ -235,7 +235,7 @@ def test_only_show_tells_the_answers(deployed: Deployed) -> None:
 def test_a_replay_sends_by_the_given_files_and_repeated_does_nothing(
     deployed: Deployed, corrected: str
 ) -> None:
-    """As shipped it stays and exits 1; corrected it goes; then there is nothing left."""
+    """With the shipped file it stays, exit 1; the corrected file sends it; then none is left."""
     row_id = deployed.park("1")
 
     stays = deployed.bridge("rejected", "replay", row_id, "--json")
@@ -290,8 +290,8 @@ def test_a_replay_of_a_reason_is_bounded(deployed: Deployed, corrected: str) -> 
     assert deployed.rows() == ["body:other"]
 
 
-def test_rows_are_dropped_only_after_a_yes(deployed: Deployed) -> None:
-    """A no, or no answer at all, keeps them; then all of a reason go, and no other."""
+def test_rows_are_dropped_only_after_a_confirmation(deployed: Deployed) -> None:
+    """A no, or no answer, keeps them; a yes removes all of a reason, and no others."""
     deployed.park("1")
     deployed.park("2")
     deployed.park("3", "braze_refused")
@@ -333,7 +333,7 @@ def test_dead_letters_are_listed_without_answers_and_shown_with_them(deployed: D
 
 
 def test_dead_letters_go_back_to_the_delivery_queue(deployed: Deployed) -> None:
-    """Each once; then there are none, and that is no failure."""
+    """Each once; an empty queue is no failure."""
     deployed.bury(job("1", ADDRESS).to_json())
     deployed.bury(job("2", ADDRESS).to_json())
 
@@ -356,7 +356,7 @@ def test_dead_letters_go_back_to_the_delivery_queue(deployed: Deployed) -> None:
     "words", [["rejected", "list"], ["rejected", "count"], ["dlq", "list"], ["dlq", "replay"]]
 )
 def test_without_a_stack_s_name_the_local_one_is_meant(tmp_path: Path, words: list[str]) -> None:
-    """Where none is up, that is exit 3, and told."""
+    """If none runs, it is exit 3, with a message."""
     down = CliRunner().invoke(app, [*words, "--dir", str(tmp_path)])
 
     assert (down.exit_code, down.stdout) == (3, "")
@@ -364,7 +364,7 @@ def test_without_a_stack_s_name_the_local_one_is_meant(tmp_path: Path, words: li
 
 
 def test_a_deployed_stack_is_found_by_its_outputs() -> None:
-    """As CloudFormation tells them; one that is not there is named with AWS's word."""
+    """As CloudFormation describes them; a missing stack is named with AWS's error code."""
     client = boto3.client(
         "cloudformation",
         region_name=REGION,

@@ -1,4 +1,4 @@
-"""What a replay decides, and that it neither loses nor doubles anything."""
+"""What a replay decides; it loses nothing and doubles nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 DAY = 86_400.0
 ODD_BODY = {"id": "17", "contact": {"mail": "ada@example.com"}, "score": 5}
-"""Unmappable as shipped: nobody looks for an address there."""
+"""Unmappable as shipped: no path finds the address."""
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ class World:
 
 
 def parked_body(body: object, path: str = "/outgrow") -> RejectedRecord:
-    """What Outgrow's door parks of a body."""
+    """A body as Outgrow's function parks it."""
     bench = OutgrowBench()
     assert bench.post(body, path)["statusCode"] == 422
     (record,) = bench.rejected.records.values()
@@ -160,7 +160,7 @@ def parked_body(body: object, path: str = "/outgrow") -> RejectedRecord:
 
 
 def parked_message(body: str) -> RejectedRecord:
-    """What delivery parks of a message that it cannot read."""
+    """A message as delivery parks it if it cannot read it."""
     world = World()
     assert world.deliver(body) == (0, 0, 1, 0)
     (record,) = world.store.records.values()
@@ -180,7 +180,7 @@ def parked_event(world: World) -> DeliveryJob:
 
 
 def test_a_body_goes_through_its_mapping_as_it_is_now(config: pathlib.Path) -> None:
-    """Corrected, the file makes a job of what could be none; it is the job that a resend makes."""
+    """The corrected file makes a job of the body, the same job as a resend."""
     record = parked_body(ODD_BODY, "/outgrow/quiz")
     look_for_contact_mail(config)
 
@@ -228,8 +228,8 @@ def test_a_response_without_a_time_is_as_old_as_its_first_sighting(config: pathl
 def test_an_iterate_body_is_mapped_by_iterate_s_file(config: pathlib.Path) -> None:
     """Corrected, it becomes the job that Iterate's own resend makes, dated by its answers."""
     bench = IterateBench()
-    nobody = survey(answer(1, "Why?", "So"), user={"customer": "c-1"})
-    assert bench.post(nobody)["statusCode"] == 422
+    unknown = survey(answer(1, "Why?", "So"), user={"customer": "c-1"})
+    assert bench.post(unknown)["statusCode"] == 422
     (record,) = bench.rejected.records.values()
     correct(
         config,
@@ -249,7 +249,7 @@ def test_an_iterate_body_is_mapped_by_iterate_s_file(config: pathlib.Path) -> No
 def test_a_body_that_still_fits_nothing_stays_with_the_reasons_of_today(
     config: pathlib.Path,
 ) -> None:
-    """Found now, but its score is refused: the row tells that, and expires when it would have."""
+    """The person is found now, but the score is refused: the row says so, and its expiry stays."""
     world = World(config)
     world.store.park(parked_body({**ODD_BODY, "score": "many"}))
     look_for_contact_mail(config)
@@ -271,7 +271,7 @@ def test_a_body_that_still_fits_nothing_stays_with_the_reasons_of_today(
 
 
 def test_a_body_that_now_lacks_consent_is_forgotten(config: pathlib.Path) -> None:
-    """As at the door: ignored, and nothing of it kept."""
+    """As in the function: ignored, and nothing is kept."""
     world = World(config)
     world.store.park(parked_body(ODD_BODY))
     correct(config, "[default.person]", 'consent = ["gdpr"]\n[default.person]')
@@ -292,11 +292,11 @@ def test_a_body_that_now_lacks_consent_is_forgotten(config: pathlib.Path) -> Non
     [
         ("{", "outgrow", "not_json"),
         ("[NaN]", "outgrow", "not_json"),
-        ("{}", "nobody", "unknown_route"),
+        ("{}", "unknown", "unknown_route"),
     ],
 )
 def test_a_body_that_has_no_mapping_stays(payload: str, source: str, code: str) -> None:
-    """Broken text, or a partner that is no more."""
+    """Broken text, or a partner that no longer exists."""
     record = parked_body(ODD_BODY).model_copy(update={"payload": payload, "source": source})
 
     verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
@@ -306,7 +306,7 @@ def test_a_body_that_has_no_mapping_stays(payload: str, source: str, code: str) 
     assert verdict.reasons[0].code == code
 
 
-def test_every_partner_whose_door_parks_bodies_can_be_replayed() -> None:
+def test_every_partner_whose_bodies_are_parked_can_be_replayed() -> None:
     """A new ingest function needs an entry, or its bodies could never leave the table."""
     functions = pathlib.Path(__file__).parents[3] / "functions"
     parking = {
@@ -333,7 +333,7 @@ def test_a_message_that_can_be_read_now_is_sent_under_its_own_id() -> None:
 
 
 def test_a_message_that_still_cannot_be_read_stays() -> None:
-    """With what is wrong today, and no value."""
+    """With today's reasons, and no value."""
     record = parked_message('{"schema_version": 9, "email": "ada@example.com"}')
 
     verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
@@ -348,7 +348,7 @@ def test_a_message_that_still_cannot_be_read_stays() -> None:
 
 
 def test_replaying_a_rejected_event_sends_that_event_and_no_other() -> None:
-    """Through the ledger, which holds the job as settled; what had arrived is not sent again."""
+    """Through the ledger, which has settled the job; events that arrived are not sent again."""
     world = World()
     parked_event(world)
 
@@ -370,7 +370,7 @@ def test_under_the_job_s_own_id_the_event_would_never_arrive() -> None:
     assert world.answers("refused") == []
 
 
-def test_a_tool_that_dies_between_send_and_removal_loses_and_doubles_nothing() -> None:
+def test_a_crash_between_send_and_removal_loses_and_doubles_nothing() -> None:
     """The row is still there, the replay is repeated, and the event is on the profile once."""
     world = World()
     parked_event(world)
@@ -450,8 +450,8 @@ def test_an_expired_job_goes_on_where_it_stopped() -> None:
     assert (len(world.answers("taken")), len(world.answers("waited"))) == (0, 1)
 
 
-def test_a_job_of_a_person_whom_the_ledger_could_not_hold_keeps_its_id() -> None:
-    """Parked untried, too."""
+def test_a_job_parked_as_person_full_keeps_its_id() -> None:
+    """It was parked untried, too."""
     world = World()
     whole = job("1", events=[event("waited", NOON)])
     world.ledger.full = frozenset({whole.user.key})
@@ -479,8 +479,8 @@ def test_a_replayed_job_is_not_parked_as_expired_and_stays_as_old_as_it_is() -> 
     assert (profile["score"], profile["plan"]) == (2, "a")
 
 
-def test_events_that_may_have_arrived_are_sent_only_when_told_to() -> None:
-    """Braze does not de-duplicate events: somebody has to decide."""
+def test_events_that_may_have_arrived_are_sent_only_on_request() -> None:
+    """Braze does not de-duplicate events: a person must decide."""
     world = World()
     parked_event(world)
     (record,) = world.store.records.values()
@@ -493,7 +493,7 @@ def test_events_that_may_have_arrived_are_sent_only_when_told_to() -> None:
 
 
 def test_objects_that_cannot_be_read_stay() -> None:
-    """A row of a version that is no more."""
+    """A row of a version that no longer exists."""
     world = World()
     parked_event(world)
     (record,) = world.store.records.values()
@@ -553,7 +553,7 @@ def test_a_queue_that_refuses_keeps_every_row_and_ends_the_run() -> None:
 
 
 class RemovesFirst(Replayer):
-    """Flawed on purpose: the row goes before its job is sent."""
+    """Flawed on purpose: it removes the row before it sends the job."""
 
     def _send(self, parked: Any, sent_as: str, send: Callable[[], None]) -> Any:
         self._rows.remove(parked)
@@ -562,7 +562,7 @@ class RemovesFirst(Replayer):
 
 @pytest.mark.parametrize(("replayer", "kept"), [(Replayer, 1), (RemovesFirst, 0)])
 def test_a_failing_send_keeps_the_record(replayer: type[Replayer], kept: int) -> None:
-    """And a replay that removes first is seen to lose it."""
+    """The negative control removes first, and loses it."""
     world = World()
     parked_event(world)
     (record_id,) = world.store.records
@@ -580,7 +580,7 @@ def test_a_failing_send_keeps_the_record(replayer: type[Replayer], kept: int) ->
 
 
 def test_a_row_that_was_parked_again_meanwhile_stays() -> None:
-    """Between reading and removing it changed: nobody has looked at what it is now."""
+    """It changed between reading and removing: its new content was not judged."""
     world = World()
     parked_event(world)
     (record,) = world.store.records.values()
@@ -607,7 +607,7 @@ def test_an_expired_row_is_not_replayed_although_it_is_still_there() -> None:
     assert select(world.rows, Filter(), 100) == ([], False)
 
 
-def test_a_dry_run_tells_and_changes_nothing() -> None:
+def test_a_dry_run_reports_and_changes_nothing() -> None:
     """The same result, no job, the row as it was."""
     world = World()
     parked_event(world)
@@ -631,7 +631,7 @@ def test_a_selection_is_bounded_and_says_so() -> None:
     assert select(world.rows, Filter(reason="other"), 250) == ([], False)
 
 
-def test_nothing_that_a_replay_says_holds_an_answer(config: pathlib.Path) -> None:
+def test_no_result_of_a_replay_holds_an_answer(config: pathlib.Path) -> None:
     """Results hold ids and codes; parked rows do not print their payload."""
     world = World(config)
     world.store.park(parked_body({**ODD_BODY, "name": "Ada Lovelace"}))
@@ -661,7 +661,7 @@ def parked_forward(world: World, payload: str) -> RejectedRecord:
 
 
 def test_a_call_that_quikly_refused_goes_back_to_its_own_queue() -> None:
-    """Under its own id, as received now; no mapping and no delivery is asked."""
+    """Under its own id, as received now; no mapping and no delivery is used."""
     world = World()
     parked_forward(world, forward_message().to_json())
     world.clock.advance(3 * DAY)
@@ -671,7 +671,7 @@ def test_a_call_that_quikly_refused_goes_back_to_its_own_queue() -> None:
     assert (world.queue.jobs, world.store.records) == ([], {})
 
 
-def test_a_call_that_nobody_can_read_stays_with_what_is_wrong() -> None:
+def test_an_unreadable_call_stays_with_its_reasons() -> None:
     """And a forward queue that takes nothing keeps the row."""
     world = World()
     parked_forward(world, "{}")
