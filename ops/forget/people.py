@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _ADDRESS: Final = re.compile(r"[^\s\"'\\<>()\[\],;:]+@[^\s\"'\\<>()\[\],;:=/]+")
 _NOT_DIGITS: Final = re.compile(r"[^0-9]")
 _LONGEST_NUMBER: Final = 10**300
+_CONTACTS: Final = frozenset({IdentifierKind.EMAIL, IdentifierKind.PHONE})
 
 
 class UnusableIdentifierError(ValueError):
@@ -128,14 +129,14 @@ def is_about(person: Person, payload: Payload, rules: Sequence[PersonRule]) -> b
         document: object = from_json(payload.text, allow_inf_nan=True)
     except ValueError:
         return _is_in_text(person, payload.text)
-    if person.kind in {IdentifierKind.EMAIL, IdentifierKind.PHONE}:
+    if person.kind in _CONTACTS:
         return any(_mentions(person, leaf) for leaf in _leaves(document))
     if rules:
         paths = [path for rule in rules for path in rule.paths.get(person.kind, ())]
-        return any(_as_id(value) == person.value for _, value in hits(paths, document))
+        return any(_as_text(value) == person.value for _, value in hits(paths, document))
     if payload.kind == "objects":
         return False  # a job of another person
-    return any(_as_id(leaf) == person.value for leaf in _leaves(document))
+    return any(_as_text(leaf) == person.value for leaf in _leaves(document))
 
 
 def _leaves(value: object) -> Iterator[object]:
@@ -151,20 +152,16 @@ def _leaves(value: object) -> Iterator[object]:
 
 
 def _mentions(person: Person, leaf: object) -> bool:
-    if isinstance(leaf, int) and not isinstance(leaf, bool) and abs(leaf) < _LONGEST_NUMBER:
-        leaf = str(leaf)
-    if not isinstance(leaf, str):
+    """Whether a text or number holds the person's e-mail address or phone number."""
+    text = _as_text(leaf)
+    if text is None:
         return False
     if person.kind is IdentifierKind.EMAIL:
-        return _has_address(person.value, leaf)
-    return person.value[1:] in _NOT_DIGITS.sub("", leaf)
+        return any(found.strip(".").lower() == person.value for found in _ADDRESS.findall(text))
+    return person.value[1:] in _NOT_DIGITS.sub("", text)
 
 
-def _has_address(address: str, text: str) -> bool:
-    return any(found.strip(".").lower() == address for found in _ADDRESS.findall(text))
-
-
-def _as_id(value: object) -> str | None:
+def _as_text(value: object) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LONGEST_NUMBER:
@@ -174,13 +171,9 @@ def _as_id(value: object) -> str | None:
 
 def _is_in_text(person: Person, text: str) -> bool:
     """Search a text that is not JSON; a false match is better than a missed one."""
-    match person.kind:
-        case IdentifierKind.EMAIL:
-            return _has_address(person.value, text)
-        case IdentifierKind.PHONE:
-            return person.value[1:] in _NOT_DIGITS.sub("", text)
-        case _:
-            return re.search(rf"(?<!\w){re.escape(person.value)}(?!\w)", text) is not None
+    if person.kind in _CONTACTS:
+        return _mentions(person, text)
+    return re.search(rf"(?<!\w){re.escape(person.value)}(?!\w)", text) is not None
 
 
 def acquisition_person(person: Person) -> AcquisitionPerson | None:

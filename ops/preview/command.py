@@ -12,7 +12,7 @@ import typer
 from braze_bridge.clock import SystemClock
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.preview.requests import preview
-from ops.stack.command import Json, PartnerName, ended_well, not_done, route_of
+from ops.stack.command import Json, PartnerName, not_done, reported_errors, route_of
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.partners import PARTNERS
 from ops.stack.screen import as_json, harmless
@@ -61,7 +61,7 @@ def preview_body(
         )
     raw, route = _sample(partner, sample) if sample is not None else _captured(body or STDIN)
     route = route or route_of(partner, content)
-    with ended_well():
+    with reported_errors():
         found = preview(
             raw,
             source=source,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -214,37 +215,24 @@ class Replayed(NamedTuple):
     reasons: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
 class Replayer:
     """Replays records, one by one.
 
-    Args:
-        rows: The rejected table.
-        queue: The delivery queue.
+    Attributes:
         forwards: The queue of calls to Quikly.
-        bodies: The partners' mappings.
         clock: Gives the replay's time.
         resend_unknown: Whether to send events again that Braze may have counted.
         dry_run: Whether to give the results only and change nothing.
     """
 
-    def __init__(
-        self,
-        *,
-        rows: RejectedRows,
-        queue: JobQueue,
-        forwards: ForwardQueue,
-        bodies: BodyMappings,
-        clock: Clock,
-        resend_unknown: bool = False,
-        dry_run: bool = False,
-    ) -> None:
-        self._rows = rows
-        self._queue = queue
-        self._forwards = forwards
-        self._bodies = bodies
-        self._clock = clock
-        self._resend_unknown = resend_unknown
-        self._dry_run = dry_run
+    rows: RejectedRows
+    queue: JobQueue
+    forwards: ForwardQueue
+    bodies: BodyMappings
+    clock: Clock
+    resend_unknown: bool = False
+    dry_run: bool = False
 
     def run(self, record_ids: Iterable[str]) -> Iterator[Replayed]:
         """Replay records; each is done when its result is yielded.
@@ -269,26 +257,26 @@ class Replayer:
             UnreadableRowError: The row is of another version.
         """
         try:
-            parked = self._rows.find(record_id)
+            parked = self.rows.find(record_id)
             if parked is None:
                 return Replayed(record_id, Result.GONE)
             verdict = judge(
                 parked.record,
-                self._bodies,
-                self._clock.now(),
-                resend_unknown=self._resend_unknown,
+                self.bodies,
+                self.clock.now(),
+                resend_unknown=self.resend_unknown,
             )
             match verdict:
                 case Send(job):
-                    return self._send(parked, job.job_id, lambda: self._queue.send(job))
+                    return self._send(parked, job.job_id, lambda: self.queue.send(job))
                 case Forward(message):
                     return self._send(
-                        parked, message.forward_id, lambda: self._forwards.send(message)
+                        parked, message.forward_id, lambda: self.forwards.send(message)
                     )
                 case Keep(reasons):
                     return self._keep(parked, reasons)
                 case Forget(code):
-                    removed = self._dry_run or self._rows.remove(parked)
+                    removed = self.dry_run or self.rows.remove(parked)
                     result = Result.IGNORED if removed else Result.CHANGED
                     return Replayed(record_id, result, reasons=(code,))
         except RowsUnavailableError as error:
@@ -296,7 +284,7 @@ class Replayer:
 
     def _send(self, parked: Parked, sent_as: str, send: Callable[[], None]) -> Replayed:
         record_id = parked.record.id
-        if self._dry_run:
+        if self.dry_run:
             return Replayed(record_id, Result.SENT, sent_as)
         try:
             send()
@@ -305,7 +293,7 @@ class Replayer:
         # Remove last: a crash before this line leaves the record. The job may then be sent twice,
         # under one id.
         try:
-            removed = self._rows.remove(parked)
+            removed = self.rows.remove(parked)
         except RowsUnavailableError as error:
             return Replayed(record_id, Result.SENT_AND_KEPT, sent_as, (str(error),))
         return Replayed(record_id, Result.SENT if removed else Result.CHANGED, sent_as)
@@ -316,9 +304,9 @@ class Replayer:
             return Replayed(record.id, Result.OUTCOME_UNKNOWN, reasons=(UNKNOWN_OUTCOME,))
         codes = tuple(dict.fromkeys(reason.code for reason in reasons))
         if (
-            not self._dry_run
+            not self.dry_run
             and reasons != record.reasons
-            and not self._rows.explain(parked, reasons)
+            and not self.rows.explain(parked, reasons)
         ):
             return Replayed(record.id, Result.CHANGED, reasons=codes)
         return Replayed(record.id, Result.STILL_REJECTED, reasons=codes)

@@ -359,19 +359,14 @@ def parked_of(item: Mapping[str, AttributeValueTypeDef]) -> Parked:
         UnreadableRowError: It is of another version.
     """
     row = row_of(item)
+    fields = row._asdict()
+    del fields["expires_at"], fields["sightings"]
     try:
         record = RejectedRecord.model_validate(
             {
+                **fields,
                 "schema_version": int(item["schema_version"]["N"]),
-                "id": row.id,
-                "kind": row.kind,
-                "source": row.source,
-                "route": row.route,
                 "payload": item["payload"]["S"],
-                "reasons": row.reasons,
-                "correlation_id": row.correlation_id,
-                "first_seen": row.first_seen,
-                "last_seen": row.last_seen,
             }
         )
     except (KeyError, ValidationError):

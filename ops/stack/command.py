@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from inspect import Parameter
 from pathlib import Path
@@ -55,6 +56,7 @@ _SHARED: Final[dict[str, tuple[object, object]]] = {
 """Options of every command on a stack: annotation and default by name."""
 
 
+@dataclass
 class OpenStack:
     """The stack that the options name, and the command's output. Each part opens on first use.
 
@@ -63,34 +65,26 @@ class OpenStack:
         as_json: Whether the command prints JSON.
     """
 
-    def __init__(
-        self,
-        stacks: Stacks,
-        stack: str | None,
-        region: str | None,
-        folder: Path,
-        *,
-        as_json: bool,
-    ) -> None:
-        self._stacks = stacks
-        self._where = (stack, region, folder)
-        self.stack = stack
-        self.as_json = as_json
+    stacks: Stacks
+    stack: str | None
+    region: str | None
+    folder: Path
+    as_json: bool
 
     @cached_property
     def access(self) -> StackAccess:
         """Its queues and tables."""
-        return self._stacks.open(*self._where)
+        return self.stacks.open(self.stack, self.region, self.folder)
 
     @cached_property
     def secrets(self) -> SecretsAccess:
         """Its secrets."""
-        return self._stacks.open_secrets(*self._where)
+        return self.stacks.open_secrets(self.stack, self.region, self.folder)
 
     @cached_property
     def site(self) -> Site:
         """Its address, its Braze and its alarms."""
-        return self._stacks.open_site(*self._where)
+        return self.stacks.open_site(self.stack, self.region, self.folder)
 
     @property
     def name(self) -> str:
@@ -116,7 +110,7 @@ class OpenStack:
 
 
 def on_stack(command: Callable[..., None], *, has_json: bool = True) -> Callable[..., None]:
-    """Give a command the options that name a stack, and end it well if something fails.
+    """Give a command the options that name a stack, and report its known errors.
 
     Args:
         command: Takes an :class:`OpenStack` first, then its own arguments and options.
@@ -137,8 +131,8 @@ def on_stack(command: Callable[..., None], *, has_json: bool = True) -> Callable
         **given: Any,  # noqa: ANN401 - the command's own
     ) -> None:
         stacks = ctx.find_object(Stacks) or Stacks()
-        opened = OpenStack(stacks, stack, region, folder, as_json=as_json_)
-        with ended_well(opened):
+        opened = OpenStack(stacks, stack, region, folder, as_json_)
+        with reported_errors(opened):
             command(opened, **given)
 
     def option(name: str, annotation: object, default: object) -> Parameter:
@@ -156,7 +150,7 @@ def on_stack(command: Callable[..., None], *, has_json: bool = True) -> Callable
 
 
 @contextmanager
-def ended_well(opened: OpenStack | None = None) -> Iterator[None]:
+def reported_errors(opened: OpenStack | None = None) -> Iterator[None]:
     """End the program with a line and an exit code if a known error is raised.
 
     Args:
