@@ -1,4 +1,4 @@
-"""``bridge``: what people do with a deployed stack and with the configuration."""
+"""``bridge``: commands for a deployed stack and for the configuration."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from ops.forget.command import forget
 from ops.gate import commands as gate_commands
 from ops.preview.command import preview_body
 from ops.rejected import commands as rejected_commands
+from ops.stack.command import Json  # noqa: TC001 - Typer reads it, too
 from ops.stack.config_directory import CONFIG_DIRECTORY
-from ops.stack.options import NOT_DONE, Json
+from ops.stack.errors import NOT_DONE
 from ops.stack.screen import as_json
 from ops.stack_secrets import commands as secret_commands
 from ops.verify.command import verify
@@ -26,8 +27,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help=__doc__,
-    rich_markup_mode=None,  # its boxes fold what they hold, names included
-    pretty_exceptions_enable=False,  # they can print variables, and so keys and answers
+    rich_markup_mode=None,  # its boxes fold long names
+    pretty_exceptions_enable=False,  # they can print variables: keys and answers
 )
 app.add_typer(secret_commands.app, name="secrets")
 app.add_typer(rejected_commands.app, name="rejected")
@@ -43,7 +44,7 @@ app.command("preview")(preview_body)
 
 @app.callback()
 def bridge() -> None:
-    """What people do with a deployed stack and with the configuration."""
+    """Commands for a deployed stack and for the configuration."""
 
 
 @app.command("check-config")

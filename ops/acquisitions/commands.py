@@ -1,4 +1,4 @@
-"""``bridge acquisition``: how far somebody's sign-up is."""
+"""``bridge acquisition``: the state of acquisitions."""
 
 from __future__ import annotations
 
@@ -6,24 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braze_bridge.aws.secrets import SecretsManagerSource, SecretUnavailableError
+from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.clock import SystemClock, iso_millis
 from braze_bridge.keys import fingerprint_key
 from braze_bridge.mapping.identifiers import normal_email, normal_phone
-from ops.stack.options import (
-    LOCAL_FOLDER,
-    Folder,
-    Json,
-    Region,
-    Stack,
-    access,
-    echo,
-    not_done,
-    secrets_access,
-    unavailable,
-)
-from ops.stack.screen import as_json, columns, harmless
-from ops.stack_secrets.rotation import LEDGER_PATH
+from ops.stack.command import OpenStack, not_done, on_stack, unavailable
+from ops.stack.screen import columns, harmless
+from ops.stack_secrets.stored_secrets import LEDGER_PATH, source_of
 from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
 from quikly_acquisition.models import PersonKey, status_document
 from quikly_acquisition.records import RecordsUnavailableError
@@ -32,82 +21,62 @@ if TYPE_CHECKING:
     from quikly_acquisition.models import AcquisitionRecord
     from quikly_acquisition.records import AcquisitionRecords
 
-app = typer.Typer(no_args_is_help=True, help="How far somebody's sign-up is.")
+app = typer.Typer(no_args_is_help=True, help="Show the state of an acquisition.")
 
 
 @app.callback()
 def acquisition() -> None:
-    """How far somebody's sign-up is."""
+    """Show the state of an acquisition."""
 
 
 @app.command("show")
+@on_stack
 def show(
-    ctx: typer.Context,
+    stack: OpenStack,
     who: Annotated[
         str | None,
         typer.Argument(
             metavar="[ID|EMAIL|PHONE]",
-            help="An acquisition's id; or an e-mail address or phone number. Left out, it is asked "
-            "for: a command line stays in the shell's history.",
+            help="An acquisition's id; or an e-mail address or phone number. Left out, the command "
+            "asks for it: a command line stays in the shell's history.",
         ),
     ] = None,
-    stack: Stack = None,
-    region: Region = None,
-    folder: Folder = LOCAL_FOLDER,
-    as_json_: Json = False,
 ) -> None:
-    """Show an acquisition's state and story, or those of a person. It prints nothing personal.
+    """Show an acquisition's state and history, or those of a person. It prints nothing personal.
 
-    Exit 1 where there is none (any more: they are kept for 90 days).
+    Exit 1 if there is none (any more: they are kept for 90 days).
     """
     question = "acquisition id, e-mail address or phone number"
     text = typer.prompt(question, hide_input=True, err=True) if who is None else who
     person = _person(text.strip())
-    opened = access(ctx, stack, region, folder)
-    secrets = secrets_access(ctx, stack, region, folder)
-    key = fingerprint_key(
-        SecretsManagerSource(f"{secrets.stack}/{LEDGER_PATH}", lambda: secrets.client)
-    )
+    opened = stack.access
+    key = fingerprint_key(source_of(stack.secrets, LEDGER_PATH))
     records = DynamoAcquisitionRecords(
-        opened.dynamodb, opened.acquisition_table, clock=SystemClock(), key=key
+        opened.dynamodb, opened.acquisitions_table, clock=SystemClock(), key=key
     )
     try:
-        found = found_in(records, text.strip(), person)
+        found = _found(records, text.strip(), person)
     except (RecordsUnavailableError, SecretUnavailableError) as error:
-        unavailable(f"{opened.name}: acquisitions cannot be read: {error}")
-    if as_json_:
-        typer.echo(as_json({"acquisitions": [story_of(record) for record in found]}))
-    elif found:
-        for record in found:
-            _print(record)
+        unavailable(f"{stack.name}: acquisitions cannot be read: {error}")
+    stack.show(
+        {"acquisitions": [_document(record) for record in found]},
+        (line for record in found for line in _lines(record)),
+    )
     if not found:
         not_done("there is no such acquisition")
 
 
-def found_in(
+def _found(
     records: AcquisitionRecords, acquisition_id: str, person: PersonKey | None
 ) -> list[AcquisitionRecord]:
-    """The acquisitions that were asked for, the newest first.
-
-    Args:
-        records: Where they are kept.
-        acquisition_id: Which, where no person is given.
-        person: Whose.
-
-    Raises:
-        RecordsUnavailableError: They cannot be read.
-    """
+    """The acquisitions of a person, or the one with the id; the newest first."""
     ids = [acquisition_id] if person is None else records.about(person)
-    found = [records.get(each) for each in ids]
-    return sorted(
-        (record for record in found if record is not None),
-        key=lambda record: record.created_at,
-        reverse=True,
-    )
+    found = [record for each in ids if (record := records.get(each)) is not None]
+    return sorted(found, key=lambda record: record.created_at, reverse=True)
 
 
-def story_of(record: AcquisitionRecord) -> dict[str, object]:
-    """What the status route answers, and what else helps whoever operates the stack."""
+def _document(record: AcquisitionRecord) -> dict[str, object]:
+    """What the status route answers, and what an operator needs besides."""
     waits = {} if record.state.is_final else {"next": record.step.value, "due_at": record.due_at}
     return {
         **status_document(record),
@@ -134,7 +103,7 @@ def _person(text: str) -> PersonKey | None:
     return None
 
 
-def _print(record: AcquisitionRecord) -> None:
+def _lines(record: AcquisitionRecord) -> list[str]:
     reason = "" if record.reason is None else f", {record.reason}"
     waits = (
         ""
@@ -142,11 +111,11 @@ def _print(record: AcquisitionRecord) -> None:
         else f"; next: {record.step.value}, not before {iso_millis(record.due_at)}"
         + (f" (tried {record.attempts} times)" if record.attempts else "")
     )
-    typer.echo(
+    rows = [(entry.at, entry.step, entry.detail or "") for entry in record.history]
+    return [
         harmless(
             f"{record.acquisition_id}  {record.q_scope}, {record.channel}: "
             f"{record.state.value}{reason}{waits}"
-        )
-    )
-    rows = [(entry.at, entry.step, entry.detail or "") for entry in record.history]
-    echo([f"  {line}" for line in columns(("AT", "STEP", "DETAIL"), rows)])
+        ),
+        *(f"  {line}" for line in columns(("AT", "STEP", "DETAIL"), rows)),
+    ]

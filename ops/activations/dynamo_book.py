@@ -1,8 +1,8 @@
-"""The activations' book on DynamoDB: the claims table, for people's commands and the sweep.
+"""The claims table on DynamoDB, for people's commands.
 
-Claims of one activation are found by scanning: an index would cost every claim a write, for what a
-person asks a few times, and could not be read consistently, which a draw has to. A scan reads some
-2,000 claims a page.
+A scan finds the claims of one activation, about 2,000 claims a page. An index would cost one more
+write a claim, for a question that people ask a few times. It could not be read consistently either,
+and a draw needs that.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from braze_bridge.aws.errors import aws_errors
 from braze_bridge.clock import iso_millis
 from ops.activations.book import BookUnavailableError, Closed, Drawn
+from ops.stack.errors import aws_errors
 from quikly_webhook.claim_records import (
     SHARDS,
     claim_row_id,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from quikly_webhook.claim_records import ClaimRecord, Counters, Row
 
 _SIDE_BY_SIDE: Final = 8
-"""Writes of a draw at once; under the connections of :mod:`braze_bridge.aws.clients`."""
+"""Concurrent writes of a draw; fewer than botocore's connection pool (10)."""
 
 
 class DynamoActivationBook:
@@ -76,7 +76,7 @@ class DynamoActivationBook:
         """See :meth:`ActivationBook.close_entries`."""
         number = 0
         with aws_errors(BookUnavailableError):
-            # Shard by shard: an entry that is on its way gets into one still open, or is closed.
+            # Shard by shard: a concurrent entry is counted in an open shard, or refused.
             for shard in SHARDS:
                 answer = self._client.update_item(
                     TableName=self._table,
@@ -109,7 +109,7 @@ class DynamoActivationBook:
             return result
         known = self.closed(result.closed.q_scope)
         if not isinstance(known, Drawn):
-            raise BookUnavailableError("a draw is there and is not")
+            raise BookUnavailableError("the draw's row changed between a write and a read")
         return known
 
     def decide(self, claims: Iterable[ClaimRecord]) -> int:
@@ -118,7 +118,12 @@ class DynamoActivationBook:
             return sum(pool.map(self._decide, claims))
 
     def _decide(self, claim: ClaimRecord) -> bool:
-        return self._keep(to_row(claim), "#status = :entered", entered=True)
+        return self._keep(
+            to_row(claim),
+            "#status = :entered",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":entered": {"S": "entered"}},
+        )
 
     def _get(self, row_id: str) -> Row:
         with aws_errors(BookUnavailableError):
@@ -131,23 +136,13 @@ class DynamoActivationBook:
         self,
         row: dict[str, AttributeValueTypeDef],
         condition: str,
-        *,
-        entered: bool = False,
+        **names: Any,  # noqa: ANN401 - the condition's, as boto3 takes them
     ) -> bool:
         with aws_errors(BookUnavailableError):
             try:
-                if entered:
-                    self._client.put_item(
-                        TableName=self._table,
-                        Item=row,
-                        ConditionExpression=condition,
-                        ExpressionAttributeNames={"#status": "status"},
-                        ExpressionAttributeValues={":entered": {"S": "entered"}},
-                    )
-                else:
-                    self._client.put_item(
-                        TableName=self._table, Item=row, ConditionExpression=condition
-                    )
+                self._client.put_item(
+                    TableName=self._table, Item=row, ConditionExpression=condition, **names
+                )
             except self._client.exceptions.ConditionalCheckFailedException:
                 return False
         return True

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 
 from braze_bridge.clock import SystemClock
 from ops.dead_letters.queue import (
@@ -19,50 +17,27 @@ from ops.dead_letters.queue import (
     replay_dead_letters,
     summary_of,
 )
-from ops.stack.aws_errors import cause_of
-from ops.stack.options import (
-    LOCAL_FOLDER,
-    Folder,
-    Json,
-    Region,
-    Stack,
-    access,
-    echo,
-    not_done,
-    unavailable,
-)
-from ops.stack.queue_looks import look
-from ops.stack.screen import as_json, columns, harmless, progress_bar
+from ops.stack.command import Limit, OpenStack, not_done, on_stack
+from ops.stack.queue_counts import QueueUncountableError, count_messages
+from ops.stack.screen import columns, harmless, progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ops.dead_letters.queue import Summary
 
 MAX_LOOK: Final = 10_000
-"""Messages that are hidden at once while we look: under SQS's 120,000 in flight by far."""
+"""Messages that one look hides: far below SQS's limit of 120,000 in flight."""
 
 app = typer.Typer(no_args_is_help=True, help="The delivery queue's dead-letter queue.")
 
 
 @app.command("list")
+@on_stack
 def list_letters(
-    ctx: typer.Context,
-    stack: Stack = None,
-    region: Region = None,
-    folder: Folder = LOCAL_FOLDER,
-    limit: Annotated[int, typer.Option(min=1, max=MAX_LOOK, help="At most so many.")] = 100,
-    as_json_: Json = False,
+    stack: OpenStack,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_LOOK, help="At most this many.")] = 100,
 ) -> None:
     """List messages, without any answers; they stay where they are."""
-    opened = access(ctx, stack, region, folder)
-    with _ended_well():
-        letters = peek(SqsDeadLetterQueue(opened.sqs, opened.dead_letter_queue), limit)
-    found = [summary_of(letter) for letter in letters]
-    if as_json_:
-        typer.echo(as_json({"messages": [_summary_json(each) for each in found]}))
-        return
-    headings = ("SENT", "RECEIVED", "BYTES", "SOURCE", "MESSAGE", "JOB")
+    found = [summary_of(letter) for letter in peek(_dead_letters(stack), limit)]
     cells = [
         (
             each.sent_at,
@@ -74,34 +49,28 @@ def list_letters(
         )
         for each in found
     ]
-    echo(columns(headings, cells))
+    stack.show(
+        {"messages": [_summary_json(each) for each in found]},
+        columns(("SENT", "RECEIVED", "BYTES", "SOURCE", "MESSAGE", "JOB"), cells),
+    )
 
 
 @app.command("show")
+@on_stack
 def show_letter(
-    ctx: typer.Context,
+    stack: OpenStack,
     message_id: Annotated[str, typer.Argument(help="A message's id, as `list` prints it.")],
-    stack: Stack = None,
-    region: Region = None,
-    folder: Folder = LOCAL_FOLDER,
     limit: Annotated[
-        int, typer.Option(min=1, max=MAX_LOOK, help="Look at so many to find it.")
+        int, typer.Option(min=1, max=MAX_LOOK, help="How many messages to search.")
     ] = 1_000,
-    as_json_: Json = False,
 ) -> None:
     """Show a message and the answers in it: this prints personal data. It stays where it is."""
-    opened = access(ctx, stack, region, folder)
-    with _ended_well():
-        letters = peek(SqsDeadLetterQueue(opened.sqs, opened.dead_letter_queue), limit)
+    letters = peek(_dead_letters(stack), limit)
     letter = next((each for each in letters if each.message_id == message_id), None)
     if letter is None:
         not_done(f"{harmless(message_id)}: not among {len(letters)} message(s)")
     summary = summary_of(letter)
-    if as_json_:
-        problems = [{"field": where, "error": what} for where, what in summary.problems]
-        more = {"problems": problems, "body": letter.body}
-        typer.echo(as_json(_summary_json(summary) | more))
-        return
+    problems = [{"field": where, "error": what} for where, what in summary.problems]
     facts = [
         ("message", summary.message_id),
         ("job", summary.job_id),
@@ -111,45 +80,38 @@ def show_letter(
         ("received", summary.receive_count),
         *((f"unreadable: {where}", what) for where, what in summary.problems),
     ]
-    echo(columns(("", ""), facts)[1:])
-    typer.echo("body")
-    typer.echo(harmless(letter.body))
+    stack.show(
+        _summary_json(summary) | {"problems": problems, "body": letter.body},
+        [*columns(("", ""), facts)[1:], "body", harmless(letter.body)],
+    )
 
 
 @app.command("replay")
-def replay_letters(
-    ctx: typer.Context,
-    stack: Stack = None,
-    region: Region = None,
-    folder: Folder = LOCAL_FOLDER,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 10_000,
-    as_json_: Json = False,
-) -> None:
-    """Send messages back to the delivery queue. Each leaves only when that has taken it."""
-    opened = access(ctx, stack, region, folder)
+@on_stack
+def replay_letters(stack: OpenStack, limit: Limit = 10_000) -> None:
+    """Send messages back to the delivery queue. Each is removed only after that has taken it."""
+    opened = stack.access
+    try:
+        waiting = count_messages(opened.sqs, opened.delivery_dead_letter_queue).waiting
+    except QueueUncountableError as error:
+        raise DeadLettersUnavailableError(str(error)) from None
+    with progress_bar("replaying", min(waiting, limit)) as advance:
 
-    with _ended_well():
-        waiting = look(opened.sqs, opened.dead_letter_queue).waiting
-        with progress_bar("replaying", min(waiting, limit)) as advance:
+        def report(progress: Progress) -> None:
+            advance(progress.sent)
+            if not sys.stderr.isatty():
+                typer.echo(f"{progress.sent} sent, {progress.not_taken} not taken", err=True)
 
-            def report(progress: Progress) -> None:
-                advance(progress.sent)
-                if not sys.stderr.isatty():
-                    typer.echo(f"{progress.sent} sent, {progress.not_taken} not taken", err=True)
-
-            progress = replay_dead_letters(
-                SqsDeadLetterQueue(opened.sqs, opened.dead_letter_queue),
-                SqsDeliverySender(opened.sqs, opened.delivery_queue),
-                clock=SystemClock(),
-                limit=limit,
-                report=report,
-            )
-    if as_json_:
-        typer.echo(as_json(progress._asdict()))
-    else:
-        typer.echo(f"{progress.sent} sent back to the delivery queue")
-        if not progress.is_empty and not progress.not_taken:
-            typer.echo("There may be more: call it again.", err=True)
+        progress = replay_dead_letters(
+            _dead_letters(stack),
+            SqsDeliverySender(opened.sqs, opened.delivery_queue),
+            clock=SystemClock(),
+            limit=limit,
+            report=report,
+        )
+    stack.show(progress._asdict(), [f"{progress.sent} sent back to the delivery queue"])
+    if not progress.is_empty and not progress.not_taken:
+        stack.note("There may be more: call it again.")
     if progress.not_taken or progress.sent_and_kept:
         not_done(
             f"{progress.not_taken} not taken, {progress.sent_and_kept} taken but still here: "
@@ -157,17 +119,10 @@ def replay_letters(
         )
 
 
-@contextmanager
-def _ended_well() -> Iterator[None]:
-    """End the program with a word where the queue does not answer."""
-    try:
-        yield
-    except DeadLettersUnavailableError as error:
-        unavailable(f"the dead-letter queue does not answer: {error}")
-    except (BotoCoreError, ClientError) as error:
-        unavailable(f"the dead-letter queue does not answer: {cause_of(error)}")
+def _dead_letters(stack: OpenStack) -> SqsDeadLetterQueue:
+    return SqsDeadLetterQueue(stack.access.sqs, stack.access.delivery_dead_letter_queue)
 
 
 def _summary_json(summary: Summary) -> dict[str, object]:
-    # Not the problems: the "fields" of what is no job at all are whatever somebody wrote.
+    # Without the problems: the "fields" of an unreadable job may be any text.
     return {name: value for name, value in summary._asdict().items() if name != "problems"}

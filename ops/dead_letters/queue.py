@@ -1,52 +1,53 @@
 """The dead-letter queue: look into it without taking anything out, and send it all back.
 
-By our own loop, with the calls every SQS has; a message leaves the dead-letter queue only after the
-delivery queue took it. A crash between the two sends it twice under one job id, which the ledger
-drops as a duplicate.
+This is our own loop, with calls that every SQS has. A message leaves the dead-letter queue only
+after the delivery queue took it. A crash between the two sends it twice under one job id, and the
+ledger drops the duplicate.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
 from braze_bridge.jobs.queue import BATCH_BYTES, BATCH_ENTRIES
 from ops.rejected.replay import FAILURES_IN_A_ROW, received_now
-from ops.stack.aws_errors import cause_of
+from ops.stack.errors import CommandError, aws_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from types_boto3_sqs import SQSClient
 
     from braze_bridge.clock import Clock
 
 PEEK_SECONDS: Final = 30
-"""How long messages are hidden while we look: afterwards, or if we die, they are back."""
+"""How long a look hides messages. They come back earlier when the look ends, or after a crash."""
 
 REPLAY_SECONDS: Final = 120
-"""How long a message is hidden while it is sent back: over the time that the calls may take."""
+"""How long a replay hides messages: longer than its calls may take."""
 
 EMPTY_RECEIVES: Final = 2
-"""A receive that brings nothing new proves little, since SQS may ask only some of its servers; two
-in a row, each waiting a second, are the end."""
+"""Receives without a new message that end a loop. One is not enough: SQS may ask only some of its
+servers. Each receive waits a second."""
 
 UNKNOWN_GROUP: Final = "dead-letter"
-"""The message group of what cannot be read and came without one."""
+"""The message group of an unreadable message that has none."""
 
 
-class DeadLettersUnavailableError(Exception):
-    """The dead-letter queue did not answer. The text is AWS's code, no more."""
+class DeadLettersUnavailableError(CommandError):
+    """The dead-letter queue did not answer. The text is AWS's error code."""
+
+    line = "the dead-letter queue does not answer: {}"
 
 
 class DeadLetter(NamedTuple):
-    """A message of the dead-letter queue. Its body may be about a person.
+    """A message of the dead-letter queue. Its body may hold personal data.
 
     Attributes:
-        receipt: Of the latest receive: what it is released or removed by.
+        receipt: Handle of the latest receive, to release or remove the message.
         sent_at: When it first came into the delivery queue.
         group: Its message group, if it had one.
     """
@@ -59,7 +60,7 @@ class DeadLetter(NamedTuple):
     group: str | None = None
 
     def __repr__(self) -> str:
-        # A repr ends up in tracebacks, where no body belongs.
+        # Tracebacks print a repr; they must not hold a body.
         return f"DeadLetter({self.message_id!r})"
 
 
@@ -74,11 +75,11 @@ class DeadLetterQueue(Protocol):
     """The dead-letter queue."""
 
     def receive(self, most: int, hidden_for: int) -> list[DeadLetter]:
-        """Messages, perhaps none although there are some.
+        """Receive messages; the answer may be empty although the queue is not.
 
         Args:
-            most: At most so many, 1 to 10.
-            hidden_for: Seconds until they may be received again.
+            most: 1 to 10.
+            hidden_for: Seconds until the messages can be received again.
 
         Raises:
             DeadLettersUnavailableError: SQS did not answer.
@@ -86,15 +87,11 @@ class DeadLetterQueue(Protocol):
         ...
 
     def release(self, letters: Iterable[DeadLetter]) -> None:
-        """Let messages be received again at once; where that fails, when their time is over."""
+        """Make messages visible at once; if that fails, they come back when their time is over."""
         ...
 
     def remove(self, letters: Sequence[DeadLetter]) -> frozenset[str]:
-        """Delete messages, at most 10.
-
-        Returns:
-            The ids of those that are gone.
-        """
+        """Delete at most 10 messages; return the ids of those that are gone."""
         ...
 
 
@@ -102,14 +99,7 @@ class DeliverySender(Protocol):
     """The delivery queue, for messages as they are."""
 
     def send(self, messages: Sequence[Outgoing]) -> frozenset[int]:
-        """Hand messages over.
-
-        Args:
-            messages: At most 10.
-
-        Returns:
-            The positions of those that were taken.
-        """
+        """Send at most 10 messages; return the positions of those that were taken."""
         ...
 
 
@@ -117,9 +107,8 @@ class Summary(NamedTuple):
     """A dead letter without its body.
 
     Attributes:
-        job_id: Of the job in it; ``None`` where it cannot be read as one.
-        problems: Why it cannot be read: field and error, without values.
-        body_bytes: Length of the body.
+        job_id: ``None`` if the body is not a job.
+        problems: Why it is not a job: field and error, without values.
     """
 
     message_id: str
@@ -133,7 +122,7 @@ class Summary(NamedTuple):
 
 
 def summary_of(letter: DeadLetter) -> Summary:
-    """What can be told of a message without telling about a person."""
+    """Describe a message without personal data."""
     size = len(letter.body.encode("utf-8", "replace"))
     common = (letter.sent_at, letter.receive_count, size)
     try:
@@ -146,11 +135,7 @@ def summary_of(letter: DeadLetter) -> Summary:
 def peek(queue: DeadLetterQueue, limit: int) -> list[DeadLetter]:
     """Look at messages and leave them there.
 
-    They are hidden for the moment of looking, so two people who look at once each see a part.
-
-    Args:
-        queue: The dead-letter queue.
-        limit: At most so many.
+    The look hides the messages, so two people who look at the same time each see a part.
 
     Raises:
         DeadLettersUnavailableError: SQS did not answer.
@@ -169,13 +154,14 @@ def peek(queue: DeadLetterQueue, limit: int) -> list[DeadLetter]:
 
 
 class Progress(NamedTuple):
-    """How far a replay of dead letters came.
+    """The progress of a replay, in messages.
 
     Attributes:
-        sent: Taken by the delivery queue and gone from here.
-        sent_and_kept: Taken, but still here: sent again, they are duplicates that the ledger drops.
-        not_taken: Not taken; still here.
-        is_empty: Whether nothing more was found.
+        sent: Taken by the delivery queue and removed.
+        sent_and_kept: Taken, but not removed: the next replay sends duplicates, which the ledger
+            drops.
+        not_taken: Not taken, and not removed.
+        is_empty: Whether the queue is empty now.
     """
 
     sent: int = 0
@@ -194,15 +180,15 @@ def replay_dead_letters(
 ) -> Progress:
     """Send messages back to the delivery queue.
 
-    Interrupted at any point, it loses nothing; run again, it goes on. It ends when nothing more is
-    found, at the limit, or after three rounds in a row of which nothing was taken.
+    An interruption loses nothing; a second run goes on. It ends when the queue is empty, at the
+    limit, or after three rounds in a row without a message taken.
 
     Args:
         queue: The dead-letter queue.
         sender: The delivery queue.
-        clock: Says when the jobs come in anew.
-        limit: At most so many messages.
-        report: Told after every round.
+        clock: Gives the jobs' new ``received_at``.
+        limit: At most this many messages.
+        report: Called after every round.
 
     Raises:
         DeadLettersUnavailableError: The dead-letter queue did not answer.
@@ -228,10 +214,10 @@ def replay_dead_letters(
 
 
 class _Replay:
-    """The state of one call of :func:`replay_dead_letters`.
+    """The state of one replay.
 
     Attributes:
-        held: Messages that were not taken: hidden until they are released.
+        held: Messages that were not taken; they must be released.
     """
 
     def __init__(self, queue: DeadLetterQueue, sender: DeliverySender, clock: Clock) -> None:
@@ -250,8 +236,8 @@ class _Replay:
         return Progress(len(self._removed), len(self._sent - self._removed), len(self.held))
 
     def send_back(self, received: Sequence[DeadLetter]) -> bool:
-        """One round; whether anything came of it."""
-        # What was sent in a round before and could not be deleted has only to be deleted.
+        """One round; whether a message was removed."""
+        # What an earlier round sent but could not delete only needs deleting.
         new = [letter for letter in received if letter.message_id not in self._sent]
         taken = self._sender.send([outgoing(letter, self._clock.now()) for letter in new])
         for position, letter in enumerate(new):
@@ -270,8 +256,8 @@ class _Replay:
 def outgoing(letter: DeadLetter, now: datetime) -> Outgoing:
     """The message for the delivery queue.
 
-    A job is the same job, received now: with the time it has, delivery might park it at once as
-    expired. What cannot be read goes as it is: delivery parks it with the reason.
+    A job stays the same job, but received now; otherwise delivery might park it at once as expired.
+    An unreadable message stays as it is; delivery parks it with the reason.
     """
     try:
         job = parse_job(letter.body)
@@ -289,7 +275,7 @@ class SqsDeadLetterQueue:
 
     def receive(self, most: int, hidden_for: int) -> list[DeadLetter]:
         """See :meth:`DeadLetterQueue.receive`."""
-        try:
+        with aws_errors(DeadLettersUnavailableError):
             answer = self._client.receive_message(
                 QueueUrl=self._queue_url,
                 MaxNumberOfMessages=most,
@@ -301,8 +287,6 @@ class SqsDeadLetterQueue:
                     "MessageGroupId",
                 ],
             )
-        except (BotoCoreError, ClientError) as error:
-            raise DeadLettersUnavailableError(cause_of(error)) from error
         return [
             DeadLetter(
                 message_id=message["MessageId"],
@@ -321,27 +305,20 @@ class SqsDeadLetterQueue:
         """See :meth:`DeadLetterQueue.release`."""
         waiting = list(letters)
         for start in range(0, len(waiting), BATCH_ENTRIES):
-            batch = waiting[start : start + BATCH_ENTRIES]
-            try:
+            with _failures_ignored():
                 self._client.change_message_visibility_batch(
                     QueueUrl=self._queue_url,
                     Entries=[
-                        {
-                            "Id": str(number),
-                            "ReceiptHandle": letter.receipt,
-                            "VisibilityTimeout": 0,
-                        }
-                        for number, letter in enumerate(batch)
+                        {"Id": str(number), "ReceiptHandle": letter.receipt, "VisibilityTimeout": 0}
+                        for number, letter in enumerate(waiting[start : start + BATCH_ENTRIES])
                     ],
                 )
-            except (BotoCoreError, ClientError):
-                continue
 
     def remove(self, letters: Sequence[DeadLetter]) -> frozenset[str]:
         """See :meth:`DeadLetterQueue.remove`."""
         if not letters:
             return frozenset()
-        try:
+        with _failures_ignored():
             answer = self._client.delete_message_batch(
                 QueueUrl=self._queue_url,
                 Entries=[
@@ -349,11 +326,10 @@ class SqsDeadLetterQueue:
                     for number, letter in enumerate(letters)
                 ],
             )
-        except (BotoCoreError, ClientError):
-            return frozenset()
-        return frozenset(
-            letters[int(entry["Id"])].message_id for entry in answer.get("Successful", ())
-        )
+            return frozenset(
+                letters[int(entry["Id"])].message_id for entry in answer.get("Successful", ())
+            )
+        return frozenset()
 
 
 class SqsDeliverySender:
@@ -367,7 +343,7 @@ class SqsDeliverySender:
         """See :meth:`DeliverySender.send`."""
         taken: set[int] = set()
         for batch in batches(messages):
-            try:
+            with _failures_ignored():
                 answer = self._client.send_message_batch(
                     QueueUrl=self._queue_url,
                     Entries=[
@@ -379,14 +355,19 @@ class SqsDeliverySender:
                         for position in batch
                     ],
                 )
-            except (BotoCoreError, ClientError):
-                continue
-            taken |= {int(entry["Id"]) for entry in answer.get("Successful", ())}
+                taken |= {int(entry["Id"]) for entry in answer.get("Successful", ())}
         return frozenset(taken)
 
 
+@contextmanager
+def _failures_ignored() -> Iterator[None]:
+    """Ignore a failed call: its messages stay in the queue, and the next replay finds them."""
+    with suppress(DeadLettersUnavailableError), aws_errors(DeadLettersUnavailableError):
+        yield
+
+
 def batches(messages: Sequence[Outgoing]) -> list[list[int]]:
-    """Positions of messages, in batches that SQS takes: 10 messages, 1 MiB over all of them."""
+    """Positions of messages in batches that SQS takes: at most 10 messages and 1 MiB."""
     made: list[list[int]] = []
     used = BATCH_BYTES
     for position, message in enumerate(messages):

@@ -1,8 +1,8 @@
-"""`make deploy`: build for what the deployment's parameters say, deploy, and see an answer arrive.
+"""`make deploy`: build as the deployment's parameters say, deploy, and check a test response.
 
-The layer holds compiled packages, so it must be built for the runtime and the instruction set that
-the stack gets. Both are template parameters, kept in `samconfig.toml`. What has no default is asked
-for before the first deployment of an environment, and kept there, too.
+The layer holds compiled packages, so the build must use the stack's runtime and instruction set.
+Both are template parameters in `samconfig.toml`. Before the first deployment of an environment, it
+asks for the parameters without a default, and keeps the answers there, too.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ ROOT: Final = Path(__file__).parents[2]
 CONFIG: Final = ROOT / "samconfig.toml"
 
 REQUIRED: Final = "BrazeInstance"
-"""The parameter without a default: where the table lacks it, somebody must be asked."""
+"""The parameter without a default: if the table lacks it, a person is asked."""
 
 BUILD_SECONDS: Final = 900
 DEPLOY_SECONDS: Final = 3600
 VERIFY_SECONDS: Final = 300
 
 VERIFIED: Final = "outgrow"
-"""Whose test response a deployment ends with: all others lead through the same queue."""
+"""The partner of the test response; all partners use the same queue."""
 
 
 class Target(NamedTuple):
-    """What the layer is built for."""
+    """The platform that the layer is built for."""
 
     runtime: str = "python3.13"
     architecture: str = "arm64"
@@ -55,14 +55,11 @@ class UnknownEnvironmentError(Exception):
 
 
 def parameters_of(config: Mapping[str, Any], environment: str) -> dict[str, str]:
-    """The template parameters that a table of `samconfig.toml` holds.
+    """The template parameters in a table of `samconfig.toml`: one string (as SAM writes) or a list.
 
     Args:
         config: The file, parsed.
         environment: The table: `dev`, `prod`, …
-
-    Returns:
-        Values by name; SAM writes them as one string, people rather as a list.
 
     Raises:
         UnknownEnvironmentError: There is no such table.
@@ -79,7 +76,7 @@ def parameters_of(config: Mapping[str, Any], environment: str) -> dict[str, str]
 
 
 def target_of(parameters: Mapping[str, str]) -> Target:
-    """What to build for, the template's defaults filling in."""
+    """The platform to build for; the template's defaults apply if a parameter is missing."""
     default = Target()
     return Target(
         parameters.get("PythonRuntime", default.runtime),
@@ -93,16 +90,16 @@ def deploy(
     config: Path = CONFIG,
     asked: Callable[[], Callable[[str], str]] = person,
 ) -> int:
-    """Build and deploy; ask first, where the environment's table does not say enough.
+    """Build and deploy; ask first if the environment's table lacks a required parameter.
 
     Args:
         environment: The table of `samconfig.toml`.
         sam: The command that runs SAM.
         config: The `samconfig.toml`.
-        asked: Who answers questions, if there are any.
+        asked: Gives the function that asks a person.
 
     Returns:
-        SAM's exit code; 2 where a question was not answered.
+        SAM's exit code; 2 if a question was not answered.
 
     Raises:
         UnknownEnvironmentError: There is no such table.
@@ -118,7 +115,7 @@ def deploy(
 
 
 def verify(environment: str, bridge: list[str], config: Path = CONFIG) -> int:
-    """A test response through the stack that was just deployed; what to do first, for a new one.
+    """Run `bridge verify` on the new deployment; for a new stack it says what to do first.
 
     Args:
         environment: The table of `samconfig.toml`.
@@ -139,12 +136,8 @@ def verify(environment: str, bridge: list[str], config: Path = CONFIG) -> int:
 def stack_of(config: Mapping[str, Any], environment: str) -> StackName:
     """The stack that a table of `samconfig.toml` deploys.
 
-    Args:
-        config: The file, parsed.
-        environment: The table.
-
     Raises:
-        UnknownEnvironmentError: It names none.
+        UnknownEnvironmentError: The table names none.
     """
     for name in (environment, "default"):
         for command in ("deploy", "global"):
@@ -169,7 +162,7 @@ def _deploy(sam: list[str], environment: str) -> int:
 
 
 def _run(command: list[str], variables: Mapping[str, str], seconds: float) -> int:
-    # SAM folds its tables at 80 columns where it sees no terminal.
+    # Without a terminal, SAM folds its tables at 80 columns.
     columns = str(shutil.get_terminal_size((200, 50)).columns)
     done = subprocess.run(  # noqa: S603 - SAM, with our own arguments
         command,

@@ -1,8 +1,8 @@
-"""What the first deployment of an environment has to be told, asked and kept in `samconfig.toml`.
+"""Ask a person for what the first deployment of an environment needs; keep it in `samconfig.toml`.
 
-SAM's own guide would ask for each of the template's parameters, and then, for every function behind
-the API, whether it is well that it "has no authentication" (it does not see that the functions
-check a token themselves); who presses Enter there ends the deployment. Three answers are enough.
+SAM's own guide would ask for every parameter of the template. It would then ask for each function
+behind the API whether it may have "no authentication"; it does not see that the functions check a
+token. Enter at that question ends the deployment. Here three answers are enough.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 _REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _ADDRESS: Final = re.compile(r"([^@\s\"'\\]+@[^@\s\"'\\]+\.[^@\s\"'\\]+)?")
-_NOT_AN_ANSWER: Final = 3
-"""Tries at one question."""
+_TRIES: Final = 3
+"""For one question."""
 
 
 class UnansweredError(Exception):
-    """Nobody is there to answer, or the answers cannot be kept. The text says what to write."""
+    """There is no terminal, or the answers cannot be kept. The text says what to write."""
 
 
 class Question(NamedTuple):
-    """Something that has no default.
+    """A setting without a default.
 
     Attributes:
         name: The template's parameter, or ``region``.
         text: For people.
-        accepts: Whether an answer can be one.
-        hint: What an answer looks like.
+        accepts: Whether an answer is valid.
+        hint: The form of a valid answer.
     """
 
     name: str
@@ -63,7 +63,7 @@ QUESTIONS: Final = (
     ),
     Question(
         "AlarmEmail",
-        "E-mail address to tell about alarms (empty: nobody is told)",
+        "E-mail address for alarms (empty: none are sent)",
         lambda text: bool(_ADDRESS.fullmatch(text)),
         "one address, or nothing",
     ),
@@ -71,24 +71,24 @@ QUESTIONS: Final = (
 
 
 def person(terminal: TextIO | None = None) -> Callable[[str], str]:
-    """Asks whoever sits at the terminal.
+    """The function that asks the person at a terminal.
 
     Args:
-        terminal: Where answers come from; left out, the process's own.
+        terminal: Gives the answers; by default standard input.
 
     Raises:
-        UnansweredError: Nobody does.
+        UnansweredError: It is no terminal.
     """
     if not (terminal or sys.stdin).isatty():
         raise UnansweredError(
-            "The Braze instance is not in samconfig.toml, and nobody is here to be asked: write "
+            "The Braze instance is not in samconfig.toml, and there is no terminal to ask: write "
             'region = "…" and parameter_overrides = ["BrazeInstance=…"] into its table.'
         )
     return input
 
 
 def ask(read: Callable[[str], str], say: Callable[[str], object]) -> dict[str, str]:
-    """Ask each question until the answer can be one.
+    """Ask each question until the answer is valid.
 
     Args:
         read: Shows a text and returns what was typed.
@@ -98,14 +98,14 @@ def ask(read: Callable[[str], str], say: Callable[[str], object]) -> dict[str, s
         Answers by name.
 
     Raises:
-        UnansweredError: The same question was answered wrongly three times.
+        UnansweredError: A question got three invalid answers.
     """
-    say("The first deployment. The answers go into samconfig.toml; all else has a default.")
+    say("The first deployment. The answers go into samconfig.toml; all the rest has a default.")
     return {question.name: _answer(question, read, say) for question in QUESTIONS}
 
 
 def _answer(question: Question, read: Callable[[str], str], say: Callable[[str], object]) -> str:
-    for _ in range(_NOT_AN_ANSWER):
+    for _ in range(_TRIES):
         text = read(f"{question.text}: ").strip()
         for candidate in (text, text.upper(), text.lower()):
             if question.accepts(candidate):
@@ -115,36 +115,24 @@ def _answer(question: Question, read: Callable[[str], str], say: Callable[[str],
 
 
 def keep(config: Path, environment: str, answers: Mapping[str, str]) -> None:
-    """Write answers into an environment's table; comments and all else stay as they are.
-
-    Args:
-        config: The `samconfig.toml`.
-        environment: A table that it has.
-        answers: Of :func:`ask`.
-
-    Raises:
-        UnansweredError: The file is written in a way that this cannot add to.
-    """
-    written = with_answers(config.read_text(), environment, answers)
-    config.write_text(written)
+    """Write answers into an environment's table of the file; raises as :func:`with_answers`."""
+    config.write_text(with_answers(config.read_text(), environment, answers))
 
 
 def with_answers(text: str, environment: str, answers: Mapping[str, str]) -> str:
-    """The file with the answers in it.
+    """Add answers to the text of a `samconfig.toml`; its other lines stay as they are.
 
     Args:
-        text: Of a `samconfig.toml`.
+        text: Of the file.
         environment: A table that it has.
         answers: By parameter, and ``region``.
 
-    Returns:
-        The same text with lines added.
-
     Raises:
-        UnansweredError: As for :func:`keep`; the text says what to write by hand.
+        UnansweredError: The table's form is not one that this can add to. The text says what to
+            write by hand.
     """
     region = answers[REGION]
-    # Nothing said is the template's default; SAM does not read an empty value.
+    # An empty answer is the template's default; SAM does not read an empty value.
     overrides = [f"{name}={value}" for name, value in answers.items() if name != REGION and value]
     entries = [f'  "{each}",' for each in overrides]
     lines = text.splitlines()
@@ -176,7 +164,7 @@ def with_answers(text: str, environment: str, answers: Mapping[str, str]) -> str
         found = None
     if found != wanted:
         raise UnansweredError(
-            f"samconfig.toml is written in another way than expected. Write into its table "
+            f"samconfig.toml has an unexpected form. Write into its table "
             f'{header}: region = "{region}", and into parameter_overrides: {" ".join(overrides)}'
         )
     return made
@@ -187,5 +175,5 @@ def _says(line: str) -> bool:
 
 
 def _listed(overrides: str | list[str]) -> list[str]:
-    """The overrides one by one: SAM itself writes them as one text."""
+    """The overrides as a list: SAM itself writes them as one text."""
     return shlex.split(overrides) if isinstance(overrides, str) else list(overrides)

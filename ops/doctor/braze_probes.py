@@ -1,7 +1,7 @@
-"""Which permissions a Braze key has, asked by requests that can change nothing.
+"""Find a Braze key's permissions by requests that can change nothing.
 
-Braze checks the key, then the permission, then the body: a request that is surely invalid, or reads
-nobody, tells the first two by its status (docs/api/basics, docs/api/errors).
+Braze checks the key, then the permission, then the body. The status of an invalid request, or of a
+read of an unknown id, shows the first two (docs/api/basics, docs/api/errors).
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ VERSION: Final = "0.1.0"
 TIMEOUT: Final = (3.05, 10.0)
 """Seconds to connect, and to wait for an answer."""
 
-NOBODY: Final = "bridge-doctor"
+UNKNOWN_ID: Final = "bridge-doctor"
 """An external id that no brand uses."""
 
 NO_GROUP: Final = "00000000-0000-0000-0000-000000000000"
 """The nil UUID is no subscription group's id."""
 
 _NO_OBJECT: Final = b'{"_update_existing_only":true}'
-"""An attributes object without an identifier, which Braze refuses; and it forbids creating."""
+"""An attributes object without an identifier: Braze refuses it. It also forbids new profiles."""
 
 
 INTEGRATIONS: Final = (
@@ -59,15 +59,15 @@ INTEGRATIONS: Final = (
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "quikly": tuple(name for name in INTEGRATIONS if name.startswith("quikly-"))
 }
-"""Names that stand for several integrations."""
+"""Names of several integrations together."""
 
 
 class Need(NamedTuple):
-    """What a permission is for.
+    """Who needs a permission.
 
     Attributes:
-        integrations: Those that do not work without it.
-        optional: Those that lose a part without it, and which.
+        integrations: They do not work without it.
+        optional: They lose a part without it: the part by integration.
     """
 
     integrations: tuple[str, ...]
@@ -84,19 +84,19 @@ NEEDS: Final[Mapping[str, Need]] = {
     "subscription.status.set": Need(("quikly-acquisition",)),
     "kpi.mau.data_series": Need((), {"iterate": "surveys in Braze's in-app messages"}),
 }
-"""By permission, after the partners' own pages."""
+"""By permission, as the partners' own pages say."""
 
 PROBES: Final[Mapping[str, Callable[[BrazeClient], object]]] = {
     "users.track": lambda client: client.track(TrackRequest(attributes=[_NO_OBJECT])),
     "users.export.ids": lambda client: client.export_ids(
-        ExportIdsRequest(fields_to_export=["external_id"], external_ids=[NOBODY])
+        ExportIdsRequest(fields_to_export=["external_id"], external_ids=[UNKNOWN_ID])
     ),
     "subscription.status.get": lambda client: client.subscription_status_get(
-        SubscriptionStatusGetRequest(NO_GROUP, SubscriptionUsers(external_ids=[NOBODY]))
+        SubscriptionStatusGetRequest(NO_GROUP, SubscriptionUsers(external_ids=[UNKNOWN_ID]))
     ),
     "subscription.status.set": lambda client: client.subscription_status_set(
         SubscriptionStatusSetRequest(
-            NO_GROUP, SubscriptionStatus.UNSUBSCRIBED, SubscriptionUsers(external_ids=[NOBODY])
+            NO_GROUP, SubscriptionStatus.UNSUBSCRIBED, SubscriptionUsers(external_ids=[UNKNOWN_ID])
         )
     ),
     "kpi.mau.data_series": lambda client: client.mau_data_series(1),
@@ -104,7 +104,7 @@ PROBES: Final[Mapping[str, Callable[[BrazeClient], object]]] = {
 
 
 class Verdict(StrEnum):
-    """What an answer says about a permission."""
+    """What an answer shows about a permission."""
 
     GRANTED = "granted"
     MISSING = "missing"
@@ -118,7 +118,7 @@ class Probed(NamedTuple):
     """One answer.
 
     Attributes:
-        detail: Status and Braze's words, cleaned of keys; empty where all is well.
+        detail: Status and Braze's words without keys; empty if the permission is granted.
     """
 
     permission: str
@@ -127,12 +127,12 @@ class Probed(NamedTuple):
 
 
 def client_for(key: str, transport: Transport, clock: Clock, product: str) -> BrazeClient:
-    """A client for a command.
+    """Make a client for a command.
 
     Args:
         key: The REST API key.
-        transport: The way to the endpoint.
-        clock: Reads the rate-limit headers.
+        transport: To the endpoint.
+        clock: For the rate-limit headers.
         product: For the User-Agent: ``Doctor``, ``Verify``.
     """
     return BrazeClient(
@@ -145,7 +145,7 @@ def client_for(key: str, transport: Transport, clock: Clock, product: str) -> Br
 
 
 def probe(client: BrazeClient, permission: str) -> Probed:
-    """Ask about one permission."""
+    """Check one permission."""
     try:
         PROBES[permission](client)
     except BrazeError as error:
@@ -155,10 +155,10 @@ def probe(client: BrazeClient, permission: str) -> Probed:
 
 
 def probe_all(client: BrazeClient, permissions: Iterable[str]) -> list[Probed]:
-    """Ask about permissions, one after the other.
+    """Check permissions, one after the other.
 
-    A 401 beside an answer that proves the key is about the permission: Braze's errors page lists
-    "insufficient permissions" under both 401 and 403.
+    If one answer proves the key, a 401 of another means a missing permission: Braze's errors page
+    lists "insufficient permissions" under both 401 and 403.
     """
     found = [probe(client, permission) for permission in permissions]
     if any(each.verdict in {Verdict.GRANTED, Verdict.MISSING} for each in found):
@@ -170,7 +170,7 @@ def probe_all(client: BrazeClient, permissions: Iterable[str]) -> list[Probed]:
 
 
 def verdict_of(error: BrazeError) -> Verdict:
-    """What a failure says about the key and its permission."""
+    """What a failure shows about the key and its permission."""
     match error:
         case BadRequestError():
             return Verdict.GRANTED

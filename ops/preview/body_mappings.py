@@ -1,8 +1,8 @@
-"""What a parked body becomes by its partner's mapping, as the partner's file says now."""
+"""Map a parked body again, as the partner's file says now."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pydantic_core import from_json
 
@@ -18,30 +18,20 @@ from quikly_events import mapping as quikly_events
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import TypeAlias
 
     from braze_bridge.jobs.rejected import RejectedRecord
     from braze_bridge.mapping.outcomes import Outcome
 
+    BodyMapping: TypeAlias = Callable[[object, RejectedRecord], Outcome]
+    """Maps a parsed body and the record that it was parked as.
 
-class BodyMapping(Protocol):
-    """One partner's."""
-
-    def __call__(self, body: object, record: RejectedRecord) -> Outcome:
-        """Map a parsed body.
-
-        Args:
-            body: A JSON value.
-            record: What it was parked as.
-        """
-        ...
-
-
-def outgrow_mapping(directory: Path) -> BodyMapping:
-    """Outgrow's, by the ``outgrow.toml`` of a folder.
-
-    Raises:
-        ConfigError: The file has mistakes.
+    A response without a time of its own gets the time of its first sighting: with the replay's time
+    it would overwrite later answers of the person.
     """
+
+
+def _outgrow_mapping(directory: Path) -> BodyMapping:
     config = load_outgrow(directory)
 
     def map_body(body: object, record: RejectedRecord) -> Outcome:
@@ -50,8 +40,6 @@ def outgrow_mapping(directory: Path) -> BodyMapping:
             body,
             content_id=content_id,
             rule=config.rule_for(content_id),
-            # A response without a time of its own is as old as its first sighting: dated by the
-            # replay it would overwrite what the person answered since.
             received_at=record.first_seen,
             correlation_id=record.correlation_id,
         )
@@ -59,68 +47,50 @@ def outgrow_mapping(directory: Path) -> BodyMapping:
     return map_body
 
 
-def iterate_mapping(directory: Path) -> BodyMapping:
-    """Iterate's, by the ``iterate.toml`` of a folder.
-
-    Raises:
-        ConfigError: The file has mistakes.
-    """
+def _iterate_mapping(directory: Path) -> BodyMapping:
     config = load_iterate(directory)
-
-    def map_body(body: object, record: RejectedRecord) -> Outcome:
-        return iterate.map_response(
-            body,
-            config=config,
-            received_at=record.first_seen,  # as above
-            correlation_id=record.correlation_id,
-        )
-
-    return map_body
+    return lambda body, record: iterate.map_response(
+        body,
+        config=config,
+        received_at=record.first_seen,
+        correlation_id=record.correlation_id,
+    )
 
 
-def quikly_events_mapping(directory: Path) -> BodyMapping:
-    """Quikly's activation events, by the ``quikly.toml`` of a folder.
-
-    Raises:
-        ConfigError: The file has mistakes.
-    """
+def _quikly_events_mapping(directory: Path) -> BodyMapping:
     config = load_quikly(directory)
-
-    def map_body(body: object, record: RejectedRecord) -> Outcome:
-        return quikly_events.map_event(
-            body,
-            config=config,
-            received_at=record.first_seen,  # as above
-            correlation_id=record.correlation_id,
-        )
-
-    return map_body
+    return lambda body, record: quikly_events.map_event(
+        body,
+        config=config,
+        received_at=record.first_seen,
+        correlation_id=record.correlation_id,
+    )
 
 
 LOADERS: Final[Mapping[str, Callable[[Path], BodyMapping]]] = {
-    iterate.SOURCE: iterate_mapping,
-    outgrow.SOURCE: outgrow_mapping,
-    quikly_events.SOURCE: quikly_events_mapping,
+    iterate.SOURCE: _iterate_mapping,
+    outgrow.SOURCE: _outgrow_mapping,
+    quikly_events.SOURCE: _quikly_events_mapping,
 }
-"""By source: every partner whose door parks bodies."""
+"""By source, for every partner whose bodies are parked. A loader reads the file in a folder and
+raises ``ConfigError`` if it has mistakes."""
 
 
 class BodyMappings:
-    """Every partner's mapping; each file is read when the first body asks for it."""
+    """Every partner's mapping; each file is read when the first body needs it.
+
+    Args:
+        directory: The folder with ``<partner>.toml``.
+    """
 
     def __init__(self, directory: Path) -> None:
-        """Build them.
-
-        Args:
-            directory: The folder with ``<partner>.toml``.
-        """
         self._directory = directory
         self._loaded: dict[str, BodyMapping] = {}
 
     def outcome(self, record: RejectedRecord) -> Outcome:
-        """What becomes of a record of kind ``body`` that came in by a partner's route.
+        """Map a record of kind ``body`` that came in by a partner's route.
 
-        Nobody is asked for a token: the body had the right one when it was parked.
+        The token is not checked: it was right when the body was parked.
 
         Raises:
             ConfigError: The partner's file has mistakes.
@@ -129,7 +99,7 @@ class BodyMappings:
         if loader is None:
             return Unmappable((Reason(code="unknown_route", field="route"),))
         try:
-            # As the door parses: bounded, and no NaN.
+            # As the function parses it: bounded depth, and no NaN.
             body = from_json(record.payload, allow_inf_nan=False)
         except ValueError:
             return Unmappable((Reason(code="not_json", detail="the body is not JSON"),))

@@ -1,4 +1,4 @@
-"""``bridge preview``: the exact requests to Braze that a captured body would make."""
+"""``bridge preview``: the exact requests to Braze for a captured body."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from braze_bridge.clock import SystemClock
-from braze_bridge.partner_config.toml_table import ConfigError
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.preview.requests import preview
+from ops.stack.command import Json, PartnerName, not_done, reported_errors, route_of
 from ops.stack.config_directory import CONFIG_DIRECTORY
-from ops.stack.options import Json, PartnerName, not_done, route_of
 from ops.stack.partners import PARTNERS
 from ops.stack.screen import as_json, harmless
 from sandbox.event_files import event_cases
@@ -33,22 +32,22 @@ def preview_body(
         typer.Argument(help="A file with a body as the partner sent it; - for standard input."),
     ] = None,
     content: Annotated[
-        str | None, typer.Option(help="What followed the partner's name in the URL.")
+        str | None, typer.Option(help="What follows the partner's name in the URL.")
     ] = None,
     sample: Annotated[
-        str | None, typer.Option(help="Instead of a file: one of events/PARTNER, by its name.")
+        str | None, typer.Option(help="Instead of a file: the name of one in events/PARTNER.")
     ] = None,
     config_dir: Annotated[
-        Path, typer.Option(help="The folder with the partners' TOML files to be tried.")
+        Path, typer.Option(help="The folder with the partners' TOML files to try.")
     ] = CONFIG_DIRECTORY,
     as_json_: Json = False,
 ) -> None:
     """Show what a body would become at Braze, and what was left out and why. Sends nothing.
 
-    Of Quikly: its activation events. What an acquisition or a claim becomes depends on what Braze
-    and the stack's tables know.
+    For Quikly it shows activation events. What an acquisition or a claim becomes depends on Braze
+    and the stack's tables.
 
-    It prints what is in the body. Exit 1 where it would not, or not wholly, become a job.
+    It prints what is in the body. Exit 1 if the body, or a part of it, would not become a job.
     """
     if (body is None) == (sample is None):
         raise typer.BadParameter("give a file (or -), or --sample")
@@ -62,7 +61,7 @@ def preview_body(
         )
     raw, route = _sample(partner, sample) if sample is not None else _captured(body or STDIN)
     route = route or route_of(partner, content)
-    try:
+    with reported_errors():
         found = preview(
             raw,
             source=source,
@@ -70,14 +69,12 @@ def preview_body(
             mappings=BodyMappings(config_dir),
             now=SystemClock().now(),
         )
-    except ConfigError as error:
-        not_done(*(str(problem) for problem in error.problems))
     if as_json_:
         typer.echo(as_json(_json(found, route)))
     else:
         _print(found, route)
     if found.reasons:
-        raise typer.Exit(1)
+        not_done()
 
 
 def _sample(partner: str, name: str) -> tuple[bytes, str]:

@@ -1,7 +1,7 @@
-"""What a captured body would become, to the last byte that Braze would get. Pure: no network.
+"""The requests to Braze that a captured body would become, byte for byte. Pure: no network.
 
-The same code as in the functions: the partner's mapping, then delivery's merging and packing, for a
-person of whom nothing is known yet.
+It runs the functions' own code: the partner's mapping, then delivery's merging and packing. The
+person has no earlier answers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TOO_LARGE: Final = Reason(code="too_large", detail=f"more than {MAX_BODY_BYTES}
 
 
 class BrazeRequest(NamedTuple):
-    """One request as it would go out, less the headers with the key.
+    """One request as it would be sent, without the headers (they hold the key).
 
     Attributes:
         objects: Attributes and events together.
@@ -47,21 +47,19 @@ class BrazeRequest(NamedTuple):
     body: bytes
 
     def __repr__(self) -> str:
-        # A repr ends up in tracebacks, where no body belongs.
+        # Tracebacks print a repr; they must not hold a body.
         return f"BrazeRequest({self.path}, {self.objects} object(s))"
 
 
 class Preview(NamedTuple):
-    """What would become of a body.
+    """What would happen to a body.
 
     Attributes:
-        status: What the door would answer.
+        status: The answer to the partner.
         result: ``accepted``, ``ignored``, ``parked`` (answered 422 and kept) or ``refused``.
-        job_id: Of the job, if there is one.
-        requests: To Braze, in the order they would be sent.
-        skipped: Values that would be left out or replaced, and identifiers that were of no use: by
-            name, without the value.
-        reasons: Why there is no job, or not all of it.
+        requests: To Braze, in order.
+        skipped: Names of values that would be left out or replaced, and of unusable identifiers.
+        reasons: Why there is no job, or why a part is missing.
     """
 
     status: HTTPStatus
@@ -75,14 +73,14 @@ class Preview(NamedTuple):
 def preview(
     body: bytes, *, source: str, route: str, mappings: BodyMappings, now: datetime
 ) -> Preview:
-    """Work out what would become of a body that came in with the right token.
+    """Work out what would happen to a body with the right token.
 
     Args:
         body: As captured.
         source: The partner.
-        route: Where it was posted to, such as ``/outgrow/CONTENT``.
-        mappings: The partners' mappings, by the files to be tried.
-        now: When it "comes in".
+        route: The route of the call, such as ``/outgrow/CONTENT``.
+        mappings: The partners' mappings, by the files to try.
+        now: The time of the call.
 
     Raises:
         ConfigError: The partner's file has mistakes.
@@ -100,7 +98,7 @@ def preview(
 
 
 def record_of(text: str, *, source: str, route: str, now: datetime) -> RejectedRecord:
-    """A body as the mappings take it: as if it had been parked just now."""
+    """A body as the mappings take it: as if it was parked just now."""
     return RejectedRecord(
         id=f"body:{hashlib.sha256(text.encode()).hexdigest()}",
         kind="body",
@@ -115,7 +113,7 @@ def record_of(text: str, *, source: str, route: str, now: datetime) -> RejectedR
 
 
 def of_outcome(outcome: Outcome) -> Preview:
-    """What would become of a mapping's outcome."""
+    """What would happen to a body with this outcome of its mapping."""
     match outcome:
         case Mapped(job, skips, notes):
             requests, refused = requests_for(job)
@@ -135,7 +133,7 @@ def of_outcome(outcome: Outcome) -> Preview:
 
 
 def requests_for(job: DeliveryJob) -> tuple[tuple[BrazeRequest, ...], tuple[Reason, ...]]:
-    """The requests that a job alone would make, and what of it can never be sent."""
+    """The requests of a single job, and the reasons for parts that can never be sent."""
     requests: list[BrazeRequest] = []
     refused: list[Reason] = []
     for part in split_job(job):

@@ -1,11 +1,9 @@
-"""``bridge rejected``: what was parked, and what to do about it."""
+"""``bridge rejected``: list, show, replay and drop what was parked."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,51 +11,25 @@ import typer
 from braze_bridge.clock import SystemClock
 from braze_bridge.jobs.forward import SqsForwardQueue
 from braze_bridge.jobs.queue import SqsJobQueue
-from braze_bridge.partner_config.toml_table import ConfigError
 from ops.preview.body_mappings import BodyMappings
 from ops.rejected.replay import Replayed, Replayer, Result, select
-from ops.rejected.rows import (
-    MAX_PAGE,
-    DynamoRejectedRows,
-    Filter,
-    InvalidCursorError,
-    Kind,
-    RowsUnavailableError,
-    UnreadableRowError,
-)
+from ops.rejected.rows import MAX_PAGE, DynamoRejectedRows, Filter, InvalidCursorError, Kind
+from ops.stack.command import ConfigDir, Limit, OpenStack, Yes, not_done, on_stack, unavailable
 from ops.stack.config_directory import CONFIG_DIRECTORY
-from ops.stack.options import (
-    LOCAL_FOLDER,
-    Folder,
-    Json,
-    Region,
-    Stack,
-    access,
-    echo,
-    not_done,
-    unavailable,
-)
-from ops.stack.screen import (
-    UnreadableAgeError,
-    as_json,
-    columns,
-    harmless,
-    progress_bar,
-    read_age,
-)
+from ops.stack.screen import UnreadableAgeError, columns, harmless, progress_bar, read_age
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
-    from ops.rejected.rows import Parked, RejectedRows, Row
-    from ops.stack.access import StackAccess
+    from ops.rejected.rows import RejectedRows, Row
 
 MOST: Final = 1_000
-"""What one call replays or drops unless told otherwise; called again, it goes on."""
+"""Rows that one call replays or drops unless told otherwise; the next call goes on."""
+
+MORE: Final = "There may be more: call it again."
 
 _PLAIN_ROUTE: Final = re.compile(r"[A-Za-z0-9._:/-]{1,100}")
-"""A route ends in what the sender made of our URL: listed where it is a plain id, as in a job's."""
+"""Senders can write anything at the end of a route; it is listed only if it looks like an id."""
 
 app = typer.Typer(no_args_is_help=True, help="Bodies and jobs that could not be delivered.")
 
@@ -67,18 +39,18 @@ KindOption = Annotated[
     Kind | None, typer.Option(help="Whole bodies, or the refused objects of a job.")
 ]
 OlderThan = Annotated[
-    str | None, typer.Option(help="Last seen so long ago or longer: 90s, 15m, 6h, 2d.")
+    str | None, typer.Option(help="Last seen at least this long ago: 90s, 15m, 6h, 2d.")
 ]
-NewerThan = Annotated[str | None, typer.Option(help="Last seen within so long: 90s, 15m, 6h, 2d.")]
+NewerThan = Annotated[
+    str | None, typer.Option(help="Last seen at most this long ago: 90s, 15m, 6h, 2d.")
+]
 RecordIds = Annotated[list[str] | None, typer.Argument(help="Ids, as `list` prints them.")]
 
 
 @app.command("list")
-def list_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
-    ctx: typer.Context,
-    stack: Stack = None,
-    region: Region = None,
-    folder: Folder = LOCAL_FOLDER,
+@on_stack
+def list_rows(
+    stack: OpenStack,
     reason: Reason = None,
     source: Source = None,
     kind: KindOption = None,
@@ -86,64 +58,47 @@ def list_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
     newer_than: NewerThan = None,
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="Rows a page.")] = 50,
     after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
-    as_json_: Json = False,
 ) -> None:
-    """List what is parked, without any answers; newest first where a reason is given."""
-    opened = access(ctx, stack, region, folder)
+    """List what is parked, without any answers; with a reason, the newest first."""
     now = SystemClock().now()
+    rows = _rows(stack, now)
     wanted = _filter(now, reason, source, kind, older_than, newer_than)
-    with _ended_well():
-        try:
-            page = _rows(opened, now).page(wanted, limit=limit, cursor=after)
-        except InvalidCursorError:
-            raise typer.BadParameter("is no cursor of such a list", param_hint="--after") from None
-    if as_json_:
-        rows = [_row_json(row) for row in page.rows]
-        typer.echo(as_json({"rows": rows, "cursor": page.cursor}))
-        return
+    try:
+        page = rows.page(wanted, limit=limit, cursor=after)
+    except InvalidCursorError:
+        raise typer.BadParameter("is no cursor of such a list", param_hint="--after") from None
     headings = ("LAST SEEN", "REASON", "FIELD", "MORE", "KIND", "SOURCE", "SEEN", "ID")
-    echo(columns(headings, [_row_cells(row) for row in page.rows]))
+    stack.show(
+        {"rows": [_row_json(row) for row in page.rows], "cursor": page.cursor},
+        columns(headings, [_row_cells(row) for row in page.rows]),
+    )
     if page.cursor is not None:
-        typer.echo(f"More: --after {page.cursor}", err=True)
+        stack.note(f"More: --after {page.cursor}")
 
 
 @app.command("count")
-def count_rows(
-    ctx: typer.Context,
-    stack: Stack = None,
-    region: Region = None,
-    folder: Folder = LOCAL_FOLDER,
-    as_json_: Json = False,
-) -> None:
+@on_stack
+def count_rows(stack: OpenStack) -> None:
     """Count what is parked, by reason."""
-    opened = access(ctx, stack, region, folder)
-    with _ended_well():
-        counts = _rows(opened, SystemClock().now()).counts()
-    if as_json_:
-        typer.echo(as_json({"reasons": counts, "total": sum(counts.values())}))
-        return
-    echo(columns(("REASON", "ROWS"), [*counts.items(), ("(all)", sum(counts.values()))]))
+    counts = _rows(stack, SystemClock().now()).counts()
+    total = sum(counts.values())
+    stack.show(
+        {"reasons": counts, "total": total},
+        columns(("REASON", "ROWS"), [*counts.items(), ("(all)", total)]),
+    )
 
 
 @app.command("show")
+@on_stack
 def show_row(
-    ctx: typer.Context,
+    stack: OpenStack,
     record_id: Annotated[str, typer.Argument(help="An id, as `list` prints it.")],
-    stack: Stack = None,
-    region: Region = None,
-    folder: Folder = LOCAL_FOLDER,
-    as_json_: Json = False,
 ) -> None:
     """Show one row and the answers in it: this prints personal data."""
-    opened = access(ctx, stack, region, folder)
-    with _ended_well():
-        parked = _rows(opened, SystemClock().now()).find(record_id)
+    parked = _rows(stack, SystemClock().now()).find(record_id)
     if parked is None:
         not_done(f"{harmless(record_id)}: no such row")
-    if as_json_:
-        typer.echo(as_json(_parked_json(parked)))
-        return
-    record = parked.record
+    record, sightings = parked
     facts = [
         ("id", record.id),
         ("kind", record.kind),
@@ -153,53 +108,57 @@ def show_row(
         ("first seen", record.first_seen),
         ("last seen", record.last_seen),
         ("expires", record.expires_at),
-        ("seen", parked.sightings),
+        ("seen", sightings),
     ]
-    echo(columns(("", ""), facts)[1:])
-    typer.echo("reasons")
-    for reason in record.reasons:
-        said = [part for part in (reason.field, reason.detail) if part is not None]
-        typer.echo(harmless("  " + ": ".join([reason.code, *said])))
-    typer.echo("payload")
-    typer.echo(harmless(record.payload))
+    reasons = [
+        ": ".join(part for part in (reason.code, reason.field, reason.detail) if part is not None)
+        for reason in record.reasons
+    ]
+    stack.show(
+        {
+            **record.model_dump(mode="json"),
+            "expires_at": record.expires_at,
+            "sightings": sightings,
+        },
+        [
+            *columns(("", ""), facts)[1:],
+            "reasons",
+            *(harmless(f"  {reason}") for reason in reasons),
+            "payload",
+            harmless(record.payload),
+        ],
+    )
 
 
 @app.command("replay")
+@on_stack
 def replay_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
-    ctx: typer.Context,
+    stack: OpenStack,
     record_ids: RecordIds = None,
-    stack: Stack = None,
-    region: Region = None,
-    folder: Folder = LOCAL_FOLDER,
     all_: Annotated[bool, typer.Option("--all", help="All that the filters leave.")] = False,
     reason: Reason = None,
     source: Source = None,
     kind: KindOption = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    config_dir: Annotated[
-        Path, typer.Option(help="The folder with the partners' TOML files, as deployed.")
-    ] = CONFIG_DIRECTORY,
+    config_dir: ConfigDir = CONFIG_DIRECTORY,
     resend_unknown: Annotated[
         bool,
-        typer.Option(
-            help="Also send events whose request timed out: Braze may count them twice then."
-        ),
+        typer.Option(help="Also send events whose request timed out: Braze may count them twice."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help="Tell what would happen, change nothing.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = MOST,
-    as_json_: Json = False,
+    dry_run: Annotated[bool, typer.Option(help="Show the results, change nothing.")] = False,
+    limit: Limit = MOST,
 ) -> None:
     """Send what is parked: bodies through their mapping as it is now, objects as they are.
 
-    A row goes when the queue has its job, or its call to Quikly. What still cannot be sent stays;
-    exit 1 then.
+    A row is removed once the queue has its job, or its call to Quikly. What still cannot be sent
+    stays; exit 1 then.
     """
     if bool(record_ids) == (all_ or reason is not None):
         raise typer.BadParameter("give ids, or --reason, or --all")
-    opened = access(ctx, stack, region, folder)
+    opened = stack.access
     clock = SystemClock()
-    rows = _rows(opened, clock.now())
+    rows = _rows(stack, clock.now())
     replayer = Replayer(
         rows=rows,
         queue=SqsJobQueue(opened.sqs, opened.delivery_queue),
@@ -210,99 +169,76 @@ def replay_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
         dry_run=dry_run,
     )
     wanted = _filter(clock.now(), reason, source, kind, older_than, newer_than)
+    ids, may_be_more = (record_ids, False) if record_ids else select(rows, wanted, limit)
     results: list[Replayed] = []
-    with _ended_well():
-        ids, may_be_more = (record_ids, False) if record_ids else select(rows, wanted, limit)
-        try:
-            with progress_bar("replaying", len(ids)) as advance:
-                for done in replayer.run(ids):
-                    results.append(done)
-                    advance(len(results))
-                    if not as_json_:
-                        _say(done)
-        except ConfigError as error:
-            not_done(*(str(problem) for problem in error.problems))
+    with progress_bar("replaying", len(ids)) as advance:
+        for done in replayer.run(ids):
+            results.append(done)
+            advance(len(results))
+            if not stack.as_json:
+                more = [done.job_id] if done.job_id else done.reasons
+                typer.echo(harmless("  ".join([done.result.value, done.record_id, *more])))
     missed = len(ids) - len(results)
     counts = dict(Counter(done.result.value for done in results))
-    if as_json_:
-        typer.echo(
-            as_json(
-                {
-                    "dry_run": dry_run,
-                    "results": [done._asdict() for done in results],
-                    "counts": counts,
-                    "not_reached": missed,
-                    "may_be_more": may_be_more,
-                }
-            )
-        )
-    else:
-        said = ", ".join(f"{count} {result}" for result, count in counts.items())
-        typer.echo(f"{'would be: ' if dry_run else ''}{said or 'nothing to replay'}", err=True)
+    stack.show(
+        {
+            "dry_run": dry_run,
+            "results": [done._asdict() for done in results],
+            "counts": counts,
+            "not_reached": missed,
+            "may_be_more": may_be_more,
+        },
+        (),
+    )
+    said = ", ".join(f"{count} {result}" for result, count in counts.items())
+    stack.note(f"{'would be: ' if dry_run else ''}{said or 'nothing to replay'}")
     if missed:
         unavailable(f"{missed} not reached: SQS or DynamoDB does not answer")
-    if may_be_more and not as_json_:
-        typer.echo("There may be more: call it again.", err=True)
+    if may_be_more:
+        stack.note(MORE)
     missing = record_ids and any(done.result is Result.GONE for done in results)
     if missing or not all(done.result.is_settled for done in results):
-        raise typer.Exit(1)
+        not_done()
 
 
 @app.command("drop")
-def drop_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
-    ctx: typer.Context,
+@on_stack
+def drop_rows(
+    stack: OpenStack,
     record_ids: RecordIds = None,
-    stack: Stack = None,
-    region: Region = None,
-    folder: Folder = LOCAL_FOLDER,
     reason: Reason = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = MOST,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json_: Json = False,
+    limit: Limit = MOST,
+    yes: Yes = False,
 ) -> None:
-    """Forget rows for good: by id, or all that are counted by a reason."""
+    """Remove rows for good: by id, or all that are counted by a reason."""
     if bool(record_ids) == (reason is not None):
         raise typer.BadParameter("give ids, or --reason")
-    opened = access(ctx, stack, region, folder)
-    with _ended_well():
-        rows = _rows(opened, SystemClock().now())
-        ids, may_be_more = (
-            (record_ids, False) if record_ids else select(rows, Filter(reason=reason), limit)
-        )
-        if ids and not yes:
-            typer.confirm(
-                f"Forget {len(ids)} row(s) of {opened.name} for good?", abort=True, err=True
-            )
-        missing = []
-        with progress_bar("dropping", len(ids)) as advance:
-            for number, record_id in enumerate(ids, start=1):
-                if not rows.drop(record_id, reason):
-                    missing.append(record_id)
-                advance(number)
+    rows = _rows(stack, SystemClock().now())
+    ids, may_be_more = (
+        (record_ids, False) if record_ids else select(rows, Filter(reason=reason), limit)
+    )
+    if ids and not yes:
+        typer.confirm(f"Remove {len(ids)} row(s) of {stack.name} for good?", abort=True, err=True)
+    missing = []
+    with progress_bar("dropping", len(ids)) as advance:
+        for number, record_id in enumerate(ids, start=1):
+            if not rows.drop(record_id, reason):
+                missing.append(record_id)
+            advance(number)
     dropped = len(ids) - len(missing)
-    if as_json_:
-        typer.echo(as_json({"dropped": dropped, "not_found": missing, "may_be_more": may_be_more}))
-    else:
-        typer.echo(f"{dropped} dropped")
-        if may_be_more:
-            typer.echo("There may be more: call it again.", err=True)
+    stack.show(
+        {"dropped": dropped, "not_found": missing, "may_be_more": may_be_more},
+        [f"{dropped} dropped"],
+    )
+    if may_be_more:
+        stack.note(MORE)
     if missing:
         not_done(*(f"{harmless(record_id)}: no such row" for record_id in missing))
 
 
-def _rows(opened: StackAccess, now: datetime) -> RejectedRows:
+def _rows(stack: OpenStack, now: datetime) -> RejectedRows:
+    opened = stack.access
     return DynamoRejectedRows(opened.dynamodb, opened.rejected_table, now)
-
-
-@contextmanager
-def _ended_well() -> Iterator[None]:
-    """End the program with a word where the table does not answer."""
-    try:
-        yield
-    except RowsUnavailableError as error:
-        unavailable(f"the rejected table does not answer: {error}")
-    except UnreadableRowError as error:
-        not_done(f"{harmless(str(error))}: a row of another version; update this tool")
 
 
 def _filter(
@@ -313,10 +249,8 @@ def _filter(
     older_than: str | None,
     newer_than: str | None,
 ) -> Filter:
-    until, since = (
-        _before(now, older_than, "--older-than"),
-        _before(now, newer_than, "--newer-than"),
-    )
+    until = _before(now, older_than, "--older-than")
+    since = _before(now, newer_than, "--newer-than")
     if until is not None and since is not None and since > until:
         raise typer.BadParameter("nothing is older and newer than that")
     return Filter(reason, source, kind, since, until)
@@ -329,11 +263,6 @@ def _before(now: datetime, age: str | None, option: str) -> datetime | None:
         return now - read_age(age)
     except (UnreadableAgeError, OverflowError) as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
-
-
-def _say(done: Replayed) -> None:
-    more = [done.job_id] if done.job_id else list(done.reasons)
-    typer.echo(harmless("  ".join([done.result.value, done.record_id, *more])))
 
 
 def _row_cells(row: Row) -> tuple[object, ...]:
@@ -357,21 +286,12 @@ def _row_json(row: Row) -> dict[str, object]:
 
 
 def _shown_reasons(row: Row) -> list[dict[str, str | None]]:
-    """Code and field. Not the detail, which may be Braze's own words about a value."""
+    """Code and field, without the detail: Braze's words may quote a value."""
     return [
         {
             "code": reason.code,
-            # The "fields" of what is no job at all are whatever somebody wrote.
+            # The "fields" of an unreadable job may be any text.
             "field": None if reason.code == "unreadable_job" else reason.field,
         }
         for reason in row.reasons
     ]
-
-
-def _parked_json(parked: Parked) -> dict[str, object]:
-    record = parked.record
-    return {
-        **record.model_dump(mode="json"),
-        "expires_at": record.expires_at,
-        "sightings": parked.sightings,
-    }

@@ -1,13 +1,14 @@
-"""Replaying what was parked: a pure rule decides on each record, and the order loses nothing.
+"""Replay what was parked: a pure rule decides on each record, and the order loses nothing.
 
-A record goes only after SQS took its job. A crash between the two leaves the record; replaying it
-again makes the same job under the same id, which the ledger drops as a duplicate.
+A record is removed only after SQS took its job. A crash between the two leaves the record. The next
+replay makes the same job under the same id, which the ledger drops as a duplicate.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -29,21 +30,22 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.forward import ForwardMessage, ForwardQueue
     from braze_bridge.jobs.queue import JobQueue
     from braze_bridge.jobs.rejected import RejectedRecord
+    from braze_bridge.mapping.outcomes import Outcome
     from ops.preview.body_mappings import BodyMappings
     from ops.rejected.rows import Filter, Parked, RejectedRows
 
 UNKNOWN_OUTCOME: Final = "unknown_outcome"
-"""The code of events that Braze may have counted: replaying them may count them twice."""
+"""The code of events that Braze may have counted: a replay may count them twice."""
 
 NEVER_CLAIMED: Final = frozenset({"expired", "person_full"})
-"""Codes of jobs that delivery parks whole and untried. The ledger does not hold these as settled,
-but may know, by the id they have, that some of their events arrived in an earlier attempt."""
+"""Codes of jobs that delivery parks whole and untried. The ledger has not settled these ids. It may
+know that some of their events arrived in an earlier attempt, so the ids stay."""
 
 MAX_ID_CHARS: Final = 240
-"""A job id may have 256 characters; the rest is for the parts of a job that is split."""
+"""A job id may have 256 characters; the rest is for the suffixes of a split job."""
 
 FAILURES_IN_A_ROW: Final = 3
-"""So many calls refused one after the other: AWS is not there, and a replay ends."""
+"""A replay ends after this many failed calls in a row: AWS does not answer."""
 
 READ_ROWS: Final = 100
 
@@ -51,32 +53,32 @@ _GENERATION: Final = re.compile(r"(?P<base>.+)~r(?P<number>[0-9]{1,6})-[0-9a-f]{
 
 
 class Send(NamedTuple):
-    """It can be delivered now."""
+    """The job can be delivered now."""
 
     job: DeliveryJob
 
 
 class Forward(NamedTuple):
-    """Quikly can be told now."""
+    """The call to Quikly can be made now."""
 
     message: ForwardMessage
 
 
 class Keep(NamedTuple):
-    """It cannot be sent.
+    """The record cannot be sent.
 
     Attributes:
-        reasons: Why, as of now; ``None`` where the reasons that the record has still stand.
+        reasons: Today's reasons; ``None`` if the record's own reasons still apply.
     """
 
     reasons: tuple[Reason, ...] | None
 
 
 class Forget(NamedTuple):
-    """The mapping says now that it is not for us, so nothing of it may be kept.
+    """Today's mapping ignores the body, so nothing of it may be kept.
 
     Attributes:
-        code: Why, such as ``no_consent``.
+        code: The reason, such as ``no_consent``.
     """
 
     code: str
@@ -88,17 +90,17 @@ Verdict = Send | Forward | Keep | Forget
 def judge(
     record: RejectedRecord, bodies: BodyMappings, now: datetime, *, resend_unknown: bool
 ) -> Verdict:
-    """Decide what a replay does about a record.
+    """Decide what a replay does with a record.
 
-    The job's ``received_at`` becomes the replay's time: delivery would otherwise park it again at
-    once as expired. Its ``occurred_at`` and its events' times stay, so that an old answer still
-    loses against a newer one.
+    The job's ``received_at`` becomes the replay's time; otherwise delivery would park it at once as
+    expired. Its ``occurred_at`` and its events' times stay, so an old answer still loses against a
+    newer one.
 
     Args:
         record: As it was parked.
-        bodies: What bodies become by the configuration of today.
+        bodies: The mappings of today's configuration.
         now: The replay's time.
-        resend_unknown: Whether events that may have arrived shall be sent.
+        resend_unknown: Whether to send events that may have arrived.
 
     Raises:
         ConfigError: The file of the body's partner has mistakes.
@@ -107,9 +109,9 @@ def judge(
     if UNKNOWN_OUTCOME in codes and not resend_unknown:
         return Keep(None)
     if record.route == FORWARD_ROUTE:
-        return judge_forward(record, now)
+        return _judge_forward(record, now)
     if record.kind == "body" and record.route != QUEUE_ROUTE:
-        return judge_body(record, bodies, now)
+        return _judge_body(bodies.outcome(record), now)
     try:
         job = parse_job(record.payload)
     except UnreadableJobError as error:
@@ -124,13 +126,8 @@ def judge(
     return Send(received_now(job, now))
 
 
-def judge_body(record: RejectedRecord, bodies: BodyMappings, now: datetime) -> Verdict:
-    """Decide about a body: its mapping of today does.
-
-    Raises:
-        ConfigError: The file of the body's partner has mistakes.
-    """
-    match bodies.outcome(record):
+def _judge_body(outcome: Outcome, now: datetime) -> Verdict:
+    match outcome:
         case Mapped(job):
             return Send(received_now(job, now))
         case Unmappable(reasons):
@@ -139,15 +136,10 @@ def judge_body(record: RejectedRecord, bodies: BodyMappings, now: datetime) -> V
             return Forget(code)
 
 
-def judge_forward(record: RejectedRecord, now: datetime) -> Verdict:
-    """Decide about a call that Quikly refused, or that waited too long for it.
+def _judge_forward(record: RejectedRecord, now: datetime) -> Verdict:
+    """Decide about a call that Quikly refused, or that waited too long.
 
-    It keeps its id: where Quikly took it after all, it is not told again. Its time becomes the
-    replay's, as a job's does.
-
-    Args:
-        record: As it was parked.
-        now: The replay's time.
+    It keeps its id: if Quikly took it after all, it is not sent again.
     """
     try:
         message = parse_forward(record.payload)
@@ -157,20 +149,19 @@ def judge_forward(record: RejectedRecord, now: datetime) -> Verdict:
 
 
 def received_now(job: DeliveryJob, now: datetime) -> DeliveryJob:
-    """The job as if it had come in now; never earlier than it did, whatever this clock says."""
+    """The job as if it had come in now; never earlier than it did, even if this clock is slow."""
     return job.model_copy(update={"received_at": max(job.received_at, now)})
 
 
 def replayed_id(job: DeliveryJob) -> str:
     """The id under which the refused objects of a job are sent again.
 
-    Not the job's own: the ledger holds that as settled, and would drop the replay as a duplicate;
-    and what it knows of the job's events is by their position in the whole job. The same objects
-    always get the same id, so that replaying twice sends once; where Braze refuses them again, the
-    next replay's id is another.
+    The ledger has settled the job's own id and would drop the replay as a duplicate. It also knows
+    the job's events by their position in the whole job. The same objects always get the same id, so
+    replaying twice sends once. If Braze refuses them again, the next replay has another id.
 
     Args:
-        job: As it was parked: only what was refused.
+        job: As it was parked: only the refused objects.
 
     Returns:
         ``<job_id>~r<n>-<digest>``, ``n`` counting the replays.
@@ -185,28 +176,28 @@ def replayed_id(job: DeliveryJob) -> str:
 
 
 class Result(StrEnum):
-    """What became of a record."""
+    """The result of replaying a record."""
 
     SENT = "sent"
-    """SQS has its job, or its call to Quikly; the record is gone."""
+    """SQS has its job, or its call to Quikly; the record is removed."""
     SENT_AND_KEPT = "sent_and_kept"
     """SQS has it, but the record could not be removed. Replaying it again is harmless."""
     CHANGED = "changed"
-    """It was parked again meanwhile, so it stays: look at it, and replay again if need be."""
+    """It was parked again during the replay, so it stays. Check it; replay it again if needed."""
     STILL_REJECTED = "still_rejected"
-    """It stays, with the reasons of today."""
+    """It stays, with today's reasons."""
     OUTCOME_UNKNOWN = "outcome_unknown"
     """It stays: Braze may have counted its events already."""
     IGNORED = "ignored"
-    """The mapping says now that it is not for us; the record is gone."""
+    """Today's mapping ignores it; the record is removed."""
     GONE = "gone"
-    """There is no such record, or it is expired."""
+    """The record does not exist, or is expired."""
     NOT_TAKEN = "not_taken"
     """SQS or DynamoDB did not answer; the record stays."""
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to do about the record."""
+        """Whether nothing is left to do."""
         return self in {Result.SENT, Result.IGNORED, Result.GONE}
 
 
@@ -214,9 +205,8 @@ class Replayed(NamedTuple):
     """One record's result.
 
     Attributes:
-        record_id: Whose.
         job_id: Of the job (or of the call to Quikly) that was sent, if one was.
-        reasons: Codes of why it was not.
+        reasons: Codes that say why nothing was sent.
     """
 
     record_id: str
@@ -225,51 +215,30 @@ class Replayed(NamedTuple):
     reasons: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
 class Replayer:
-    """Replays records, one by one."""
+    """Replays records, one by one.
 
-    def __init__(
-        self,
-        *,
-        rows: RejectedRows,
-        queue: JobQueue,
-        forwards: ForwardQueue,
-        bodies: BodyMappings,
-        clock: Clock,
-        resend_unknown: bool = False,
-        dry_run: bool = False,
-    ) -> None:
-        """Build one.
+    Attributes:
+        forwards: The queue of calls to Quikly.
+        clock: Gives the replay's time.
+        resend_unknown: Whether to send events again that Braze may have counted.
+        dry_run: Whether to give the results only and change nothing.
+    """
 
-        Args:
-            rows: The rejected table.
-            queue: The delivery queue.
-            forwards: The queue of calls to Quikly.
-            bodies: The partners' mappings.
-            clock: Says when a replay is.
-            resend_unknown: Whether events that Braze may have counted are sent again.
-            dry_run: Whether to tell what would become of each record and change nothing.
-        """
-        self._rows = rows
-        self._queue = queue
-        self._forwards = forwards
-        self._bodies = bodies
-        self._clock = clock
-        self._resend_unknown = resend_unknown
-        self._dry_run = dry_run
+    rows: RejectedRows
+    queue: JobQueue
+    forwards: ForwardQueue
+    bodies: BodyMappings
+    clock: Clock
+    resend_unknown: bool = False
+    dry_run: bool = False
 
     def run(self, record_ids: Iterable[str]) -> Iterator[Replayed]:
-        """Replay records; each is done when its result is given.
+        """Replay records; each is done when its result is yielded.
 
-        Ends early after three records in a row that SQS or DynamoDB did not take; run again, it
-        goes on with what is left.
-
-        Args:
-            record_ids: Which.
-
-        Raises:
-            ConfigError: A partner's file has mistakes.
-            UnreadableRowError: A row is of another version.
+        Ends early after three records in a row that SQS or DynamoDB did not take. A second run goes
+        on with the rest. Raises as :meth:`replay`.
         """
         failures = 0
         for record_id in record_ids:
@@ -288,26 +257,26 @@ class Replayer:
             UnreadableRowError: The row is of another version.
         """
         try:
-            parked = self._rows.find(record_id)
+            parked = self.rows.find(record_id)
             if parked is None:
                 return Replayed(record_id, Result.GONE)
             verdict = judge(
                 parked.record,
-                self._bodies,
-                self._clock.now(),
-                resend_unknown=self._resend_unknown,
+                self.bodies,
+                self.clock.now(),
+                resend_unknown=self.resend_unknown,
             )
             match verdict:
                 case Send(job):
-                    return self._send(parked, job.job_id, lambda: self._queue.send(job))
+                    return self._send(parked, job.job_id, lambda: self.queue.send(job))
                 case Forward(message):
                     return self._send(
-                        parked, message.forward_id, lambda: self._forwards.send(message)
+                        parked, message.forward_id, lambda: self.forwards.send(message)
                     )
                 case Keep(reasons):
                     return self._keep(parked, reasons)
                 case Forget(code):
-                    removed = self._dry_run or self._rows.remove(parked)
+                    removed = self.dry_run or self.rows.remove(parked)
                     result = Result.IGNORED if removed else Result.CHANGED
                     return Replayed(record_id, result, reasons=(code,))
         except RowsUnavailableError as error:
@@ -315,16 +284,16 @@ class Replayer:
 
     def _send(self, parked: Parked, sent_as: str, send: Callable[[], None]) -> Replayed:
         record_id = parked.record.id
-        if self._dry_run:
+        if self.dry_run:
             return Replayed(record_id, Result.SENT, sent_as)
         try:
             send()
         except QueueUnavailableError as error:
             return Replayed(record_id, Result.NOT_TAKEN, reasons=(str(error),))
-        # Only now: a crash before this line leaves the record, and at worst the job goes out twice
+        # Remove last: a crash before this line leaves the record. The job may then be sent twice,
         # under one id.
         try:
-            removed = self._rows.remove(parked)
+            removed = self.rows.remove(parked)
         except RowsUnavailableError as error:
             return Replayed(record_id, Result.SENT_AND_KEPT, sent_as, (str(error),))
         return Replayed(record_id, Result.SENT if removed else Result.CHANGED, sent_as)
@@ -335,24 +304,19 @@ class Replayer:
             return Replayed(record.id, Result.OUTCOME_UNKNOWN, reasons=(UNKNOWN_OUTCOME,))
         codes = tuple(dict.fromkeys(reason.code for reason in reasons))
         if (
-            not self._dry_run
+            not self.dry_run
             and reasons != record.reasons
-            and not self._rows.explain(parked, reasons)
+            and not self.rows.explain(parked, reasons)
         ):
             return Replayed(record.id, Result.CHANGED, reasons=codes)
         return Replayed(record.id, Result.STILL_REJECTED, reasons=codes)
 
 
 def select(rows: RejectedRows, wanted: Filter, limit: int) -> tuple[list[str], bool]:
-    """The ids of rows, read before anything is done about them: what is parked anew stays out.
-
-    Args:
-        rows: The rejected table.
-        wanted: Which.
-        limit: At most so many.
+    """Read the ids of rows before anything changes, so rows parked later are not included.
 
     Returns:
-        The ids, and whether there may be more.
+        At most ``limit`` ids, and whether there may be more.
 
     Raises:
         RowsUnavailableError: The table did not answer.

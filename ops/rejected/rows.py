@@ -1,8 +1,8 @@
 """The rejected table as people work on it: list, count, find, correct, remove.
 
-The functions only ever add rows (:class:`braze_bridge.jobs.rejected.DynamoRejectedStore`, which
-also says how a row is laid out); everything else is done here. DynamoDB deletes expired rows up to
-days late, so whatever is expired is overlooked in code.
+The functions only add rows (:class:`braze_bridge.jobs.rejected.DynamoRejectedStore`, which also
+describes a row's layout); the rest is here. DynamoDB deletes expired rows up to days late, so this
+code skips expired rows.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import binascii
 import json
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter, ValidationError
 
 from braze_bridge.clock import iso_millis
 from braze_bridge.jobs.rejected import RejectedRecord
 from braze_bridge.reasons import Reason
-from ops.stack.aws_errors import CONDITION_FAILED, cause_of
+from ops.stack.errors import NOT_DONE, CommandError, aws_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -50,20 +49,25 @@ _COLUMNS: Final = (
 """Everything but the payload: lists hold no answers of persons."""
 
 
-class RowsUnavailableError(Exception):
-    """The table did not answer. The text is AWS's code, no more."""
+class RowsUnavailableError(CommandError):
+    """The table did not answer. The text is AWS's error code."""
+
+    line = "the rejected table does not answer: {}"
 
 
-class UnreadableRowError(Exception):
-    """A row that this version cannot read. The text names its id."""
+class UnreadableRowError(CommandError):
+    """This version cannot read a row. The text is the row's id."""
+
+    exit_code = NOT_DONE
+    line = "{}: a row of another version; update this tool"
 
 
 class InvalidCursorError(Exception):
-    """A cursor that no page of this kind of listing gave."""
+    """No page of this kind of list gave this cursor."""
 
 
 class Filter(NamedTuple):
-    """Which rows are meant; what is ``None`` does not matter.
+    """Selects rows; ``None`` selects all.
 
     Attributes:
         reason: The code that a row is counted by: that of its first reason.
@@ -79,13 +83,12 @@ class Filter(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row without its payload: nothing in it is about a person.
+    """A row without its payload: nothing in it is personal.
 
     Attributes:
         id: The job's id, or the hash of a body or message.
-        route: Where a body came in, or ``None`` of objects.
+        route: The route of a body; ``None`` for objects.
         sightings: How often it was parked.
-        expires_at: When it may vanish.
     """
 
     id: str
@@ -101,18 +104,18 @@ class Row(NamedTuple):
 
 
 class Parked(NamedTuple):
-    """A whole row: it may be about a person.
+    """A whole row; it may hold personal data.
 
     Attributes:
-        sightings: How often it was parked; with ``last_seen`` it tells whether the row is still the
-            one that was read.
+        sightings: How often it was parked. Together with ``last_seen`` it shows whether the row
+            changed since it was read.
     """
 
     record: RejectedRecord
     sightings: int
 
     def __repr__(self) -> str:
-        # A repr ends up in tracebacks, where no payload belongs.
+        # Tracebacks print a repr; they must not hold a payload.
         return f"Parked({self.record.id!r})"
 
 
@@ -120,7 +123,7 @@ class Page(NamedTuple):
     """Some rows.
 
     Attributes:
-        cursor: Where the next page begins, or ``None`` after the last one.
+        cursor: Start of the next page; ``None`` after the last one.
     """
 
     rows: tuple[Row, ...]
@@ -128,60 +131,54 @@ class Page(NamedTuple):
 
 
 class RejectedRows(Protocol):
-    """The rejected table. Every method raises ``RowsUnavailableError`` where it does not answer."""
+    """The rejected table. Every method raises :class:`RowsUnavailableError`.
+
+    :meth:`page` and :meth:`find` raise :class:`UnreadableRowError` for a row of another version.
+    """
 
     def page(self, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
-        """Rows that are not expired.
+        """List rows that are not expired. With a reason, the newest come first.
 
         Args:
-            wanted: Which. With a reason they come newest first, else in no order.
-            limit: At most so many, 1 to :data:`MAX_PAGE`.
+            wanted: Which rows.
+            limit: 1 to :data:`MAX_PAGE`.
             cursor: Of the page before.
 
         Raises:
-            InvalidCursorError: The cursor is none, or of a listing by reason where this is not one.
-            UnreadableRowError: A row is of another version.
+            InvalidCursorError: The cursor is invalid, or of the other kind of list (by reason).
         """
         ...
 
     def counts(self) -> dict[str, int]:
-        """How many rows each reason has, the most frequent first."""
+        """Number of rows by reason, the most frequent first."""
         ...
 
     def find(self, record_id: str) -> Parked | None:
-        """A row as it is now, or ``None`` where it is gone or expired.
-
-        Raises:
-            UnreadableRowError: It is of another version.
-        """
+        """A row as it is now; ``None`` if it is gone or expired."""
         ...
 
     def explain(self, parked: Parked, reasons: Sequence[Reason]) -> bool:
-        """Replace a row's reasons. It expires when it would have.
-
-        Args:
-            parked: The row as it was found.
-            reasons: At least one.
+        """Replace a row's reasons (at least one); its expiry stays.
 
         Returns:
-            Whether it was still that row.
+            Whether the row was unchanged since it was read.
         """
         ...
 
     def remove(self, parked: Parked) -> bool:
-        """Remove a row, unless it was parked again since it was found.
+        """Remove a row, unless it was parked again since it was read.
 
         Returns:
-            Whether it was still that row.
+            Whether it was removed.
         """
         ...
 
     def drop(self, record_id: str, reason: str | None = None) -> bool:
-        """Forget a row for good, whatever happened to it.
+        """Remove a row, also if it changed.
 
         Args:
             record_id: Its id.
-            reason: If given, only while it is counted by that.
+            reason: If given, remove it only while it is counted by this reason.
 
         Returns:
             Whether there was one.
@@ -189,28 +186,14 @@ class RejectedRows(Protocol):
         ...
 
 
-class _ReadArguments(TypedDict, total=False):
-    """What Scan and Query have in common, as far as it is used."""
-
-    TableName: str
-    ProjectionExpression: str
-    FilterExpression: str
-    ExpressionAttributeNames: dict[str, str]
-    ExpressionAttributeValues: dict[str, AttributeValueTypeDef]
-    ExclusiveStartKey: dict[str, AttributeValueTypeDef]
-
-
 class DynamoRejectedRows:
-    """A :class:`RejectedRows` on DynamoDB."""
+    """A :class:`RejectedRows` on DynamoDB.
+
+    Args:
+        now: Rows that are expired at this time are skipped.
+    """
 
     def __init__(self, client: DynamoDBClient, table: str, now: datetime) -> None:
-        """Open the table.
-
-        Args:
-            client: Of the table's account and region.
-            table: Its name.
-            now: What is expired by then is overlooked.
-        """
         self._client = client
         self._table = table
         self._now = now
@@ -218,57 +201,36 @@ class DynamoRejectedRows:
     def page(self, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
         """See :meth:`RejectedRows.page`."""
         keys = ("id",) if wanted.reason is None else ("id", "reason", "last_seen")
-        start = None if cursor is None else _start_of(cursor, keys)
-        arguments = self._arguments(wanted)
+        start = {} if cursor is None else {"ExclusiveStartKey": _start_of(cursor, keys)}
         rows: list[Row] = []
-        while True:
-            if start is not None:
-                arguments["ExclusiveStartKey"] = start
-            items, start = self._read(wanted, arguments)
-            for item in items:
-                rows.append(row_of(item))
-                if len(rows) == limit:
-                    last = rows[-1]
-                    place = {
-                        "id": last.id,
-                        "reason": last.reasons[0].code,
-                        "last_seen": iso_millis(last.last_seen),
-                    }
-                    return Page(tuple(rows), _cursor_of({key: place[key] for key in keys}))
-            if start is None:
-                return Page(tuple(rows), None)
+        for item in self._items(wanted, _COLUMNS, **start):
+            row = row_of(item)
+            rows.append(row)
+            if len(rows) == limit:
+                place = {
+                    "id": row.id,
+                    "reason": row.reasons[0].code,
+                    "last_seen": iso_millis(row.last_seen),
+                }
+                return Page(tuple(rows), _cursor_of({key: place[key] for key in keys}))
+        return Page(tuple(rows), None)
 
     def counts(self) -> dict[str, int]:
         """See :meth:`RejectedRows.counts`.
 
-        The index is read through, since DynamoDB cannot list the keys it has: this costs what the
-        table weighs, payloads included.
+        DynamoDB cannot list an index's keys, so this reads the whole index. It costs as much as
+        the table is large, payloads included.
         """
-        found: Counter[str] = Counter()
-        arguments = self._arguments(Filter())
-        arguments["ProjectionExpression"] = "#reason"
-        arguments["ExpressionAttributeNames"] = {
-            "#reason": "reason",
-            "#expires_at": "expires_at",
-        }
-        while True:
-            try:
-                answer = self._client.scan(IndexName=INDEX, **arguments)
-            except (BotoCoreError, ClientError) as error:
-                raise RowsUnavailableError(cause_of(error)) from error
-            found.update(item["reason"]["S"] for item in answer["Items"])
-            if not answer.get("LastEvaluatedKey"):
-                return dict(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
-            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        items = self._items(Filter(), ("reason",), IndexName=INDEX)
+        found = Counter(item["reason"]["S"] for item in items)
+        return dict(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
 
     def find(self, record_id: str) -> Parked | None:
         """See :meth:`RejectedRows.find`."""
-        try:
+        with aws_errors(RowsUnavailableError):
             answer = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": record_id}}, ConsistentRead=True
             )
-        except (BotoCoreError, ClientError) as error:
-            raise RowsUnavailableError(cause_of(error)) from error
         item = answer.get("Item")
         if item is None:
             return None
@@ -277,123 +239,97 @@ class DynamoRejectedRows:
 
     def explain(self, parked: Parked, reasons: Sequence[Reason]) -> bool:
         """See :meth:`RejectedRows.explain`."""
-        condition, values = _still(parked)
+        condition, values = _unchanged(parked)
         values |= {
             ":reason": {"S": reasons[0].code},
             ":reasons": {"S": _REASONS.dump_json(tuple(reasons)).decode()},
         }
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key={"id": {"S": parked.record.id}},
-                UpdateExpression="SET #reason = :reason, #reasons = :reasons",
-                ConditionExpression=condition,
-                ExpressionAttributeNames={"#reason": "reason", "#reasons": "reasons"},
-                ExpressionAttributeValues=values,
-            )
-        except (BotoCoreError, ClientError) as error:
-            return _not_met(error)
+        with aws_errors(RowsUnavailableError):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"id": {"S": parked.record.id}},
+                    UpdateExpression="SET #reason = :reason, #reasons = :reasons",
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={"#reason": "reason", "#reasons": "reasons"},
+                    ExpressionAttributeValues=values,
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
         return True
 
     def remove(self, parked: Parked) -> bool:
         """See :meth:`RejectedRows.remove`."""
-        condition, values = _still(parked)
-        return self._delete(parked.record.id, condition, {}, values)
+        condition, values = _unchanged(parked)
+        return self._delete(
+            parked.record.id, ConditionExpression=condition, ExpressionAttributeValues=values
+        )
 
     def drop(self, record_id: str, reason: str | None = None) -> bool:
         """See :meth:`RejectedRows.drop`."""
         if reason is None:
-            return self._delete(record_id, "attribute_exists(id)", {}, {})
-        values: dict[str, AttributeValueTypeDef] = {":reason": {"S": reason}}
-        return self._delete(record_id, "#reason = :reason", {"#reason": "reason"}, values)
+            return self._delete(record_id, ConditionExpression="attribute_exists(id)")
+        return self._delete(
+            record_id,
+            ConditionExpression="#reason = :reason",
+            ExpressionAttributeNames={"#reason": "reason"},
+            ExpressionAttributeValues={":reason": {"S": reason}},
+        )
 
-    def _delete(
-        self,
-        record_id: str,
-        condition: str,
-        names: Mapping[str, str],
-        values: Mapping[str, AttributeValueTypeDef],
-    ) -> bool:
-        expression: _DeleteExpression = {"ConditionExpression": condition}
-        if names:
-            expression["ExpressionAttributeNames"] = names
-        if values:
-            expression["ExpressionAttributeValues"] = values
-        try:
-            self._client.delete_item(
-                TableName=self._table, Key={"id": {"S": record_id}}, **expression
-            )
-        except (BotoCoreError, ClientError) as error:
-            return _not_met(error)
+    def _delete(self, record_id: str, **condition: Any) -> bool:  # noqa: ANN401 - as boto3 takes it
+        with aws_errors(RowsUnavailableError):
+            try:
+                self._client.delete_item(
+                    TableName=self._table, Key={"id": {"S": record_id}}, **condition
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
         return True
 
-    def _arguments(self, wanted: Filter) -> _ReadArguments:
-        names = {f"#{column}": column for column in _COLUMNS}
+    def _items(
+        self,
+        wanted: Filter,
+        names: Sequence[str],
+        **more: Any,  # noqa: ANN401 - as boto3 takes them
+    ) -> Iterator[dict[str, AttributeValueTypeDef]]:
+        """Columns of rows, page after page: by the index if a reason is given, else by a scan."""
         conditions = ["#expires_at > :now"]
-        values: dict[str, AttributeValueTypeDef] = {
-            ":now": {"N": str(int(self._now.timestamp()))},
-        }
+        columns = {*names, "expires_at"}
+        values: dict[str, AttributeValueTypeDef] = {":now": {"N": str(int(self._now.timestamp()))}}
         for column, value in (("source", wanted.source), ("kind", wanted.kind)):
             if value is not None:
                 conditions.append(f"#{column} = :{column}")
+                columns.add(column)
                 values[f":{column}"] = {"S": value}
+        times, time_values = _times(wanted)
         if wanted.reason is None:
-            times, more = _times(wanted)
             conditions += times
-            values |= more
-        return {
-            "TableName": self._table,
-            "ProjectionExpression": ", ".join(f"#{column}" for column in _COLUMNS),
-            "FilterExpression": " AND ".join(conditions),
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
-        }
-
-    def _read(
-        self, wanted: Filter, arguments: _ReadArguments
-    ) -> tuple[
-        Sequence[Mapping[str, AttributeValueTypeDef]], dict[str, AttributeValueTypeDef] | None
-    ]:
-        """One call: by the index where a reason is given, else through the table."""
-        try:
-            if wanted.reason is None:
-                scanned = self._client.scan(**arguments)
-                return scanned["Items"], scanned.get("LastEvaluatedKey") or None
-            times, values = _times(wanted)
-            by_index: _ReadArguments = {
-                **arguments,
-                "ExpressionAttributeNames": {
-                    **arguments["ExpressionAttributeNames"],
-                    "#reason": "reason",
-                },
-                "ExpressionAttributeValues": {
-                    **arguments["ExpressionAttributeValues"],
-                    **values,
-                    ":reason": {"S": wanted.reason},
-                },
+        else:
+            columns.add("reason")
+            more |= {
+                "IndexName": INDEX,
+                "KeyConditionExpression": " AND ".join(["#reason = :reason", *times]),
+                "ScanIndexForward": False,
             }
-            found = self._client.query(
-                IndexName=INDEX,
-                KeyConditionExpression=" AND ".join(["#reason = :reason", *times]),
-                ScanIndexForward=False,
-                **by_index,
-            )
-            return found["Items"], found.get("LastEvaluatedKey") or None
-        except (BotoCoreError, ClientError) as error:
-            raise RowsUnavailableError(cause_of(error)) from error
-
-
-class _DeleteExpression(TypedDict, total=False):
-    ConditionExpression: str
-    ExpressionAttributeNames: Mapping[str, str]
-    ExpressionAttributeValues: Mapping[str, AttributeValueTypeDef]
+            values[":reason"] = {"S": wanted.reason}
+        read = self._client.get_paginator("scan" if wanted.reason is None else "query").paginate(
+            TableName=self._table,
+            ProjectionExpression=", ".join(f"#{name}" for name in names),
+            FilterExpression=" AND ".join(conditions),
+            ExpressionAttributeNames={f"#{column}": column for column in columns},
+            ExpressionAttributeValues=values | time_values,
+            **more,
+        )
+        with aws_errors(RowsUnavailableError):
+            for page in read:
+                yield from page["Items"]
 
 
 def row_of(item: Mapping[str, AttributeValueTypeDef]) -> Row:
-    """Read a row as DynamoDB gives it, its payload left out.
+    """Read a row of DynamoDB without its payload.
 
     Raises:
-        UnreadableRowError: It is not laid out as expected.
+        UnreadableRowError: Its layout is not as expected.
     """
     try:
         row = Row(
@@ -409,7 +345,7 @@ def row_of(item: Mapping[str, AttributeValueTypeDef]) -> Row:
             sightings=int(item["sightings"]["N"]),
         )
     except (KeyError, ValueError):
-        # Not as the cause: pydantic's text quotes what it read.
+        # Not chained: pydantic's text quotes what it read.
         raise UnreadableRowError(item["id"]["S"]) from None
     if not row.reasons:
         raise UnreadableRowError(row.id)
@@ -417,25 +353,20 @@ def row_of(item: Mapping[str, AttributeValueTypeDef]) -> Row:
 
 
 def parked_of(item: Mapping[str, AttributeValueTypeDef]) -> Parked:
-    """Read a whole row as DynamoDB gives it.
+    """Read a whole row of DynamoDB.
 
     Raises:
         UnreadableRowError: It is of another version.
     """
     row = row_of(item)
+    fields = row._asdict()
+    del fields["expires_at"], fields["sightings"]
     try:
         record = RejectedRecord.model_validate(
             {
+                **fields,
                 "schema_version": int(item["schema_version"]["N"]),
-                "id": row.id,
-                "kind": row.kind,
-                "source": row.source,
-                "route": row.route,
                 "payload": item["payload"]["S"],
-                "reasons": row.reasons,
-                "correlation_id": row.correlation_id,
-                "first_seen": row.first_seen,
-                "last_seen": row.last_seen,
             }
         )
     except (KeyError, ValidationError):
@@ -444,7 +375,7 @@ def parked_of(item: Mapping[str, AttributeValueTypeDef]) -> Parked:
 
 
 def _times(wanted: Filter) -> tuple[list[str], dict[str, AttributeValueTypeDef]]:
-    """Conditions on ``last_seen``: one at most, as a key condition must be."""
+    """At most one condition on ``last_seen``: a key condition allows no more."""
     values: dict[str, AttributeValueTypeDef] = {}
     if wanted.seen_since is not None:
         values[":since"] = {"S": iso_millis(wanted.seen_since)}
@@ -459,19 +390,12 @@ def _times(wanted: Filter) -> tuple[list[str], dict[str, AttributeValueTypeDef]]
     return conditions[tuple(values)], values
 
 
-def _still(parked: Parked) -> tuple[str, dict[str, AttributeValueTypeDef]]:
-    """The condition that nobody parked the row again since it was read."""
+def _unchanged(parked: Parked) -> tuple[str, dict[str, AttributeValueTypeDef]]:
+    """The condition that the row was not parked again since it was read."""
     return "last_seen = :seen AND sightings = :sightings", {
         ":seen": {"S": iso_millis(parked.record.last_seen)},
         ":sightings": {"N": str(parked.sightings)},
     }
-
-
-def _not_met(error: BotoCoreError | ClientError) -> Literal[False]:
-    cause = cause_of(error)
-    if cause == CONDITION_FAILED:
-        return False
-    raise RowsUnavailableError(cause) from error
 
 
 def _cursor_of(place: Mapping[str, str]) -> str:

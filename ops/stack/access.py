@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from braze_bridge.aws.clients import bounded_config
-from ops.stack.aws_errors import cause_of
+from ops.stack.errors import CommandError, aws_errors
 from sandbox.stack.stack_file import FILE_NAME, StackFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from types_boto3_cloudformation import CloudFormationClient
@@ -21,58 +22,51 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
-DELIVERY_QUEUE: Final = "DeliveryQueueUrl"
-DEAD_LETTER_QUEUE: Final = "DeliveryDeadLetterQueueUrl"
-ACQUISITION_QUEUE: Final = "AcquisitionQueueUrl"
-ACQUISITION_DEAD_LETTER_QUEUE: Final = "AcquisitionDeadLetterQueueUrl"
-FORWARD_QUEUE: Final = "ForwardQueueUrl"
-FORWARD_DEAD_LETTER_QUEUE: Final = "ForwardDeadLetterQueueUrl"
-REJECTED_TABLE: Final = "RejectedTableName"
-LEDGER_TABLE: Final = "LedgerTableName"
-ACQUISITION_TABLE: Final = "AcquisitionTableName"
-CLAIMS_TABLE: Final = "ClaimsTableName"
 API_URL: Final = "ApiUrl"
-"""Outputs of ``template.yaml``."""
+OUTPUTS: Final[Mapping[str, str]] = {
+    "delivery_queue": "DeliveryQueueUrl",
+    "delivery_dead_letter_queue": "DeliveryDeadLetterQueueUrl",
+    "acquisition_queue": "AcquisitionQueueUrl",
+    "acquisition_dead_letter_queue": "AcquisitionDeadLetterQueueUrl",
+    "forward_queue": "ForwardQueueUrl",
+    "forward_dead_letter_queue": "ForwardDeadLetterQueueUrl",
+    "rejected_table": "RejectedTableName",
+    "ledger_table": "LedgerTableName",
+    "acquisitions_table": "AcquisitionTableName",
+    "claims_table": "ClaimsTableName",
+}
+"""Outputs of ``template.yaml`` by field of :class:`StackAccess`."""
 
 
-class StackUnavailableError(Exception):
-    """There is no such stack, or it may not be looked at. The text is for people."""
+class StackUnavailableError(CommandError):
+    """The stack does not exist, or cannot be read. The text is for people."""
 
 
 class StackAccess(NamedTuple):
-    """What is needed to work on a stack's queues and tables.
+    """A stack's queues (their URLs) and tables (their names).
 
     Attributes:
         name: The stack, for people.
-        delivery_queue: Its URL.
-        dead_letter_queue: Its URL.
-        acquisition_queue: Its URL.
-        acquisition_dead_letter_queue: Its URL.
-        forward_queue: Its URL.
-        forward_dead_letter_queue: Its URL.
-        rejected_table: Its name.
-        ledger_table: Its name; it holds the gate, too.
-        acquisition_table: Its name.
-        claims_table: Its name.
+        ledger_table: It holds the gate, too.
     """
 
     name: str
     delivery_queue: str
-    dead_letter_queue: str
+    delivery_dead_letter_queue: str
     acquisition_queue: str
     acquisition_dead_letter_queue: str
     forward_queue: str
     forward_dead_letter_queue: str
     rejected_table: str
     ledger_table: str
-    acquisition_table: str
+    acquisitions_table: str
     claims_table: str
     sqs: SQSClient
     dynamodb: DynamoDBClient
 
 
 class SecretsAccess(NamedTuple):
-    """What is needed to work on a stack's secrets.
+    """A stack's secrets.
 
     Attributes:
         stack: The CloudFormation stack; the secrets' names begin with it.
@@ -83,12 +77,12 @@ class SecretsAccess(NamedTuple):
 
 
 class BrazeTarget(NamedTuple):
-    """Which Braze a stack talks to, as :func:`braze_bridge.braze.instances.rest_endpoint` takes it.
+    """The Braze that a stack calls, as :func:`braze_bridge.braze.instances.rest_endpoint` takes it.
 
     Attributes:
         instance: Such as ``US-01``.
-        endpoint: What is used instead of the instance's own, or empty.
-        allow_loopback: Whether that may be a stand-in on this machine.
+        endpoint: Used instead of the instance's own; empty if there is none.
+        allow_loopback: Whether the endpoint may be a stand-in on this machine.
     """
 
     instance: str
@@ -96,40 +90,26 @@ class BrazeTarget(NamedTuple):
     allow_loopback: bool
 
 
-class AlarmPage(TypedDict, total=False):
-    """What is used of the answer to ``DescribeAlarms``."""
-
-    MetricAlarms: list[dict[str, Any]]
-    NextToken: str
-
-
-class FigurePage(TypedDict, total=False):
-    """What is used of the answer to ``GetMetricStatistics``."""
-
-    Datapoints: list[dict[str, Any]]
-
-
 class CloudWatch(Protocol):
     """The calls of the CloudWatch client that are used."""
 
-    def describe_alarms(self, **arguments: Any) -> AlarmPage:  # noqa: ANN401 - botocore's
+    def describe_alarms(self, **arguments: Any) -> Mapping[str, Any]:  # noqa: ANN401 - botocore's
         """See AWS's DescribeAlarms."""
         ...
 
-    def get_metric_statistics(self, **arguments: Any) -> FigurePage:  # noqa: ANN401 - botocore's
+    def get_metric_statistics(self, **arguments: Any) -> Mapping[str, Any]:  # noqa: ANN401 - botocore's
         """See AWS's GetMetricStatistics."""
         ...
 
 
 class Site(NamedTuple):
-    """Where a stack is reached, and what it talks to.
+    """A stack's address, and the services around it.
 
     Attributes:
         name: The stack, for people.
         stack: The CloudFormation stack.
         api_url: Routes follow it.
-        braze: Which Braze it talks to.
-        cloudwatch: Its alarms are called ``<stack>-<logical id>-…``.
+        cloudwatch: The stack's alarms are called ``<stack>-<logical id>-…``.
     """
 
     name: str
@@ -140,89 +120,61 @@ class Site(NamedTuple):
 
 
 class Stacks:
-    """Finds stacks: deployed ones by AWS's word, the local one by its file."""
+    """Finds stacks: deployed ones by CloudFormation, the local one by its file.
 
-    def open_secrets(self, stack: str | None, region: str | None, folder: Path) -> SecretsAccess:
-        """Find a stack's secrets; a deployed stack is taken at its name.
-
-        Args:
-            stack: As for :meth:`open`, like the rest.
-            region: Of the stack.
-            folder: Of the local stack.
-
-        Raises:
-            StackUnavailableError: There is no local stack, or no way to AWS.
-        """
-        if stack is None:
-            found = read_local(folder)
-            client = found.session().client("secretsmanager", **found.client_options())
-            return SecretsAccess(found.stack_name, client)
-        try:
-            config = bounded_config()
-            return SecretsAccess(
-                stack, boto3.client("secretsmanager", region_name=region, config=config)
-            )
-        except BotoCoreError as error:
-            raise StackUnavailableError(f"{stack}: {cause_of(error)}") from error
-
-    def open_site(self, stack: str | None, region: str | None, folder: Path) -> Site:
-        """Find where a stack is reached.
-
-        Args:
-            stack: As for :meth:`open`, like the rest.
-            region: Of the stack.
-            folder: Of the local stack.
-
-        Raises:
-            StackUnavailableError: As for :meth:`open`.
-        """
-        return local_site(folder) if stack is None else deployed_site(stack, region)
+    Every method takes the name of a stack in AWS and its region (``None``: the default region), or
+    ``None`` and the local stack's folder. Every method raises :class:`StackUnavailableError`.
+    """
 
     def open(self, stack: str | None, region: str | None, folder: Path) -> StackAccess:
-        """Find a stack.
+        """Find a stack's queues and tables."""
+        if stack is None:
+            local = read_local(folder)
+            known = {f"{name}_queue": url for name, url in local.queues.items()}
+            known |= {f"{name}_table": table for name, table in local.tables.items()}
+            names = {field: known[field] for field in OUTPUTS}
+            return _access(_local_name(local), names, local.session(), local.client_options())
+        with _answers_about(stack):
+            session, options = _deployed(region)
+            outputs = outputs_of(session.client("cloudformation", **options), stack)
+            try:
+                names = {field: outputs[output] for field, output in OUTPUTS.items()}
+            except KeyError as missing:
+                raise StackUnavailableError(f"{stack} has no output {missing}") from None
+            return _access(stack, names, session, options)
 
-        Args:
-            stack: The CloudFormation stack in AWS, or ``None`` for the local one.
-            region: Of the stack in AWS, if not the default one.
-            folder: Of the local stack.
+    def open_secrets(self, stack: str | None, region: str | None, folder: Path) -> SecretsAccess:
+        """Find a stack's secrets. Whether a deployed stack exists is not checked."""
+        if stack is None:
+            local = read_local(folder)
+            client = local.session().client("secretsmanager", **local.client_options())
+            return SecretsAccess(local.stack_name, client)
+        with _answers_about(stack):
+            session, options = _deployed(region)
+            return SecretsAccess(stack, session.client("secretsmanager", **options))
 
-        Raises:
-            StackUnavailableError: There is none, or it cannot be looked at.
-        """
-        return open_local(folder) if stack is None else open_deployed(stack, region)
-
-
-def open_local(folder: Path) -> StackAccess:
-    """The local stack that is up in a folder.
-
-    Raises:
-        StackUnavailableError: None is.
-    """
-    found = read_local(folder)
-    session = found.session()
-    options = found.client_options()
-    return StackAccess(
-        name=f"{found.stack_name} (local)",
-        delivery_queue=found.queues["delivery"],
-        dead_letter_queue=found.queues["delivery_dead_letter"],
-        acquisition_queue=found.queues["acquisition"],
-        acquisition_dead_letter_queue=found.queues["acquisition_dead_letter"],
-        forward_queue=found.queues["forward"],
-        forward_dead_letter_queue=found.queues["forward_dead_letter"],
-        rejected_table=found.tables["rejected"],
-        ledger_table=found.tables["ledger"],
-        acquisition_table=found.tables["acquisitions"],
-        claims_table=found.tables["claims"],
-        sqs=session.client("sqs", **options),
-        dynamodb=session.client("dynamodb", **options),
-    )
+    def open_site(self, stack: str | None, region: str | None, folder: Path) -> Site:
+        """Find a stack's address."""
+        if stack is None:
+            local = read_local(folder)
+            return Site(
+                name=_local_name(local),
+                stack=local.stack_name,
+                api_url=local.api_url,
+                braze=BrazeTarget("US-01", local.braze_url, allow_loopback=True),
+                cloudwatch=local.session().client("cloudwatch", **local.client_options()),
+            )
+        with _answers_about(stack):
+            session, options = _deployed(region)
+            found = describe(session.client("cloudformation", **options), stack)
+            return site_of(stack, found, session.client("cloudwatch", **options))
 
 
 def read_local(folder: Path) -> StackFile:
-    """What the local stack that is up in a folder tells about itself.
+    """Read the file of the local stack that runs in a folder.
 
     Raises:
-        StackUnavailableError: None is.
+        StackUnavailableError: None runs there.
     """
     try:
         return StackFile.read(folder)
@@ -233,42 +185,11 @@ def read_local(folder: Path) -> StackFile:
         ) from None
 
 
-def local_site(folder: Path) -> Site:
-    """Where the local stack of a folder is reached.
-
-    Raises:
-        StackUnavailableError: None is up.
-    """
-    found = read_local(folder)
-    return Site(
-        name=f"{found.stack_name} (local)",
-        stack=found.stack_name,
-        api_url=found.api_url,
-        braze=BrazeTarget("US-01", found.braze_url, allow_loopback=True),
-        cloudwatch=found.session().client("cloudwatch", **found.client_options()),
-    )
-
-
-def deployed_site(stack: str, region: str | None) -> Site:
-    """Where a stack in AWS is reached.
-
-    Raises:
-        StackUnavailableError: It is not there, is not ours, or may not be looked at.
-    """
-    config = bounded_config()
-    try:
-        found = describe(boto3.client("cloudformation", region_name=region, config=config), stack)
-        watch = boto3.client("cloudwatch", region_name=region, config=config)
-    except BotoCoreError as error:
-        raise StackUnavailableError(f"{stack}: {cause_of(error)}") from error
-    return site_of(stack, found, watch)
-
-
 def site_of(stack: str, found: StackTypeDef, cloudwatch: CloudWatch) -> Site:
-    """Where a stack is reached, by CloudFormation's description of it.
+    """Read a stack's address from CloudFormation's description of it.
 
     Raises:
-        StackUnavailableError: It lacks an output or a parameter: it is not ours.
+        StackUnavailableError: An output or a parameter is missing: it is not a stack of ours.
     """
     parameters = {
         each["ParameterKey"]: each["ParameterValue"]
@@ -291,56 +212,23 @@ def site_of(stack: str, found: StackTypeDef, cloudwatch: CloudWatch) -> Site:
         raise StackUnavailableError(f"{stack} has no output or parameter {missing}") from None
 
 
-def open_deployed(stack: str, region: str | None) -> StackAccess:
-    """A stack in AWS, by its outputs.
-
-    Raises:
-        StackUnavailableError: It is not there, is not ours, or may not be looked at.
-    """
-    config = bounded_config()
-    try:
-        client = boto3.client("cloudformation", region_name=region, config=config)
-        outputs = outputs_of(client, stack)
-        return StackAccess(
-            name=stack,
-            delivery_queue=outputs[DELIVERY_QUEUE],
-            dead_letter_queue=outputs[DEAD_LETTER_QUEUE],
-            acquisition_queue=outputs[ACQUISITION_QUEUE],
-            acquisition_dead_letter_queue=outputs[ACQUISITION_DEAD_LETTER_QUEUE],
-            forward_queue=outputs[FORWARD_QUEUE],
-            forward_dead_letter_queue=outputs[FORWARD_DEAD_LETTER_QUEUE],
-            rejected_table=outputs[REJECTED_TABLE],
-            ledger_table=outputs[LEDGER_TABLE],
-            acquisition_table=outputs[ACQUISITION_TABLE],
-            claims_table=outputs[CLAIMS_TABLE],
-            sqs=boto3.client("sqs", region_name=region, config=config),
-            dynamodb=boto3.client("dynamodb", region_name=region, config=config),
-        )
-    except BotoCoreError as error:
-        raise StackUnavailableError(f"{stack}: {cause_of(error)}") from error
-    except KeyError as missing:
-        raise StackUnavailableError(f"{stack} has no output {missing}") from None
-
-
 def outputs_of(client: CloudFormationClient, stack: str) -> dict[str, str]:
-    """A stack's outputs by name.
+    """Read a stack's outputs by name.
 
     Raises:
-        StackUnavailableError: It is not there, or may not be looked at.
+        StackUnavailableError: The stack does not exist, or cannot be read.
     """
     return _outputs_in(describe(client, stack))
 
 
 def describe(client: CloudFormationClient, stack: str) -> StackTypeDef:
-    """A stack as CloudFormation describes it.
+    """Read CloudFormation's description of a stack.
 
     Raises:
-        StackUnavailableError: It is not there, or may not be looked at.
+        StackUnavailableError: The stack does not exist, or cannot be read.
     """
-    try:
+    with _answers_about(stack):
         (found,) = client.describe_stacks(StackName=stack)["Stacks"]
-    except (BotoCoreError, ClientError) as error:
-        raise StackUnavailableError(f"{stack}: {cause_of(error)}") from error
     return found
 
 
@@ -350,3 +238,26 @@ def _outputs_in(found: StackTypeDef) -> dict[str, str]:
         for output in found.get("Outputs", ())
         if "OutputKey" in output and "OutputValue" in output
     }
+
+
+def _answers_about(stack: str) -> AbstractContextManager[None]:
+    return aws_errors(lambda cause: StackUnavailableError(f"{stack}: {cause}"))
+
+
+def _deployed(region: str | None) -> tuple[boto3.Session, dict[str, Any]]:
+    return boto3.Session(region_name=region), {"config": bounded_config()}
+
+
+def _local_name(local: StackFile) -> str:
+    return f"{local.stack_name} (local)"
+
+
+def _access(
+    name: str, names: Mapping[str, str], session: boto3.Session, options: dict[str, Any]
+) -> StackAccess:
+    return StackAccess(
+        name=name,
+        sqs=session.client("sqs", **options),
+        dynamodb=session.client("dynamodb", **options),
+        **names,
+    )

@@ -1,4 +1,4 @@
-"""The partners as the commands know them: one table, and the only place to add a partner to."""
+"""The partners as the commands know them: one table, the only place to add a partner."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ if TYPE_CHECKING:
 
 TEST_PERSON: Final = "bridge-verify"
 TEST_EMAIL: Final = "bridge-verify@example.com"
-"""Whom test responses are about: always the same, so that a workspace gets one test profile and not
-one each time. The address is of a domain that nobody can own (RFC 2606)."""
-
+"""The test person, always the same, so that a workspace gets only one test profile. RFC 2606
+reserves the address's domain."""
 
 TEST_EVENT: Final = "tier_reached"
 NO_ACQUISITION: Final = "bridge-verify-nobody"
-"""Of the form of an acquisition's id; ids are random."""
+"""Has the form of an acquisition's id; real ids are random."""
 
 
 class Url(NamedTuple):
-    """Something to paste at the partner.
+    """A URL to paste at the partner.
 
     Attributes:
         path: Below the API's URL.
-        purpose: What for, in a few words.
+        purpose: For people, in a few words.
     """
 
     path: str
@@ -43,11 +42,11 @@ class Url(NamedTuple):
 
 
 class TrialResponse(NamedTuple):
-    """What makes one test response differ from another.
+    """What differs between two test responses.
 
     Attributes:
         mark: Its id, so that it is no duplicate.
-        at: When it was "given".
+        at: The time of the answer.
         score: The answer to look for.
     """
 
@@ -57,11 +56,11 @@ class TrialResponse(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A call that changes nothing, whose answer shows that door, token and function work.
+    """A call that changes nothing; its answer shows that API, token and function work.
 
     Attributes:
         path: Below the API's URL.
-        body: Posted as JSON; ``None``: nothing is posted, the path is read.
+        body: Posted as JSON; ``None``: the path is read.
         status: Of the expected answer.
         code: Of its first reason.
         proves: What that shows, for people.
@@ -75,21 +74,21 @@ class Ask(NamedTuple):
 
 
 class Partner(NamedTuple):
-    """One partner, or whoever else posts with a token of its own.
+    """One partner, or another sender with a token of its own.
+
+    Functions that take the configuration's folder raise ``ConfigError``.
 
     Attributes:
         title: As people write it.
-        source: ``DeliveryJob.source`` of what its bodies become by a mapping.
+        source: ``DeliveryJob.source`` of its mapped bodies.
         secret: Of the token that it sends.
-        urls: What it may post to; the first is what a test response is posted to.
+        urls: What it may post to; a test response is posted to the first.
         has_contents: Whether a content's name may follow that.
-        door: Reads the door's switches out of the configuration's folder; raises ``ConfigError``.
-        test_body: A body as the partner would send it, about the test person, by the
-            configuration's folder (raises ``ConfigError``); ``None`` where every body that is taken
-            leaves more behind than a test may.
-        asks: What else is tried.
-        person_rules: Every place where its bodies may name their person, by the configuration's
-            folder; raises ``ConfigError``.
+        door: Reads the authentication settings from the configuration's folder.
+        test_body: Makes a body as the partner would send it, about the test person; ``None`` if
+            every accepted body has lasting effects.
+        person_rules: Every path at which its bodies may name their person.
+        asks: Further calls to try.
     """
 
     title: str
@@ -103,7 +102,7 @@ class Partner(NamedTuple):
     asks: tuple[Ask, ...] = ()
 
     def route(self, content: str | None) -> str:
-        """Where a body is posted to: of any content, or of one."""
+        """The route of a body of any content, or of one."""
         path = self.urls[0].path
         return path if content is None else f"{path}/{content}"
 
@@ -152,14 +151,14 @@ def _iterate_people(directory: Path) -> tuple[PersonRule, ...]:
 
 
 def _quikly_test(response: TrialResponse, directory: Path) -> dict[str, Any]:
-    """An activation event of the first activation that the file knows."""
+    """An activation event of the first activation in the file."""
     config = load_quikly(directory)
     known = (*config.events.scopes, *config.activations, *config.acquisitions, TEST_PERSON)
     q_scope = known[0]
     wanted = [event for event, rule in config.events.rules_for(q_scope).items() if rule]
     return {
         "q_scope": q_scope,
-        # What it leaves shows the mark, so that it differs from the test before.
+        # Its attributes show the mark, so that they differ from those of the test before.
         "event": TEST_EVENT if TEST_EVENT in wanted else next(iter(wanted), TEST_EVENT),
         "event_id": response.mark,
         "occurred_at": iso_millis(response.at),
@@ -207,7 +206,7 @@ PARTNERS: Final[Mapping[str, Partner]] = {
         secret="quikly",  # noqa: S106 - a name
         urls=(
             Url("/quikly/events", "activation events"),
-            Url("/quikly/acquisitions", "sign-ups; with /ID behind it (GET): how far one is"),
+            Url("/quikly/acquisitions", "sign-ups; with /ID behind it (GET): the state of one"),
         ),
         has_contents=False,
         door=lambda directory: load_quikly(directory).door,
@@ -219,7 +218,7 @@ PARTNERS: Final[Mapping[str, Partner]] = {
                 None,
                 HTTPStatus.NOT_FOUND,
                 "not_found",
-                "acquisitions can be asked for (nobody was signed up)",
+                "acquisitions can be read (no person was signed up)",
             ),
         ),
     ),
@@ -230,7 +229,7 @@ PARTNERS: Final[Mapping[str, Partner]] = {
         urls=(Url("/quikly/webhook", "a webhook campaign; its body is in docs/quikly/"),),
         has_contents=False,
         door=lambda _: DoorConfig(allow_query_token=False),
-        # A claim is for good, and takes a reward from somebody.
+        # A claim is final, and uses up a reward.
         test_body=None,
         person_rules=lambda _: (),
         asks=(

@@ -1,4 +1,4 @@
-"""What commands print: tables that are never cut, JSON, and texts of strangers made harmless."""
+"""What commands print: tables that are never cut, JSON, and texts that cannot steer a terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 LONG: Final = 25
-"""From so many steps on, people want to see how far it is."""
+"""Number of steps from which a progress bar is shown."""
 
 _AGE: Final = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -39,7 +39,7 @@ def read_age(text: str) -> timedelta:
     """Read an age such as ``90s``, ``15m``, ``6h`` or ``2d``.
 
     Raises:
-        UnreadableAgeError: It is none.
+        UnreadableAgeError: The text is no age.
     """
     match = _AGE.fullmatch(text.strip())
     if match is None:
@@ -48,7 +48,7 @@ def read_age(text: str) -> timedelta:
 
 
 def harmless(text: str) -> str:
-    """A text that may be printed: what would steer a terminal is spelled out."""
+    """Escape the characters of a text that would steer a terminal."""
     return "".join(
         character if character.isprintable() or character == "\n" else f"\\u{ord(character):04x}"
         for character in text
@@ -56,7 +56,7 @@ def harmless(text: str) -> str:
 
 
 def columns(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Lines of a table, as wide as it needs to be, so that names can be copied."""
+    """Lines of a table; no cell is cut, so that people can copy names."""
     cells = [[harmless(_shown(cell)).replace("\n", " ") for cell in row] for row in rows]
     table = [list(headings), *cells]
     widths = [max(len(row[index]) for row in table) for index in range(len(headings))]
@@ -68,14 +68,14 @@ def columns(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[s
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr for what takes long, where a terminal is there to draw it.
+    """Draw a progress bar on stderr for a long task, if stderr is a terminal.
 
     Args:
         what: A few words.
-        total: Steps.
+        total: Number of steps.
 
     Yields:
-        To be called with the number of steps that are done.
+        A function that takes the number of steps that are done.
     """
     if total < LONG or not sys.stderr.isatty():
         yield lambda _: None
@@ -87,14 +87,14 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # lines above the bar; into a pipe they go untouched
+        redirect_stdout=sys.stdout.isatty(),  # lines above the bar; a pipe gets them unchanged
     ) as drawn:
         task = drawn.add_task(what, total=total)
         yield lambda done: drawn.update(task, completed=done)
 
 
 def as_json(value: object) -> str:
-    """A value as JSON on lines of its own; times as ISO 8601, ASCII only."""
+    """A value as indented JSON; times as ISO 8601, ASCII only."""
     return json.dumps(value, indent=2, default=_plain)
 
 
@@ -104,7 +104,7 @@ def _shown(cell: object) -> str:
     return iso_millis(cell) if isinstance(cell, datetime) else str(cell)
 
 
-def _plain(value: Any) -> object:  # noqa: ANN401 - whatever json does not know
+def _plain(value: Any) -> object:  # noqa: ANN401 - any value that json does not know
     if isinstance(value, datetime):
         return iso_millis(value)
     if isinstance(value, Enum):

@@ -1,4 +1,4 @@
-"""Whether a test response arrived: what must be on the profile, against what Braze exports."""
+"""Check that a test response arrived: compare what was sent with the profile that Braze exports."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.envelope import AttributeValue, JobUser
 
 WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds before each look at the profile: a batch may take some to fill, and Braze's reads lag."""
+"""Seconds before each look at the profile: a batch takes time to fill, and Braze's reads lag."""
 
 LOWEST_SCORE: Final = 1
 HIGHEST_SCORE: Final = 99
 
 
 class State(StrEnum):
-    """What became of one attribute."""
+    """The result for one attribute."""
 
     ARRIVED = "arrived"
     MISSING = "missing"
@@ -76,17 +76,12 @@ def type_word(value: object) -> str:
 
 
 def score_of(seed: int) -> int:
-    """A score to look for; another one for the next seed."""
+    """A score to look for; the next seed gives another one."""
     return LOWEST_SCORE + seed % (HIGHEST_SCORE - LOWEST_SCORE + 1)
 
 
 def look_up(user: JobUser, attributes: Iterable[str]) -> ExportIdsRequest:
-    """The request for the profile that a job is about.
-
-    Args:
-        user: The job's.
-        attributes: What must be in the answer.
-    """
+    """The request for a job's profile, with these attributes in the answer."""
     fields = ["custom_attributes", *sorted(EXPORT_FIELDS.intersection(attributes))]
     alias = user.user_alias
     return ExportIdsRequest(
@@ -102,10 +97,10 @@ def look_up(user: JobUser, attributes: Iterable[str]) -> ExportIdsRequest:
 def compare(
     expected: Mapping[str, AttributeValue], standard: frozenset[str], user: ExportedUser | None
 ) -> list[Arrival]:
-    """Hold a profile against what was sent.
+    """Compare a profile with what was sent.
 
     Args:
-        expected: Name to value, as sent.
+        expected: Values by name, as sent.
         standard: Names of Braze's own fields.
         user: The profile, if there is one.
     """
@@ -125,7 +120,7 @@ def _arrival(
 
 
 def value_on(user: ExportedUser, name: str) -> object:
-    """An attribute of an exported profile, custom or Braze's own."""
+    """An exported profile's custom attribute or own field of Braze."""
     own = {
         "email": user.email,
         "phone": user.phone,
@@ -145,15 +140,15 @@ def wait_for(
     sleep: Callable[[float], None],
     report: Callable[[float, list[Arrival]], None],
 ) -> tuple[list[Arrival], float]:
-    """Look again and again, less and less often.
+    """Look at the profile until everything is there, with longer and longer waits.
 
     Args:
         look: Reads the profile and compares.
         sleep: Waits for seconds.
-        report: Told of each look: the seconds waited so far, and what was seen.
+        report: Called after each look with the seconds waited so far and the result.
 
     Returns:
-        What was seen last, and the seconds waited.
+        The last result, and the seconds waited.
     """
     waited = 0.0
     seen: list[Arrival] = []

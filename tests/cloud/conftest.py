@@ -20,8 +20,8 @@ import pytest
 import requests
 
 from braze_bridge.aws.clients import bounded_config
-from ops.stack.access import outputs_of
-from ops.stack_secrets.rotation import current
+from ops.stack.access import SecretsAccess, outputs_of
+from ops.stack_secrets.stored_secrets import current
 
 if TYPE_CHECKING:
     from ops.stack.secret_names import SecretName
@@ -76,7 +76,7 @@ class Cloud:
         return os.environ.get("BRIDGE_CLOUD_API_URL") or self.outputs["ApiUrl"]
 
     def secret(self, name: SecretName) -> str:
-        return current(self.client("secretsmanager"), self.name, name)
+        return current(SecretsAccess(self.name, self.client("secretsmanager")), name)
 
     def post(
         self,

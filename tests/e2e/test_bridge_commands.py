@@ -1,4 +1,4 @@
-"""The `bridge` command as people run it: what is right, and what people get wrong."""
+"""The `bridge` command as people run it: correct settings, and usual mistakes."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Bridge:
 
 @pytest.fixture
 def bridge(stack: StackFile) -> Iterator[Bridge]:
-    """Everything at rest before and right again afterwards.
+    """The queue is empty before the test; settings are reset after it.
 
-    A stray job that met a wrong key would close the gate for the tests to come.
+    A late job with a wrong key would close the gate for the next tests.
     """
     control(stack, "reset", {})
     rest(stack)
@@ -120,7 +120,7 @@ def rest(stack: StackFile) -> None:
 # -- doctor ------------------------------------------------------------------------------------
 
 
-def test_the_doctor_finds_a_sound_stack_sound_and_touches_nothing(
+def test_the_doctor_finds_no_problem_in_a_working_stack_and_changes_nothing(
     stack: StackFile, bridge: Bridge
 ) -> None:
     """Endpoint, key, every permission, token, gate, queue, alarms, configuration."""
@@ -147,8 +147,10 @@ def test_the_doctor_finds_a_sound_stack_sound_and_touches_nothing(
     assert asked_of(stack, "profiles") == []
 
 
-def test_a_wrong_key_is_told_from_a_missing_permission(stack: StackFile, bridge: Bridge) -> None:
-    """401 everywhere: one finding, about the key, with the way to find the right instance."""
+def test_a_wrong_key_is_distinguished_from_a_missing_permission(
+    stack: StackFile, bridge: Bridge
+) -> None:
+    """401 everywhere: one finding, about the key, which says how to find the right instance."""
     control(stack, "settings", {"keys": {"another-key": ["*"]}})
 
     found = bridge.findings()
@@ -162,7 +164,7 @@ def test_a_wrong_key_is_told_from_a_missing_permission(stack: StackFile, bridge:
 
 
 def test_a_missing_permission_is_named_with_who_needs_it(stack: StackFile, bridge: Bridge) -> None:
-    """A key for Outgrow alone: fine for it, and Quikly's three are missing."""
+    """A key for Outgrow only: enough for Outgrow, and Quikly's three permissions are missing."""
     control(stack, "settings", {"keys": {stack.braze_api_key: ["users.track"]}})
 
     found = bridge.findings()
@@ -183,7 +185,7 @@ def test_a_missing_permission_is_named_with_who_needs_it(stack: StackFile, bridg
 
 def test_a_wrong_region_is_found_by_asking_the_right_one(stack: StackFile, bridge: Bridge) -> None:
     """The stack's Braze does not know the key, another one does."""
-    control(stack, "settings", {"keys": {"somebody-else": ["*"]}})
+    control(stack, "settings", {"keys": {"other-key": ["*"]}})
     with running(Sandbox(key=stack.braze_api_key)) as url:
         here = bridge.findings()
         there = bridge.findings("--instance", url)
@@ -194,7 +196,7 @@ def test_a_wrong_region_is_found_by_asking_the_right_one(stack: StackFile, bridg
 
 
 def test_an_endpoint_that_is_none_of_braze_s_gets_no_key(bridge: Bridge) -> None:
-    """It is refused before anything is sent."""
+    """It is refused before the key is sent."""
     found = bridge.findings("--instance", "https://rest.example.com")
 
     assert found["endpoint"]["level"] == "problem"
@@ -206,7 +208,7 @@ def test_an_endpoint_that_is_none_of_braze_s_gets_no_key(bridge: Bridge) -> None
 
 
 def test_a_broken_key_in_a_file_is_named_with_a_suggestion(tmp_path: Path) -> None:
-    """The real command, in a process of its own: JSON alone on stdout, exit code 1."""
+    """The real command in its own process: only JSON on stdout, exit code 1."""
     for file in SHIPPED.glob("*.toml"):
         text = file.read_text()
         if file.name == "outgrow.toml":
@@ -235,8 +237,8 @@ def test_a_broken_key_in_a_file_is_named_with_a_suggestion(tmp_path: Path) -> No
     assert "did you mean attributes?" in json.dumps(problems)
 
 
-def test_names_are_whole_where_no_terminal_is() -> None:
-    """Through a pipe, on a screen said to be 40 wide, a long id is one word."""
+def test_names_are_not_cut_without_a_terminal() -> None:
+    """Through a pipe, with 40 columns set, a long id is one word."""
     done = subprocess.run(  # noqa: S603 - our own command
         [
             *(sys.executable, "-m", "ops.bridge", "preview", "outgrow"),
@@ -260,7 +262,7 @@ def test_names_are_whole_where_no_terminal_is() -> None:
 def test_what_preview_shows_is_what_arrives(
     stack: StackFile, bridge: Bridge, tmp_path: Path, content: str
 ) -> None:
-    """The very attributes of the previewed request are on the profile, and the very events."""
+    """The profile has exactly the attributes and events of the previewed request."""
     address = f"previewed-{uuid.uuid4().hex}@example.com"
     body = {"id": uuid.uuid4().hex, "email": address, "score": "61", "segment": "Seen before"}
     captured = tmp_path / "captured.json"
@@ -309,7 +311,7 @@ def test_preview_shows_a_changed_mapping_before_it_is_deployed(tmp_path: Path) -
 
 
 def test_a_test_survey_arrives_under_its_prompt(bridge: Bridge) -> None:
-    """Iterate's door, the same profile."""
+    """Iterate's route, the same profile."""
     told = bridge("verify", "iterate")
 
     assert told["arrived"] is True
@@ -317,10 +319,10 @@ def test_a_test_survey_arrives_under_its_prompt(bridge: Bridge) -> None:
     assert answer["said"] == f"bridge verify arrived as string {answer['found']}"
 
 
-def test_a_test_event_of_quikly_s_arrives_and_nobody_is_signed_up(
+def test_a_test_event_of_quikly_arrives_and_no_person_is_signed_up(
     stack: StackFile, bridge: Bridge
 ) -> None:
-    """What it leaves differs from run to run; of acquisitions only the door is tried."""
+    """Its attributes differ in each run; of acquisitions, only the API's answer is checked."""
     told = bridge("verify", "quikly")
 
     assert told["arrived"] is True
@@ -331,7 +333,7 @@ def test_a_test_event_of_quikly_s_arrives_and_nobody_is_signed_up(
 
 
 def test_the_webhook_is_tried_without_a_claim(stack: StackFile, bridge: Bridge) -> None:
-    """Where a campaign posts to, with its token; Braze hears of nothing."""
+    """The route and the token of a campaign; Braze gets no request."""
     shown = bridge("secrets", "show-url", "braze-webhook")
     assert shown["urls"][0]["url"] == f"{stack.api_url}/quikly/webhook"
 
@@ -354,7 +356,7 @@ def test_a_test_response_arrives_with_its_types(bridge: Bridge) -> None:
 
 
 def test_verify_posts_nothing_that_it_could_not_read_back(stack: StackFile, bridge: Bridge) -> None:
-    """A key without users.export.ids: said at once, and nothing was posted."""
+    """A key without users.export.ids: an error at once, and nothing was posted."""
     control(stack, "settings", {"keys": {stack.braze_api_key: ["users.track"]}})
 
     result = bridge.run("verify", "outgrow")
@@ -400,8 +402,8 @@ def test_a_rotated_token_works_at_once_and_the_old_one_still_does(
         keeper.put_secret_value(SecretId=stack.secrets["outgrow"], SecretString=before)
 
 
-def test_a_forgotten_person_is_nowhere_that_we_can_reach(stack: StackFile, bridge: Bridge) -> None:
-    """The parked body and the memory of what was delivered; Braze and the queues are named."""
+def test_a_forgotten_person_is_in_none_of_our_tables(stack: StackFile, bridge: Bridge) -> None:
+    """The parked body and the ledger's item are erased; Braze and the queues are named."""
     address = f"forgotten-{uuid.uuid4().hex}@example.com"
     token = stack.tokens["outgrow"]
     response = {"id": f"f-{uuid.uuid4().hex}", "email": address, "score": 3}
@@ -416,7 +418,7 @@ def test_a_forgotten_person_is_nowhere_that_we_can_reach(stack: StackFile, bridg
 
     would = bridge("forget", "email", address, "--dry-run")
     counts = {name: len(ids) for name, ids in would["held"].items()}
-    # Of acquisitions, besides the one, whom it found at Braze.
+    # Two of acquisitions: the record, and the Braze profile that was found.
     assert counts == {"rejected table": 1, "ledger": 1, "acquisitions": 2, "claims": 1}
     (shown,) = bridge("acquisition", "show", answer=f"{address}\n")["acquisitions"]
     assert shown["acquisition_id"] == signed_up

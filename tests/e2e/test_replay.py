@@ -1,4 +1,4 @@
-"""What was parked or dead-lettered arrives after all: real API, queue, table, delivery, command."""
+"""What was parked or dead-lettered arrives: real API, queue, table, delivery, command."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def post(stack: StackFile, body: dict[str, Any], content: str) -> int:
 
 
 def attributes(stack: StackFile, **identifier: Any) -> dict[str, Any]:
-    """The custom attributes of a profile, as Braze exports them; none of an unknown person."""
+    """The custom attributes of a profile, as Braze exports them; none for an unknown person."""
     answer = requests.post(
         f"{stack.braze_url}/users/export/ids",
         json={"fields_to_export": ["custom_attributes"]} | identifier,
@@ -105,7 +105,7 @@ def track_calls(stack: StackFile) -> int:
 def test_a_body_that_could_not_be_mapped_arrives_after_a_correction_and_only_once(
     stack: StackFile, bridge: Bridge, tmp_path: Path
 ) -> None:
-    """Parked; still so with the file as it is; corrected, its attribute is on the profile."""
+    """It stays parked with the same file; with a corrected file its attribute arrives."""
     content, address = f"quiz-{uuid.uuid4().hex[:8]}", f"{uuid.uuid4().hex}@example.com"
     body = {"id": "odd-1", "contact": {"mail": address}, "score": 61}
     assert post(stack, body, content) == 422
@@ -139,7 +139,7 @@ def test_a_body_that_could_not_be_mapped_arrives_after_a_correction_and_only_onc
 def test_an_object_that_braze_refused_arrives_when_braze_takes_it(
     stack: StackFile, bridge: Bridge
 ) -> None:
-    """Refused by name once, parked with Braze's reason, replayed under an id of its own."""
+    """It is refused once, parked with Braze's reason, and replayed under its own id."""
     person = f"refused-{uuid.uuid4().hex}"
     fault = {"input_array": "attributes", "index": 0, "type": "refused for this test"}
     control(
@@ -163,7 +163,7 @@ def test_an_object_that_braze_refused_arrives_when_braze_takes_it(
 def test_dead_letters_are_seen_where_they_are_and_arrive_after_a_replay(
     stack: StackFile, bridge: Bridge
 ) -> None:
-    """Also one that has waited longer than delivery lets a job wait; the queue is empty then."""
+    """Also a job that waited longer than delivery allows; then the queue is empty."""
     people = [f"dead-{uuid.uuid4().hex}" for _ in range(12)]
     sqs = stack.session().client("sqs", **stack.client_options())
     age = (SystemClock().now() - job("0", age=0).received_at).total_seconds()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from braze_bridge.aws.secrets import SecretPair
-from ops.stack_secrets.rotation import secret_id
+from ops.stack_secrets.stored_secrets import secret_id
 from tests.infra.template import STACK, Template
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def table_properties() -> dict[str, Any]:
-    """How the template makes the table, as far as its keys go."""
+    """The table's keys, as the template makes them."""
     properties = Template().properties("RejectedTable")
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     return {name: properties[name] for name in wanted}

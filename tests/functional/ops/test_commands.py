@@ -17,11 +17,8 @@ from braze_bridge.jobs.rejected import DynamoRejectedStore, RejectedRecord
 from braze_bridge.reasons import Reason
 from ops.bridge import app
 from ops.stack.access import (
-    CLAIMS_TABLE,
-    DEAD_LETTER_QUEUE,
-    DELIVERY_QUEUE,
-    FORWARD_QUEUE,
-    REJECTED_TABLE,
+    API_URL,
+    OUTPUTS,
     StackAccess,
     Stacks,
     StackUnavailableError,
@@ -63,14 +60,14 @@ class Deployed:
         self.access = StackAccess(
             name=STACK,
             delivery_queue=self.sqs.create_queue(QueueName="delivery")["QueueUrl"],
-            dead_letter_queue=self.sqs.create_queue(QueueName="dead")["QueueUrl"],
+            delivery_dead_letter_queue=self.sqs.create_queue(QueueName="dead")["QueueUrl"],
             acquisition_queue="",
             acquisition_dead_letter_queue="",
             forward_queue=self.sqs.create_queue(QueueName="forward")["QueueUrl"],
             forward_dead_letter_queue="",
             rejected_table="rejected",
             ledger_table="ledger",
-            acquisition_table="acquisitions",
+            acquisitions_table="acquisitions",
             claims_table="claims",
             sqs=self.sqs,
             dynamodb=self.dynamodb,
@@ -105,14 +102,14 @@ class Deployed:
         return self.waiting(self.access.delivery_queue)
 
     def dead(self) -> list[str]:
-        return self.waiting(self.access.dead_letter_queue)
+        return self.waiting(self.access.delivery_dead_letter_queue)
 
     def waiting(self, url: str) -> list[str]:
         answer = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
         return [message["Body"] for message in answer.get("Messages", ())]
 
     def bury(self, body: str) -> None:
-        self.sqs.send_message(QueueUrl=self.access.dead_letter_queue, MessageBody=body)
+        self.sqs.send_message(QueueUrl=self.access.delivery_dead_letter_queue, MessageBody=body)
 
 
 @pytest.fixture
@@ -135,11 +132,10 @@ def test_the_outputs_that_are_read_are_the_template_s() -> None:
     """A renamed output would make every command fail."""
     outputs = Template().plain["Outputs"]
 
-    read = {DELIVERY_QUEUE, DEAD_LETTER_QUEUE, FORWARD_QUEUE, REJECTED_TABLE, CLAIMS_TABLE}
-    assert read <= outputs.keys()
+    assert {*OUTPUTS.values(), API_URL} <= outputs.keys()
 
 
-def test_a_list_tells_what_and_why_and_about_nobody(deployed: Deployed) -> None:
+def test_a_list_shows_what_and_why_and_nothing_personal(deployed: Deployed) -> None:
     """For people and as JSON: ids, codes, fields, times."""
     deployed.park("1")
     deployed.park("2", "braze_refused", kind="objects", route=None)
@@ -192,8 +188,8 @@ def test_a_list_can_be_filtered_and_read_on(deployed: Deployed) -> None:
         ["drop", "body:1", "--reason", "no_identity"],
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(deployed: Deployed, words: list[str]) -> None:
-    """Exit 2, and nothing happened."""
+def test_contradictory_options_are_a_usage_error(deployed: Deployed, words: list[str]) -> None:
+    """Exit 2, and nothing changed."""
     deployed.park("1")
 
     assert deployed.bridge("rejected", *words).exit_code == 2
@@ -223,7 +219,7 @@ def test_counts_name_every_reason(deployed: Deployed) -> None:
     ]
 
 
-def test_only_show_tells_the_answers(deployed: Deployed) -> None:
+def test_only_show_prints_the_answers(deployed: Deployed) -> None:
     """The payload as it came, with Braze's own words."""
     row_id = deployed.park("1")
 
@@ -239,7 +235,7 @@ def test_only_show_tells_the_answers(deployed: Deployed) -> None:
 def test_a_replay_sends_by_the_given_files_and_repeated_does_nothing(
     deployed: Deployed, corrected: str
 ) -> None:
-    """As shipped it stays and exits 1; corrected it goes; then there is nothing left."""
+    """With the shipped file it stays, exit 1; the corrected file sends it; then none is left."""
     row_id = deployed.park("1")
 
     stays = deployed.bridge("rejected", "replay", row_id, "--json")
@@ -294,8 +290,8 @@ def test_a_replay_of_a_reason_is_bounded(deployed: Deployed, corrected: str) -> 
     assert deployed.rows() == ["body:other"]
 
 
-def test_rows_are_dropped_only_after_a_yes(deployed: Deployed) -> None:
-    """A no, or no answer at all, keeps them; then all of a reason go, and no other."""
+def test_rows_are_dropped_only_after_a_confirmation(deployed: Deployed) -> None:
+    """A no, or no answer, keeps them; a yes removes all of a reason, and no others."""
     deployed.park("1")
     deployed.park("2")
     deployed.park("3", "braze_refused")
@@ -337,7 +333,7 @@ def test_dead_letters_are_listed_without_answers_and_shown_with_them(deployed: D
 
 
 def test_dead_letters_go_back_to_the_delivery_queue(deployed: Deployed) -> None:
-    """Each once; then there are none, and that is no failure."""
+    """Each once; an empty queue is no failure."""
     deployed.bury(job("1", ADDRESS).to_json())
     deployed.bury(job("2", ADDRESS).to_json())
 
@@ -360,7 +356,7 @@ def test_dead_letters_go_back_to_the_delivery_queue(deployed: Deployed) -> None:
     "words", [["rejected", "list"], ["rejected", "count"], ["dlq", "list"], ["dlq", "replay"]]
 )
 def test_without_a_stack_s_name_the_local_one_is_meant(tmp_path: Path, words: list[str]) -> None:
-    """Where none is up, that is exit 3, and told."""
+    """If none runs, it is exit 3, with a message."""
     down = CliRunner().invoke(app, [*words, "--dir", str(tmp_path)])
 
     assert (down.exit_code, down.stdout) == (3, "")
@@ -368,7 +364,7 @@ def test_without_a_stack_s_name_the_local_one_is_meant(tmp_path: Path, words: li
 
 
 def test_a_deployed_stack_is_found_by_its_outputs() -> None:
-    """As CloudFormation tells them; one that is not there is named with AWS's word."""
+    """As CloudFormation describes them; a missing stack is named with AWS's error code."""
     client = boto3.client(
         "cloudformation",
         region_name=REGION,
@@ -379,12 +375,12 @@ def test_a_deployed_stack_is_found_by_its_outputs() -> None:
         "StackName": STACK,
         "CreationTime": NOON,
         "StackStatus": "CREATE_COMPLETE",
-        "Outputs": [{"OutputKey": DELIVERY_QUEUE, "OutputValue": "https://queue"}],
+        "Outputs": [{"OutputKey": "DeliveryQueueUrl", "OutputValue": "https://queue"}],
     }
     with Stubber(client) as stubber:
         stubber.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": STACK})
         stubber.add_client_error("describe_stacks", "ValidationError")
 
-        assert outputs_of(client, STACK) == {DELIVERY_QUEUE: "https://queue"}
+        assert outputs_of(client, STACK) == {"DeliveryQueueUrl": "https://queue"}
         with pytest.raises(StackUnavailableError, match=f"{STACK}: ValidationError"):
             outputs_of(client, STACK)

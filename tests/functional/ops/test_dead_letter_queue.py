@@ -101,8 +101,8 @@ def test_a_message_that_sqs_refuses_does_not_keep_the_others(sqs: SQSClient, del
     assert sorted(drain(sqs, delivery)) == ["a", "b"]
 
 
-def test_a_dead_letter_queue_that_is_gone_is_told(sqs: SQSClient, dead: str) -> None:
-    """By AWS's word; releasing and removing then do nothing and raise nothing."""
+def test_a_missing_dead_letter_queue_is_reported(sqs: SQSClient, dead: str) -> None:
+    """By AWS's error code; releasing and removing then do nothing and raise nothing."""
     fill(sqs, dead, 1)
     queue = SqsDeadLetterQueue(sqs, dead)
     letters = queue.receive(1, 30)

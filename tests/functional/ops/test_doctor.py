@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 
 from braze_bridge.braze.errors import ConnectFailedError
 from braze_bridge.braze.instances import INSTANCES
-from ops.doctor.command import alarms_on, braze_findings, token_findings
+from ops.doctor.checks import alarms_on, braze_findings, token_findings
 from ops.doctor.findings import Level
 from ops.stack.access import (
     BrazeTarget,
@@ -23,7 +23,7 @@ from ops.stack.access import (
     site_of,
 )
 from ops.stack.partners import PARTNERS
-from ops.stack_secrets.rotation import secret_id
+from ops.stack_secrets.stored_secrets import secret_id
 from sandbox.braze.server import Sandbox, running
 from tests.fakes.recording_transport import RecordingTransport, answer
 from tests.functional.ops.conftest import REGION
@@ -73,7 +73,7 @@ def level_of(found: list[Finding], check: str) -> Level:
 
 @pytest.mark.usefixtures("aws")
 def test_a_sound_key_is_asked_about_what_the_integration_needs_and_no_more(braze: str) -> None:
-    """Iterate: users.track, the reading back, in-app surveys. Nothing is written."""
+    """Iterate: users.track, reading the profile, in-app surveys. Nothing is written."""
     found = asked(braze)
 
     assert {each.level for each in found} == {Level.OK}
@@ -87,8 +87,8 @@ def test_a_sound_key_is_asked_about_what_the_integration_needs_and_no_more(braze
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_missing_permission_is_told_from_a_wrong_key(braze: str) -> None:
-    """The one needs a new key with more permissions, the other the right key."""
+def test_a_missing_permission_is_distinguished_from_a_wrong_key(braze: str) -> None:
+    """The first needs a new key with more permissions, the second the right key."""
     requests.post(
         f"{braze}/_sandbox/settings", json={"keys": {KEY: ["users.track"]}}, timeout=10
     ).raise_for_status()
@@ -126,7 +126,7 @@ def test_a_braze_in_trouble_is_no_verdict_on_a_permission(
 
 @pytest.mark.usefixtures("aws")
 def test_a_refused_key_is_shown_to_braze_s_other_instances_only_when_asked() -> None:
-    """The one that knows it is named; and nobody but Braze ever sees the key."""
+    """The one that knows it is named; only Braze's instances see the key."""
     shown: list[str] = []
 
     def transport(endpoint: str) -> Transport:
@@ -153,7 +153,7 @@ def test_a_refused_key_is_shown_to_braze_s_other_instances_only_when_asked() -> 
 
 @pytest.mark.usefixtures("aws")
 def test_an_instance_that_does_not_answer_is_passed_over() -> None:
-    """The others are asked all the same."""
+    """The other instances are still asked."""
     target = BrazeTarget("US-01", "", allow_loopback=False)
 
     def transport(endpoint: str) -> Transport:
@@ -203,7 +203,7 @@ class FakeCloudWatch:
         raise AssertionError(arguments)
 
 
-def test_the_stack_s_alarms_that_ring_are_found_on_every_page() -> None:
+def test_the_stack_s_active_alarms_are_found_on_every_page() -> None:
     """By the name's beginning, and only those in ALARM."""
     watch = FakeCloudWatch()
     place = Site("x", STACK, "https://x", BrazeTarget("US-01", "", allow_loopback=False), watch)
@@ -239,7 +239,7 @@ def described(**more: Any) -> dict[str, Any]:
 def test_a_deployed_stack_is_found_by_its_outputs_and_parameters(
     parameters: dict[str, str], expected: BrazeTarget | None
 ) -> None:
-    """Where it is reached, and which Braze it talks to."""
+    """Its address, and its Braze."""
     client = boto3.client("cloudformation", region_name=REGION)
     given = [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
     with Stubber(client) as stub:

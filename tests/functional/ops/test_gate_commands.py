@@ -26,20 +26,20 @@ TABLE = "ledger"
 
 
 class OneStack(Stacks):
-    """Finds this one, whatever is asked for."""
+    """Finds this stack for every name."""
 
     def open(self, *_: object) -> StackAccess:
         return StackAccess(
             name="bridge",
             delivery_queue="",
-            dead_letter_queue="",
+            delivery_dead_letter_queue="",
             acquisition_queue="",
             acquisition_dead_letter_queue="",
             forward_queue="",
             forward_dead_letter_queue="",
             rejected_table="",
             ledger_table=TABLE,
-            acquisition_table="",
+            acquisitions_table="",
             claims_table="",
             sqs=boto3.client("sqs", region_name=REGION),
             dynamodb=boto3.client("dynamodb", region_name=REGION),
@@ -63,7 +63,7 @@ def bridge(*arguments: str) -> Result:
 
 
 @pytest.mark.usefixtures("gate")
-def test_gates_nobody_closed_are_open() -> None:
+def test_gates_that_were_never_closed_are_open() -> None:
     """Each is named, also before anything was written."""
     shown = bridge("show")
 
@@ -72,7 +72,7 @@ def test_gates_nobody_closed_are_open() -> None:
 
 
 def test_a_closed_gate_says_until_when_and_why_and_can_be_opened(gate: SharedGate) -> None:
-    """What on-call looks for, and does once the key is right."""
+    """What on-call looks for, and does after the key is corrected."""
     until = SystemClock().now() + timedelta(minutes=10)
     gate.close(None, until, "key_refused")
 

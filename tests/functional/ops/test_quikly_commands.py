@@ -62,7 +62,7 @@ class Deployed(Stacks):
             f"{name}_queue": sqs.create_queue(QueueName=name)["QueueUrl"]
             for name in (
                 "delivery",
-                "dead_letter",
+                "delivery_dead_letter",
                 "acquisition",
                 "acquisition_dead_letter",
                 "forward",
@@ -77,7 +77,7 @@ class Deployed(Stacks):
             name=STACK,
             rejected_table="rejected",
             ledger_table="ledger",
-            acquisition_table="acquisitions",
+            acquisitions_table="acquisitions",
             claims_table="claims",
             sqs=sqs,
             dynamodb=self.dynamodb,
@@ -129,7 +129,7 @@ class Deployed(Stacks):
         return claimants
 
     def publish(self) -> None:
-        """The commitments, before anybody enters."""
+        """The commitments, before the first entry."""
         config = load_quikly(CONFIG_DIRECTORY)
         now = SystemClock().now() - timedelta(hours=1)
         publish_commitments(
@@ -149,7 +149,7 @@ def deployed(aws: None) -> Deployed:
 
 
 def test_an_acquisition_is_found_by_its_id_its_address_and_its_number(deployed: Deployed) -> None:
-    """Its story, and nothing personal; the newest first."""
+    """Its history, and nothing personal; the newest first."""
     now = SystemClock().now()
     older = record(number=1, at=now - timedelta(hours=1))
     newer = record("texts", number=2, at=now)
@@ -174,10 +174,10 @@ def test_an_acquisition_is_found_by_its_id_its_address_and_its_number(deployed: 
     ("who", "exit_code"),
     [("acquisition-999999", 1), ("nobody@example.com", 1), ("no@address", 2), ("+1", 2)],
 )
-def test_who_is_not_there_is_exit_1_and_what_cannot_be_is_exit_2(
+def test_an_unknown_person_is_exit_1_and_an_invalid_identifier_is_exit_2(
     deployed: Deployed, who: str, exit_code: int
 ) -> None:
-    """As everywhere."""
+    """The exit codes are those of every command."""
     assert deployed.run("acquisition", "show", who).exit_code == exit_code
 
 
@@ -213,7 +213,7 @@ def test_a_scope_that_the_file_does_not_have_is_a_usage_error(deployed: Deployed
 
 
 def test_a_draw_asks_first_is_held_once_and_can_be_verified(deployed: Deployed) -> None:
-    """No is no; yes is for good; the book says the same afterwards; nobody is named."""
+    """A no changes nothing; a draw is final; status, list and verify agree; no person is named."""
     deployed.publish()
     entered = deployed.enter(*(f"{number}@example.com" for number in range(6)))
     assert deployed.json("activation", "verify", "demo-draw", exit_code=1)["holds"] is False
@@ -245,7 +245,7 @@ def test_a_draw_asks_first_is_held_once_and_can_be_verified(deployed: Deployed) 
 
 
 def test_an_altered_outcome_is_found(deployed: Deployed) -> None:
-    """A claim whose tier nobody drew: exit 1, by its hash."""
+    """A claim with a tier that was not drawn: exit 1, with its hash."""
     deployed.publish()
     deployed.enter(*(f"{number}@example.com" for number in range(4)))
     deployed.run("activation", "draw", "demo-draw", "--yes")
@@ -261,8 +261,8 @@ def test_an_altered_outcome_is_found(deployed: Deployed) -> None:
     assert loser.claimant in result.stderr
 
 
-def test_what_is_no_draw_is_not_drawn(deployed: Deployed) -> None:
-    """Said before any question."""
+def test_only_the_mode_draw_can_be_drawn(deployed: Deployed) -> None:
+    """The error comes before any question."""
     result = deployed.run("activation", "draw", "demo-first")
 
     assert result.exit_code == 1
@@ -273,7 +273,7 @@ def test_what_is_no_draw_is_not_drawn(deployed: Deployed) -> None:
 
 
 def test_a_person_is_forgotten_by_acquisitions_and_claims(deployed: Deployed) -> None:
-    """Ids in the answer, no address in any table; who claimed cannot claim again."""
+    """Ids in the answer, no address in any table; the person cannot claim again."""
     now = SystemClock().now()
     deployed.records.begin(record(at=now), None)
     deployed.records.begin(record("texts", number=1, email="bob@example.com", at=now), None)
@@ -281,15 +281,15 @@ def test_a_person_is_forgotten_by_acquisitions_and_claims(deployed: Deployed) ->
     (claimant, _) = deployed.enter(ADA, "bob@example.com")
 
     held = deployed.json("forget", "email", ADA, "--dry-run")["held"]
-    told = deployed.json("forget", "email", ADA, "--yes")
+    shown = deployed.json("forget", "email", ADA, "--yes")
 
     assert [each.partition("#")[0] for each in held["acquisitions"]] == [
         "acquisition-000000",
         "known",
     ]
     assert held["claims"] == [claim_row_id("demo-draw", claimant)]
-    assert told["erased"] == {"rejected table": 0, "ledger": 0, "acquisitions": 2, "claims": 1}
-    assert "nobody wins twice" in json.dumps(told["not_reached"])
+    assert shown["erased"] == {"rejected table": 0, "ledger": 0, "acquisitions": 2, "claims": 1}
+    assert "no person wins twice" in json.dumps(shown["not_reached"])
     rows = [row for name in TABLES for row in deployed.dynamodb.scan(TableName=name)["Items"]]
     assert ADA not in json.dumps(rows)
     assert "bob@example.com" in json.dumps(rows)
@@ -300,10 +300,10 @@ def test_a_person_is_forgotten_by_acquisitions_and_claims(deployed: Deployed) ->
 
 
 def test_a_claimer_is_found_by_the_id_that_came_along(deployed: Deployed) -> None:
-    """And is told that acquisitions are found by address only."""
+    """The output says that acquisitions are found by address only."""
     deployed.enter(ADA)
 
-    told = deployed.json("forget", "external_id", f"id of {ADA}", "--yes")
+    shown = deployed.json("forget", "external_id", f"id of {ADA}", "--yes")
 
-    assert told["erased"]["claims"] == 1
-    assert "acquisitions are found by e-mail" in json.dumps(told["not_reached"])
+    assert shown["erased"]["claims"] == 1
+    assert "acquisitions are found by e-mail" in json.dumps(shown["not_reached"])

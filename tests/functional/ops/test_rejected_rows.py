@@ -70,7 +70,7 @@ def test_what_is_parked_is_found_as_it_was(
 def test_a_list_holds_everything_but_the_payload(
     store: DynamoRejectedStore, rows: DynamoRejectedRows
 ) -> None:
-    """DynamoDB is not even asked for it."""
+    """DynamoDB does not even read it into the answer."""
     parked = record("1")
     store.park(parked)
 
@@ -167,10 +167,10 @@ def test_counts_are_by_first_reason_the_most_frequent_first(
     assert list(rows.counts().items()) == [("c", 2), ("a", 1), ("b", 1), ("never_seen_before", 1)]
 
 
-def test_what_is_expired_is_overlooked_although_it_is_there(
+def test_expired_rows_are_skipped_although_they_exist(
     store: DynamoRejectedStore, dynamodb: DynamoDBClient
 ) -> None:
-    """From the very second; one second before, it is there."""
+    """From this second on; one second earlier it is listed."""
     store.park(record("1"))
     expiry = record("1").expires_at
     before, after = (
@@ -205,7 +205,7 @@ def test_explaining_replaces_the_reasons_and_nothing_else(
 def test_a_row_that_was_parked_again_is_neither_explained_nor_removed(
     store: DynamoRejectedStore, rows: DynamoRejectedRows
 ) -> None:
-    """Nor one that is gone."""
+    """Nor a row that no longer exists."""
     store.park(record("1"))
     parked = rows.find("body:1")
     assert parked is not None
@@ -224,7 +224,7 @@ def test_a_row_that_was_parked_again_is_neither_explained_nor_removed(
 def test_dropping_forgets_by_id_or_while_the_reason_is_the_same(
     store: DynamoRejectedStore, rows: DynamoRejectedRows
 ) -> None:
-    """What was parked with another reason meanwhile is not what somebody meant to drop."""
+    """A row that was parked with another reason since then was not meant."""
     store.park(record("1"))
     store.park(record("2"))
 
@@ -234,7 +234,7 @@ def test_dropping_forgets_by_id_or_while_the_reason_is_the_same(
     assert not rows.drop("body:2")
 
 
-def test_a_table_that_is_gone_is_told_by_aws_s_word(dynamodb: DynamoDBClient) -> None:
+def test_a_missing_table_is_reported_by_aws_s_code(dynamodb: DynamoDBClient) -> None:
     """By every method."""
     store = DynamoRejectedStore(dynamodb, TABLE)
     store.park(record("1"))

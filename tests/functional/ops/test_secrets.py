@@ -36,7 +36,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManagerClient]:
 
 @pytest.mark.parametrize("name", ["braze", "quikly-api"])
 def test_a_key_is_asked_for_and_never_printed(secrets: SecretsManagerClient, name: str) -> None:
-    """From the prompt into the secret, without the blanks a paste brings along."""
+    """From the prompt into the secret, without the blanks of a paste."""
     result = CliRunner().invoke(
         app,
         ["secrets", "set", name, "--stack", "bridge", "--region", REGION],
@@ -70,7 +70,7 @@ def test_a_blank_key_is_not_stored(secrets: SecretsManagerClient) -> None:
 
 @pytest.mark.usefixtures("secrets")
 def test_a_partners_token_can_be_shown_to_paste_it() -> None:
-    """The token alone, ready for a pipe."""
+    """The token and nothing else, ready for a pipe."""
     result = CliRunner().invoke(
         app, ["secrets", "show", "outgrow", "--stack", "bridge", "--region", REGION]
     )
@@ -80,8 +80,8 @@ def test_a_partners_token_can_be_shown_to_paste_it() -> None:
 
 @pytest.mark.usefixtures("secrets")
 @pytest.mark.parametrize("command", ["set", "show"])
-def test_a_stack_that_does_not_exist_is_said_so(command: str) -> None:
-    """AWS's own word for it, and exit status 1."""
+def test_a_missing_stack_is_reported(command: str) -> None:
+    """AWS's error code, and exit code 1."""
     result = CliRunner().invoke(
         app, ["secrets", command, "braze", "--stack", "nowhere", "--region", REGION], input="key\n"
     )
@@ -100,7 +100,7 @@ def stored(secrets: SecretsManagerClient) -> dict[str, str]:
 
 
 def test_rotating_keeps_the_old_token_and_prints_none(secrets: SecretsManagerClient) -> None:
-    """What was current is previous; the next steps are told, on stderr."""
+    """What was current is previous; stderr shows the next steps."""
     result = CliRunner().invoke(app, ["secrets", "rotate", "outgrow", *BRIDGE])
 
     assert result.exit_code == 0, result.output
@@ -127,7 +127,7 @@ def test_a_second_rotation_asks_before_it_ends_a_token(secrets: SecretsManagerCl
     assert stored(secrets)["previous"] == first["current"]
 
 
-def test_retiring_ends_the_previous_token_alone(secrets: SecretsManagerClient) -> None:
+def test_retiring_ends_only_the_previous_token(secrets: SecretsManagerClient) -> None:
     """The current one stays; a second time there is nothing to end."""
     CliRunner().invoke(app, ["secrets", "rotate", "outgrow", *BRIDGE])
     current = stored(secrets)["current"]
@@ -139,14 +139,14 @@ def test_retiring_ends_the_previous_token_alone(secrets: SecretsManagerClient) -
     assert stored(secrets) == {"current": current, "previous": ""}
 
 
-def test_the_braze_key_is_not_ours_to_rotate() -> None:
+def test_the_braze_key_cannot_be_rotated() -> None:
     """Braze makes it; it is set."""
     result = CliRunner().invoke(app, ["secrets", "rotate", "braze", *BRIDGE])
 
     assert result.exit_code == 2
 
 
-def test_a_secret_of_another_form_is_said_so(secrets: SecretsManagerClient) -> None:
+def test_a_secret_of_another_form_is_reported(secrets: SecretsManagerClient) -> None:
     """Without quoting it."""
     secrets.put_secret_value(SecretId="bridge/partner/outgrow", SecretString="just-a-token")
 

@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from braze_bridge.aws import clients
 from braze_bridge.partner_config.quikly_activations import Mode, Status, Tier
-from ops.activations import book as activations
+from ops.activations import actions as activations
 from ops.activations.book import ActivationBook, BookUnavailableError, Drawn
 from ops.activations.dynamo_book import DynamoActivationBook
 from quikly_webhook.claim_records import Award, Claimer, ClaimRecord, of_row, to_row

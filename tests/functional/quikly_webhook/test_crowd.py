@@ -15,7 +15,7 @@ import pytest
 from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.partner_config.quikly_activations import Mode, Odds, Status, Tier
 from braze_bridge.web.edge import lambda_handler_of
-from ops.activations import book as activations
+from ops.activations import actions as activations
 from quikly_webhook.app import arrival
 from quikly_webhook.claim_records import Award, Claimer, ClaimRecord
 from quikly_webhook.claim_store import ClaimConflictError, ClaimsUnavailableError

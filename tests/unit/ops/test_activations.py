@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from braze_bridge.partner_config.quikly_activations import Mode, Status, Tier
-from ops.activations import book as activations
-from ops.activations.book import Hour, TierState
+from ops.activations import actions as activations
+from ops.activations.actions import Hour, TierState
 from quikly_webhook.claim_records import Award, ClaimRecord
 from quikly_webhook.claim_store import Enter, Take
 from quikly_webhook.claims import publish_commitments
@@ -38,7 +38,7 @@ def claimed(store: InMemoryClaims, claimant: str, tier: str | None, minutes: int
 
 
 def test_state_counts_tiers_and_hours() -> None:
-    """Claims, what is left by tier, what came in by the hour, and what is not sent yet."""
+    """Claims, what is left by tier, claims by the hour, and what is not sent yet."""
     store = InMemoryClaims()
     claimed(store, "a", "gold", 1)
     claimed(store, "b", "silver", 59)
@@ -88,7 +88,7 @@ def test_phase_goes_by_the_clock(after: timedelta, expected: str) -> None:
 
 
 def test_phase_of_a_draw() -> None:
-    """A draw that the clock does not close is closed by people, then drawn; the seed shows then."""
+    """A draw without a closing time is closed by a person, then drawn; then the seed is public."""
     rule = activation(Mode.DRAW, Tier("main", quantity=1), opens_at=None)
     store = InMemoryClaims()
     publish_commitments(store.commit, {"launch": rule, "other": RULE}, lambda: SECRET, NOON)

@@ -1,4 +1,4 @@
-"""What a key may do, told by requests that can change nothing."""
+"""A key's permissions, found by requests that can change nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ops.doctor.braze_probes import (
     INTEGRATIONS,
     NEEDS,
     NO_GROUP,
-    NOBODY,
     PROBES,
+    UNKNOWN_ID,
     Verdict,
     client_for,
     probe,
@@ -33,7 +33,7 @@ def client(*script: HttpResponse | ConnectFailedError) -> tuple[BrazeClient, Rec
 
 
 def test_every_permission_that_is_needed_can_be_asked_about() -> None:
-    """One probe each, and every need is of an integration that there is."""
+    """One probe each, and every need belongs to a known integration."""
     assert PROBES.keys() == NEEDS.keys()
     for need in NEEDS.values():
         assert {*need.integrations, *need.optional} <= set(INTEGRATIONS)
@@ -41,7 +41,7 @@ def test_every_permission_that_is_needed_can_be_asked_about() -> None:
 
 @pytest.mark.parametrize("permission", sorted(PROBES))
 def test_a_probe_can_change_nothing(permission: str) -> None:
-    """No identifier, no existing group, or a read: whatever the key may do, nobody is changed."""
+    """No identifier, an unknown group, or a read: no profile changes, whatever the key may do."""
     asked, transport = client(answer(400, {"message": "no"}))
 
     probe(asked, permission)
@@ -54,10 +54,11 @@ def test_a_probe_can_change_nothing(permission: str) -> None:
             assert body.keys() == {"attributes"}
             assert item == {"_update_existing_only": True}
         case "/users/export/ids":
-            assert body == {"fields_to_export": ["external_id"], "external_ids": [NOBODY]}
+            assert body == {"fields_to_export": ["external_id"], "external_ids": [UNKNOWN_ID]}
         case "/subscription/status/set":
             assert body["subscription_group_id"] == NO_GROUP
-            assert (body["subscription_state"], body["external_id"]) == ("unsubscribed", [NOBODY])
+            assert body["subscription_state"] == "unsubscribed"
+            assert body["external_id"] == [UNKNOWN_ID]
         case _:
             assert request.method == "GET"
 
@@ -75,7 +76,7 @@ def test_a_probe_can_change_nothing(permission: str) -> None:
         (503, Verdict.UNREACHABLE),
     ],
 )
-def test_the_status_tells(status: int, verdict: Verdict) -> None:
+def test_the_status_shows_the_verdict(status: int, verdict: Verdict) -> None:
     """400 is beyond the permission: Braze looked at the body."""
     asked, _ = client(answer(status, {"message": "words"}))
 
@@ -83,7 +84,7 @@ def test_the_status_tells(status: int, verdict: Verdict) -> None:
 
 
 def test_no_answer_is_no_verdict_on_the_key() -> None:
-    """The way there may be closed."""
+    """The network may be closed."""
     asked, _ = client(ConnectFailedError("refused"))
 
     found = probe(asked, "users.track")

@@ -1,4 +1,4 @@
-"""Dead letters are looked at without being taken, and go back without being lost."""
+"""A look takes no dead letter out, and a replay loses none."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def bodies(count: int) -> list[str]:
 
 
 class Run:
-    """A dead-letter queue, the delivery queue, and what a replay told."""
+    """A dead-letter queue, the delivery queue, and the reports of a replay."""
 
     def __init__(self, count: int) -> None:
         self.letters = InMemoryDeadLetters(bodies(count))
         self.sender = InMemoryDeliverySender()
-        self.told: list[Progress] = []
+        self.reports: list[Progress] = []
 
     def replay(self, limit: int = 1_000) -> Progress:
         return replay_dead_letters(
@@ -45,7 +45,7 @@ class Run:
             self.sender,
             clock=FixedClock(),
             limit=limit,
-            report=self.told.append,
+            report=self.reports.append,
         )
 
     def sent_ids(self) -> list[str]:
@@ -63,12 +63,12 @@ def test_looking_takes_nothing_out_and_hides_nothing() -> None:
 
 
 def test_looking_is_bounded() -> None:
-    """At most so many, also where the limit is no multiple of ten."""
+    """Also if the limit is no multiple of ten."""
     assert len(peek(Run(25).letters, 13)) == 13
 
 
 def test_looking_releases_what_it_held_when_sqs_stops_answering() -> None:
-    """The error is told, the messages are back."""
+    """The error is raised, and the messages are visible again."""
     run = Run(25)
     run.letters.failing_after = 1
 
@@ -105,14 +105,14 @@ def test_every_message_goes_back_once_as_the_same_job_received_now() -> None:
     assert {message.group for message in run.sender.taken} == {"outgrow"}
 
 
-def test_progress_is_told_round_by_round() -> None:
+def test_progress_is_reported_after_every_round() -> None:
     """Ten, twenty, twenty-five, and the end."""
     run = Run(25)
 
     run.replay()
 
-    assert [progress.sent for progress in run.told] == [10, 20, 25, 25]
-    assert [progress.is_empty for progress in run.told] == [False, False, False, True]
+    assert [progress.sent for progress in run.reports] == [10, 20, 25, 25]
+    assert [progress.is_empty for progress in run.reports] == [False, False, False, True]
 
 
 def test_an_unreadable_message_goes_back_as_it_is() -> None:
@@ -125,7 +125,7 @@ def test_an_unreadable_message_goes_back_as_it_is() -> None:
 
 
 def test_what_is_not_taken_stays_and_can_be_received_again() -> None:
-    """The others go; the refused ones are told."""
+    """The others are sent; the refused ones are counted."""
     run = Run(25)
     run.sender.refused = ('"user-3"', '"user-14"')
 
@@ -161,7 +161,7 @@ def test_a_crash_between_send_and_removal_loses_nothing_and_keeps_the_job_s_id()
 
 
 class RemovesFirst(InMemoryDeadLetters):
-    """Flawed on purpose: what is received is gone."""
+    """Flawed on purpose: a receive removes the messages."""
 
     def receive(self, most: int, hidden_for: int) -> list[DeadLetter]:
         received = super().receive(most, hidden_for)
@@ -174,7 +174,7 @@ class RemovesFirst(InMemoryDeadLetters):
 
 @pytest.mark.parametrize(("queue", "left"), [(InMemoryDeadLetters, 5), (RemovesFirst, 0)])
 def test_a_failing_send_keeps_the_messages(queue: type[InMemoryDeadLetters], left: int) -> None:
-    """And a queue that lets go first is seen to lose them."""
+    """The negative control removes first, and loses them."""
     run = Run(0)
     run.letters = queue(bodies(5))
     run.sender.refused = ("user",)
@@ -195,7 +195,7 @@ def test_a_replay_is_bounded_and_the_next_one_goes_on() -> None:
 
 
 def test_what_was_sent_but_not_removed_is_not_sent_again_in_the_same_run() -> None:
-    """It comes up again: then it has only to be removed."""
+    """When it is received again, it is only removed."""
     run = Run(3)
 
     class ComesUpAgain(InMemoryDeadLetters):

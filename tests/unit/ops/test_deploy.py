@@ -1,4 +1,4 @@
-"""What is deployed was built for where it runs."""
+"""The build matches the platform of the deployment."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ sys.exit({code})
 
 
 class Sam:
-    """A `sam` that writes down its calls."""
+    """A `sam` that records its calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,13 +70,13 @@ def table(overrides: str) -> str:
     ids=["as people write it", "as SAM writes it", "in single quotes"],
 )
 def test_parameters_are_read_as_people_and_as_sam_write_them(overrides: object) -> None:
-    """Both spellings of a table say the same."""
+    """Both forms of a table have the same meaning."""
     config = {"dev": {"deploy": {"parameters": {"parameter_overrides": overrides}}}}
 
     assert parameters_of(config, "dev") == {"BrazeInstance": "EU-01", "AlarmEmail": ""}
 
 
-def test_a_table_may_say_nothing() -> None:
+def test_a_table_may_be_empty() -> None:
     """The first deployment of an environment."""
     assert parameters_of({"dev": {"deploy": {"parameters": {}}}}, "dev") == {}
     assert target_of({}) == Target("python3.13", "arm64")
@@ -89,7 +89,7 @@ def test_an_unknown_environment_is_named() -> None:
 
 
 def test_a_known_environment_is_deployed_without_questions(sam: Sam) -> None:
-    """Built for what its table says."""
+    """Built for the platform in its table."""
     sam.config.write_text(table('["BrazeInstance=EU-01", "Architecture=x86_64"]'))
 
     assert deploy("dev", sam.command(), sam.config) == 0
@@ -104,7 +104,7 @@ def test_a_known_environment_is_deployed_without_questions(sam: Sam) -> None:
 
 
 def test_the_first_deployment_asks_and_keeps_the_answers(sam: Sam) -> None:
-    """Then it builds and deploys as every later one, without SAM's own questions."""
+    """Then it builds and deploys like every later one, without SAM's own questions."""
     sam.config.write_text(table('["Architecture=x86_64"]'))
     answers = iter(["eu-central-1", "EU-01", ""])
 
@@ -119,14 +119,14 @@ def test_the_first_deployment_asks_and_keeps_the_answers(sam: Sam) -> None:
     assert parameters_of(kept, "dev") == {"Architecture": "x86_64", "BrazeInstance": "EU-01"}
 
 
-def test_nothing_is_deployed_where_nobody_answers(sam: Sam) -> None:
-    """A build server has no terminal: it is told what to write, and the file stays as it was."""
+def test_nothing_is_deployed_without_an_answer(sam: Sam) -> None:
+    """A build server has no terminal: the message says what to write; the file does not change."""
     sam.config.write_text(table("[]"))
 
-    def nobody() -> NoReturn:
+    def no_terminal() -> NoReturn:
         raise UnansweredError("write it yourself")
 
-    assert deploy("dev", sam.command(), sam.config, nobody) == 2
+    assert deploy("dev", sam.command(), sam.config, no_terminal) == 2
 
     assert not (sam.folder / "calls").exists()
     assert sam.config.read_text() == table("[]")
@@ -143,7 +143,7 @@ def test_a_failed_build_is_not_deployed(sam: Sam) -> None:
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_deployment_ends_with_a_test_response(sam: Sam, code: int) -> None:
-    """`bridge verify` on the stack and region that the table names; its exit code counts."""
+    """`bridge verify` on the stack and region of the table; its exit code counts."""
     sam.config.write_text(
         '[dev.deploy.parameters]\nstack_name = "braze-bridge-dev"\nregion = "eu-west-1"\n'
     )
@@ -170,11 +170,11 @@ def test_a_deployment_ends_with_a_test_response(sam: Sam, code: int) -> None:
     ],
 )
 def test_the_stack_is_found_where_sam_finds_it(config: dict[str, Any], found: StackName) -> None:
-    """In the table's own parameters, else in what holds for all commands or tables."""
+    """In the table's own parameters, then in those for all commands or tables."""
     assert stack_of(config, "dev") == found
 
 
-def test_a_table_without_a_stack_is_said_so() -> None:
-    """Rather than verifying another one."""
+def test_a_table_without_a_stack_is_an_error() -> None:
+    """It verifies no other stack instead."""
     with pytest.raises(UnknownEnvironmentError, match="names no stack"):
         stack_of({"prod": {"deploy": {"parameters": {"stack_name": "a"}}}}, "dev")

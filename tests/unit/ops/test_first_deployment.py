@@ -31,8 +31,8 @@ def test_three_answers_are_enough() -> None:
     assert len(said) == 1
 
 
-def test_what_can_be_no_answer_is_asked_again() -> None:
-    """With a word about what one looks like; there is no US-09."""
+def test_an_invalid_answer_is_asked_again() -> None:
+    """With a hint about the form; there is no US-09."""
     said: list[str] = []
 
     found = ask(typed("Frankfurt", "eu-central-1", "US-09", "EU-01", "a b@c.d", ""), said.append)
@@ -41,21 +41,21 @@ def test_what_can_be_no_answer_is_asked_again() -> None:
     assert [line.partition(" not ")[2].split()[0] for line in said[1:]] == ["a", "one", "one"]
 
 
-def test_somebody_who_does_not_know_deploys_nothing() -> None:
-    """Data must not go to somebody else's cluster by a guess."""
+def test_three_invalid_answers_deploy_nothing() -> None:
+    """Data must not go to a guessed cluster."""
     with pytest.raises(UnansweredError, match="BrazeInstance"):
         ask(typed("eu-central-1", "?", "?", "?"), lambda _: None)
 
 
-def test_without_a_terminal_nobody_is_asked() -> None:
-    """It would wait for ever; the text says what to write."""
+def test_without_a_terminal_it_asks_no_questions() -> None:
+    """It would wait for ever; the message says what to write."""
     with pytest.raises(UnansweredError, match="parameter_overrides"):
         person(io.StringIO("EU-01"))
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_answers_go_into_the_file_as_it_is_delivered(environment: str) -> None:
-    """Beside what it says already, production's canary included; every comment stays."""
+    """Other settings stay, production's canary included; every comment stays."""
     before = (ROOT / "samconfig.toml").read_text()
 
     made = with_answers(before, environment, ANSWERS)
@@ -107,6 +107,6 @@ def test_answers_go_into_any_usual_spelling(table: str) -> None:
     ids=["dotted keys", "an odd list"],
 )
 def test_what_cannot_be_added_to_is_left_alone(text: str) -> None:
-    """A person is told what to write, with their answers in it."""
+    """The message says what to write, with the answers in it."""
     with pytest.raises(UnansweredError, match="BrazeInstance=EU-01"):
         with_answers(text, "dev", ANSWERS)

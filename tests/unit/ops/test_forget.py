@@ -1,4 +1,4 @@
-"""Which parked rows are about a person: none too few, and none of somebody else."""
+"""Which parked rows are about a person: all of theirs, and no other person's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from braze_bridge.jobs.envelope import JobUser, UserAlias
 from braze_bridge.mapping.paths import compile_path
 from braze_bridge.mapping.people import IdentifierKind, PersonRule
-from ops.forget.stores import Payload, Person, UnusableIdentifierError, is_about, read_person
+from ops.forget.people import Payload, Person, UnusableIdentifierError, is_about, read_person
 from tests.fakes.delivery_jobs import job
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ def objects(parked: DeliveryJob) -> Payload:
         ("user_alias", "a:b:c", ("user_alias", "a", "b:c")),
     ],
 )
-def test_an_identifier_is_read_as_the_doors_read_it(
+def test_an_identifier_is_read_as_the_functions_read_it(
     kind: str, text: str, key: tuple[str, ...]
 ) -> None:
-    """Or the ledger's hash would be another one."""
+    """Otherwise the ledger's hash would differ."""
     assert read_person(IdentifierKind(kind), text).key == key
 
 
@@ -63,14 +63,14 @@ def test_an_identifier_is_read_as_the_doors_read_it(
         ("user_alias", "label:"),
     ],
 )
-def test_what_names_nobody_is_refused(kind: str, text: str) -> None:
-    """Rather than finding nothing."""
+def test_a_text_that_is_no_identifier_is_refused(kind: str, text: str) -> None:
+    """It is not a search without results."""
     with pytest.raises(UnusableIdentifierError):
         read_person(IdentifierKind(kind), text)
 
 
 def test_a_key_is_the_one_of_jobs() -> None:
-    """Both are hashed alike."""
+    """Both are hashed in the same way."""
     alias = UserAlias(alias_name="17", alias_label="iterate_id")
 
     assert ALIAS.key == JobUser(user_alias=alias).key
@@ -97,12 +97,12 @@ def test_a_key_is_the_one_of_jobs() -> None:
     ],
 )
 def test_a_body_is_about_who_is_named_in_it(person: Person, document: Any, *, about: bool) -> None:
-    """Addresses and numbers anywhere, ids where the mapping looks for them."""
+    """Addresses and numbers anywhere, ids only at the mapping's paths."""
     assert is_about(person, body(document), [RULE]) is about
 
 
 def test_without_a_rule_an_id_counts_anywhere() -> None:
-    """A message that no partner's mapping knows: better one row too many."""
+    """A message of no partner's mapping: a false match is better than a missed one."""
     assert is_about(SEVENTEEN, body({"x": {"y": "17"}}), [])
     assert not is_about(SEVENTEEN, body({"x": "1700"}), [])
 
@@ -117,8 +117,10 @@ def test_without_a_rule_an_id_counts_anywhere() -> None:
         (ADA, "nothing", False),
     ],
 )
-def test_what_is_no_json_is_searched_as_text(person: Person, text: str, *, about: bool) -> None:
-    """A piece of a message that was cut, say."""
+def test_a_text_that_is_not_json_is_searched_as_text(
+    person: Person, text: str, *, about: bool
+) -> None:
+    """Such as a message that was cut."""
     assert is_about(person, body(None, text), [RULE]) is about
 
 
@@ -139,14 +141,14 @@ def test_what_is_no_json_is_searched_as_text(person: Person, text: str, *, about
         (ADA, JobUser(external_id="18"), {"a": "b"}, False),
     ],
 )
-def test_a_job_is_about_its_user_and_whom_it_mentions(
+def test_a_job_is_about_its_user_and_the_people_it_mentions(
     person: Person, user: JobUser, attributes: dict[str, Any] | None, *, about: bool
 ) -> None:
-    """An attribute that equals somebody's id is nobody's id."""
+    """An attribute that equals a person's id is not that id."""
     assert is_about(person, objects(job("1", user, attributes=attributes)), []) is about
 
 
-def test_nobody_is_in_a_traceback() -> None:
+def test_no_identifier_is_in_a_traceback() -> None:
     """The reprs hold no identifier and no payload."""
     assert "ada" not in repr(ADA)
     assert "ada" not in repr(body({"email": "ada@example.com"}))

@@ -1,4 +1,4 @@
-"""The partners' table: what is tried at each door fits what is shipped."""
+"""The partners' table fits the shipped functions and files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.preview.requests import record_of
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.partners import BY_SOURCE, NO_ACQUISITION, PARTNERS, TEST_PERSON, TrialResponse
-from ops.stack_secrets.rotation import is_token
+from ops.stack_secrets.stored_secrets import is_token
 from quikly_acquisition.api import ROUTES as ACQUISITION_ROUTES
 from quikly_webhook.models import read_call
 from tests.fakes.clock import NOON
@@ -37,7 +37,7 @@ def mapped(name: str, mark: str, score: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", TESTED)
 def test_two_test_responses_differ_in_what_they_leave(name: str) -> None:
-    """Or nobody could tell the second one's arrival."""
+    """Otherwise the second one's arrival could not be seen."""
     first, second = mapped(name, "mark-11111111", 41), mapped(name, "mark-22222222", 42)
 
     assert first
@@ -45,19 +45,19 @@ def test_two_test_responses_differ_in_what_they_leave(name: str) -> None:
 
 
 def test_every_mapping_has_its_partner() -> None:
-    """What parks bodies can be previewed, and its people be forgotten."""
+    """A partner whose bodies are parked has a preview, and its people can be forgotten."""
     assert LOADERS.keys() <= BY_SOURCE.keys()
     for source in LOADERS:
         assert BY_SOURCE[source].person_rules(CONFIG_DIRECTORY)
 
 
-def test_every_token_has_its_row() -> None:
-    """Shown, rotated and retired by one name each, the name of its secret."""
+def test_every_token_has_its_partner() -> None:
+    """Commands show, rotate and retire it by the name of its secret."""
     assert all(is_token(partner.secret) for partner in PARTNERS.values())
     assert {partner.secret for partner in PARTNERS.values()} == PARTNERS.keys()
 
 
-def test_what_is_asked_of_the_webhook_and_of_acquisitions_can_be_nobody_s() -> None:
+def test_calls_to_the_webhook_and_acquisitions_are_about_no_real_person() -> None:
     """A readable call of no activation, and an id of an acquisition's form that is never drawn."""
     (call,) = PARTNERS["braze-webhook"].asks
     (status,) = PARTNERS["quikly"].asks

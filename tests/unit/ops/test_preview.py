@@ -1,4 +1,4 @@
-"""What a body would become, to the last byte."""
+"""What a body would become, byte for byte."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_it_says_what_the_function_answers(source: str, case: EventCase) -> None
 
 
 def attributes_in(found: Preview) -> dict[str, Any]:
-    """What the requests would set, less whom they are about."""
+    """What the requests would set, without identifiers."""
     names = {"external_id", "braze_id", "user_alias", "email", "phone", "_update_existing_only"}
     return {
         name: value
@@ -68,13 +68,13 @@ def attributes_in(found: Preview) -> dict[str, Any]:
     }
 
 
-def test_a_body_over_the_limit_is_refused_as_at_the_door() -> None:
+def test_a_body_over_the_limit_is_refused_as_by_the_function() -> None:
     """413, and nothing is parsed."""
     assert of(b"[" * (MAX_BODY_BYTES + 1)).status == 413
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"{", b"NaN", b"[" * 10_000])
-def test_what_is_no_json_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
     """400, with the reason."""
     found = of(body)
 

@@ -43,7 +43,7 @@ STANDARD = frozenset({"first_name", "image_url", "email", "email_subscribe"})
 def test_a_value_must_be_there_with_its_type(
     sent: Any, found: Any, state: State, words: str
 ) -> None:
-    """Braze keeps types apart in segments, and so does this."""
+    """Braze's segments distinguish types, and so does this."""
     custom = {} if found is None else {"outgrow_quiz_score": found}
     user = ExportedUser(custom_attributes=custom)
 
@@ -61,7 +61,7 @@ def test_a_profile_that_is_not_there_yet_has_nothing() -> None:
 
 
 def test_braze_s_own_fields_are_looked_for_under_their_names() -> None:
-    """What exports do not show counts as sent, and is said to be so."""
+    """A field that exports do not show counts as sent, and the text says so."""
     user = ExportedUser(email="a@b.example", other={"first_name": "Ada"})
     sent = {"first_name": "Ada", "email": "a@b.example", "image_url": "https://x.example/a.png"}
 
@@ -100,7 +100,7 @@ def test_an_alias_is_looked_up_by_name_and_label() -> None:
 
 
 def test_neighbouring_seeds_are_different_scores() -> None:
-    """So a value from the time before cannot be taken for the new one."""
+    """So an earlier value is never taken for the new one."""
     scores = [score_of(seed) for seed in range(3 * HIGHEST_SCORE)]
 
     assert all(a != b for a, b in itertools.pairwise(scores))
@@ -108,7 +108,7 @@ def test_neighbouring_seeds_are_different_scores() -> None:
 
 
 def test_it_looks_less_and_less_often_and_stops_when_it_is_there() -> None:
-    """After 1, 2 and 4 s here; the report hears of each look."""
+    """After 1, 2 and 4 s here; each look is reported."""
     slept: list[float] = []
     reported: list[float] = []
     profiles = [None, None, ExportedUser(custom_attributes={"score": 1})]
@@ -125,7 +125,7 @@ def test_it_looks_less_and_less_often_and_stops_when_it_is_there() -> None:
 
 
 def test_after_31_seconds_it_gives_up() -> None:
-    """Five looks, and what was seen last is what is told."""
+    """Five looks; the result is that of the last one."""
     slept: list[float] = []
 
     seen, waited = wait_for(

@@ -1,4 +1,4 @@
-"""What a replay decides, and that it neither loses nor doubles anything."""
+"""What a replay decides; it loses nothing and doubles nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 DAY = 86_400.0
 ODD_BODY = {"id": "17", "contact": {"mail": "ada@example.com"}, "score": 5}
-"""Unmappable as shipped: nobody looks for an address there."""
+"""Unmappable as shipped: no path finds the address."""
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ class RememberingLedger:
         return frozenset()
 
 
-class World:
+class Run:
     """Delivery, the rejected table and a replay, on fakes."""
 
     def __init__(self, config: pathlib.Path = PARTNER_CONFIG) -> None:
@@ -152,7 +152,7 @@ class World:
 
 
 def parked_body(body: object, path: str = "/outgrow") -> RejectedRecord:
-    """What Outgrow's door parks of a body."""
+    """A body as Outgrow's function parks it."""
     bench = OutgrowBench()
     assert bench.post(body, path)["statusCode"] == 422
     (record,) = bench.rejected.records.values()
@@ -160,19 +160,19 @@ def parked_body(body: object, path: str = "/outgrow") -> RejectedRecord:
 
 
 def parked_message(body: str) -> RejectedRecord:
-    """What delivery parks of a message that it cannot read."""
-    world = World()
-    assert world.deliver(body) == (0, 0, 1, 0)
-    (record,) = world.store.records.values()
+    """A message as delivery parks it if it cannot read it."""
+    run = Run()
+    assert run.deliver(body) == (0, 0, 1, 0)
+    (record,) = run.store.records.values()
     return record
 
 
-def parked_event(world: World) -> DeliveryJob:
+def parked_event(run: Run) -> DeliveryJob:
     """A job of two events, of which Braze took the first and refused the second."""
     whole = job("1", events=[event("taken", NOON), event("refused", NOON)])
-    world.braze.named = lambda item: item.get("name") == "refused"
-    assert world.deliver(whole) == (0, 0, 1, 0)
-    world.braze.named = lambda _: False
+    run.braze.named = lambda item: item.get("name") == "refused"
+    assert run.deliver(whole) == (0, 0, 1, 0)
+    run.braze.named = lambda _: False
     return whole
 
 
@@ -180,7 +180,7 @@ def parked_event(world: World) -> DeliveryJob:
 
 
 def test_a_body_goes_through_its_mapping_as_it_is_now(config: pathlib.Path) -> None:
-    """Corrected, the file makes a job of what could be none; it is the job that a resend makes."""
+    """The corrected file makes a job of the body, the same job as a resend."""
     record = parked_body(ODD_BODY, "/outgrow/quiz")
     look_for_contact_mail(config)
 
@@ -208,28 +208,28 @@ def test_a_body_is_mapped_by_the_rule_of_the_content_that_it_came_for(
 
 def test_a_response_without_a_time_is_as_old_as_its_first_sighting(config: pathlib.Path) -> None:
     """Received now, so that it is not parked as expired; but a newer answer still wins."""
-    world = World(config)
-    world.store.park(parked_body(ODD_BODY))
+    run = Run(config)
+    run.store.park(parked_body(ODD_BODY))
     look_for_contact_mail(config)
     newer = job(
         "18", JobUser(email="ada@example.com"), attributes={"outgrow_quiz_score": 9}, age=-5
     )
-    assert world.deliver(newer) == (1, 0, 0, 0)
-    world.clock.advance(10 * DAY)
+    assert run.deliver(newer) == (1, 0, 0, 0)
+    run.clock.advance(10 * DAY)
 
-    assert world.replay() == [Result.SENT]
+    assert run.replay() == [Result.SENT]
 
-    (replayed,) = world.queue.jobs
-    assert (replayed.received_at, replayed.occurred_at) == (world.clock.now(), NOON)
-    assert world.deliver_queued() == (1, 0, 0, 0)
-    assert [item["outgrow_quiz_score"] for _, item in world.braze.taken] == [9]
+    (replayed,) = run.queue.jobs
+    assert (replayed.received_at, replayed.occurred_at) == (run.clock.now(), NOON)
+    assert run.deliver_queued() == (1, 0, 0, 0)
+    assert [item["outgrow_quiz_score"] for _, item in run.braze.taken] == [9]
 
 
 def test_an_iterate_body_is_mapped_by_iterate_s_file(config: pathlib.Path) -> None:
     """Corrected, it becomes the job that Iterate's own resend makes, dated by its answers."""
     bench = IterateBench()
-    nobody = survey(answer(1, "Why?", "So"), user={"customer": "c-1"})
-    assert bench.post(nobody)["statusCode"] == 422
+    unknown = survey(answer(1, "Why?", "So"), user={"customer": "c-1"})
+    assert bench.post(unknown)["statusCode"] == 422
     (record,) = bench.rejected.records.values()
     correct(
         config,
@@ -249,42 +249,42 @@ def test_an_iterate_body_is_mapped_by_iterate_s_file(config: pathlib.Path) -> No
 def test_a_body_that_still_fits_nothing_stays_with_the_reasons_of_today(
     config: pathlib.Path,
 ) -> None:
-    """Found now, but its score is refused: the row tells that, and expires when it would have."""
-    world = World(config)
-    world.store.park(parked_body({**ODD_BODY, "score": "many"}))
+    """The person is found now, but the score is refused: the row says so, and its expiry stays."""
+    run = Run(config)
+    run.store.park(parked_body({**ODD_BODY, "score": "many"}))
     look_for_contact_mail(config)
     correct(
         config,
         'outgrow_quiz_score = { from = ["score", "quiz_score", "result.score"], type = "number" }',
         'outgrow_quiz_score = { from = ["score"], type = "number", on_mismatch = "reject" }',
     )
-    (before,) = world.store.records.values()
-    world.clock.advance(DAY)
+    (before,) = run.store.records.values()
+    run.clock.advance(DAY)
 
-    assert world.replay() == [Result.STILL_REJECTED]
+    assert run.replay() == [Result.STILL_REJECTED]
 
-    (after,) = world.store.records.values()
+    (after,) = run.store.records.values()
     assert before.reasons[0].code == "no_identity"
     assert [reason.field for reason in after.reasons] == ["outgrow_quiz_score"]
     assert after.expires_at == before.expires_at
-    assert world.queue.jobs == []
+    assert run.queue.jobs == []
 
 
 def test_a_body_that_now_lacks_consent_is_forgotten(config: pathlib.Path) -> None:
-    """As at the door: ignored, and nothing of it kept."""
-    world = World(config)
-    world.store.park(parked_body(ODD_BODY))
+    """As in the function: ignored, and nothing is kept."""
+    run = Run(config)
+    run.store.park(parked_body(ODD_BODY))
     correct(config, "[default.person]", 'consent = ["gdpr"]\n[default.person]')
 
     verdict = judge(
-        next(iter(world.store.records.values())), BodyMappings(config), NOON, resend_unknown=False
+        next(iter(run.store.records.values())), BodyMappings(config), NOON, resend_unknown=False
     )
 
     assert verdict == Forget("no_consent")
-    assert world.replay(dry_run=True) == [Result.IGNORED]
-    assert len(world.store.records) == 1
-    assert world.replay() == [Result.IGNORED]
-    assert world.store.records == {}
+    assert run.replay(dry_run=True) == [Result.IGNORED]
+    assert len(run.store.records) == 1
+    assert run.replay() == [Result.IGNORED]
+    assert run.store.records == {}
 
 
 @pytest.mark.parametrize(
@@ -292,11 +292,11 @@ def test_a_body_that_now_lacks_consent_is_forgotten(config: pathlib.Path) -> Non
     [
         ("{", "outgrow", "not_json"),
         ("[NaN]", "outgrow", "not_json"),
-        ("{}", "nobody", "unknown_route"),
+        ("{}", "unknown", "unknown_route"),
     ],
 )
 def test_a_body_that_has_no_mapping_stays(payload: str, source: str, code: str) -> None:
-    """Broken text, or a partner that is no more."""
+    """Broken text, or a partner that no longer exists."""
     record = parked_body(ODD_BODY).model_copy(update={"payload": payload, "source": source})
 
     verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
@@ -306,7 +306,7 @@ def test_a_body_that_has_no_mapping_stays(payload: str, source: str, code: str) 
     assert verdict.reasons[0].code == code
 
 
-def test_every_partner_whose_door_parks_bodies_can_be_replayed() -> None:
+def test_every_partner_whose_bodies_are_parked_can_be_replayed() -> None:
     """A new ingest function needs an entry, or its bodies could never leave the table."""
     functions = pathlib.Path(__file__).parents[3] / "functions"
     parking = {
@@ -333,7 +333,7 @@ def test_a_message_that_can_be_read_now_is_sent_under_its_own_id() -> None:
 
 
 def test_a_message_that_still_cannot_be_read_stays() -> None:
-    """With what is wrong today, and no value."""
+    """With today's reasons, and no value."""
     record = parked_message('{"schema_version": 9, "email": "ada@example.com"}')
 
     verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
@@ -348,73 +348,73 @@ def test_a_message_that_still_cannot_be_read_stays() -> None:
 
 
 def test_replaying_a_rejected_event_sends_that_event_and_no_other() -> None:
-    """Through the ledger, which holds the job as settled; what had arrived is not sent again."""
-    world = World()
-    parked_event(world)
+    """Through the ledger, which has settled the job; events that arrived are not sent again."""
+    run = Run()
+    parked_event(run)
 
-    assert world.replay() == [Result.SENT]
-    assert world.deliver_queued() == (1, 0, 0, 0)
+    assert run.replay() == [Result.SENT]
+    assert run.deliver_queued() == (1, 0, 0, 0)
 
-    assert (len(world.answers("taken")), len(world.answers("refused"))) == (1, 1)
-    assert world.store.records == {}
+    assert (len(run.answers("taken")), len(run.answers("refused"))) == (1, 1)
+    assert run.store.records == {}
 
 
 def test_under_the_job_s_own_id_the_event_would_never_arrive() -> None:
     """Negative control: the ledger knows that job, and its events by their place in the whole."""
-    world = World()
-    parked_event(world)
-    (record,) = world.store.records.values()
+    run = Run()
+    parked_event(run)
+    (record,) = run.store.records.values()
 
-    world.deliver(record.payload)
+    run.deliver(record.payload)
 
-    assert world.answers("refused") == []
+    assert run.answers("refused") == []
 
 
-def test_a_tool_that_dies_between_send_and_removal_loses_and_doubles_nothing() -> None:
+def test_a_crash_between_send_and_removal_loses_and_doubles_nothing() -> None:
     """The row is still there, the replay is repeated, and the event is on the profile once."""
-    world = World()
-    parked_event(world)
-    world.rows.keeping = True
+    run = Run()
+    parked_event(run)
+    run.rows.keeping = True
 
-    assert world.replay() == [Result.SENT_AND_KEPT]
-    assert world.deliver_queued() == (1, 0, 0, 0)
-    assert len(world.store.records) == 1
-    world.rows.keeping = False
-    assert world.replay() == [Result.SENT]
-    assert world.deliver_queued() == (0, 1, 0, 0)
+    assert run.replay() == [Result.SENT_AND_KEPT]
+    assert run.deliver_queued() == (1, 0, 0, 0)
+    assert len(run.store.records) == 1
+    run.rows.keeping = False
+    assert run.replay() == [Result.SENT]
+    assert run.deliver_queued() == (0, 1, 0, 0)
 
-    assert (len(world.answers("taken")), len(world.answers("refused"))) == (1, 1)
-    assert world.store.records == {}
+    assert (len(run.answers("taken")), len(run.answers("refused"))) == (1, 1)
+    assert run.store.records == {}
 
 
 def test_replaying_what_is_replayed_changes_nothing() -> None:
     """The row is gone: nothing is sent."""
-    world = World()
-    parked_event(world)
-    (record_id,) = world.store.records
+    run = Run()
+    parked_event(run)
+    (record_id,) = run.store.records
 
-    assert world.replay(record_id) == [Result.SENT]
-    world.queue.jobs.clear()
-    assert world.replay(record_id) == [Result.GONE]
-    assert world.queue.jobs == []
+    assert run.replay(record_id) == [Result.SENT]
+    run.queue.jobs.clear()
+    assert run.replay(record_id) == [Result.GONE]
+    assert run.queue.jobs == []
 
 
 def test_a_replay_that_braze_refuses_again_can_be_replayed_again() -> None:
     """Parked under the replay's id; the next one has another, so the ledger lets it pass."""
-    world = World()
-    parked_event(world)
-    world.replay()
-    world.braze.named = lambda item: item.get("name") == "refused"
-    assert world.deliver_queued() == (0, 0, 1, 0)
-    world.braze.named = lambda _: False
-    (again,) = world.store.records
+    run = Run()
+    parked_event(run)
+    run.replay()
+    run.braze.named = lambda item: item.get("name") == "refused"
+    assert run.deliver_queued() == (0, 0, 1, 0)
+    run.braze.named = lambda _: False
+    (again,) = run.store.records
 
-    assert world.replay() == [Result.SENT]
-    (second,) = world.queue.jobs
+    assert run.replay() == [Result.SENT]
+    (second,) = run.queue.jobs
     assert "~r1-" in again
     assert "~r2-" in second.job_id
-    assert world.deliver_queued() == (1, 0, 0, 0)
-    assert (len(world.answers("taken")), len(world.answers("refused"))) == (1, 1)
+    assert run.deliver_queued() == (1, 0, 0, 0)
+    assert (len(run.answers("taken")), len(run.answers("refused"))) == (1, 1)
 
 
 @pytest.mark.parametrize("resent_first", [False, True])
@@ -422,85 +422,85 @@ def test_a_resend_by_the_partner_and_a_replay_together_send_each_event_once(
     resent_first: bool,
 ) -> None:
     """In either order: a rejected job is settled, what is parked of it is the only copy."""
-    world = World()
-    whole = parked_event(world)
+    run = Run()
+    whole = parked_event(run)
     if resent_first:
-        world.deliver(whole)
-    world.replay()
-    world.deliver_queued()
-    world.deliver(whole)
+        run.deliver(whole)
+    run.replay()
+    run.deliver_queued()
+    run.deliver(whole)
 
-    assert (len(world.answers("taken")), len(world.answers("refused"))) == (1, 1)
+    assert (len(run.answers("taken")), len(run.answers("refused"))) == (1, 1)
 
 
 def test_an_expired_job_goes_on_where_it_stopped() -> None:
     """Parked before it was claimed: under its own id the ledger knows which events had arrived."""
-    world = World()
+    run = Run()
     whole = job("1", events=[event("taken", NOON), event("waited", NOON)], age=2 * DAY)
-    world.ledger.known[whole.user.key] = PersonState(
+    run.ledger.known[whole.user.key] = PersonState(
         progress={whole.job_id: replace(NO_PROGRESS, attempts=1, settled_events=frozenset({0}))}
     )
-    world.clock.advance(2 * DAY)
-    assert world.deliver(whole) == (0, 0, 1, 0)
-    assert next(iter(world.store.records.values())).reasons[0].code == "expired"
+    run.clock.advance(2 * DAY)
+    assert run.deliver(whole) == (0, 0, 1, 0)
+    assert next(iter(run.store.records.values())).reasons[0].code == "expired"
 
-    assert world.replay() == [Result.SENT]
-    assert world.deliver_queued() == (1, 0, 0, 0)
+    assert run.replay() == [Result.SENT]
+    assert run.deliver_queued() == (1, 0, 0, 0)
 
-    assert (len(world.answers("taken")), len(world.answers("waited"))) == (0, 1)
+    assert (len(run.answers("taken")), len(run.answers("waited"))) == (0, 1)
 
 
-def test_a_job_of_a_person_whom_the_ledger_could_not_hold_keeps_its_id() -> None:
-    """Parked untried, too."""
-    world = World()
+def test_a_job_parked_as_person_full_keeps_its_id() -> None:
+    """It was parked untried, too."""
+    run = Run()
     whole = job("1", events=[event("waited", NOON)])
-    world.ledger.full = frozenset({whole.user.key})
-    assert world.deliver(whole) == (0, 0, 1, 0)
-    world.ledger.full = frozenset()
+    run.ledger.full = frozenset({whole.user.key})
+    assert run.deliver(whole) == (0, 0, 1, 0)
+    run.ledger.full = frozenset()
 
-    assert world.replay() == [Result.SENT]
-    assert [queued.job_id for queued in world.queue.jobs] == [whole.job_id]
-    assert world.deliver_queued() == (1, 0, 0, 0)
+    assert run.replay() == [Result.SENT]
+    assert [queued.job_id for queued in run.queue.jobs] == [whole.job_id]
+    assert run.deliver_queued() == (1, 0, 0, 0)
 
 
 def test_a_replayed_job_is_not_parked_as_expired_and_stays_as_old_as_it_is() -> None:
     """After 20 days its attribute is stale if a newer one was sent, and arrives if none was."""
-    world = World()
-    world.braze.named = lambda item: "score" in item or "plan" in item
-    assert world.deliver(job("1", attributes={"score": 1, "plan": "a"})) == (0, 0, 1, 0)
-    world.braze.named = lambda _: False
-    assert world.deliver(job("2", attributes={"score": 2}, age=30)) == (1, 0, 0, 0)
-    world.clock.advance(20 * DAY)
+    run = Run()
+    run.braze.named = lambda item: "score" in item or "plan" in item
+    assert run.deliver(job("1", attributes={"score": 1, "plan": "a"})) == (0, 0, 1, 0)
+    run.braze.named = lambda _: False
+    assert run.deliver(job("2", attributes={"score": 2}, age=30)) == (1, 0, 0, 0)
+    run.clock.advance(20 * DAY)
 
-    assert world.replay() == [Result.SENT]
-    assert world.deliver_queued() == (1, 0, 0, 0)
+    assert run.replay() == [Result.SENT]
+    assert run.deliver_queued() == (1, 0, 0, 0)
 
-    profile = world.braze.profile("ada")
+    profile = run.braze.profile("ada")
     assert (profile["score"], profile["plan"]) == (2, "a")
 
 
-def test_events_that_may_have_arrived_are_sent_only_when_told_to() -> None:
-    """Braze does not de-duplicate events: somebody has to decide."""
-    world = World()
-    parked_event(world)
-    (record,) = world.store.records.values()
+def test_events_that_may_have_arrived_are_sent_only_on_request() -> None:
+    """Braze does not de-duplicate events: a person must decide."""
+    run = Run()
+    parked_event(run)
+    (record,) = run.store.records.values()
     unknown = (*record.reasons, Reason(code="unknown_outcome", field="events.0"))
-    world.store.records[record.id] = record.model_copy(update={"reasons": unknown})
+    run.store.records[record.id] = record.model_copy(update={"reasons": unknown})
 
-    assert world.replay() == [Result.OUTCOME_UNKNOWN]
-    assert world.queue.jobs == []
-    assert world.replay(resend_unknown=True) == [Result.SENT]
+    assert run.replay() == [Result.OUTCOME_UNKNOWN]
+    assert run.queue.jobs == []
+    assert run.replay(resend_unknown=True) == [Result.SENT]
 
 
 def test_objects_that_cannot_be_read_stay() -> None:
-    """A row of a version that is no more."""
-    world = World()
-    parked_event(world)
-    (record,) = world.store.records.values()
-    world.store.records[record.id] = record.model_copy(update={"payload": "{}"})
+    """A row of a version that no longer exists."""
+    run = Run()
+    parked_event(run)
+    (record,) = run.store.records.values()
+    run.store.records[record.id] = record.model_copy(update={"payload": "{}"})
 
-    assert world.replay() == [Result.STILL_REJECTED]
-    assert next(iter(world.store.records.values())).reasons[0].code == "unreadable_job"
+    assert run.replay() == [Result.STILL_REJECTED]
+    assert next(iter(run.store.records.values())).reasons[0].code == "unreadable_job"
 
 
 # -- ids ---------------------------------------------------------------------------------------
@@ -541,110 +541,110 @@ def test_other_objects_of_the_same_job_have_another_id() -> None:
 
 def test_a_queue_that_refuses_keeps_every_row_and_ends_the_run() -> None:
     """Three in a row are enough; nothing was sent, nothing removed."""
-    world = World()
-    world.braze.named = lambda _: True
-    world.deliver(*(job(str(n), f"user-{n}") for n in range(10)))
-    world.queue.refusing = True
+    run = Run()
+    run.braze.named = lambda _: True
+    run.deliver(*(job(str(n), f"user-{n}") for n in range(10)))
+    run.queue.refusing = True
 
-    assert world.replay() == [Result.NOT_TAKEN] * 3
-    assert len(world.store.records) == 10
-    world.queue.refusing = False
-    assert world.replay() == [Result.SENT] * 10
+    assert run.replay() == [Result.NOT_TAKEN] * 3
+    assert len(run.store.records) == 10
+    run.queue.refusing = False
+    assert run.replay() == [Result.SENT] * 10
 
 
 class RemovesFirst(Replayer):
-    """Flawed on purpose: the row goes before its job is sent."""
+    """Flawed on purpose: it removes the row before it sends the job."""
 
     def _send(self, parked: Any, sent_as: str, send: Callable[[], None]) -> Any:
-        self._rows.remove(parked)
+        self.rows.remove(parked)
         return super()._send(parked, sent_as, send)
 
 
 @pytest.mark.parametrize(("replayer", "kept"), [(Replayer, 1), (RemovesFirst, 0)])
 def test_a_failing_send_keeps_the_record(replayer: type[Replayer], kept: int) -> None:
-    """And a replay that removes first is seen to lose it."""
-    world = World()
-    parked_event(world)
-    (record_id,) = world.store.records
-    world.queue.refusing = True
+    """The negative control removes first, and loses it."""
+    run = Run()
+    parked_event(run)
+    (record_id,) = run.store.records
+    run.queue.refusing = True
     flawed = replayer(
-        rows=world.rows,
-        queue=world.queue,
-        forwards=world.forwards,
-        bodies=BodyMappings(world.config),
-        clock=world.clock,
+        rows=run.rows,
+        queue=run.queue,
+        forwards=run.forwards,
+        bodies=BodyMappings(run.config),
+        clock=run.clock,
     )
 
     assert flawed.replay(record_id).result is Result.NOT_TAKEN
-    assert len(world.store.records) == kept
+    assert len(run.store.records) == kept
 
 
 def test_a_row_that_was_parked_again_meanwhile_stays() -> None:
-    """Between reading and removing it changed: nobody has looked at what it is now."""
-    world = World()
-    parked_event(world)
-    (record,) = world.store.records.values()
+    """It changed between reading and removing: its new content was not judged."""
+    run = Run()
+    parked_event(run)
+    (record,) = run.store.records.values()
 
     class ParksMeanwhile(InMemoryJobQueue):
         def send(self, job: DeliveryJob) -> None:
             super().send(job)
-            world.store.park(record)
+            run.store.park(record)
 
-    world.queue = ParksMeanwhile()
+    run.queue = ParksMeanwhile()
 
-    assert world.replay() == [Result.CHANGED]
-    assert len(world.store.records) == 1
+    assert run.replay() == [Result.CHANGED]
+    assert len(run.store.records) == 1
 
 
 def test_an_expired_row_is_not_replayed_although_it_is_still_there() -> None:
     """DynamoDB deletes late."""
-    world = World()
-    parked_event(world)
-    (record_id,) = world.store.records
-    world.clock.advance(30 * DAY)
+    run = Run()
+    parked_event(run)
+    (record_id,) = run.store.records
+    run.clock.advance(30 * DAY)
 
-    assert world.replay(record_id) == [Result.GONE]
-    assert select(world.rows, Filter(), 100) == ([], False)
+    assert run.replay(record_id) == [Result.GONE]
+    assert select(run.rows, Filter(), 100) == ([], False)
 
 
-def test_a_dry_run_tells_and_changes_nothing() -> None:
+def test_a_dry_run_reports_and_changes_nothing() -> None:
     """The same result, no job, the row as it was."""
-    world = World()
-    parked_event(world)
-    before = dict(world.store.records)
+    run = Run()
+    parked_event(run)
+    before = dict(run.store.records)
 
-    assert world.replay(dry_run=True) == [Result.SENT]
-    assert world.queue.jobs == []
-    assert world.store.records == before
+    assert run.replay(dry_run=True) == [Result.SENT]
+    assert run.queue.jobs == []
+    assert run.store.records == before
 
 
 def test_a_selection_is_bounded_and_says_so() -> None:
     """Called again it would find the rest."""
-    world = World()
-    world.braze.named = lambda _: True
-    world.deliver(*(job(str(n), f"user-{n}") for n in range(250)))
+    run = Run()
+    run.braze.named = lambda _: True
+    run.deliver(*(job(str(n), f"user-{n}") for n in range(250)))
 
-    ids, more = select(world.rows, Filter(), 240)
+    ids, more = select(run.rows, Filter(), 240)
 
     assert (len(set(ids)), more) == (240, True)
-    assert select(world.rows, Filter(reason="braze_refused"), 250)[1] is False
-    assert select(world.rows, Filter(reason="other"), 250) == ([], False)
+    assert select(run.rows, Filter(reason="braze_refused"), 250)[1] is False
+    assert select(run.rows, Filter(reason="other"), 250) == ([], False)
 
 
-def test_nothing_that_a_replay_says_holds_an_answer(config: pathlib.Path) -> None:
+def test_no_result_of_a_replay_holds_an_answer(config: pathlib.Path) -> None:
     """Results hold ids and codes; parked rows do not print their payload."""
-    world = World(config)
-    world.store.park(parked_body({**ODD_BODY, "name": "Ada Lovelace"}))
-    parked_event(world)
-    ids = list(world.store.records)
-    said = [repr(done) for done in world.replayer(dry_run=True).run(ids)]
-    said += [repr(world.rows.find(record_id)) for record_id in ids]
+    run = Run(config)
+    run.store.park(parked_body({**ODD_BODY, "name": "Ada Lovelace"}))
+    parked_event(run)
+    ids = list(run.store.records)
+    said = [repr(done) for done in run.replayer(dry_run=True).run(ids)]
+    said += [repr(run.rows.find(record_id)) for record_id in ids]
 
     assert "Ada" not in json.dumps(said)
     assert "ada@" not in json.dumps(said)
 
 
-def parked_forward(world: World, payload: str) -> RejectedRecord:
+def parked_forward(run: Run, payload: str) -> RejectedRecord:
     record = RejectedRecord(
         id="forward:1",
         kind="body",
@@ -656,29 +656,29 @@ def parked_forward(world: World, payload: str) -> RejectedRecord:
         first_seen=NOON,
         last_seen=NOON,
     )
-    world.store.park(record)
+    run.store.park(record)
     return record
 
 
 def test_a_call_that_quikly_refused_goes_back_to_its_own_queue() -> None:
-    """Under its own id, as received now; no mapping and no delivery is asked."""
-    world = World()
-    parked_forward(world, forward_message().to_json())
-    world.clock.advance(3 * DAY)
+    """Under its own id, as received now; no mapping and no delivery is used."""
+    run = Run()
+    parked_forward(run, forward_message().to_json())
+    run.clock.advance(3 * DAY)
 
-    assert world.replay() == [Result.SENT]
-    assert world.forwards.messages == [forward_message(received_at=world.clock.now())]
-    assert (world.queue.jobs, world.store.records) == ([], {})
+    assert run.replay() == [Result.SENT]
+    assert run.forwards.messages == [forward_message(received_at=run.clock.now())]
+    assert (run.queue.jobs, run.store.records) == ([], {})
 
 
-def test_a_call_that_nobody_can_read_stays_with_what_is_wrong() -> None:
+def test_an_unreadable_call_stays_with_its_reasons() -> None:
     """And a forward queue that takes nothing keeps the row."""
-    world = World()
-    parked_forward(world, "{}")
-    assert world.replay() == [Result.STILL_REJECTED]
-    assert world.store.records["forward:1"].reasons[0].code == "unreadable_forward"
-    parked_forward(world, forward_message().to_json())
-    world.forwards.refusing = True
+    run = Run()
+    parked_forward(run, "{}")
+    assert run.replay() == [Result.STILL_REJECTED]
+    assert run.store.records["forward:1"].reasons[0].code == "unreadable_forward"
+    parked_forward(run, forward_message().to_json())
+    run.forwards.refusing = True
 
-    assert world.replay() == [Result.NOT_TAKEN]
-    assert list(world.store.records) == ["forward:1"]
+    assert run.replay() == [Result.NOT_TAKEN]
+    assert list(run.store.records) == ["forward:1"]

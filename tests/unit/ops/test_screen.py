@@ -20,13 +20,13 @@ def test_an_age_is_a_number_and_a_unit(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "2", "d", "-1d", "1.5h", "2w", "1d2h", "٣d", "9999999d"])
 def test_anything_else_is_no_age(text: str) -> None:
-    """Told by an error that the command turns into a usage message."""
+    """The command turns the error into a usage message."""
     with pytest.raises(UnreadableAgeError):
         read_age(text)
 
 
-def test_a_stranger_s_text_cannot_steer_the_terminal() -> None:
-    """Escapes of both kinds are spelled out; letters and lines stay."""
+def test_a_sender_s_text_cannot_steer_the_terminal() -> None:
+    """Both kinds of control characters are escaped; letters and lines stay."""
     assert harmless("Zoë\n\x1b[2J\x9b2J\u202e") == "Zoë\n\\u001b[2J\\u009b2J\\u202e"
 
 

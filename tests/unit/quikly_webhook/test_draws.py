@@ -21,7 +21,7 @@ from braze_bridge.partner_config.quikly_activations import (
     Status,
     Tier,
 )
-from ops.activations import book as activations
+from ops.activations import actions as activations
 from ops.activations.book import ActivationError, Drawn
 from quikly_webhook.claim_jobs import job_of
 from quikly_webhook.claim_records import Award, Claimer, ClaimRecord

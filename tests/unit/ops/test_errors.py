@@ -1,4 +1,4 @@
-"""Why AWS could not be asked, in words."""
+"""AWS's errors in plain words."""
 
 from __future__ import annotations
 
@@ -9,16 +9,31 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     NoCredentialsError,
     NoRegionError,
+    PartialCredentialsError,
     ProfileNotFound,
 )
 
-from ops.stack.aws_errors import cause_of
+from ops.stack.errors import aws_errors
+
+
+class OwnError(Exception):
+    """The caller's."""
+
+
+def said(error: Exception) -> str:
+    with pytest.raises(OwnError) as own, aws_errors(OwnError):
+        raise error
+    return str(own.value)
 
 
 @pytest.mark.parametrize(
     ("error", "says"),
     [
         (NoCredentialsError(), "this machine has no AWS credentials (NoCredentialsError)"),
+        (
+            PartialCredentialsError(provider="env", cred_var="key"),
+            "AWS credentials are incomplete (PartialCredentialsError)",
+        ),
         (NoRegionError(), "no AWS region is set: --region (NoRegionError)"),
         (
             ProfileNotFound(profile="work"),
@@ -30,12 +45,12 @@ from ops.stack.aws_errors import cause_of
 def test_what_people_meet_before_the_first_call_is_a_sentence(
     error: BotoCoreError, says: str
 ) -> None:
-    """The failure's own name stays in it, to be searched for."""
-    assert cause_of(error) == says
+    """The failure's own name stays in it, so that people can search for it."""
+    assert said(error) == says
 
 
 def test_a_refusal_is_told_by_its_code_alone() -> None:
     """AWS's text may repeat what was sent."""
     error = ClientError({"Error": {"Code": "AccessDenied", "Message": "of ada"}}, "Scan")
 
-    assert cause_of(error) == "AccessDenied"
+    assert said(error) == "AccessDenied"

@@ -1,4 +1,4 @@
-"""``bridge verify braze-webhook`` at a door that answers as no door of ours should."""
+"""``bridge verify braze-webhook`` against an API that gives wrong answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STACK = "bridge-test"
 
 
-class Door(Stacks):
+class OneApi(Stacks):
     """A stack whose API is at an address."""
 
     def __init__(self, api_url: str) -> None:
@@ -39,7 +39,7 @@ class Door(Stacks):
 
     def open_site(self, stack: str | None, region: str | None, folder: Path) -> Site:
         braze = BrazeTarget("US-01", "", allow_loopback=False)
-        watch: Any = None  # nobody looks at alarms
+        watch: Any = None  # no alarm is read
         return Site(STACK, STACK, self._api_url, braze, watch)
 
     def verify(self) -> Result:
@@ -59,13 +59,11 @@ class Door(Stacks):
         (503, "no JSON of ours", 1),
     ],
 )
-def test_only_the_expected_answer_is_a_sound_door(
-    status: int, body: object, exit_code: int
-) -> None:
-    """The very status and reason; anything else is told with what was answered."""
+def test_only_the_expected_answer_passes(status: int, body: object, exit_code: int) -> None:
+    """Exactly this status and reason; any other answer is reported."""
     answer = json.dumps(body).encode()
     with LoopbackServer(lambda connection: connection.answer(status, answer)) as server:
-        result = Door(server.url).verify()
+        result = OneApi(server.url).verify()
 
     assert result.exit_code == exit_code, result.output
     if exit_code:
@@ -76,9 +74,9 @@ def test_only_the_expected_answer_is_a_sound_door(
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_door_that_is_not_there_is_exit_3() -> None:
+def test_an_api_that_does_not_answer_is_exit_3() -> None:
     """Nothing answers."""
     with LoopbackServer() as server:
         gone = server.url
 
-    assert Door(gone).verify().exit_code == 3
+    assert OneApi(gone).verify().exit_code == 3

@@ -1,0 +1,200 @@
+"""A person to forget, and the rules that find them in what we hold."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pydantic_core import from_json
+
+from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
+from braze_bridge.mapping.identifiers import (
+    alias_fits,
+    external_id_fits,
+    normal_email,
+    normal_phone,
+)
+from braze_bridge.mapping.paths import hits
+from braze_bridge.mapping.people import IdentifierKind
+from quikly_acquisition.models import PersonKey as AcquisitionPerson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from braze_bridge.ledger.port import PersonKey
+    from braze_bridge.mapping.people import PersonRule
+    from quikly_webhook.claim_records import Claimer
+
+_ADDRESS: Final = re.compile(r"[^\s\"'\\<>()\[\],;:]+@[^\s\"'\\<>()\[\],;:=/]+")
+_NOT_DIGITS: Final = re.compile(r"[^0-9]")
+_LONGEST_NUMBER: Final = 10**300
+_CONTACTS: Final = frozenset({IdentifierKind.EMAIL, IdentifierKind.PHONE})
+
+
+class UnusableIdentifierError(ValueError):
+    """The text is no identifier of this kind. The message says why."""
+
+
+class Person(NamedTuple):
+    """A person by one identifier.
+
+    Attributes:
+        value: As it is sent to Braze; the name of an alias.
+        label: The label of an alias.
+    """
+
+    kind: IdentifierKind
+    value: str
+    label: str = ""
+
+    @property
+    def key(self) -> PersonKey:
+        """As :attr:`braze_bridge.jobs.envelope.JobUser.key`."""
+        if self.kind is IdentifierKind.USER_ALIAS:
+            return (self.kind.value, self.label, self.value)
+        return (self.kind.value, self.value)
+
+    def __repr__(self) -> str:
+        # Tracebacks print a repr; they must not hold an identifier.
+        return f"Person({self.kind})"
+
+
+class Payload(NamedTuple):
+    """The payload of one row of the rejected table.
+
+    Attributes:
+        kind: ``body`` or ``objects``.
+    """
+
+    id: str
+    kind: str
+    source: str
+    text: str
+
+    def __repr__(self) -> str:
+        return f"Payload({self.id!r})"
+
+
+def read_person(kind: IdentifierKind, text: str) -> Person:
+    """Read an identifier as people write it.
+
+    Args:
+        kind: Which identifier.
+        text: The value; ``label:name`` for an alias.
+
+    Raises:
+        UnusableIdentifierError: The text is no such identifier.
+    """
+    match kind:
+        case IdentifierKind.EMAIL:
+            value = normal_email(text)
+            if value is None:
+                raise UnusableIdentifierError("is no e-mail address")
+            return Person(kind, value)
+        case IdentifierKind.PHONE:
+            value = normal_phone(text)
+            if value is None:
+                raise UnusableIdentifierError("is no international number such as +4930123456")
+            return Person(kind, value)
+        case IdentifierKind.USER_ALIAS:
+            label, _, name = text.partition(":")
+            if not (label.strip() and name.strip() and alias_fits(label) and alias_fits(name)):
+                raise UnusableIdentifierError("is no alias: write label:name")
+            return Person(kind, name, label)
+        case _:
+            if not text.strip() or not external_id_fits(text):
+                raise UnusableIdentifierError(f"is no {kind.value}")
+            return Person(kind, text)
+
+
+def is_about(person: Person, payload: Payload, rules: Sequence[PersonRule]) -> bool:
+    """Whether a parked payload holds something about a person.
+
+    An e-mail address or phone number counts anywhere, also inside an answer. An id counts only at
+    the mapping's paths, since a short id may mean anything elsewhere. Without rules, an id counts
+    if it is a whole text or number.
+
+    Args:
+        person: The person.
+        payload: The payload.
+        rules: The paths at which the partner's bodies name their person; empty if unknown.
+    """
+    if payload.kind == "objects":
+        try:
+            if parse_job(payload.text).user.key == person.key:
+                return True
+        except UnreadableJobError:
+            pass
+    try:
+        document: object = from_json(payload.text, allow_inf_nan=True)
+    except ValueError:
+        return _is_in_text(person, payload.text)
+    if person.kind in _CONTACTS:
+        return any(_mentions(person, leaf) for leaf in _leaves(document))
+    if rules:
+        paths = [path for rule in rules for path in rule.paths.get(person.kind, ())]
+        return any(_as_text(value) == person.value for _, value in hits(paths, document))
+    if payload.kind == "objects":
+        return False  # a job of another person
+    return any(_as_text(leaf) == person.value for leaf in _leaves(document))
+
+
+def _leaves(value: object) -> Iterator[object]:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting += [*each.keys(), *each.values()]
+        elif isinstance(each, list):
+            waiting += each
+        else:
+            yield each
+
+
+def _mentions(person: Person, leaf: object) -> bool:
+    """Whether a text or number holds the person's e-mail address or phone number."""
+    text = _as_text(leaf)
+    if text is None:
+        return False
+    if person.kind is IdentifierKind.EMAIL:
+        return any(found.strip(".").lower() == person.value for found in _ADDRESS.findall(text))
+    return person.value[1:] in _NOT_DIGITS.sub("", text)
+
+
+def _as_text(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LONGEST_NUMBER:
+        return str(value)
+    return None
+
+
+def _is_in_text(person: Person, text: str) -> bool:
+    """Search a text that is not JSON; a false match is better than a missed one."""
+    if person.kind in _CONTACTS:
+        return _mentions(person, text)
+    return re.search(rf"(?<!\w){re.escape(person.value)}(?!\w)", text) is not None
+
+
+def acquisition_person(person: Person) -> AcquisitionPerson | None:
+    """The person as acquisitions name them; ``None`` for an identifier that they do not use."""
+    match person.kind:
+        case IdentifierKind.EMAIL:
+            return AcquisitionPerson("email", person.value)
+        case IdentifierKind.PHONE:
+            return AcquisitionPerson("phone", person.value)
+        case _:
+            return None
+
+
+def is_made_by(claimer: Claimer, person: Person) -> bool:
+    """Whether the person made a claim under this identifier."""
+    match person.kind:
+        case IdentifierKind.EMAIL:
+            return claimer.email == person.value
+        case IdentifierKind.EXTERNAL_ID:
+            return claimer.external_id == person.value
+        case IdentifierKind.BRAZE_ID:
+            return claimer.braze_id == person.value
+        case _:
+            return False
