@@ -28,7 +28,7 @@ from aws_lambda_powertools import Logger
 
 from braze_bridge.jobs.envelope import split_job
 from braze_bridge.observability import EmfMeter, ScrubbingFormatter, metrics
-from braze_bridge.partner_config.outgrow import load_outgrow
+from braze_bridge.partner_config.toml_files import load_outgrow
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import flush_metrics, lambda_handler_of
 from braze_bridge.web.intake import Intake

@@ -13,7 +13,8 @@ with collector_off():
     from braze_bridge.jobs.queue import SqsJobQueue
     from braze_bridge.jobs.rejected import DynamoRejectedStore
     from braze_bridge.observability import EmfMeter, logger, metrics
-    from braze_bridge.partner_config.iterate import IterateConfig, load_iterate
+    from braze_bridge.partner_config.compiled import load_compiled
+    from braze_bridge.partner_config.iterate import IterateConfig
     from braze_bridge.settings import IngestSettings, load_settings
     from braze_bridge.web.door import Door, ProxyResponse, Route
     from braze_bridge.web.edge import lambda_handler_of
@@ -46,7 +47,7 @@ class IterateResponses:
 def compose() -> IterateResponses:
     """Wire the function as it runs in Lambda."""
     settings = load_settings(IngestSettings)
-    config = load_iterate(settings.partner_config_dir)
+    config = load_compiled(settings.partner_config_dir, "iterate", IterateConfig)
     meter = EmfMeter(metrics())
     return IterateResponses(
         door=Door(

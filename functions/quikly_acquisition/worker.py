@@ -20,7 +20,8 @@ from braze_bridge.gate.dynamo import dynamo_gate
 from braze_bridge.jobs.queue import SqsJobQueue
 from braze_bridge.keys import braze_key, fingerprint_key, quikly_key
 from braze_bridge.observability import EmfMeter, Meter, logger, metrics
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.compiled import load_compiled
+from braze_bridge.partner_config.quikly import QuiklyConfig
 from braze_bridge.quikly import HttpQuiklyApi, quikly_endpoint
 from braze_bridge.settings import load_settings
 from quikly_acquisition.dynamo_records import dynamo_records
@@ -123,7 +124,7 @@ def dependencies() -> Dependencies:
     desk = Desk(
         world=world,
         steps=SqsStepQueue(clients.sqs(), settings.acquisition_queue_url),
-        rules=load_quikly(settings.partner_config_dir).acquisitions,
+        rules=load_compiled(settings.partner_config_dir, "quikly", QuiklyConfig).acquisitions,
         terms=terms,
         jitter=random.random,
     )

@@ -11,9 +11,9 @@ import typer
 from braze_bridge.aws.secrets import SecretsManagerSource, SecretUnavailableError
 from braze_bridge.clock import SystemClock, iso_millis
 from braze_bridge.keys import claims_key
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.problems import ConfigError
 from braze_bridge.partner_config.quikly_activations import Mode, Status
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.toml_files import load_quikly
 from ops.activations.book import ActivationError, BookUnavailableError, Drawn, state_of
 from ops.activations.book import draw as hold_draw
 from ops.activations.book import verify as recompute

@@ -15,10 +15,9 @@ from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
 from braze_bridge.gate.shared import GateStoreUnavailableError
-from braze_bridge.partner_config.check import check_partner_config
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.problems import ConfigError
 from braze_bridge.partner_config.quikly_activations import Mode
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.toml_files import check_partner_config, load_quikly
 from ops.doctor.braze_probes import (
     GROUPS,
     INTEGRATIONS,

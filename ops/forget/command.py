@@ -14,7 +14,7 @@ from braze_bridge.clock import SystemClock
 from braze_bridge.keys import fingerprint_key
 from braze_bridge.ledger.person_memory import Fingerprints
 from braze_bridge.mapping.people import IdentifierKind  # noqa: TC001 - Typer reads it, too
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.problems import ConfigError
 from ops.forget.stores import (
     AcquisitionPeople,
     ClaimPeople,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from braze_bridge.clock import SystemClock
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.problems import ConfigError
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.preview.requests import preview
 from ops.stack.config_directory import CONFIG_DIRECTORY

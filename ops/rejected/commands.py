@@ -13,7 +13,7 @@ import typer
 from braze_bridge.clock import SystemClock
 from braze_bridge.jobs.forward import SqsForwardQueue
 from braze_bridge.jobs.queue import SqsJobQueue
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.problems import ConfigError
 from ops.preview.body_mappings import BodyMappings
 from ops.rejected.replay import Replayed, Replayer, Result, select
 from ops.rejected.rows import (

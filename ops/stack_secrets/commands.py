@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.problems import ConfigError
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.options import (
     LOCAL_FOLDER,

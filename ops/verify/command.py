@@ -17,7 +17,7 @@ from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.mapping.outcomes import Mapped
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.problems import ConfigError
 from ops.doctor.braze_probes import client_for
 from ops.doctor.command import flow_findings
 from ops.doctor.findings import Level, WrongEndpointError, endpoint_of

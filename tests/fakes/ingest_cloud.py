@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import pathlib
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -14,6 +13,7 @@ from braze_bridge.aws import clients
 from braze_bridge.observability import logger, metrics
 from braze_bridge.web.edge import lambda_handler_of
 from tests.fakes.api_event import TOKEN
+from tests.fakes.compiled_config import compiled_config
 from tests.fakes.log import RecordingLog
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from braze_bridge.web.edge import LambdaHandler
 
 TABLE: Final = "stack-rejected"
-PARTNER_CONFIG: Final = pathlib.Path(__file__).parents[2] / "layers" / "partner_config"
 
 
 class Cloud:
@@ -75,7 +74,7 @@ def ingest_cloud(
         "POWERTOOLS_SERVICE_NAME": service,
         "REJECTED_TABLE": TABLE,
         "PARTNER_SECRET": secret,
-        "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
+        "PARTNER_CONFIG_DIR": str(compiled_config()),
     }.items():
         monkeypatch.setenv(name, value)
     forget()

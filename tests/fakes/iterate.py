@@ -6,7 +6,8 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any, Final
 
-from braze_bridge.partner_config.iterate import IterateConfig, load_iterate
+from braze_bridge.partner_config.compiled import load_compiled
+from braze_bridge.partner_config.iterate import IterateConfig
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from braze_bridge.web.intake import Intake
@@ -14,6 +15,7 @@ from iterate_responses.app import ROUTES, IterateResponses
 from iterate_responses.mapping import SOURCE
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.clock import FixedClock
+from tests.fakes.compiled_config import compiled_config
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
 from tests.fakes.log import RecordingLog
 from tests.fakes.meter import RecordingMeter
@@ -59,7 +61,7 @@ class IterateBench:
     """The handler as Lambda would call it, and everything it touches."""
 
     def __init__(self, config: IterateConfig | None = None) -> None:
-        self.config = load_iterate(PARTNER_CONFIG) if config is None else config
+        self.config = config or load_compiled(compiled_config(), "iterate", IterateConfig)
         self.queue = InMemoryJobQueue()
         self.rejected = InMemoryRejectedStore()
         self.meter = RecordingMeter()

@@ -6,7 +6,8 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any, Final
 
-from braze_bridge.partner_config.outgrow import OutgrowConfig, load_outgrow
+from braze_bridge.partner_config.compiled import load_compiled
+from braze_bridge.partner_config.outgrow import OutgrowConfig
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from braze_bridge.web.intake import Intake
@@ -14,6 +15,7 @@ from outgrow_ingest.app import ROUTES, OutgrowIngest
 from outgrow_ingest.mapping import SOURCE
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.clock import FixedClock
+from tests.fakes.compiled_config import compiled_config
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
 from tests.fakes.log import RecordingLog
 from tests.fakes.meter import RecordingMeter
@@ -34,7 +36,7 @@ class OutgrowBench:
     """
 
     def __init__(self, config: OutgrowConfig | None = None) -> None:
-        self.config = load_outgrow(PARTNER_CONFIG) if config is None else config
+        self.config = config or load_compiled(compiled_config(), "outgrow", OutgrowConfig)
         self.queue = InMemoryJobQueue()
         self.rejected = InMemoryRejectedStore()
         self.meter = RecordingMeter()

@@ -6,7 +6,8 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Final
 
-from braze_bridge.partner_config.quikly import QuiklyConfig, load_quikly
+from braze_bridge.partner_config.compiled import load_compiled
+from braze_bridge.partner_config.quikly import QuiklyConfig
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from braze_bridge.web.intake import Intake
@@ -14,6 +15,7 @@ from quikly_events.app import ROUTES, QuiklyEvents
 from quikly_events.mapping import SOURCE
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.clock import FixedClock
+from tests.fakes.compiled_config import compiled_config
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
 from tests.fakes.log import RecordingLog
 from tests.fakes.meter import RecordingMeter
@@ -33,7 +35,7 @@ class QuiklyEventsBench:
     """
 
     def __init__(self, config: QuiklyConfig | None = None) -> None:
-        self.config = load_quikly(PARTNER_CONFIG) if config is None else config
+        self.config = config or load_compiled(compiled_config(), "quikly", QuiklyConfig)
         self.queue = InMemoryJobQueue()
         self.rejected = InMemoryRejectedStore()
         self.meter = RecordingMeter()
