@@ -75,7 +75,7 @@ def ensure(names: Sequence[str]) -> None:
 
 
 def layer_installer() -> dict[str, str]:
-    """Variables for the layers' Makefiles: the interpreter, and the command that installs for it."""
+    """Variables for the layers' Makefiles: an interpreter, and what installs for it."""
     python = str(python_of(INSTALLERS))
     if not _uv_is_usable():
         return {"LAYER_PIP": f'"{python}" -m pip', "LAYER_PYTHON": f'"{python}"'}

@@ -105,7 +105,8 @@ class PersonTable(toml.Table):
 
 def person_said(person: PersonTable | None) -> toml.Said:
     """Yield what is missing or contradicts itself about a person, after inheritance."""
-    order, paths, label, _ = (person or PersonTable()).rule(create_profiles=True)
+    person = person or PersonTable()
+    order, paths, _, _ = person.rule(create_profiles=True)
     if not order:
         yield 'needs order, such as ["external_id", "email", "phone"]', "person"
     for kind in order:
@@ -114,7 +115,7 @@ def person_said(person: PersonTable | None) -> toml.Said:
     for kind, found in paths.items():
         if found and order and kind not in order:
             yield f"{kind} has paths but is not in order, so nothing reads it", "person"
-    if IdentifierKind.USER_ALIAS in order and label is None:
+    if IdentifierKind.USER_ALIAS in order and not person.has("alias_label"):
         yield "user_alias needs alias_label", "person"
 
 
@@ -216,7 +217,7 @@ class MappedTable(toml.Table):
             inherited = base.event or EventTable()
             said = taken_away_said(self.event.properties, inherited.properties)
             yield from toml.at(said, "event", "properties")
-            if self.event.over(inherited).name is None:
+            if not self.event.over(inherited).has("name"):
                 yield "needs a name", "event"
 
     def leaves_nothing(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import PlainValidator
+from pydantic import AfterValidator, PlainValidator
 
 from braze_bridge.mapping.given import fit_given
 from braze_bridge.mapping.profile_fields import attribute_name_problem
@@ -58,7 +58,7 @@ class AcquisitionTable(toml.Table):
         ]
         | None
     ) = None
-    subscription_group_id: toml.Name | None = None
+    subscription_group_id: Annotated[toml.Text, AfterValidator(str.strip)] | None = None
     double_opt_in: DoubleOptIn | None = None
     opt_in_event: toml.Name | None = None
     opt_in_days: Annotated[int, PlainValidator(toml.whole(1, MAX_OPT_IN_DAYS))] | None = None
@@ -78,7 +78,7 @@ class AcquisitionTable(toml.Table):
                 yield 'is for scopes with the channel "sms" only', key
         if channels == ("sms",) and self.has("credit_unsubscribed"):
             yield 'is for scopes with the channel "email" only', "credit_unsubscribed"
-        if self.double_opt_in == "event" and self.opt_in_event is None:
+        if self.double_opt_in == "event" and not self.has("opt_in_event"):
             yield 'is missing: double_opt_in = "event" sends it', "opt_in_event"
         if self.double_opt_in != "event" and self.opt_in_event is not None:
             yield 'is for double_opt_in = "event" only', "opt_in_event"

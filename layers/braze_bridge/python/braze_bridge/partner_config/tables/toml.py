@@ -75,7 +75,8 @@ class Table(BaseModel):
         Tables inside are merged the same way; of tables by name, this one's replace the base's.
         Names lose the spaces around them, as at Braze.
         """
-        merged = {name: _merged(own, getattr(base, name, None)) for name, own in self}
+        said = self.model_fields_set | (base.model_fields_set & type(self).model_fields.keys())
+        merged = {name: _merged(getattr(self, name), getattr(base, name, None)) for name in said}
         return self.model_copy(update=merged)
 
     def said(self) -> Said:
