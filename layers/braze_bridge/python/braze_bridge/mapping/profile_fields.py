@@ -1,7 +1,7 @@
-"""Braze's own profile fields, and which names an attribute or an event property may have.
+"""Braze's own profile fields, and the names that an attribute or an event property may have.
 
-A wrong value in a standard field is the quietest of losses: Braze answers 201 and stores NULL, or
-nothing. So each has its rule here, applied after the configured type.
+If a standard field gets a wrong value, Braze answers 201 and stores NULL or nothing. So each field
+has a rule here, which is applied after the configured type.
 Source: https://www.braze.com/docs/api/objects_filters/user_attributes_object and
 https://www.braze.com/docs/user_guide/data/activation/attributes/standard_attributes
 """
@@ -55,8 +55,8 @@ _ZONE: Final = re.compile(
     r"(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc)"
     r"(?:/[A-Za-z0-9_+-]{1,32}){1,2}|UTC|GMT"
 )
-"""The form of IANA names. The zones themselves are not listed: the database is not everywhere where
-this runs, and the same configuration must decide alike everywhere."""
+"""The form of IANA names. The names are not checked: not every machine has the database, and a
+configuration must give the same result everywhere."""
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _IMAGE_URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
@@ -68,9 +68,8 @@ class StandardField(NamedTuple):
     """What Braze takes in one of its own fields.
 
     Attributes:
-        type: The type a configuration has to give it.
-        check: The value as Braze wants it, or why it does not.
-        max_chars: The most characters.
+        type: The type that a configuration must give it.
+        check: Returns the value as Braze takes it, or why Braze does not.
     """
 
     type: ValueType
@@ -155,11 +154,11 @@ STANDARD_FIELDS: Final = MappingProxyType(
 """The fields that a configuration may map, by their exact (lower-case) names."""
 
 OBJECT_FIELDS: Final = frozenset({"current_location", "facebook", "twitter"})
-"""Standard fields that hold objects: a mapping has only scalars and arrays."""
+"""Standard fields that hold objects. A mapping makes only scalars and arrays."""
 
 
 def attribute_name_problem(name: str) -> str | None:
-    """Why Braze would not take an attribute under this name, or ``None``.
+    """Say why Braze does not take an attribute under this name; ``None`` if it does.
 
     Args:
         name: Without surrounding spaces, which Braze strips.
@@ -174,7 +173,7 @@ def attribute_name_problem(name: str) -> str | None:
 
 
 def property_name_problem(name: str) -> str | None:
-    """Why Braze would not take an event property under this name, or ``None``.
+    """Say why Braze does not take an event property under this name; ``None`` if it does.
 
     Args:
         name: Without surrounding spaces.
