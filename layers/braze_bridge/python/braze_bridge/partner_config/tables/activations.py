@@ -31,7 +31,6 @@ _SCOPE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 """Scopes are part of job ids, row ids and logs."""
 
 _TIER_NAME: Final = re.compile(r"[A-Za-z0-9._ -]{1,64}")
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _ODDS: Final = re.compile(r"([0-9]{1,12}) ?/ ?([0-9]{1,12})")
 _MAX_TIERS: Final = 50
 """Each tier has a counter in one row, which every winner rewrites."""
@@ -72,12 +71,6 @@ def _seconds(value: object) -> timedelta:
     return timedelta(seconds=toml.whole(1, _LONGEST)(value))
 
 
-def _currency(text: str) -> str:
-    if not _CURRENCY.fullmatch(text):
-        raise toml.wrong("must be three capital letters, such as EUR")
-    return text
-
-
 def _odds(text: str) -> Odds:
     match = _ODDS.fullmatch(text.strip())
     wins, of = (int(match[1]), int(match[2])) if match else (0, 0)
@@ -93,7 +86,7 @@ def _attribute_problem(name: str) -> str | None:
 
 
 Seconds = Annotated[timedelta, PlainValidator(_seconds)]
-Currency = Annotated[toml.Text, AfterValidator(_currency)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 Answer = Annotated[toml.Name | Literal[False] | None, toml.OrFalse]
 Facts = dict[
     str, Annotated[Annotated[Fact, Field(strict=False)] | Literal[False] | None, toml.OrFalse]
@@ -138,10 +131,6 @@ class TierTable(toml.Table):
         elif mode in {Mode.FIRST, Mode.RANK, Mode.DECAY} and before.quantity is None:
             yield (f"overlaps {name}, which has no quantity and takes all",)
 
-    def tier(self, name: str) -> Tier:
-        """Return the tier."""
-        return Tier(name, *(value for _, value in self))
-
 
 class DecayTable(toml.Table):
     """``decay``."""
@@ -152,7 +141,7 @@ class DecayTable(toml.Table):
     currency: Currency | None = None
     over_seconds: Seconds | None = None
     every_seconds: Seconds | None = None
-    drop: Annotated[int, PlainValidator(toml.whole(1))] | None = None
+    drop: Annotated[int, PlainValidator(toml.whole(1))] | None = 0
 
     def _said(self) -> toml.Said:
         if self.has("over_seconds") == (self.has("every_seconds") or self.has("drop")):
@@ -161,11 +150,6 @@ class DecayTable(toml.Table):
             yield "and drop belong together", "every_seconds"
         if self.start is not None and self.floor is not None and self.floor > self.start:
             yield f"is above start ({self.start})", "floor"
-
-    def decay(self) -> Decay:
-        """Return the decay of a table without problems."""
-        values: dict[str, Any] = dict(self)
-        return Decay(*values.values())._replace(drop=self.drop or 0)
 
 
 class AnswersTable(toml.Table):
@@ -231,6 +215,13 @@ class ActivationTable(toml.Table):
     profile: ProfileTable | None = None
     create_profiles: bool | None = None
 
+    def said_as(self, scope: str, shared: ProfileTable) -> toml.Said:
+        """Yield what is wrong with the scope, and with the profile after inheritance."""
+        if not _SCOPE.fullmatch(scope):
+            yield ("is no usable q_scope: at most 100 letters, digits, dots, - and _",)
+        if self.profile is not None:
+            yield from toml.at(self.profile.said_over(shared), "profile")
+
     def _said(self) -> toml.Said:
         if self.closes_at is not None and self.closes_after is not None:
             yield "and closes_at exclude each other", "closes_after_seconds"
@@ -271,25 +262,16 @@ class ActivationTable(toml.Table):
 
     def rule(self, scope: str, shared: ProfileTable) -> ActivationRule:
         """Return the rule of a table without problems."""
-        given: dict[str, Any] = dict(self)
-        tiers = (self.tiers or {}).items()
-        given |= {
-            "tiers": tuple(tier.tier(name) for name, tier in tiers if tier is not None),
-            "consolation": self.consolation and self.consolation.tier("consolation"),
-            "decay": self.decay and self.decay.decay(),
+        given: dict[str, Any] = {
+            **dict(self),
+            "tiers": tuple(Tier(name, *_values(tier)) for name, tier in (self.tiers or {}).items()),
+            "consolation": self.consolation and Tier("consolation", *_values(self.consolation)),
+            "decay": self.decay and Decay(*_values(self.decay)),
             "profile": (self.profile or ProfileTable()).over(shared).rule(),
             "create_profiles": self.create_profiles is not False,
         }
         return ActivationRule(scope, **given)
 
 
-def activations_said(
-    tables: dict[str, ActivationTable | None] | None, shared: ProfileTable
-) -> toml.Said:
-    """Yield what is wrong with scopes, and with profiles after inheritance."""
-    for scope, table in (tables or {}).items():
-        if not _SCOPE.fullmatch(scope) and table is not None:
-            words = "is no usable q_scope: at most 100 letters, digits, dots, - and _"
-            yield words, scope
-        if table is not None and table.profile is not None:
-            yield from toml.at(table.profile.said_over(shared), scope, "profile")
+def _values(table: toml.Table | None) -> list[Any]:
+    return list(dict(table or {}).values())

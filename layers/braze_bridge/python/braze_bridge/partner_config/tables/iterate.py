@@ -101,12 +101,8 @@ class SurveyTable(toml.Table):
 
     def question_rules(self) -> QuestionRules:
         """Return the rules of this table's own questions."""
-        tables = (self.questions or {}).items()
-        rules: QuestionRules = {}
-        for written, table in tables:
-            rule = table.question() if table else None
-            rules[written.strip()] = False if rule is None else rule
-        return rules
+        named = {key.strip(): table for key, table in (self.questions or {}).items()}
+        return {key: (table and table.question()) or False for key, table in named.items()}
 
     def rule(self, *questions: QuestionRules) -> SurveyRule:
         """Return the rule of a table that is complete, with its questions, the nearest first."""

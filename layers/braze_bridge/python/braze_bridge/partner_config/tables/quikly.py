@@ -20,11 +20,7 @@ from braze_bridge.partner_config.quikly_acquisitions import (
     ParticipationAttribute,
 )
 from braze_bridge.partner_config.tables import mapped, toml
-from braze_bridge.partner_config.tables.activations import (
-    ActivationTable,
-    ProfileTable,
-    activations_said,
-)
+from braze_bridge.partner_config.tables.activations import ActivationTable, ProfileTable
 from braze_bridge.partner_config.tables.events import EventsTable
 
 MAX_SCOPE_CHARS = 128
@@ -112,7 +108,9 @@ class QuiklyFile(mapped.File):
                 yield f"a scope has 1 to {MAX_SCOPE_CHARS} characters", "acquisition", scope
         shared = self.activation_profile or ProfileTable()
         yield from toml.at(shared.said_over(ProfileTable()), "activation_profile")
-        yield from toml.at(activations_said(self.activation, shared), "activation")
+        for scope, table in (self.activation or {}).items():
+            if table is not None:
+                yield from toml.at(table.said_as(scope, shared), "activation", scope)
 
     def config(self) -> QuiklyConfig:
         """Return the configuration of a file without problems."""

@@ -46,16 +46,11 @@ _WORDS: Final = {
     "bool_type": "must be true or false, without quotes",
     "dict_type": "must be a table",
     "model_type": "must be a table",
+    "string_pattern_mismatch": "must be three capital letters, such as EUR",
     "string_too_short": "must be a text in quotes, and not empty",
     "string_type": "must be a text in quotes, and not empty",
 }
 """Our words by pydantic's error type; :func:`wrong` makes errors that bring their own."""
-
-
-def _version(value: object) -> int:
-    if value == 1 and not isinstance(value, bool):
-        return 1
-    raise wrong("must be 1")
 
 
 class Table(BaseModel):
@@ -99,14 +94,6 @@ class Table(BaseModel):
 
     def _said(self) -> Said:
         yield from ()
-
-
-class PartnerFile(Table):
-    """A whole file, ``<partner>.toml``."""
-
-    partner: ClassVar[str]
-    needed: ClassVar = {"schema_version": "must be 1"}
-    schema_version: Annotated[int, PlainValidator(_version)] | None = None
 
 
 def read_file(directory: pathlib.Path, model: type[FileT]) -> FileT:
@@ -167,7 +154,8 @@ def whole(least: int, most: int = MAX_INTEGER) -> Callable[[object], int]:
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return value
         limit = f" and at most {most}" if most != MAX_INTEGER else ""
-        raise wrong(f"must be a whole number, at least {least}{limit}")
+        words = f"must be a whole number, at least {least}{limit}"
+        raise wrong(f"must be {least}" if least == most else words)
 
     return check
 
@@ -212,12 +200,6 @@ def _one_or_more(value: object) -> object:
     raise wrong('must be a list of paths in quotes, such as ["score", "result.score"]')
 
 
-class _AsPath:
-    @staticmethod
-    def __get_pydantic_core_schema__(_source: object, _handler: object) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(_path)
-
-
 class _OrFalse:
     @staticmethod
     def __get_pydantic_core_schema__(source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -233,8 +215,20 @@ OrFalse: Final = _OrFalse()
 
 Text = Annotated[str, AfterValidator(_not_blank)]
 Name = Annotated[Text, AfterValidator(str.strip), AfterValidator(fits_braze)]
-Paths = Annotated[tuple[Annotated[Path, _AsPath()], ...], BeforeValidator(_one_or_more)]
+if TYPE_CHECKING:
+    Paths = tuple[Path, ...]
+else:  # pydantic must not look into a compiled expression, so it is any object here
+    _Path = Annotated[object, PlainValidator(_path)]
+    Paths = Annotated[tuple[_Path, ...], BeforeValidator(_one_or_more)]
 Count = Annotated[int, PlainValidator(whole(0))]
+
+
+class PartnerFile(Table):
+    """A whole file, ``<partner>.toml``."""
+
+    partner: ClassVar[str]
+    needed: ClassVar = {"schema_version": "must be 1"}
+    schema_version: Annotated[int, PlainValidator(whole(1, 1))] | None = None
 
 
 def _words(error: ErrorDetails) -> str:
