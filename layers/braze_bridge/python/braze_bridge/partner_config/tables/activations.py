@@ -103,13 +103,13 @@ class TierTable(toml.Table):
     within_seconds: Seconds | None = None
     odds: Annotated[toml.Text, AfterValidator(_odds)] | None = None
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         if self.value is not None and not self.has("currency"):
             yield "is missing: value is in its minor units (cents)", "currency"
         if not self.has("value") and self.has("currency"):
             yield "is missing: what is the currency of?", "value"
 
-    def said_in(self, mode: Mode) -> toml.Said:
+    def problems_in(self, mode: Mode) -> toml.Problems:
         """Yield what contradicts the mode."""
         for key, only in (("within_seconds", Mode.SPEED), ("odds", Mode.RANDOM)):
             if self.has(key) and mode is not only:
@@ -121,7 +121,7 @@ class TierTable(toml.Table):
         if mode is Mode.DRAW and self.quantity is None:
             yield "is missing: how many does the draw find?", "quantity"
 
-    def said_after(self, name: str, before: TierTable, mode: Mode) -> toml.Said:
+    def problems_after(self, name: str, before: TierTable, mode: Mode) -> toml.Problems:
         """Yield why this tier gets nothing because of the one before it."""
         if mode is Mode.SPEED:
             if before.within_seconds is None:
@@ -143,7 +143,7 @@ class DecayTable(toml.Table):
     every_seconds: Seconds | None = None
     drop: Annotated[int, PlainValidator(toml.whole(1))] | None = 0
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         if self.has("over_seconds") == (self.has("every_seconds") or self.has("drop")):
             yield ("needs over_seconds (a straight fall), or every_seconds and drop",)
         elif self.has("every_seconds") != self.has("drop"):
@@ -170,7 +170,7 @@ class ProfileTable(toml.Table):
     attributes: Facts | None = None
     properties: Facts | None = None
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         for key, facts, name_problem in (
             ("attributes", self.attributes, _attribute_problem),
             ("properties", self.properties, property_name_problem),
@@ -180,11 +180,11 @@ class ProfileTable(toml.Table):
                 if problem := blank or name_problem(name):
                     yield problem, key, name
 
-    def said_over(self, base: ProfileTable) -> toml.Said:
+    def problems_over(self, base: ProfileTable) -> toml.Problems:
         """Yield each ``false`` that takes nothing away."""
         for key in ("attributes", "properties"):
-            said = mapped.taken_away_said(getattr(self, key), getattr(base, key))
-            yield from toml.at(said, key)
+            problems = mapped.taken_away_problems(getattr(self, key), getattr(base, key))
+            yield from toml.at(problems, key)
 
     def rule(self) -> ProfileRule:
         """Return the rule of a table that is complete."""
@@ -215,14 +215,14 @@ class ActivationTable(toml.Table):
     profile: ProfileTable | None = None
     create_profiles: bool | None = None
 
-    def said_as(self, scope: str, shared: ProfileTable) -> toml.Said:
+    def problems_as(self, scope: str, shared: ProfileTable) -> toml.Problems:
         """Yield what is wrong with the scope, and with the profile after inheritance."""
         if not _SCOPE.fullmatch(scope):
             yield ("is no usable q_scope: at most 100 letters, digits, dots, - and _",)
         if self.profile is not None:
-            yield from toml.at(self.profile.said_over(shared), "profile")
+            yield from toml.at(self.profile.problems_over(shared), "profile")
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         if self.closes_at is not None and self.closes_after is not None:
             yield "and closes_at exclude each other", "closes_after_seconds"
         if self.opens_at and self.closes_at and self.closes_at <= self.opens_at:
@@ -234,16 +234,16 @@ class ActivationTable(toml.Table):
         if len(self.tiers or {}) > _MAX_TIERS:
             yield f"are more than {_MAX_TIERS}", "tiers"
         if self.mode is not None:
-            yield from self._said_in(self.mode)
+            yield from self._mode_problems(self.mode)
             tiers = [(name, tier) for name, tier in (self.tiers or {}).items() if tier is not None]
             for name, tier in tiers:
-                yield from toml.at(tier.said_in(self.mode), "tiers", name)
+                yield from toml.at(tier.problems_in(self.mode), "tiers", name)
             for before, (name, tier) in pairwise(tiers):
-                yield from toml.at(tier.said_after(*before, self.mode), "tiers", name)
+                yield from toml.at(tier.problems_after(*before, self.mode), "tiers", name)
             if sum(Fraction(*tier.odds) for _, tier in tiers if tier.odds is not None) > 1:
                 yield "overlap: their odds come to more than 1", "tiers"
 
-    def _said_in(self, mode: Mode) -> toml.Said:
+    def _mode_problems(self, mode: Mode) -> toml.Problems:
         """Yield what contradicts the mode, under the key to change."""
         for key in ("tiers", "consolation", "total"):
             if mode is Mode.FORWARD and self.has(key):

@@ -38,17 +38,17 @@ class EventsTable(toml.Table):
     on: EventTables | None = None
     scope: dict[str, ScopeTable | None] | None = None
 
-    def _said(self) -> toml.Said:
-        yield from mapped.person_said(self.person)
+    def _problems(self) -> toml.Problems:
+        yield from mapped.person_problems(self.person)
         default = self.default or _NOTHING
-        yield from toml.at(default.said_over(_NOTHING), "default")
-        yield from _events_said(self.on, {}, default)
+        yield from toml.at(default.problems_over(_NOTHING), "default")
+        yield from _event_problems(self.on, {}, default)
         for q_scope, table in (self.scope or {}).items():
             if table is not None:
                 own = table.default or _NOTHING
-                yield from toml.at(own.said_over(default), "scope", q_scope, "default")
-                said = _events_said(table.on, _with_default(own, self.on), own.over(default))
-                yield from toml.at(said, "scope", q_scope)
+                yield from toml.at(own.problems_over(default), "scope", q_scope, "default")
+                problems = _event_problems(table.on, _with_default(own, self.on), own.over(default))
+                yield from toml.at(problems, "scope", q_scope)
 
     def config(self) -> EventsConfig:
         """Return the configuration of a section without problems."""
@@ -81,13 +81,13 @@ def _with_default(own: mapped.MappedTable, events: EventTables | None) -> EventT
     return {event: own.over(patch) if patch else patch for event, patch in (events or {}).items()}
 
 
-def _events_said(
+def _event_problems(
     tables: EventTables | None, inherited: EventTables, default: mapped.MappedTable
-) -> toml.Said:
+) -> toml.Problems:
     for event, table in (tables or {}).items():
         if table:
             below = (inherited.get(event) or _NOTHING).over(default)
-            yield from toml.at(table.said_over(below), "on", event)
+            yield from toml.at(table.problems_over(below), "on", event)
             if table.over(below).leaves_nothing():
                 yield "has neither attributes nor an event; false ignores it", "on", event
 

@@ -29,14 +29,14 @@ class QuestionTable(mapped.ValueTable):
     name: toml.Name | None = None
     attribute: bool | None = None
 
-    def _said(self) -> toml.Said:
-        yield from super()._said()
+    def _problems(self) -> toml.Problems:
+        yield from super()._problems()
         name = self.name or ""
         if name and (problem := attribute_name_problem(name)):
             yield problem, "name"
         if name and self.attribute is False:
             yield "names an attribute, but attribute = false says there is none", "name"
-        yield from self.said_as(name, STANDARD_FIELDS.get(name))
+        yield from self.problems_as(name, STANDARD_FIELDS.get(name))
 
     def question(self) -> QuestionRule | None:
         """Return the rule, or ``None`` if the table is faulty."""
@@ -62,7 +62,7 @@ class SurveyTable(toml.Table):
         None
     )
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         seen = set()
         for written in self.questions or {}:
             # The spaces around a prompt are no part of the attribute's name.
@@ -76,13 +76,13 @@ class SurveyTable(toml.Table):
         if self.answer == ():
             yield "must name at least one path", "answer"
 
-    def said_over(self, base: SurveyTable) -> toml.Said:
+    def problems_over(self, base: SurveyTable) -> toml.Problems:
         """Yield what is wrong after inheritance, if this table causes it."""
         if self.person is not None:
-            yield from mapped.person_said(self.over(base).person)
-        yield from toml.at(mapped.taken_away_said(self.questions, base.questions), "questions")
+            yield from mapped.person_problems(self.over(base).person)
+        yield from toml.at(mapped.taken_away_problems(self.questions, base.questions), "questions")
 
-    def said_about_types(self, types: dict[str, str]) -> toml.Said:
+    def type_problems(self, types: dict[str, str]) -> toml.Problems:
         """Yield each attribute whose type differs elsewhere in the file: Braze keeps the first.
 
         Args:
@@ -123,9 +123,9 @@ class DefaultTable(SurveyTable):
     needed: ClassVar = dict.fromkeys(("survey_id", "answer"), "must name at least one path")
     survey_id: toml.Paths | None = None
 
-    def _said(self) -> toml.Said:
-        yield from super()._said()
-        yield from mapped.person_said(self.person)
+    def _problems(self) -> toml.Problems:
+        yield from super()._problems()
+        yield from mapped.person_problems(self.person)
         if self.survey_id == ():
             yield self.needed["survey_id"], "survey_id"
 
@@ -138,14 +138,14 @@ class IterateFile(mapped.File):
     default: DefaultTable | None = None
     survey: dict[str, SurveyTable | None] | None = None
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         types: dict[str, str] = {}
         base = self.default or DefaultTable()
-        yield from toml.at(base.said_about_types(types), "default")
+        yield from toml.at(base.type_problems(types), "default")
         for survey_id, table in (self.survey or {}).items():
             if table is not None:
-                yield from toml.at(table.said_over(base), "survey", survey_id)
-                yield from toml.at(table.said_about_types(types), "survey", survey_id)
+                yield from toml.at(table.problems_over(base), "survey", survey_id)
+                yield from toml.at(table.type_problems(types), "survey", survey_id)
 
     def config(self) -> IterateConfig:
         """Return the configuration of a file without problems."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
+from braze_bridge.braze.limits import MAX_STRING_CHARS
 from braze_bridge.mapping.attributes import ValueRule
 from braze_bridge.mapping.identifiers import alias_fits
 from braze_bridge.mapping.instants import read_date
@@ -27,11 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 
-_ONLY_FOR = {
-    "items": ValueType.ARRAY,
-    "separator": ValueType.ARRAY,
-    "formats": ValueType.DATE,
-}
+_ONLY_FOR = {"items": ValueType.ARRAY, "separator": ValueType.ARRAY, "formats": ValueType.DATE}
 
 
 def _alias_label(label: str) -> str:
@@ -103,8 +100,8 @@ class PersonTable(toml.Table):
         )
 
 
-def person_said(person: PersonTable | None) -> toml.Said:
-    """Yield what is missing or contradicts itself about a person, after inheritance."""
+def person_problems(person: PersonTable | None) -> toml.Problems:
+    """Yield what is missing or contradicts itself in a person, after inheritance."""
     person = person or PersonTable()
     order, paths, _, _ = person.rule(create_profiles=True)
     if not order:
@@ -140,7 +137,7 @@ class ValueTable(toml.Table):
     def _kind(self) -> ValueType | None:
         return self.base.shape.type if self.base and not self.has("type") else self.type
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         if self.paths == () or not (self.base or self.has("paths")):
             yield "must name at least one path", "from"
         if not (self.base or self.has("type")):
@@ -151,7 +148,7 @@ class ValueTable(toml.Table):
         if self.default is not None and self.has("on_mismatch"):
             yield "and default exclude each other", "on_mismatch"
 
-    def said_as(self, name: str, standard: StandardField | None) -> toml.Said:
+    def problems_as(self, name: str, standard: StandardField | None) -> toml.Problems:
         """Yield what is wrong with a table under this name, which may be a field of Braze's own."""
         rule, kind = self.rule(name, standard), self._kind()
         if standard is not None and kind not in {None, standard.type}:
@@ -171,16 +168,10 @@ class ValueTable(toml.Table):
             separator = separator or self.base.shape.separator
             # Spaces around a number, a date or a choice never mean anything.
             trim = kind is not ValueType.STRING if trim is None else trim
-        shape = Shape(
-            kind,
-            self.items or ValueType.STRING,
-            separator,
-            bool(trim),
-            formats=self.formats or (),
-            dates_are_text=standard is not None,
-        )
-        if standard is not None:
-            shape = shape._replace(max_chars=standard.max_chars)
+        items, formats = self.items or ValueType.STRING, self.formats or ()
+        most = MAX_STRING_CHARS if standard is None else standard.max_chars
+        is_standard = standard is not None
+        shape = Shape(kind, items, separator, bool(trim), most, formats, is_standard)
         rule = ValueRule(name, paths, shape, self.on_mismatch or "skip", standard=standard)
         default = None if self.default is None else rule.convert(self.default)
         return rule if isinstance(default, Misfit) else rule._replace(default=default)
@@ -196,8 +187,10 @@ class EventTable(toml.Table):
     name: toml.Name | None = None
     properties: ValueTables | None = None
 
-    def _said(self) -> toml.Said:
-        yield from toml.at(_values_said(self.properties, property_name_problem, {}), "properties")
+    def _problems(self) -> toml.Problems:
+        yield from toml.at(
+            _value_problems(self.properties, property_name_problem, {}), "properties"
+        )
 
 
 class MappedTable(toml.Table):
@@ -206,17 +199,17 @@ class MappedTable(toml.Table):
     attributes: ValueTables | None = None
     event: Annotated[EventTable | Literal[False] | None, toml.OrFalse] = None
 
-    def _said(self) -> toml.Said:
-        said = _values_said(self.attributes, attribute_name_problem, STANDARD_FIELDS)
-        yield from toml.at(said, "attributes")
+    def _problems(self) -> toml.Problems:
+        problems = _value_problems(self.attributes, attribute_name_problem, STANDARD_FIELDS)
+        yield from toml.at(problems, "attributes")
 
-    def said_over(self, base: MappedTable) -> toml.Said:
+    def problems_over(self, base: MappedTable) -> toml.Problems:
         """Yield what is wrong after inheritance, if this table causes it."""
-        yield from toml.at(taken_away_said(self.attributes, base.attributes), "attributes")
+        yield from toml.at(taken_away_problems(self.attributes, base.attributes), "attributes")
         if self.event:
             inherited = base.event or EventTable()
-            said = taken_away_said(self.event.properties, inherited.properties)
-            yield from toml.at(said, "event", "properties")
+            problems = taken_away_problems(self.event.properties, inherited.properties)
+            yield from toml.at(problems, "event", "properties")
             if not self.event.over(inherited).has("name"):
                 yield "needs a name", "event"
 
@@ -236,7 +229,9 @@ class MappedTable(toml.Table):
         return EventRule(self.event.name, _rules(self.event.properties, {}))
 
 
-def taken_away_said(own: Mapping[str, object] | None, base: Iterable[str] | None) -> toml.Said:
+def taken_away_problems(
+    own: Mapping[str, object] | None, base: Iterable[str] | None
+) -> toml.Problems:
     """Yield each ``false`` that takes nothing away: most likely a misspelt name."""
     known = [name.strip() for name in base or ()]
     for written, value in (own or {}).items():
@@ -245,11 +240,11 @@ def taken_away_said(own: Mapping[str, object] | None, base: Iterable[str] | None
             yield f"= false takes nothing away{near}", written
 
 
-def _values_said(
+def _value_problems(
     tables: ValueTables | None,
     name_problem: Callable[[str], str | None],
     standard: Mapping[str, StandardField],
-) -> toml.Said:
+) -> toml.Problems:
     seen = set()
     for written, table in (tables or {}).items():
         # Braze strips spaces around names, so two that differ only there are one.
@@ -260,7 +255,7 @@ def _values_said(
             yield problem, written
         seen.add(name)
         if table:
-            yield from toml.at(table.said_as(name, standard.get(name)), written)
+            yield from toml.at(table.problems_as(name, standard.get(name)), written)
 
 
 def _rules(

@@ -18,18 +18,18 @@ class ContentTable(mapped.MappedTable):
     consent: Annotated[toml.Paths | Literal[False] | None, toml.OrFalse] = None
     person: mapped.PersonTable | None = None
 
-    def _said(self) -> toml.Said:
-        yield from super()._said()
+    def _problems(self) -> toml.Problems:
+        yield from super()._problems()
         if self.consent == ():
             # An emptied list must not silently accept everyone.
             yield "must name at least one path, or be false", "consent"
 
-    def said_over(self, base: mapped.MappedTable) -> toml.Said:
+    def problems_over(self, base: mapped.MappedTable) -> toml.Problems:
         """Yield what is wrong after inheritance, if this table causes it."""
-        yield from super().said_over(base)
+        yield from super().problems_over(base)
         whole = self.over(base) if isinstance(base, ContentTable) else self
         if self.person is not None or whole is self:
-            yield from mapped.person_said(whole.person)
+            yield from mapped.person_problems(whole.person)
         if whole.leaves_nothing():
             yield "is empty and there is no event: nothing would be sent", "attributes"
 
@@ -54,13 +54,13 @@ class OutgrowFile(mapped.File):
     default: ContentTable | None = None
     content: dict[str, ContentTable | None] | None = None
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         if self.default is not None:
-            yield from toml.at(self.default.said_over(mapped.MappedTable()), "default")
+            yield from toml.at(self.default.problems_over(mapped.MappedTable()), "default")
         for content_id, table in (self.content or {}).items():
             if table is not None:
-                said = table.said_over(self.default or ContentTable())
-                yield from toml.at(said, "content", content_id)
+                problems = table.problems_over(self.default or ContentTable())
+                yield from toml.at(problems, "content", content_id)
 
     def config(self) -> OutgrowConfig:
         """Return the configuration of a file without problems."""

@@ -33,7 +33,7 @@ class ParticipationTable(toml.Table):
     name: toml.Name | None = None
     value: Any = True
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         name = self.name
         if name is not None and (problem := attribute_name_problem(name)):
             yield problem, "name"
@@ -65,7 +65,7 @@ class AcquisitionTable(toml.Table):
     participation_attribute: ParticipationTable | None = None
     participation_event: toml.Name | None = None
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         channels = self.channels or ()
         if "sms" in channels and not self.has("subscription_group_id"):
             yield "is missing: the SMS group at Braze", "subscription_group_id"
@@ -102,15 +102,15 @@ class QuiklyFile(mapped.File):
     activation: dict[str, ActivationTable | None] | None = None
     events: EventsTable | None = None
 
-    def _said(self) -> toml.Said:
+    def _problems(self) -> toml.Problems:
         for scope in self.acquisition or {}:
             if not scope.strip() or len(scope) > MAX_SCOPE_CHARS:
                 yield f"a scope has 1 to {MAX_SCOPE_CHARS} characters", "acquisition", scope
         shared = self.activation_profile or ProfileTable()
-        yield from toml.at(shared.said_over(ProfileTable()), "activation_profile")
+        yield from toml.at(shared.problems_over(ProfileTable()), "activation_profile")
         for scope, table in (self.activation or {}).items():
             if table is not None:
-                yield from toml.at(table.said_as(scope, shared), "activation", scope)
+                yield from toml.at(table.problems_as(scope, shared), "activation", scope)
 
     def config(self) -> QuiklyConfig:
         """Return the configuration of a file without problems."""

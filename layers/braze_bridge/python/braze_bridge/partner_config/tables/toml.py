@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema, ErrorDetails
 
-    Said = Iterator[tuple[str, ...]]
-    """What is wrong: a message, and the keys that lead to it."""
+    Problems = Iterator[tuple[str, ...]]
+    """Each is a message, followed by the keys that lead to it."""
 
 FileT = TypeVar("FileT", bound="PartnerFile")
 WordT = TypeVar("WordT", bound=str)
@@ -70,29 +70,29 @@ class Table(BaseModel):
         Tables inside are merged the same way; of tables by name, this one's replace the base's.
         Names lose the spaces around them, as at Braze.
         """
-        said = self.model_fields_set | (base.model_fields_set & type(self).model_fields.keys())
-        merged = {name: _merged(getattr(self, name), getattr(base, name, None)) for name in said}
+        given = self.model_fields_set | (base.model_fields_set & type(self).model_fields.keys())
+        merged = {name: _merged(getattr(self, name), getattr(base, name, None)) for name in given}
         return self.model_copy(update=merged)
 
-    def said(self) -> Said:
-        """Yield what is wrong across keys, here and in the tables inside."""
+    def problems(self) -> Problems:
+        """Yield the problems across keys, here and in the tables inside."""
         keys = {field.alias or name: name for name, field in type(self).model_fields.items()}
         for key in self.model_extra or {}:
             yield f"is not a known key{did_you_mean(key, keys)}", key
         for key, words in self.needed.items():
             if not self.has(key):
                 yield words, key
-        yield from self._said()
+        yield from self._problems()
         for key, name in keys.items():
             value = getattr(self, name)
             if isinstance(value, Table):
-                yield from at(value.said(), key)
+                yield from at(value.problems(), key)
             elif isinstance(value, dict):
                 for inner, each in value.items():
                     if isinstance(each, Table):
-                        yield from at(each.said(), key, inner)
+                        yield from at(each.problems(), key, inner)
 
-    def _said(self) -> Said:
+    def _problems(self) -> Problems:
         yield from ()
 
 
@@ -110,29 +110,29 @@ def read_file(directory: pathlib.Path, model: type[FileT]) -> FileT:
         raise ConfigError((Problem(path.name, "", words),)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError((Problem(path.name, "", f"is not TOML: {error}"),)) from None
-    said: list[tuple[str, ...]] = []
+    noted: list[tuple[str, ...]] = []
     try:
         file = model.model_validate(data)
     except ValidationError as refused:
         for found in refused.errors(include_url=False):
             # The steps into a list are left out: a list is one value.
             *way, key = map(str, takewhile(lambda step: isinstance(step, str), found["loc"]))
-            said.append((_words(found), *way, key))
+            noted.append((_words(found), *way, key))
             table = data
             for step in way:
                 table = table[step]
             table[key] = None
         file = model.model_validate(data)
-    said.extend(file.said())
-    if said:
-        problems = (Problem(path.name, _dotted(keys), message) for message, *keys in said)
+    noted.extend(file.problems())
+    if noted:
+        problems = (Problem(path.name, _dotted(keys), message) for message, *keys in noted)
         raise ConfigError(tuple(dict.fromkeys(problems)))
     return file
 
 
-def at(said: Iterable[tuple[str, ...]], *steps: str) -> Said:
-    """Yield what is wrong in a table, as its parent says it."""
-    for message, *keys in said:
+def at(problems: Iterable[tuple[str, ...]], *steps: str) -> Problems:
+    """Yield a table's problems with the keys that lead to the table."""
+    for message, *keys in problems:
         yield message, *steps, *keys
 
 
