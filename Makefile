@@ -48,7 +48,7 @@ bench: environments ## the benchmarks
 	@$(RUN) -m bench
 
 deploy: environments check-config ## to AWS: make deploy ENV=dev (asks the first time)
-	@LAYER_PIP='"$(CURDIR)/$(INSTALLERS)/python" -m pip' \
+	@LAYER_PIP='"$(CURDIR)/$(INSTALLERS)/python" -m pip' LAYER_PYTHON='"$(CURDIR)/$(INSTALLERS)/python"' \
 		$(RUN) -m ops.deployment.deploy --env "$(ENV)" --sam-python "$(CURDIR)/.local/venvs/sam/bin/python"
 
 check-config: environments ## the partners' TOML files

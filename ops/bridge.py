@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from braze_bridge.partner_config.check import check_partner_config
+from braze_bridge.partner_config.toml_files import check_partner_config
 from ops.acquisitions import commands as acquisition_commands
 from ops.activations import commands as activation_commands
 from ops.dead_letters import commands as dead_letter_commands

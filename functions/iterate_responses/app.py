@@ -7,7 +7,8 @@ from typing import Final
 from braze_bridge.cold_start import collector_off
 
 with collector_off():
-    from braze_bridge.partner_config.iterate import load_iterate
+    from braze_bridge.partner_config.compiled import load_compiled
+    from braze_bridge.partner_config.iterate import IterateConfig
     from braze_bridge.web.door import Route
     from braze_bridge.web.edge import lambda_handler_of
     from braze_bridge.web.ingest import Ingest
@@ -18,7 +19,7 @@ ROUTES: Final = (Route("POST", "/iterate"),)
 INGEST: Final = Ingest(
     source=SOURCE,
     routes=ROUTES,
-    load_config=load_iterate,
+    load_config=lambda folder: load_compiled(folder, "iterate", IterateConfig),
     map_call=lambda call, config: map_response(
         call.body,
         config=config,

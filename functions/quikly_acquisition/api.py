@@ -16,7 +16,8 @@ with collector_off():
     from braze_bridge.clock import SystemClock
     from braze_bridge.keys import fingerprint_key
     from braze_bridge.observability import EmfMeter, Metric, logger, metrics
-    from braze_bridge.partner_config.quikly import load_quikly
+    from braze_bridge.partner_config.compiled import load_compiled
+    from braze_bridge.partner_config.quikly import QuiklyConfig
     from braze_bridge.reasons import Reason
     from braze_bridge.settings import load_settings
     from braze_bridge.web.door import Door, DoorError, ProxyResponse, Route, answer, unavailable
@@ -151,7 +152,7 @@ def new_acquisition_id() -> str:
 def compose() -> AcquisitionApi:
     """Wire the function as it runs in Lambda."""
     settings = load_settings(AcquisitionApiSettings)
-    config = load_quikly(settings.partner_config_dir)
+    config = load_compiled(settings.partner_config_dir, "quikly", QuiklyConfig)
     meter = EmfMeter(metrics())
     clock = SystemClock()
     return AcquisitionApi(

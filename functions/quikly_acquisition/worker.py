@@ -20,7 +20,8 @@ from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsJobQueue
 from braze_bridge.keys import braze_key, fingerprint_key, quikly_key
 from braze_bridge.observability import EmfMeter, logger, metrics
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.compiled import load_compiled
+from braze_bridge.partner_config.quikly import QuiklyConfig
 from braze_bridge.quikly import HttpQuiklyApi, quikly_endpoint
 from braze_bridge.settings import load_settings
 from quikly_acquisition.batch import run_batch
@@ -95,7 +96,7 @@ def dependencies() -> Dependencies:
             clock=clock,
             lambdas=settings.acquisition_lambdas,
         ),
-        rules=load_quikly(settings.partner_config_dir).acquisitions,
+        rules=load_compiled(settings.partner_config_dir, "quikly", QuiklyConfig).acquisitions,
         settings=WorkflowSettings(
             profile_wait=timedelta(seconds=settings.profile_wait_seconds),
             tells_quikly=quikly is not None,

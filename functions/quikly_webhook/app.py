@@ -21,7 +21,8 @@ with collector_off():
     from braze_bridge.jobs.queue import QueueUnavailableError, SqsJobQueue
     from braze_bridge.keys import claims_key
     from braze_bridge.observability import EmfMeter, Metric, logger, metrics
-    from braze_bridge.partner_config.quikly import load_quikly
+    from braze_bridge.partner_config.compiled import load_compiled
+    from braze_bridge.partner_config.quikly import QuiklyConfig
     from braze_bridge.partner_config.quikly_activations import Status
     from braze_bridge.reasons import Reason
     from braze_bridge.settings import load_settings
@@ -196,7 +197,7 @@ def body_of(claim: ClaimRecord) -> dict[str, Any]:
 def compose() -> QuiklyWebhook:
     """Wire the function as it runs in Lambda."""
     settings = load_settings(WebhookSettings)
-    config = load_quikly(settings.partner_config_dir)
+    config = load_compiled(settings.partner_config_dir, "quikly", QuiklyConfig)
     clock = SystemClock()
     meter = EmfMeter(metrics())
     return QuiklyWebhook(

@@ -26,7 +26,8 @@ with collector_off():
     from braze_bridge.jobs.queue import QueueUnavailableError, SqsJobQueue
     from braze_bridge.keys import claims_key
     from braze_bridge.observability import EmfMeter, Metric, logger, metrics
-    from braze_bridge.partner_config.quikly import load_quikly
+    from braze_bridge.partner_config.compiled import load_compiled
+    from braze_bridge.partner_config.quikly import QuiklyConfig
     from braze_bridge.partner_config.quikly_activations import ProfileRule, Status
     from braze_bridge.settings import load_settings
     from quikly_webhook.claim_jobs import claim_id
@@ -183,7 +184,7 @@ class ScheduledSweep:
 def compose() -> ScheduledSweep:
     """Wire the function as it runs in Lambda."""
     settings = load_settings(ClaimsSettings)
-    config = load_quikly(settings.partner_config_dir)
+    config = load_compiled(settings.partner_config_dir, "quikly", QuiklyConfig)
     clock = SystemClock()
     client = clients.dynamodb()
     secret = claims_key(SecretsManagerSource(settings.claims_secret))

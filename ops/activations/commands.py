@@ -9,8 +9,8 @@ import typer
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.clock import SystemClock, iso_millis
 from braze_bridge.keys import claims_key
-from braze_bridge.partner_config.quikly import load_quikly
 from braze_bridge.partner_config.quikly_activations import ActivationRule, Mode, Status
+from braze_bridge.partner_config.toml_files import load_quikly
 from ops.activations import actions
 from ops.activations.book import Drawn
 from ops.activations.dynamo_book import DynamoActivationBook

@@ -12,9 +12,9 @@ from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
 from braze_bridge.gate.shared import GateStoreUnavailableError
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.problems import ConfigError
 from braze_bridge.partner_config.quikly_activations import Mode
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.toml_files import load_quikly
 from ops.doctor.braze_probes import NEEDS, Verdict, client_for, probe, probe_all
 from ops.doctor.findings import (
     ACQUISITIONS,

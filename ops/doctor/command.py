@@ -9,7 +9,7 @@ import typer
 
 from braze_bridge.braze.instances import INSTANCES
 from braze_bridge.clock import SystemClock
-from braze_bridge.partner_config.check import check_partner_config
+from braze_bridge.partner_config.toml_files import check_partner_config
 from ops.doctor.braze_probes import GROUPS, INTEGRATIONS
 from ops.doctor.checks import (
     alarms_on,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from braze_bridge.aws.secrets import SecretPair
     from braze_bridge.gate.rules import GateState
-    from braze_bridge.partner_config.toml_table import Problem
+    from braze_bridge.partner_config.problems import Problem
     from ops.doctor.braze_probes import Probed
     from ops.stack.access import BrazeTarget
     from ops.stack.queue_counts import QueueCounts

@@ -12,9 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from braze_bridge.partner_config.iterate import load_iterate
-from braze_bridge.partner_config.outgrow import load_outgrow
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.toml_files import load_iterate, load_outgrow, load_quikly
 from iterate_responses import app as iterate
 from ops.openapi.answers import RESPONSES, SCHEMAS
 from ops.openapi.bodies import (

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic_core import from_json
 
 from braze_bridge.mapping.outcomes import Unmappable
-from braze_bridge.partner_config.iterate import load_iterate
-from braze_bridge.partner_config.outgrow import load_outgrow
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.toml_files import load_iterate, load_outgrow, load_quikly
 from braze_bridge.reasons import Reason
 from iterate_responses import mapping as iterate
 from outgrow_ingest import mapping as outgrow

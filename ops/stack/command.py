@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.problems import ConfigError
 from ops.stack.access import Stacks
 from ops.stack.errors import NOT_DONE, UNAVAILABLE, CommandError
 from ops.stack.partners import PARTNERS

@@ -6,10 +6,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from braze_bridge.clock import iso_millis
-from braze_bridge.partner_config.iterate import load_iterate
-from braze_bridge.partner_config.outgrow import load_outgrow
-from braze_bridge.partner_config.quikly import load_quikly
 from braze_bridge.partner_config.rules import DoorConfig
+from braze_bridge.partner_config.toml_files import load_iterate, load_outgrow, load_quikly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -75,11 +75,16 @@ def ensure(names: Sequence[str]) -> None:
 
 
 def layer_installer() -> dict[str, str]:
-    """Variables for the layer's Makefile: the command that installs its packages."""
+    """Variables for the layers' Makefiles: an interpreter, and what installs for it."""
     python = str(python_of(INSTALLERS))
     if not _uv_is_usable():
-        return {"LAYER_PIP": f'"{python}" -m pip'}
-    return {"LAYER_PIP": f'"{_uv()}" pip', "UV_PYTHON": python, **_registry_for_uv()}
+        return {"LAYER_PIP": f'"{python}" -m pip', "LAYER_PYTHON": f'"{python}"'}
+    return {
+        "LAYER_PIP": f'"{_uv()}" pip',
+        "LAYER_PYTHON": f'"{python}"',
+        "UV_PYTHON": python,
+        **_registry_for_uv(),
+    }
 
 
 def _is_fresh(name: str) -> bool:

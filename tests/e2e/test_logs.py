@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.toml_files import load_quikly
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from sandbox.event_files import event_cases
 from sandbox.stack.environments import ROOT

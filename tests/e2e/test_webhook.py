@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from braze_bridge.aws.secrets import SecretPair
 from braze_bridge.clock import SystemClock
 from braze_bridge.keys import claims_key
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.toml_files import load_quikly
 from ops.activations.actions import state_of, verify
 from ops.activations.dynamo_book import DynamoActivationBook
 from ops.bridge import app

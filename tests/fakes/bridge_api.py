@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.toml_files import load_quikly
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from quikly_acquisition import api as acquisition

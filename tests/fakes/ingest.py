@@ -11,6 +11,7 @@ from braze_bridge.web.edge import lambda_handler_of
 from braze_bridge.web.intake import Intake
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.clock import FixedClock
+from tests.fakes.compiled_config import compiled_config
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
 from tests.fakes.log import RecordingLog
 from tests.fakes.meter import RecordingMeter
@@ -36,7 +37,7 @@ class IngestBench(Generic[ConfigT]):
 
     def __init__(self, ingest: Ingest[ConfigT], config: ConfigT | None = None) -> None:
         self._ingest = ingest
-        self.config = ingest.load_config(PARTNER_CONFIG) if config is None else config
+        self.config = ingest.load_config(compiled_config()) if config is None else config
         self.queue = InMemoryJobQueue()
         self.rejected = InMemoryRejectedStore()
         self.meter = RecordingMeter()

@@ -13,7 +13,7 @@ from braze_bridge.aws import clients
 from braze_bridge.observability import logger, metrics
 from braze_bridge.web.edge import lambda_handler_of
 from tests.fakes.api_event import TOKEN
-from tests.fakes.ingest import PARTNER_CONFIG
+from tests.fakes.compiled_config import compiled_config
 from tests.fakes.log import RecordingLog
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def ingest_cloud(
         "POWERTOOLS_SERVICE_NAME": service,
         "REJECTED_TABLE": TABLE,
         "PARTNER_SECRET": secret,
-        "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
+        "PARTNER_CONFIG_DIR": str(compiled_config()),
     }.items():
         monkeypatch.setenv(name, value)
     forget()

@@ -8,7 +8,7 @@ from braze_bridge.aws import clients
 from braze_delivery.app import dependencies
 from quikly_acquisition import sweep, worker
 from quikly_acquisition.dynamo_records import DynamoDueSteps
-from tests.fakes.outgrow import PARTNER_CONFIG
+from tests.fakes.compiled_config import compiled_config
 
 if TYPE_CHECKING:
     import pytest
@@ -55,7 +55,7 @@ def test_the_acquisition_workers_dependencies_are_built_without_a_socket(
         "AWS_DEFAULT_REGION": "eu-west-1",
         "BRAZE_INSTANCE": "EU-01",
         "BRAZE_SECRET": "stack/braze",
-        "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
+        "PARTNER_CONFIG_DIR": str(compiled_config()),
         "ACQUISITION_TABLE": "acquisitions",
         "ACQUISITION_QUEUE_URL": "https://sqs.example/steps",
         "DELIVERY_QUEUE_URL": "https://sqs.example/jobs",

@@ -11,7 +11,7 @@ from braze_bridge.jobs.envelope import parse_job
 from iterate_responses import app
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.ingest_cloud import Cloud, ingest_cloud
-from tests.fakes.iterate import PARTNER_CONFIG, SURVEY, answer, body
+from tests.fakes.iterate import SURVEY, answer, body
 from tests.fakes.outgrow import answered
 
 if TYPE_CHECKING:
@@ -91,17 +91,14 @@ def test_a_wrong_token_reaches_nothing(cloud: Cloud) -> None:
     assert (cloud.jobs(), cloud.rows()) == ([], [])
 
 
-def test_a_broken_partner_file_is_503_and_names_the_key(
+def test_partner_files_that_are_not_compiled_are_503_and_named(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    """A configuration with a mistake is never used: the log names the key, the sender waits."""
-    text = (PARTNER_CONFIG / "iterate.toml").read_text(encoding="utf-8")
-    (tmp_path / "iterate.toml").write_text(text.replace('"integer" }', '"int" }'), encoding="utf-8")
+    """A function never reads TOML: the log says what is missing, and the sender waits."""
     monkeypatch.setenv("PARTNER_CONFIG_DIR", str(tmp_path))
 
     assert post(cloud, body(answer(1, "Why?")))["statusCode"] == 503
-    key = 'survey.demo.questions."How likely are you to recommend us?".type'
-    assert key in cloud.log.text.replace("\\", "")
+    assert "iterate.pickle: is missing: functions load what `sam build` compiles" in cloud.log.text
     assert cloud.jobs() == []
 
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from braze_bridge.aws.secrets import SecretsManagerSource
 from braze_bridge.clock import SystemClock
 from braze_bridge.keys import claims_key, fingerprint_key
-from braze_bridge.partner_config.quikly import load_quikly
 from braze_bridge.partner_config.quikly_activations import Status
+from braze_bridge.partner_config.toml_files import load_quikly
 from ops.activations.dynamo_book import DynamoActivationBook
 from ops.bridge import app
 from ops.stack.access import SecretsAccess, StackAccess, Stacks

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from braze_bridge.observability import Metric
-from braze_bridge.partner_config.outgrow import load_outgrow
+from braze_bridge.partner_config.toml_files import load_outgrow
 from tests.fakes.api_event import proxy_event
 from tests.fakes.json_bodies import outgrow_bodies
 from tests.fakes.outgrow import OutgrowBench, answered

@@ -15,7 +15,6 @@ from tests.fakes.ingest_cloud import TABLE, Cloud, ingest_cloud
 from tests.fakes.outgrow import PARTNER_CONFIG, answered
 
 if TYPE_CHECKING:
-    import pathlib
     from collections.abc import Iterator
 
 SECRET = "stack/partner/outgrow"
@@ -108,16 +107,14 @@ def test_missing_variable_is_503_and_named(cloud: Cloud, monkeypatch: pytest.Mon
     assert "PARTNER_SECRET" in cloud.log.text
 
 
-def test_broken_partner_file_is_503_and_names_the_key(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+def test_partner_files_that_are_not_compiled_are_503_and_named(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A configuration with a mistake is never used: the log names the key, the sender waits."""
-    text = (PARTNER_CONFIG / "outgrow.toml").read_text(encoding="utf-8")
-    (tmp_path / "outgrow.toml").write_text(text.replace('"number"', '"nummer"'), encoding="utf-8")
-    monkeypatch.setenv("PARTNER_CONFIG_DIR", str(tmp_path))
+    """A function never reads TOML: the log says what is missing, and the sender waits."""
+    monkeypatch.setenv("PARTNER_CONFIG_DIR", str(PARTNER_CONFIG))
 
     assert cloud.handler(proxy_event(BODY), None)["statusCode"] == 503
-    assert "default.attributes.outgrow_quiz_score.type" in cloud.log.text
+    assert "outgrow.pickle: is missing: functions load what `sam build` compiles" in cloud.log.text
     assert cloud.jobs() == []
 
 

@@ -16,8 +16,9 @@ from braze_bridge.web.edge import lambda_handler_of
 from quikly_acquisition import api
 from quikly_acquisition.models import parse_record, parse_step
 from tests.fakes.api_event import TOKEN, proxy_event
+from tests.fakes.compiled_config import compiled_config
 from tests.fakes.log import RecordingLog
-from tests.fakes.outgrow import PARTNER_CONFIG, answered
+from tests.fakes.outgrow import answered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         "AWS_SECRET_ACCESS_KEY": "testing",
         "POWERTOOLS_SERVICE_NAME": "quikly-acquisition-api",
         "PARTNER_SECRET": PARTNER_SECRET,
-        "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
+        "PARTNER_CONFIG_DIR": str(compiled_config()),
         "ACQUISITION_TABLE": TABLE,
         "LEDGER_SECRET": LEDGER_SECRET,
     }.items():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_bridge.observability import Metric
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.toml_files import load_quikly
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from quikly_acquisition.api import ROUTES, AcquisitionApi

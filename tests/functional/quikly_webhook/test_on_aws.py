@@ -22,7 +22,7 @@ from quikly_webhook.claim_records import counters_row_id
 from quikly_webhook.draws import commitment_to, seed_of
 from tests.fakes.api_event import TOKEN
 from tests.fakes.claims import webhook_event
-from tests.fakes.outgrow import PARTNER_CONFIG
+from tests.fakes.compiled_config import compiled_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         "CLAIMS_TABLE": TABLE,
         "CLAIMS_SECRET": "stack/claims",
         "PARTNER_SECRET": "stack/partner/braze-webhook",
-        "PARTNER_CONFIG_DIR": str(PARTNER_CONFIG),
+        "PARTNER_CONFIG_DIR": str(compiled_config()),
     }.items():
         monkeypatch.setenv(name, value)
     forget()

@@ -6,7 +6,7 @@ import pytest
 
 from braze_bridge.jobs.envelope import split_job
 from braze_bridge.mapping.outcomes import Mapped
-from braze_bridge.partner_config.iterate import load_iterate
+from braze_bridge.partner_config.toml_files import load_iterate
 from iterate_responses.mapping import map_response
 from tests.fakes.clock import NOON
 from tests.fakes.iterate import PARTNER_CONFIG, answer, body

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from braze_bridge.partner_config.toml_table import ConfigError, Problem
+from braze_bridge.partner_config.problems import ConfigError, Problem
 from ops.stack.access import StackUnavailableError
 from ops.stack.command import OpenStack, on_stack
 from ops.stack.errors import NOT_DONE, UNAVAILABLE, CommandError

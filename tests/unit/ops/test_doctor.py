@@ -9,7 +9,7 @@ import pytest
 
 from braze_bridge.aws.secrets import SecretPair
 from braze_bridge.gate.rules import GateState
-from braze_bridge.partner_config.toml_table import Problem
+from braze_bridge.partner_config.problems import Problem
 from ops.doctor.braze_probes import GROUPS, INTEGRATIONS, NEEDS, Probed, Verdict
 from ops.doctor.findings import (
     ACQUISITIONS,

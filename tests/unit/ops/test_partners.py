@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from braze_bridge.mapping.outcomes import Mapped
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.toml_files import load_quikly
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.preview.requests import record_of
 from ops.stack.config_directory import CONFIG_DIRECTORY

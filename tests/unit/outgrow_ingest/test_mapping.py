@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_bridge.mapping.attributes import Skip
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
-from braze_bridge.partner_config.outgrow import OutgrowConfig, load_outgrow
+from braze_bridge.partner_config.toml_files import load_outgrow
 from outgrow_ingest.mapping import map_response
 from tests.fakes.clock import NOON
 from tests.fakes.json_bodies import outgrow_bodies
+
+if TYPE_CHECKING:
+    from braze_bridge.partner_config.outgrow import OutgrowConfig
 
 SHIPPED = load_outgrow(pathlib.Path(__file__).parents[3] / "layers" / "partner_config")
 BODY = {

@@ -9,14 +9,9 @@ import pytest
 
 from braze_bridge.mapping.people import IdentifierKind
 from braze_bridge.mapping.values import ValueType
-from braze_bridge.partner_config.check import check_partner_config
-from braze_bridge.partner_config.iterate import (
-    EVENT_NAME,
-    PLAIN,
-    IterateConfig,
-    load_iterate,
-)
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.iterate import EVENT_NAME, PLAIN, IterateConfig
+from braze_bridge.partner_config.problems import ConfigError
+from braze_bridge.partner_config.toml_files import check_partner_config, load_iterate
 
 SHIPPED = pathlib.Path(__file__).parents[3] / "layers" / "partner_config"
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pathlib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from braze_bridge.mapping.people import IdentifierKind
 from braze_bridge.mapping.values import ValueType
-from braze_bridge.partner_config.check import check_partner_config
-from braze_bridge.partner_config.outgrow import OutgrowConfig, load_outgrow
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.problems import ConfigError
+from braze_bridge.partner_config.toml_files import check_partner_config, load_outgrow
+
+if TYPE_CHECKING:
+    from braze_bridge.partner_config.outgrow import OutgrowConfig
 
 SHIPPED = pathlib.Path(__file__).parents[3] / "layers" / "partner_config"
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.problems import ConfigError
 from braze_bridge.partner_config.quikly_acquisitions import ParticipationAttribute
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.toml_files import load_quikly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

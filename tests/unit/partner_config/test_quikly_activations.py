@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.problems import ConfigError
 from braze_bridge.partner_config.quikly_activations import (
     ActivationRule,
     Decay,
@@ -17,7 +17,7 @@ from braze_bridge.partner_config.quikly_activations import (
     Status,
     Tier,
 )
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.toml_files import load_quikly
 from tests.fakes.clock import NOON
 
 SHIPPED = pathlib.Path(__file__).parents[3] / "layers" / "partner_config"

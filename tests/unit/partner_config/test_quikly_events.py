@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pathlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
-from braze_bridge.partner_config.quikly import QuiklyConfig, load_quikly
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.problems import ConfigError
+from braze_bridge.partner_config.toml_files import load_quikly
 from quikly_events.mapping import map_event
+
+if TYPE_CHECKING:
+    from braze_bridge.partner_config.quikly import QuiklyConfig
 
 SHIPPED = pathlib.Path(__file__).parents[3] / "layers" / "partner_config"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_bridge.clock import iso_millis
-from braze_bridge.partner_config.quikly import load_quikly
+from braze_bridge.partner_config.toml_files import load_quikly
 from quikly_acquisition.api_models import (
     CLOCK_DIFFERENCE,
     AcquisitionRequest,

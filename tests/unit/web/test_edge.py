@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from braze_bridge.observability import metrics
-from braze_bridge.partner_config.toml_table import ConfigError, Problem
+from braze_bridge.partner_config.problems import ConfigError, Problem
 from braze_bridge.reasons import Reason
 from braze_bridge.settings import SettingsError
 from braze_bridge.web.door import DoorError, answer

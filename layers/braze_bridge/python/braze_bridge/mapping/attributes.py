@@ -1,4 +1,4 @@
-"""From a body to named values: attributes of a profile, or properties of an event."""
+"""Read named values from a body: attributes of a profile, or properties of an event."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.envelope import JobUser
     from braze_bridge.mapping.profile_fields import StandardField
 
-IDENTIFIER_CONFLICT = "identifier_conflict"
-"""An e-mail or phone attribute that would change whom the update is about."""
+IDENTIFIER_CONFLICT: Final = "identifier_conflict"
+"""An e-mail or phone attribute that would make Braze update another person."""
 
 SAME_NAME: Final = "same_name"
-"""Another value, given later, goes under the same name."""
+"""A later value has the same name."""
 
 NO_NAME: Final = "no_name"
-"""There is nothing to name the attribute by."""
+"""The attribute has no name."""
 
 NOT_FOUND: Final = "not_found"
-"""There is an answer, but not where the configuration looks for it."""
+"""The answer is not where the configuration looks for it."""
 
 KEPT_AS_TEXT: Final = "kept_as_text"
-"""A text that Braze would turn into a date, sent with a mark that keeps it a text."""
+"""Braze would turn this text into a date; a mark keeps it a text."""
 
 DETAILS: Final[Mapping[str, str]] = {
     Misfit.WRONG_TYPE: "the value is not of the configured type",
@@ -44,18 +44,17 @@ DETAILS: Final[Mapping[str, str]] = {
     NOT_FOUND: "there is an answer, but not where the configuration looks for it",
     KEPT_AS_TEXT: "marked, so that Braze does not turn it into a date",
 }
-"""What the codes mean, for people."""
+"""What each code means. People read this in answers, logs and rejected rows."""
 
 
 class ValueRule(NamedTuple):
-    """Where one attribute or property comes from, and what it has to be.
+    """How to read one attribute or property.
 
     Attributes:
         name: At Braze.
-        paths: In the body, first hit wins.
-        shape: The type, with its options.
+        paths: In the body; the first hit counts.
         on_misfit: ``skip`` leaves this value out, ``reject`` refuses the whole response.
-        default: Taken instead of a value that does not fit (not instead of a missing one).
+        default: Replaces a value that does not fit. It does not replace a missing one.
         standard: Braze's own field of that name, if it is one.
     """
 
@@ -69,19 +68,19 @@ class ValueRule(NamedTuple):
     def convert(self, value: object) -> Fitted | Misfit:
         """Fit a value to the shape, then to the standard field's own rule."""
         fitted = fit(value, self.shape)
-        if self.standard is None or self.standard.check is None or not isinstance(fitted, str):
+        check = None if self.standard is None else self.standard.check
+        if check is None or isinstance(fitted, Misfit) or not isinstance(fitted, str):
             return fitted
-        return self.standard.check(fitted) if not isinstance(fitted, Misfit) else fitted
+        return check(fitted)
 
 
 class Skip(NamedTuple):
-    """A value that was not taken over, without the value.
+    """A value that is not sent as it came. The value itself is not kept.
 
     Attributes:
-        name: The attribute's or property's; where that is a partner's own text, its place in the
-            body instead.
-        code: Why: a :class:`Misfit`, or another key of :data:`DETAILS`.
-        default_used: Something went out in its place: the configured default, or the text cut or
+        name: Of the attribute or property. If that is a partner's own text: its place in the body.
+        code: The reason: a :class:`Misfit`, or another key of :data:`DETAILS`.
+        default_used: Whether something else is sent: the configured default, or the text cut or
             marked so that Braze takes it.
     """
 
@@ -90,7 +89,7 @@ class Skip(NamedTuple):
     default_used: bool = False
 
     def reason(self) -> Reason:
-        """The same as a reason for refusing a whole body."""
+        """Return it as a reason to refuse a whole body."""
         return Reason(code=self.code, field=self.name, detail=DETAILS[self.code])
 
 
@@ -99,8 +98,8 @@ class Collected(NamedTuple):
 
     Attributes:
         values: By name.
-        skips: What did not fit and is left out, or replaced by its default.
-        rejects: What did not fit where the configuration refuses the response for it.
+        skips: Values that did not fit and are left out, or replaced by their default.
+        rejects: Values that did not fit and make the configuration refuse the response.
     """
 
     values: dict[str, Fitted]
@@ -109,12 +108,7 @@ class Collected(NamedTuple):
 
 
 def collect(rules: Iterable[ValueRule], body: object) -> Collected:
-    """Apply each rule to the body: the first hit counts, whether it fits or not.
-
-    Args:
-        rules: With distinct names.
-        body: A parsed JSON value.
-    """
+    """Apply each rule to a parsed JSON body: the first hit counts, whether it fits or not."""
     collected = Collected({}, [], [])
     for rule in rules:
         hit = first_hit(rule.paths, body)
@@ -134,9 +128,9 @@ def collect(rules: Iterable[ValueRule], body: object) -> Collected:
 
 
 def collect_properties(rules: Iterable[ValueRule], body: object) -> Collected:
-    """As :func:`collect`, and within what Braze takes for one event's properties together.
+    """Collect like :func:`collect`, up to Braze's limit for the properties of one event.
 
-    A property that would go over 100 KB is skipped: Braze would drop them all
+    A property that would exceed 100 KB is skipped: Braze would drop all of them
     (https://www.braze.com/docs/api/objects_filters/event_object).
     """
     collected = collect(rules, body)
@@ -146,13 +140,10 @@ def collect_properties(rules: Iterable[ValueRule], body: object) -> Collected:
 
 
 def drop_overflow(properties: dict[str, Fitted]) -> list[str]:
-    """Take out of an event's properties, in their order, what does not fit into 100 KB.
-
-    Args:
-        properties: Changed in place.
+    """Remove from an event's properties, in order, what exceeds 100 KB; changes them in place.
 
     Returns:
-        The names taken out.
+        The names of the removed properties.
     """
     used = len("{}")
     dropped = []
@@ -169,14 +160,14 @@ def drop_overflow(properties: dict[str, Fitted]) -> list[str]:
 def without_conflicts(
     values: dict[str, Fitted], user: JobUser | None
 ) -> tuple[dict[str, Fitted], tuple[Skip, ...]]:
-    """Leave out an e-mail or phone attribute that would change whom Braze takes the update for.
+    """Leave out an e-mail or phone attribute that would make Braze update another person.
 
     Args:
         values: Attributes by name.
-        user: Whom the job is about.
+        user: The person of the job.
 
     Returns:
-        The attributes that may be sent, and what was left out though it says something new.
+        The attributes that may be sent, and each left-out one that differs from the identifier.
     """
     if user is None or (user.email is None and user.phone is None):
         return values, ()

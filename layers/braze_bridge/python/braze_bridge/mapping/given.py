@@ -1,7 +1,7 @@
-"""Attributes that come under Braze's own names, with the type JSON gives them: checked, not mapped.
+"""Check attributes that a caller or a configuration gives by name and value.
 
-Where a configuration maps a field it also names the type (:mod:`braze_bridge.mapping.attributes`);
-here the caller, or the configuration itself, gives name and value outright.
+Nothing is mapped here: the type is the one of the JSON value. For mapped fields the configuration
+names the type (:mod:`braze_bridge.mapping.attributes`).
 """
 
 from __future__ import annotations
@@ -30,35 +30,26 @@ _ITEM_TYPES: Final[tuple[tuple[type, ItemType], ...]] = (
 
 
 def fit_given(name: str, value: object) -> Fitted | Misfit:
-    """A value as Braze takes it under this name, its type unchanged.
+    """Fit a JSON value to what Braze takes under this name; the type stays.
 
-    Args:
-        name: Of the attribute; a standard field's own type and rule hold.
-        value: Any JSON value.
+    A standard field has its own type and rule.
 
     Returns:
-        The value, or why it does not fit: ``null`` and objects are :attr:`Misfit.WRONG_TYPE`, and
-        so is an array of mixed types.
+        The value, or why it does not fit: ``null``, objects and arrays of mixed types are
+        :attr:`Misfit.WRONG_TYPE`.
     """
     standard = STANDARD_FIELDS.get(name)
     kind = next((word for python, word in _TYPES if isinstance(value, python)), None)
     if kind is None:
         return Misfit.WRONG_TYPE
-    items: ItemType = ValueType.STRING
-    if isinstance(value, list):
-        found = _item_type(value)
-        if found is None:
-            return Misfit.WRONG_TYPE
-        items = found
+    items = _item_type(value) if isinstance(value, list) else ValueType.STRING
+    if items is None:
+        return Misfit.WRONG_TYPE
     if standard is None:
         return ValueRule(name, (), Shape(kind, items)).convert(value)
     if kind not in {standard.type, ValueType.STRING}:
         return Misfit.WRONG_TYPE
-    shape = Shape(
-        standard.type,
-        max_chars=standard.max_chars,
-        dates_are_text=True,
-    )
+    shape = Shape(standard.type, max_chars=standard.max_chars, dates_are_text=True)
     return ValueRule(name, (), shape, standard=standard).convert(value)
 
 

@@ -1,4 +1,4 @@
-"""What counts as an e-mail address, a phone number, an external id: normalised, or refused."""
+"""Normalise or refuse e-mail addresses, phone numbers, external ids and aliases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_EMAIL_CHARS: Final = 254
 
 _EMAIL: Final = re.compile(
     r"(?=[^@]{1,64}@)[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f-\x9f"
-    # What nobody sees: an address with it looks like another one.
+    # Invisible characters: an address with one of them looks like another address.
     r"\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+@"
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W_](?:[\w-]{0,61}[^\W_])"
 )
@@ -23,20 +23,19 @@ _SEPARATORS: Final = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u2212]")
 
 
 def holds_liquid(text: str) -> bool:
-    """Whether a Liquid tag is in it that nobody rendered, plain or as a link carries it."""
+    """Whether the text has an unrendered Liquid tag, plain or URL-encoded."""
     return "{{" in text or "${" in text or "%7B%7B" in text.upper()
 
 
 def normal_email(text: str) -> str | None:
-    """An e-mail address as it is compared and sent: trimmed, in lower case.
+    """Return an e-mail address as it is compared and sent: trimmed, in lower case.
 
-    Args:
-        text: What the partner sent.
+    The rule is strict: one ``@``, no spaces, quotes, brackets or invisible characters, a domain
+    with a dot, at most 254 characters. Braze refuses the whole object if it finds the address
+    invalid, so a doubtful address is left out.
 
     Returns:
-        The address; ``None`` where it is none by a conservative rule: one ``@``, no spaces, quotes
-        or brackets, nothing invisible, a domain with a dot, at most 254 characters. Braze refuses
-        the whole object for an address it holds invalid, so the doubtful stays out.
+        ``None`` if the text is no such address.
     """
     address = text.strip().lower()
     if len(address) > MAX_EMAIL_CHARS or ".." in address or _EMAIL.fullmatch(address) is None:
@@ -46,15 +45,14 @@ def normal_email(text: str) -> str | None:
 
 
 def one_spelling(address: str) -> str:
-    """An e-mail address as two of them are compared where being somebody else would pay.
+    """Return the one spelling that tells whether two addresses are the same person's.
+
+    Otherwise one person could claim an award twice. Unicode writes some addresses in several ways:
+    combined or separate accents and full-width letters (NFKC), and an international domain by its
+    name or its ASCII form (RFC 3490). This is for comparing: Braze gets the address as it came.
 
     Args:
-        address: Of :func:`normal_email`.
-
-    Returns:
-        One text for what Unicode can write in several ways: an accent as a letter of its own or
-        not, full-width letters (NFKC), and an international domain by its name or its ASCII form
-        (RFC 3490). For comparing only: Braze is sent the address as it came.
+        address: A result of :func:`normal_email`.
     """
     if address.isascii():
         return address
@@ -65,13 +63,12 @@ def one_spelling(address: str) -> str:
 
 
 def normal_phone(text: str) -> str | None:
-    """A phone number in E.164, or ``None``.
+    """Return a phone number in E.164, or ``None``.
 
-    Args:
-        text: The number with its ``+`` and country code; separators are taken out. A national
-            number is never completed: Braze itself would take any ten digits for a U.S. number
-            (https://www.braze.com/docs/user_guide/channels/sms_mms_and_rcs/message_setup/user_phone_numbers).
-            Nor is ``+49 (0)170 …`` read: with the zero it is nobody's number.
+    The text needs ``+`` and the country code; separators are removed. A national number is never
+    completed: Braze takes any ten digits as a U.S. number
+    (https://www.braze.com/docs/user_guide/channels/sms_mms_and_rcs/message_setup/user_phone_numbers).
+    ``+49 (0)170 …`` is refused: with the zero the number does not exist.
     """
     if "(0)" in text:
         return None

@@ -1,4 +1,4 @@
-"""Reading dates and times: ISO 8601 in its common spellings, epochs where a time is expected."""
+"""Read dates and times: ISO 8601 in its common spellings, and seconds since 1970."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _ISO: Final = re.compile(
 )
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""No response is older. Systems that have no time write their zero instead (year 1, 1970), and a
-job dated so would lose against everything already sent."""
+"""No response is older. Systems without a time write year 1 or 1970 instead, and such a job would
+be older than everything already sent."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_DIGITS: Final = 10
@@ -34,12 +34,12 @@ def read_iso(text: str) -> date | datetime | None:
 
     Args:
         text: ``2026-11-22``, or with a time after ``T`` or a space; seconds, fraction and zone may
-            be missing. The basic form (``20261122``) is not read: it is a number like any other.
+            be missing. The basic form (``20261122``) is not read: it could be any number.
 
     Returns:
         A date, or an aware datetime in UTC (no zone means UTC, as at Braze:
-        https://www.braze.com/docs/api/objects_filters/user_attributes_object); ``None`` for
-        anything else, days that do not exist included.
+        https://www.braze.com/docs/api/objects_filters/user_attributes_object). ``None`` for
+        anything else, also for a day that does not exist.
     """
     match = _ISO.fullmatch(text)
     if match is None:
@@ -57,12 +57,7 @@ def read_iso(text: str) -> date | datetime | None:
 
 
 def read_date(text: str, formats: Iterable[str]) -> date | None:
-    """Read a calendar date in one of the given spellings.
-
-    Args:
-        text: Such as ``12/01/2021``.
-        formats: As ``strptime`` writes them, such as ``%m/%d/%Y``; tried in order.
-    """
+    """Read a calendar date such as ``12/01/2021`` by the first ``strptime`` format that fits."""
     for spelling in formats:
         with contextlib.suppress(ValueError):
             return datetime.strptime(text, spelling).replace(tzinfo=UTC).date()
@@ -73,11 +68,11 @@ def read_instant(value: object) -> datetime | None:
     """Read the time of an event as partners write it.
 
     Args:
-        value: ISO 8601 text (see :func:`read_iso`; a date alone is its midnight in UTC), or seconds
-            or milliseconds since 1970 as a number or as 10 or 13 digits.
+        value: ISO 8601 text (see :func:`read_iso`; a date without a time is midnight UTC), or
+            seconds or milliseconds since 1970 as a number or as 10 or 13 digits.
 
     Returns:
-        An aware datetime in UTC, 2000 or later; ``None`` where it is anything else.
+        An aware datetime in UTC, 2000 or later; ``None`` for anything else.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -93,12 +88,7 @@ def read_instant(value: object) -> datetime | None:
 
 
 def first_instant(paths: Iterable[Path], body: object) -> datetime | None:
-    """The first time that can be read: one that cannot would order nothing.
-
-    Args:
-        paths: Tried in order.
-        body: A parsed JSON value.
-    """
+    """Return the first readable time that the paths find in a parsed JSON body."""
     read = (read_instant(hit.value) for hit in hits(paths, body))
     return next((instant for instant in read if instant is not None), None)
 

@@ -1,4 +1,4 @@
-"""What a mapping decides about an admitted body."""
+"""The possible results of mapping an admitted body."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class Mapped(NamedTuple):
-    """It is a job.
+    """The body became a job.
 
     Attributes:
-        skips: Values that did not fit and were left out or replaced: to be counted and logged.
-        notes: Identifiers that were there but unusable, before one was found: to be logged.
-        unanswered: Questions that were shown and not answered: to be counted.
+        skips: Values that did not fit and were left out or replaced; counted and logged.
+        notes: Unusable identifiers before the usable one; logged.
+        unanswered: The number of questions that were shown and not answered.
     """
 
     job: DeliveryJob
@@ -26,11 +26,10 @@ class Mapped(NamedTuple):
 
 
 class Unmappable(NamedTuple):
-    """It is authentic but can be no job: answered 422 and parked whole.
+    """The body is authentic but cannot become a job: it is answered 422 and parked whole.
 
     Attributes:
-        reasons: At least one, never quoting a value of the body; the first is what it is counted
-            by.
+        reasons: At least one, without values of the body. The metric counts the first.
     """
 
     reasons: tuple[Reason, ...]
@@ -38,10 +37,10 @@ class Unmappable(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """It is not for us: answered 200, and nothing of it is kept.
+    """The body is not wanted: it is answered 200, and nothing of it is kept.
 
     Attributes:
-        code: Why, such as ``no_consent``.
+        code: The reason, such as ``no_consent``.
     """
 
     code: str

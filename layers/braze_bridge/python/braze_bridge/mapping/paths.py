@@ -1,7 +1,7 @@
-"""Where a value may stand in a body: JMESPath expressions, tried in order, first hit wins.
+"""JMESPath expressions that find a value in a body: tried in order, the first hit counts.
 
-``null``, a missing key, a blank string and an empty array or object are no hit: an unanswered
-question looks like any of them, and none of them may erase what the profile holds.
+``null``, a missing key, a blank string and an empty array or object are no hit. An unanswered
+question looks like one of them, and must not erase what the profile holds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _FAILURES_ON_A_BODY: Final = (
     JMESPathError,
-    # jmespath's functions leak Python's own errors: contains('a', `1`), ceil(to_number('1e400')).
+    # jmespath's functions raise Python's own errors: contains('a', `1`), ceil(to_number('1e400')).
     TypeError,
     ValueError,
     ArithmeticError,
@@ -30,28 +30,23 @@ _FAILURES_ON_A_BODY: Final = (
 
 
 class PathError(ValueError):
-    """A text that is no usable JMESPath expression; the message says why."""
+    """The text is no usable JMESPath expression; the message says why."""
 
 
 class Path(NamedTuple):
     """A compiled expression.
 
     Attributes:
-        text: As configured; safe to log and to answer, it comes from the configuration.
+        text: As configured; safe to log and to answer.
     """
 
     text: str
     expression: ParsedResult
 
     def find(self, body: object) -> object | None:
-        """What the expression finds, or ``None`` where that is no answer.
+        """Return what the expression finds in a parsed JSON body, or ``None`` if it is no answer.
 
-        Args:
-            body: A parsed JSON value of any type.
-
-        Returns:
-            A JSON value that is neither ``null`` nor blank nor empty. An expression that fails on
-            this body (a function given the wrong type) finds nothing.
+        An expression that fails on this body (a function gets the wrong type) finds nothing.
         """
         try:
             found: object = self.expression.search(body)
@@ -61,7 +56,7 @@ class Path(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A value and the path it was found under."""
+    """A value and the path that found it."""
 
     path: Path
     value: object
@@ -75,14 +70,11 @@ def is_blank(value: object) -> bool:
 
 
 def compile_path(text: str) -> Path:
-    """Compile a JMESPath expression, refusing what could never find anything.
-
-    Args:
-        text: Such as ``lead.email`` or ``answers[?key=='age'].value | [0]``.
+    """Compile a JMESPath expression such as ``answers[?key=='age'].value | [0]``.
 
     Raises:
-        PathError: It does not compile, or calls a function that JMESPath does not have, or with
-            the wrong number of arguments (JMESPath itself notices that only on a body).
+        PathError: It does not compile, or calls an unknown function, or gives a function the wrong
+            number of arguments. JMESPath itself finds the last two only when it reads a body.
     """
     try:
         expression = jmespath.compile(text)
@@ -98,7 +90,7 @@ def compile_path(text: str) -> Path:
 
 
 def hits(paths: Iterable[Path], body: object) -> Iterator[Hit]:
-    """Every path that finds an answer, in order."""
+    """Yield each answer that the paths find, in order."""
     for path in paths:
         value = path.find(body)
         if value is not None:
@@ -106,7 +98,7 @@ def hits(paths: Iterable[Path], body: object) -> Iterator[Hit]:
 
 
 def first_hit(paths: Iterable[Path], body: object) -> Hit | None:
-    """The first path that finds an answer."""
+    """Return the first answer that the paths find."""
     return next(hits(paths, body), None)
 
 

@@ -1,4 +1,4 @@
-"""Whom a body is about: identifiers tried in the configured order, first usable one wins."""
+"""Find the person of a body: the first usable identifier in the configured order."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class IdentifierKind(StrEnum):
 
 
 class PersonRule(NamedTuple):
-    """Where the person is named.
+    """Where a body names the person.
 
     Attributes:
-        order: Which kinds are tried, first to last.
-        paths: Of each kind, first usable hit wins.
-        alias_label: The label under which a found alias name is one.
+        order: The kinds to try, first to last.
+        paths: Of each kind; the first usable hit counts.
+        alias_label: The label that belongs to a found alias name.
         may_create: Whether a person unknown to Braze becomes a profile.
     """
 
@@ -54,11 +54,11 @@ class PersonRule(NamedTuple):
 
 
 class Person(NamedTuple):
-    """What was found.
+    """The result of :func:`find_person`.
 
     Attributes:
-        user: The person, or ``None`` where nothing usable was there.
-        reasons: Each identifier that was there but unusable, by its path.
+        user: ``None`` if no usable identifier was found.
+        reasons: Why identifiers were unusable, each by its path.
     """
 
     user: JobUser | None
@@ -66,15 +66,7 @@ class Person(NamedTuple):
 
 
 def find_person(rule: PersonRule, body: object) -> Person:
-    """Find whom a body is about.
-
-    Args:
-        rule: The configured order and places.
-        body: A parsed JSON value.
-
-    Returns:
-        The first usable identifier, and why those before it were not.
-    """
+    """Find the person of a parsed JSON body: the first usable identifier."""
     reasons: list[Reason] = []
     for kind in rule.order:
         for path, value in hits(rule.paths.get(kind, ()), body):

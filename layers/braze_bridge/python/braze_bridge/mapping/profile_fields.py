@@ -1,7 +1,7 @@
-"""Braze's own profile fields, and which names an attribute or an event property may have.
+"""Braze's own profile fields, and the names that an attribute or an event property may have.
 
-A wrong value in a standard field is the quietest of losses: Braze answers 201 and stores NULL, or
-nothing. So each has its rule here, applied after the configured type.
+If a standard field gets a wrong value, Braze answers 201 and stores NULL or nothing. So each field
+has a rule here, which is applied after the configured type.
 Source: https://www.braze.com/docs/api/objects_filters/user_attributes_object and
 https://www.braze.com/docs/user_guide/data/activation/attributes/standard_attributes
 """
@@ -55,10 +55,11 @@ _ZONE: Final = re.compile(
     r"(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc)"
     r"(?:/[A-Za-z0-9_+-]{1,32}){1,2}|UTC|GMT"
 )
-"""The form of IANA names. The zones themselves are not listed: the database is not everywhere where
-this runs, and the same configuration must decide alike everywhere."""
+"""The form of IANA names. The names are not checked: not every machine has the database, and a
+configuration must give the same result everywhere."""
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_IMAGE_URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
 _SUBSCRIPTIONS: Final = frozenset({"opted_in", "subscribed", "unsubscribed"})
 _GENDERS: Final = frozenset("MFONP")
 
@@ -67,9 +68,8 @@ class StandardField(NamedTuple):
     """What Braze takes in one of its own fields.
 
     Attributes:
-        type: The type a configuration has to give it.
-        check: The value as Braze wants it, or why it does not.
-        max_chars: The most characters.
+        type: The type that a configuration must give it.
+        check: Returns the value as Braze takes it, or why Braze does not.
     """
 
     type: ValueType
@@ -77,69 +77,88 @@ class StandardField(NamedTuple):
     max_chars: int = MAX_STRING_CHARS
 
 
-def _one_of(
-    allowed: frozenset[str], spelled: Callable[[str], str]
-) -> Callable[[str], str | Misfit]:
-    def check(text: str) -> str | Misfit:
-        word = spelled(text.strip())
-        return word if word in allowed else Misfit.NOT_ALLOWED
-
-    return check
+def _allowed(word: str, words: frozenset[str]) -> str | Misfit:
+    return word if word in words else Misfit.NOT_ALLOWED
 
 
-def _matching(form: re.Pattern[str]) -> Callable[[str], str | Misfit]:
-    def check(text: str) -> str | Misfit:
-        return text if form.fullmatch(text) else Misfit.NOT_ALLOWED
-
-    return check
+def _matching(text: str, form: re.Pattern[str]) -> str | Misfit:
+    return text if form.fullmatch(text) else Misfit.NOT_ALLOWED
 
 
-def _known(normal: Callable[[str], str | None]) -> Callable[[str], str | Misfit]:
-    def check(text: str) -> str | Misfit:
-        return normal(text) or Misfit.NOT_ALLOWED
+# A configuration is pickled when it is built, so each check must be a function with a name.
 
-    return check
+
+def _country(text: str) -> str | Misfit:
+    return _allowed(text.strip().upper(), _COUNTRIES)
+
+
+def _language(text: str) -> str | Misfit:
+    return _allowed(text.strip().lower(), _LANGUAGES)
+
+
+def _gender(text: str) -> str | Misfit:
+    return _allowed(text.strip().upper(), _GENDERS)
+
+
+def _subscription(text: str) -> str | Misfit:
+    return _allowed(text.strip().lower(), _SUBSCRIPTIONS)
+
+
+def _day(text: str) -> str | Misfit:
+    return _matching(text, _DAY)
+
+
+def _image_url(text: str) -> str | Misfit:
+    return _matching(text, _IMAGE_URL)
+
+
+def _time_zone(text: str) -> str | Misfit:
+    return _matching(text, _ZONE)
+
+
+def _email(text: str) -> str | Misfit:
+    return normal_email(text) or Misfit.NOT_ALLOWED
+
+
+def _phone(text: str) -> str | Misfit:
+    return normal_phone(text) or Misfit.NOT_ALLOWED
 
 
 _TEXT: Final = StandardField(ValueType.STRING)
 _FLAG: Final = StandardField(ValueType.BOOLEAN)
 _TIME: Final = StandardField(ValueType.DATE)
-_SUBSCRIPTION: Final = StandardField(ValueType.STRING, _one_of(_SUBSCRIPTIONS, str.lower))
+_SUBSCRIPTION: Final = StandardField(ValueType.STRING, _subscription)
 
 STANDARD_FIELDS: Final = MappingProxyType(
     {
-        "country": StandardField(ValueType.STRING, _one_of(_COUNTRIES, str.upper)),
+        "country": StandardField(ValueType.STRING, _country),
         "date_of_first_session": _TIME,
         "date_of_last_session": _TIME,
-        "dob": StandardField(ValueType.DATE, _matching(_DAY)),
-        "email": StandardField(ValueType.STRING, _known(normal_email)),
+        "dob": StandardField(ValueType.DATE, _day),
+        "email": StandardField(ValueType.STRING, _email),
         "email_click_tracking_disabled": _FLAG,
         "email_open_tracking_disabled": _FLAG,
         "email_subscribe": _SUBSCRIPTION,
         "first_name": _TEXT,
-        "gender": StandardField(ValueType.STRING, _one_of(_GENDERS, str.upper)),
+        "gender": StandardField(ValueType.STRING, _gender),
         "home_city": _TEXT,
-        "image_url": StandardField(
-            ValueType.STRING,
-            _matching(re.compile(r"https?://\S+", re.IGNORECASE)),
-            MAX_IMAGE_URL_CHARS,
-        ),
-        "language": StandardField(ValueType.STRING, _one_of(_LANGUAGES, str.lower)),
+        "image_url": StandardField(ValueType.STRING, _image_url, MAX_IMAGE_URL_CHARS),
+        "language": StandardField(ValueType.STRING, _language),
         "last_name": _TEXT,
         "marked_email_as_spam_at": _TIME,
-        "phone": StandardField(ValueType.STRING, _known(normal_phone)),
+        "phone": StandardField(ValueType.STRING, _phone),
         "push_subscribe": _SUBSCRIPTION,
-        "time_zone": StandardField(ValueType.STRING, _matching(_ZONE)),
+        "time_zone": StandardField(ValueType.STRING, _time_zone),
     }
 )
-"""The fields a configuration may map, by their exact (lower-case) names."""
+"""The fields that a configuration may map, by their exact (lower-case) names."""
 
 OBJECT_FIELDS: Final = frozenset({"current_location", "facebook", "twitter"})
-"""Standard fields that hold objects: a mapping has only scalars and arrays."""
+"""Standard fields that hold objects. A mapping makes only scalars and arrays."""
 
 
 def attribute_name_problem(name: str) -> str | None:
-    """Why Braze would not take an attribute under this name, or ``None``.
+    """Say why Braze does not take an attribute under this name; ``None`` if it does.
 
     Args:
         name: Without surrounding spaces, which Braze strips.
@@ -154,7 +173,7 @@ def attribute_name_problem(name: str) -> str | None:
 
 
 def property_name_problem(name: str) -> str | None:
-    """Why Braze would not take an event property under this name, or ``None``.
+    """Say why Braze does not take an event property under this name; ``None`` if it does.
 
     Args:
         name: Without surrounding spaces.

@@ -1,7 +1,7 @@
-"""Turning a found value into the type the configuration names: it fits or it does not.
+"""Turn a found value into the configured type, or say by a code why it does not fit.
 
 Types are never guessed: ``"007"`` as a string stays ``"007"``, ``"no"`` as a boolean is false, and
-``"1,5"`` is no number. What does not fit says so by a code, and never by its value.
+``"1,5"`` is no number. The code never contains the value.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from braze_bridge.clock import iso_millis
 from braze_bridge.mapping.instants import read_date, read_iso
 
 Fitted = bool | int | float | str | list[bool | int | float | str]
-"""A value as it goes into a DeliveryJob."""
+"""A value in a DeliveryJob."""
 
 MAX_YEAR: Final = 3000
 """Braze stores later years as strings
 (https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types)."""
 
 _LONGEST_NUMBER: Final = 400
-"""More digits than any finite number needs; also keeps clear of Python's own limit of 4,300."""
+"""More digits than a finite number needs, and under Python's own limit of 4,300."""
 
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _BOOLEANS: Final = {
@@ -67,7 +67,7 @@ _DAYS: Final = 31
 
 
 class ValueType(StrEnum):
-    """The types a configuration may name."""
+    """The types that a configuration may name."""
 
     STRING = "string"
     INTEGER = "integer"
@@ -81,7 +81,7 @@ ItemType = Literal[ValueType.STRING, ValueType.INTEGER, ValueType.NUMBER]
 
 
 class Misfit(StrEnum):
-    """Why a value does not fit: the words skipped attributes are counted and logged by."""
+    """Why a value does not fit. Metrics and logs use these words."""
 
     WRONG_TYPE = "wrong_type"
     OUT_OF_RANGE = "out_of_range"
@@ -94,17 +94,16 @@ class Misfit(StrEnum):
 
 
 class Shape(NamedTuple):
-    """What a value has to become.
+    """A type with its options.
 
     Attributes:
-        type: The configured type.
-        items: Of an array, its elements' type.
-        separator: Of an array, what cuts a single string into elements; empty: nothing does.
-        trim: Whether surrounding whitespace is taken off strings before anything else.
-        max_chars: The most characters a string may have.
-        formats: Of a date, spellings besides ISO 8601, as ``strptime`` writes them.
-        dates_are_text: Whether a string may look like a date: Braze turns such values of custom
-            attributes and event properties into dates, those of its standard fields not.
+        items: The type of an array's elements.
+        separator: Splits a single string into the elements of an array; empty: does not split.
+        trim: Whether to remove the spaces around strings first.
+        max_chars: The longest string.
+        formats: ``strptime`` formats of a date, besides ISO 8601.
+        dates_are_text: Whether a string may look like a date. Braze turns such a string into a
+            date in custom attributes and event properties, but not in its standard fields.
     """
 
     type: ValueType
@@ -117,16 +116,12 @@ class Shape(NamedTuple):
 
 
 def fit(value: object, shape: Shape) -> Fitted | Misfit:
-    """Turn a JSON value into the shape's type, if it is one without guessing.
+    """Turn a JSON value into the shape's type, without guessing.
 
-    Fitting what was fitted changes nothing.
-
-    Args:
-        value: What a path found: any JSON value.
-        shape: The type, with its options.
+    A fitted value fits again, unchanged.
 
     Returns:
-        The value as Braze shall have it, within Braze's limits, or why it does not fit.
+        The value within Braze's limits, or why it does not fit.
     """
     if shape.trim:
         value = _trimmed(value)
@@ -146,7 +141,7 @@ def fit(value: object, shape: Shape) -> Fitted | Misfit:
 
 
 def compact_json(value: object) -> bytes:
-    """JSON as Braze counts it: UTF-8, no spaces."""
+    """Encode JSON as Braze counts its size: UTF-8, no spaces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -154,8 +149,8 @@ def looks_like_date(text: str) -> bool:
     """Whether Braze would store a string as a date.
 
     It does so for ISO 8601 and its other documented formats, and for ``12-1-2021`` and
-    ``12/1/2021`` (https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types);
-    an attribute whose type is already "string" would then refuse the value without an error.
+    ``12/1/2021`` (https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types).
+    If the attribute's type is already "string", Braze then drops the value without an error.
     """
     match = _BRAZE_DATES.fullmatch(text.strip())
     if match is None:
@@ -164,7 +159,7 @@ def looks_like_date(text: str) -> bool:
     if month is None or day is None:
         return True
     low, high = sorted((int(month), int(day)))
-    # Which of the two Braze takes for the month is not said: either reading makes it a date.
+    # Braze does not say which of the two is the month, so both readings count.
     return 1 <= low <= _MONTHS and high <= _DAYS
 
 
@@ -190,7 +185,7 @@ def _string(value: object, shape: Shape) -> str | Misfit:
 
 
 def as_text(value: object) -> str | Misfit:
-    """A text, truth value or number as text; anything else is of the wrong type."""
+    """Return a text, boolean or number as text; anything else has the wrong type."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -205,7 +200,7 @@ def as_text(value: object) -> str | Misfit:
 def _integer(value: object) -> int | Misfit:
     if isinstance(value, str):
         whole, _, fraction = value.partition(".")
-        # Not by way of a float: that would round what has more than 15 digits.
+        # Not through a float, which rounds numbers of more than 15 digits.
         value = whole if _DECIMAL.fullmatch(value) and not fraction.strip("0") else value
     number = _number(value)
     if not isinstance(number, float):
@@ -254,12 +249,9 @@ def _date(value: object, formats: tuple[str, ...]) -> str | Misfit:
 
 def _array(value: object, shape: Shape) -> list[bool | int | float | str] | Misfit:
     if isinstance(value, str) and shape.separator:
-        # A blank piece ("red;blue;") holds no answer that could be lost.
-        elements: list[object] = [
-            piece
-            for piece in (_trimmed(p) if shape.trim else p for p in value.split(shape.separator))
-            if isinstance(piece, str) and piece.strip()
-        ]
+        # A blank piece ("red;blue;") is no answer.
+        pieces = (p.strip() if shape.trim else p for p in value.split(shape.separator))
+        elements: list[object] = [piece for piece in pieces if piece.strip()]
     elif isinstance(value, list):
         elements = value
     else:
@@ -286,5 +278,5 @@ def _item(element: object, shape: Shape) -> float | str | Misfit:
         case ValueType.NUMBER:
             return _number(element)
         case ValueType.STRING:
-            # Braze makes dates of single strings only, never of those in an array.
+            # Braze turns single strings into dates, but not strings in an array.
             return _string(element, shape._replace(dates_are_text=True))

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from braze_bridge.observability import logger, metrics
-from braze_bridge.partner_config.toml_table import ConfigError
+from braze_bridge.partner_config.problems import ConfigError
 from braze_bridge.settings import SettingsError
 from braze_bridge.web.door import DoorError, correlation_id, unavailable
 

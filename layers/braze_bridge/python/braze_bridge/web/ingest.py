@@ -41,7 +41,7 @@ class Ingest(NamedTuple, Generic[ConfigT]):
 
     Attributes:
         source: The partner, as in ``DeliveryJob.source``.
-        load_config: Reads the partner's file in a folder.
+        load_config: Loads the partner's compiled configuration from a folder.
         map_call: Maps the body of a call.
     """
 

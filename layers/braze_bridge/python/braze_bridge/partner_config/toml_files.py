@@ -1,0 +1,88 @@
+"""Check the partners' TOML files, and compile them for the functions.
+
+``python -m braze_bridge.partner_config.toml_files SOURCE TARGET`` compiles a folder; ``sam build``
+runs it. A mistake ends it with exit code 1.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from braze_bridge.partner_config.compiled import compiled_file
+from braze_bridge.partner_config.problems import ConfigError, Problem
+from braze_bridge.partner_config.tables.iterate import IterateFile
+from braze_bridge.partner_config.tables.outgrow import OutgrowFile
+from braze_bridge.partner_config.tables.quikly import QuiklyFile
+from braze_bridge.partner_config.tables.toml import read_file
+
+if TYPE_CHECKING:
+    from braze_bridge.partner_config.iterate import IterateConfig
+    from braze_bridge.partner_config.outgrow import OutgrowConfig
+    from braze_bridge.partner_config.quikly import QuiklyConfig
+
+    PartnerFile = IterateFile | OutgrowFile | QuiklyFile
+
+FILES: Final[tuple[type[PartnerFile], ...]] = (IterateFile, OutgrowFile, QuiklyFile)
+
+
+def load_iterate(directory: Path) -> IterateConfig:
+    """Read ``iterate.toml`` in a folder; raises ConfigError with every problem."""
+    return read_file(directory, IterateFile).config()
+
+
+def load_outgrow(directory: Path) -> OutgrowConfig:
+    """Read ``outgrow.toml`` in a folder; raises ConfigError with every problem."""
+    return read_file(directory, OutgrowFile).config()
+
+
+def load_quikly(directory: Path) -> QuiklyConfig:
+    """Read ``quikly.toml`` in a folder; raises ConfigError with every problem."""
+    return read_file(directory, QuiklyFile).config()
+
+
+def check_partner_config(directory: Path) -> list[Problem]:
+    """Return every problem of every partner's file; none if all of it can be deployed."""
+    problems: list[Problem] = []
+    for file in FILES:
+        try:
+            read_file(directory, file)
+        except ConfigError as error:
+            problems.extend(error.problems)
+    return problems
+
+
+def compile_partner_config(source: Path, target: Path) -> None:
+    """Write what ``compiled.load_compiled`` loads.
+
+    Args:
+        source: The folder with the TOML files.
+        target: Made if needed.
+
+    Raises:
+        ConfigError: With every problem of every file; nothing is written then.
+    """
+    if problems := check_partner_config(source):
+        raise ConfigError(tuple(problems))
+    target.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        config = read_file(source, file).config()
+        # Protocol 5: what every Python reads that the bridge runs on (3.8 and later).
+        compiled_file(target, file.partner).write_bytes(pickle.dumps(config, protocol=5))
+
+
+def main() -> int:
+    """Compile the folder named first into the one named second."""
+    source, target = map(Path, sys.argv[1:])
+    try:
+        compile_partner_config(source, target)
+    except ConfigError as error:
+        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
