@@ -87,8 +87,22 @@ lock: environments ## make the hashed requirement files from the .in files
 	$(LOCK) requirements/ministack.in -o requirements/ministack.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
 
-environments: python ## (the others call it) the Python environments, made when a lock changed
-	@$(PYTHON) sandbox/stack/environments.py dev sam ministack
+# The time of a stamp is its environment's, and its name holds the Python that made it: a newer lock
+# or another Python makes the environment anew.
+MADE := .made-by-$(shell $(PYTHON) -c 'import platform as p; print(p.python_version(), p.system(), p.machine(), sep="-")' 2>/dev/null)
+MAKE_ENVIRONMENT := sandbox/stack/environments.py
+OTHERS := .local/venvs/sam/$(MADE) .local/venvs/ministack/$(MADE)
+
+environments: .venv/$(MADE) $(OTHERS) ## (the others call it) the Python environments, made when a lock changed
+
+.venv/$(MADE): requirements/dev.txt $(MAKE_ENVIRONMENT) | .local/venvs/installers/$(MADE)
+	@$(PYTHON) $(MAKE_ENVIRONMENT) dev $@
+
+$(OTHERS): .local/venvs/%/$(MADE): requirements/%.txt $(MAKE_ENVIRONMENT) | .local/venvs/installers/$(MADE)
+	@$(PYTHON) $(MAKE_ENVIRONMENT) $* $@
+
+.local/venvs/installers/$(MADE): requirements/installers.txt $(MAKE_ENVIRONMENT) | python
+	@$(PYTHON) $(MAKE_ENVIRONMENT) installers $@
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d; this needs 3.11 or later: make PYTHON=python3.13 ..." % sys.version_info[:2])'

@@ -18,7 +18,7 @@ import boto3
 import requests
 
 from sandbox.stack import interrupts
-from sandbox.stack.environments import ROOT, layer_installer, python_of
+from sandbox.stack.environments import ROOT, UV, python_of, uv_variables
 from sandbox.stack.servers import REGION
 from sandbox.stack.stack_file import ACCESS_KEY, StackFile, client_options
 
@@ -79,7 +79,7 @@ def build(folder: Path, log: Path) -> None:
         DeploymentError: It failed or took too long.
     """
     arguments = ["build", "--template", str(ROOT / "template.yaml"), "--build-dir", str(folder)]
-    variables = {"LAYER_TARGET": "here", **layer_installer()}
+    variables = {"LAYER_TARGET": "here", "LAYER_PIP": f'"{UV}" pip', **uv_variables()}
     _sam(arguments, _parameters({}), variables, log, BUILD_SECONDS)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter
 
-from sandbox.stack import deployment, environments, interrupts, processes, servers
+from sandbox.stack import deployment, interrupts, processes, servers
+from sandbox.stack.environments import ROOT
 from sandbox.stack.interrupts import terminated_like_interrupted
 from sandbox.stack.stack_file import FILE_NAME, StackFile
 
@@ -32,7 +33,7 @@ __all__ = [
     "up",
 ]
 
-DEFAULT_FOLDER: Final = environments.ROOT / ".local"
+DEFAULT_FOLDER: Final = ROOT / ".local"
 
 _RECORDS: Final = TypeAdapter(list[processes.ProcessRecord])
 
@@ -117,8 +118,6 @@ def _start(folder: Path, say: Callable[[str], None]) -> StackFile:
     shutil.rmtree(scratch, ignore_errors=True)
     for needed in (logs, scratch):
         needed.mkdir(parents=True, exist_ok=True)
-    with _step("environments", say, None):
-        environments.ensure(("sam", "ministack"))
 
     braze_key, quikly_key = secrets.token_hex(16), secrets.token_hex(16)
     engine = servers.Engine(scratch=scratch, log=logs / "engine.log")
@@ -160,7 +159,7 @@ def _launch(server: servers.Server, folder: Path) -> None:
             server.name,
             server.command(),
             environment=server.environment(),
-            folder=environments.ROOT,
+            folder=ROOT,
             log=server.log,
         )
         others = [known for known in _records(folder) if known.name != server.name]
@@ -197,7 +196,6 @@ def _step(name: str, say: Callable[[str], None], log: Path | None) -> Iterator[N
         BotoCoreError,
         ClientError,
         deployment.DeploymentError,
-        environments.EnvironmentUnavailableError,
     ) as error:
         say("failed\n")
         where = f"\nlog: {log}{_tail(log)}" if log else ""
