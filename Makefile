@@ -26,8 +26,8 @@ TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e tests/
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
-demo: environments ## the sample events through a local stack, and the profiles that come of it
-	@$(RUN) -m sandbox.demo --dir "$(DIR)/demo"
+demo: environments ## post the sample events to a local stack, show the profiles (VERBOSE=1: more)
+	@$(RUN) -m sandbox.demo --dir "$(DIR)/demo" $(if $(VERBOSE),-v)
 
 test: lint types imports ## lint, types, import rules, then the tests from unit to e2e
 	$(RUN) -m pytest -m 'not campaign' $(TESTS)

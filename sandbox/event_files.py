@@ -53,7 +53,7 @@ class EventCase:
 
     @property
     def is_good(self) -> bool:
-        """Whether it leaves something at Braze: some are answered 200 and forgotten."""
+        """Whether it reaches Braze: some are refused, and some are answered 200 and ignored."""
         return "user" in self.expect
 
     def about(self, braze_id: str) -> EventCase:
@@ -63,11 +63,14 @@ class EventCase:
         return replace(self, body=body, expect={**self.expect, "user": {"braze_id": braze_id}})
 
     @property
-    def token_name(self) -> str:
-        """Whose token it is posted with, as the stack's file calls it."""
-        if self.path == "/quikly/webhook":
-            return "braze_webhook"
+    def partner(self) -> str:
+        """The first part of the path: `outgrow`, `iterate` or `quikly`."""
         return self.path.strip("/").split("/", maxsplit=1)[0]
+
+    @property
+    def token_name(self) -> str:
+        """The name, in the stack's file, of the token it is posted with."""
+        return "braze_webhook" if self.path == "/quikly/webhook" else self.partner
 
     def posted_at(self, now: datetime) -> EventCase:
         """The same event as it is posted at a time, which it may name."""
