@@ -54,7 +54,7 @@ def _make(name: str, stamp: Path) -> None:
     if name == "installers":
         _run(*_pip(folder), "install", "--quiet", "--require-hashes", "--no-deps", "-r", lock)
     else:  # what an older lock had and this one lacks is removed
-        sync = [UV, "pip", "sync", "--quiet", "--require-hashes", "--python", python_of(name)]
+        sync = (UV, "pip", "sync", "--quiet", "--require-hashes", "--python", python_of(name))
         _run(*sync, lock, **uv_variables())
     if name == "dev":
         [packages] = folder.glob("lib/python3.*/site-packages")
