@@ -17,11 +17,15 @@ INSTALLERS := .local/venvs/installers/bin
 SHIPPED := functions layers/braze_bridge/python
 CHECKED := $(SHIPPED) ops sandbox bench tests
 COVERED := --cov=functions --cov=layers/braze_bridge/python --cov-report=term:skip-covered --cov-fail-under=95
-TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e tests/cloud
+ON_A_STACK := tests/e2e tests/browser tests/campaign
+TESTS := tests/unit tests/contract tests/functional tests/infra tests/cloud
+
+# Two workers: one runs all tests that need a local stack, the other the rest (tests/conftest.py).
+PYTEST := $(RUN) -m pytest --numprocesses 2 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all up down status bench deploy lint types imports unit e2e check-config openapi \
-	lock format environments python clean
+.PHONY: help demo test test-all up down status bench deploy checks lint types imports unit e2e check-config \
+	openapi hooks lock format environments python clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -29,11 +33,17 @@ help: ## this list
 demo: environments ## post the sample events to a local stack, show the profiles (VERBOSE=1: more)
 	@$(RUN) -m sandbox.demo --dir "$(DIR)/demo" $(if $(VERBOSE),-v)
 
-test: lint types imports ## lint, types, import rules, then the tests from unit to e2e
-	$(RUN) -m pytest -m 'not campaign' $(TESTS)
+test: checks ## what a change must pass: lint, types, import rules, the tests (6 minutes on two cores)
+	$(PYTEST) -m 'not campaign' $(ON_A_STACK) $(TESTS)
 
-test-all: lint types imports ## that, what takes long or needs Chromium, and branch coverage of what ships
-	$(RUN) -m pytest $(COVERED) $(TESTS) tests/browser $(wildcard tests/campaign)
+test-all: checks ## that, what takes long or needs Chromium, and branch coverage of what ships
+	$(PYTEST) $(COVERED) $(ON_A_STACK) $(TESTS)
+
+checks: environments
+	@$(MAKE) --no-print-directory -j3 lint types imports
+
+hooks: environments ## let git run lint and types before each commit
+	$(RUN) -m pre_commit install
 
 up: environments ## start the local stack, and leave it running
 	@$(RUN) -m sandbox.stack up --dir "$(DIR)"
@@ -68,7 +78,7 @@ imports: environments ## which room may import which
 	.venv/bin/lint-imports
 
 unit: environments ## the tests that need no local stack
-	$(RUN) -m pytest tests/unit tests/contract tests/functional tests/infra
+	$(PYTEST) -m 'not campaign' $(TESTS)
 
 e2e: environments ## the tests on a local stack of their own
 	$(RUN) -m pytest tests/e2e

@@ -95,7 +95,6 @@ def fits(expected: object, found: object) -> bool:
     Args:
         expected: A JSON value; ``{"any": "string"}`` or ``{"any": "number"}`` stands for what
             differs from run to run, such as a time.
-        found: The value, or ``None`` where there is none.
     """
     if isinstance(expected, dict) and isinstance(found, dict):
         return expected.keys() == found.keys() and all(

@@ -48,11 +48,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
 
 
 def answer_call(workspace: Workspace, call: Call) -> Answer:
-    """Answers one call to the REST API.
-
-    Args:
-        workspace: The workspace the key belongs to.
-        call: The request.
+    """Answer one call to the REST API.
 
     Returns:
         What Braze would answer. An unknown path or method is a 404 whatever the key; a trailing

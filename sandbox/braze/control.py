@@ -60,7 +60,7 @@ def _json(value: object, status: int = 200) -> Response:
 
 
 def show_profile(profile: Profile, now: float) -> JsonObject:
-    """Shows a profile as the export does, plus events, subscriptions and drops one by one."""
+    """Show a profile as the export does, plus events, subscriptions and drops one by one."""
     return {
         **export_profile(profile, FIELDS, now),
         "events": [
@@ -167,7 +167,7 @@ _TABLE: list[tuple[str, _Handler, list[str]]] = [
 
 
 async def _let_go(_: Workspace) -> None:
-    """Holds a workspace that was replaced until the answer is sent."""
+    """Hold a workspace that was replaced until the answer is sent."""
 
 
 def _reasons(error: ValidationError) -> Response:
@@ -192,11 +192,7 @@ class _Unlogged:
 
 
 def control_routes(host: Host, more: Sequence[Route] = ()) -> list[Route]:
-    """Builds the control routes.
-
-    Args:
-        host: Who holds the workspace.
-        more: Routes of others under the same prefix.
+    """Build the control routes.
 
     Returns:
         The routes; bad bodies are answered 422 with a reason per field, values not echoed.

@@ -33,10 +33,7 @@ def _microseconds(fraction: str | None) -> int:
 
 
 def recognise_date(text: str) -> datetime | None:
-    """Tells whether Braze would turn an attribute's string into a date, and into which.
-
-    Args:
-        text: The string as sent.
+    """Tell whether Braze would turn an attribute's string into a date, and into which.
 
     Returns:
         The time in UTC (no zone given means UTC), or None when it stays a string: no such format,
@@ -52,7 +49,7 @@ def recognise_date(text: str) -> datetime | None:
 
 
 def _quickly(text: str) -> datetime | None:
-    """Reads the common spelling, `2026-11-22T12:00:00Z` and its like, seven times faster."""
+    """Read the common spelling, `2026-11-22T12:00:00Z` and its like, seven times faster."""
     if text[10:11] not in {"T", " "} or text[13:14] != ":":
         return None
     try:
@@ -98,10 +95,7 @@ def _patiently(text: str) -> datetime | None:
 
 
 def read_event_time(value: object) -> datetime | None:
-    """Reads the `time` of an event or a purchase.
-
-    Args:
-        value: What was sent.
+    """Read the `time` of an event or a purchase.
 
     Returns:
         The time in UTC, or None when it is neither an ISO 8601 date *and* time nor
@@ -121,7 +115,7 @@ def read_event_time(value: object) -> datetime | None:
 
 
 def write_date(moment: datetime) -> str:
-    """Writes a UTC time in the recorded style, `2020-06-17T20:01:33.385Z`."""
+    """Write a UTC time in the recorded style, `2020-06-17T20:01:33.385Z`."""
     return f"{moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 

@@ -84,11 +84,7 @@ class Fault(BaseModel):
 
 
 class FaultPlan:
-    """The faults in force, oldest first.
-
-    Args:
-        random: What decides shares.
-    """
+    """The faults in force, oldest first."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -98,12 +94,12 @@ class FaultPlan:
         return bool(self._faults)
 
     def add(self, fault: Fault) -> None:
-        """Puts a fault in force."""
+        """Put a fault in force."""
         left = None if fault.share is not None else fault.times or 1
         self._faults.append((fault, left))
 
     def clear(self) -> None:
-        """Takes all faults back."""
+        """Take all faults back."""
         self._faults.clear()
 
     def listed(self) -> list[JsonValue]:
@@ -114,12 +110,7 @@ class FaultPlan:
         ]
 
     def take(self, path: str, key: str, body: bytes) -> Fault | None:
-        """Finds the fault that a call meets, and uses it up by one.
-
-        Args:
-            path: The call's path.
-            key: The key it came with.
-            body: Its body.
+        """Find the fault that a call meets, and uses it up by one.
 
         Returns:
             The oldest fault that hits the call, or None.

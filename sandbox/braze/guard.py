@@ -29,10 +29,9 @@ def is_loopback(host: str) -> bool:
 
 
 def refusal_of(method: str, headers: Mapping[str, str]) -> tuple[str, str] | None:
-    """Decides on one request.
+    """Decide on one request.
 
     Args:
-        method: Upper case.
         headers: By lower-case name.
 
     Returns:
@@ -53,17 +52,13 @@ def refusal_of(method: str, headers: Mapping[str, str]) -> tuple[str, str] | Non
 
 
 class GuardedControls:
-    """Answers 403 to what may not pass, for the control routes only.
-
-    Args:
-        app: The application behind it.
-    """
+    """Answers 403 to what may not pass, for the control routes only."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, or hands it on."""
+        """Answer one request, or hands it on."""
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             refused = refusal_of(scope["method"], Headers(scope=scope))
             if refused is not None:

@@ -38,10 +38,7 @@ def is_email(value: object) -> bool:
 
 
 def normalise_phone(value: object) -> str | None:
-    """Brings a phone number into E.164 the way Braze does.
-
-    Args:
-        value: What was sent.
+    """Bring a phone number into E.164 the way Braze does.
 
     Returns:
         The number, or None when it cannot be one. Everything but digits and a leading `+` is
@@ -80,7 +77,7 @@ def _primary(kind: str, value: JsonValue) -> Identifier:
 
 
 def read_alias(value: JsonValue) -> Identifier:
-    """Reads `{"alias_name": …, "alias_label": …}`.
+    """Read `{"alias_name": …, "alias_label": …}`.
 
     Raises:
         ObjectRejectedError: A part is missing, empty, or over 236 bytes.
@@ -95,10 +92,7 @@ def read_alias(value: JsonValue) -> Identifier:
 
 
 def read_identifier(item: Mapping[str, JsonValue]) -> Identifier:
-    """Finds the one identifier of a track object.
-
-    Args:
-        item: An attributes, event or purchase object.
+    """Find the one identifier of a track object.
 
     Returns:
         The primary identifier, else the e-mail, else the phone.

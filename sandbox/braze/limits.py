@@ -73,12 +73,7 @@ class FixedWindows:
         self._counts: dict[tuple[str, float], tuple[int, int]] = {}
 
     def look(self, bound: Bound, now: float) -> Standing:
-        """Tells how a counter stands, counting nothing.
-
-        Args:
-            bound: The counter and its limit.
-            now: Epoch seconds.
-        """
+        """Tell how a counter stands, counting nothing."""
         window, count = self._count(bound, now)
         remaining = max(bound.limit.requests - count, 0)
         resets_at = (window + 1) * bound.limit.seconds
@@ -92,11 +87,10 @@ class FixedWindows:
         return window, count if known == window else 0
 
     def admit(self, bounds: Sequence[Bound], now: float) -> Standing:
-        """Counts one request, unless a limit is reached.
+        """Count one request, unless a limit is reached.
 
         Args:
             bounds: At least one limit; the longest is the one the headers tell of.
-            now: Epoch seconds.
 
         Returns:
             The standing after this request.
@@ -122,13 +116,11 @@ class FixedWindows:
 
 
 def rate_limit_headers(standing: Standing, dialect: Dialect, now: float) -> dict[str, str]:
-    """Writes the rate-limit headers.
+    """Write the rate-limit headers.
 
     Args:
-        standing: Where the request left the caller.
         dialect: `epoch`, as normal endpoints write the reset; `seconds`, as `/users/track` does
             on MAU contracts, where a 429 has only `X-Ratelimit-Retry-After`.
-        now: Epoch seconds.
 
     Returns:
         Headers by lower-case name.

@@ -23,7 +23,7 @@ class DroppedError(Exception):
 
 
 def check_number(value: float) -> None:
-    """Refuses numbers that no 64-bit field holds.
+    """Refuse numbers that no 64-bit field holds.
 
     Raises:
         DroppedError: An infinity, or an integer beyond 64 bits.
@@ -36,7 +36,7 @@ def check_number(value: float) -> None:
 
 
 def check_size(value: JsonValue, limit: int = MAX_NESTED_BYTES) -> None:
-    """Refuses values whose JSON is too long.
+    """Refuse values whose JSON is too long.
 
     Raises:
         DroppedError: More than `limit` bytes.
@@ -73,10 +73,7 @@ def _check(value: JsonValue) -> None:
 
 
 def check_nested(value: JsonValue) -> None:
-    """Refuses a nested value as a whole when any part of it is invalid or null.
-
-    Args:
-        value: An object or an array of objects.
+    """Refuse a nested value as a whole when any part of it is invalid or null.
 
     Raises:
         DroppedError: A bad key, string, number, date or null in it, or over 100 KB.
@@ -86,7 +83,7 @@ def check_nested(value: JsonValue) -> None:
 
 
 def merge_objects(old: JsonObject, new: JsonObject) -> JsonObject:
-    """Merges deeply, as `_merge_objects: true` asks: objects into objects, all else replaced."""
+    """Merge deeply, as `_merge_objects: true` asks: objects into objects, all else replaced."""
     merged = dict(old)
     for key, value in new.items():
         current = merged.get(key)
@@ -116,11 +113,7 @@ def _matches(item: JsonValue, selector: tuple[str, JsonValue]) -> bool:
 
 
 def change_objects(old: list[JsonValue], change: JsonObject) -> list[JsonValue]:
-    """Applies `$add`, then `$remove`, then `$update` to an array of objects.
-
-    Args:
-        old: The array as it is.
-        change: The operators as sent.
+    """Apply `$add`, then `$remove`, then `$update` to an array of objects.
 
     Returns:
         The new array.

@@ -115,11 +115,7 @@ class Try:
 
 
 class Console:
-    """The state of the page.
-
-    Args:
-        clock: The time.
-    """
+    """The state of the page."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -130,7 +126,7 @@ class Console:
         self.make_gates: Callable[[LedgerLink], Gates] = _ledger_gates
 
     def introduce(self, link: StackLink) -> None:
-        """Replaces what is known of the stack."""
+        """Replace what is known of the stack."""
         self.link = link
         self.gates = None if link.ledger is None else self.make_gates(link.ledger)
 
@@ -139,10 +135,9 @@ class Console:
         self.tries.clear()
 
     def attempt(self, wanted: WantedTry, since: int) -> Try:
-        """Posts through the real door and keeps what was answered.
+        """Post through the real door and keeps what was answered.
 
         Args:
-            wanted: What to post.
             since: How many requests Braze has seen.
 
         Returns:

@@ -37,12 +37,7 @@ class Gates(Protocol):
 
 
 class SharedGates:
-    """Gates over a :class:`SharedGate`.
-
-    Args:
-        gate: Of the stack.
-        clock: The time.
-    """
+    """Gates over a :class:`SharedGate`."""
 
     def __init__(self, gate: SharedGate, clock: Clock) -> None:
         self._gate = gate
@@ -62,11 +57,7 @@ class SharedGates:
 
 
 class LedgerGates(SharedGates):
-    """The gates of a local stack.
-
-    Args:
-        link: Where they are.
-    """
+    """The gates of a local stack."""
 
     def __init__(self, link: LedgerLink) -> None:
         session = boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=link.region)

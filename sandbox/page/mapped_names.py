@@ -11,7 +11,7 @@ CONFIGURATION: Final = Path(__file__).parents[2] / "layers" / "partner_config"
 
 
 def partners_by_name(folder: Path = CONFIGURATION) -> dict[str, str]:
-    """Gathers every attribute and event that a partner's file maps to.
+    """Gather every attribute and event that a partner's file maps to.
 
     Args:
         folder: With one `<partner>.toml` each.

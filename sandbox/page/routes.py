@@ -75,10 +75,7 @@ class WantedSample(BaseModel):
 
 
 def page_routes(host: Host) -> list[Route]:
-    """Builds the page's routes.
-
-    Args:
-        host: Who holds the state.
+    """Build the page's routes.
 
     Returns:
         The routes; bad bodies are answered 422 with a reason per field, values not echoed; what

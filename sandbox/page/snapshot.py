@@ -62,13 +62,12 @@ class Journey:
 
 
 def journey_of(attempt: Try, log: Sequence[LoggedRequest]) -> Journey:
-    """Follows a try through the request log, by the identifiers in its body.
+    """Follow a try through the request log, by the identifiers in its body.
 
     Braze's requests carry no job's id: an answer about the same person that comes from elsewhere at
     the same time cannot be told from this one.
 
     Args:
-        attempt: The try.
         log: The requests, oldest first; those before the try are passed over.
     """
     if attempt.status >= _REFUSED:
@@ -101,10 +100,9 @@ def journey_of(attempt: Try, log: Sequence[LoggedRequest]) -> Journey:
 
 
 def search(profiles: Iterable[Profile], text: str) -> tuple[int, list[Profile]]:
-    """Finds profiles by a part of an e-mail, phone, external id, alias or Braze id.
+    """Find profiles by a part of an e-mail, phone, external id, alias or Braze id.
 
     Args:
-        profiles: All of them.
         text: What is looked for, in any case; empty finds everybody.
 
     Returns:
@@ -125,13 +123,10 @@ def snapshot(
     partners: Mapping[str, str],
     text: str,
 ) -> JsonObject:
-    """Gathers what the page shows.
+    """Gather what the page shows.
 
     Args:
-        workspace: The stand-in's state.
-        tries: What was posted from the page.
         partners: Which partner writes an attribute or event, by its name.
-        text: The search for profiles.
     """
     log = workspace.requests[-ROWS:]
     journeys = [journey_of(attempt, log) for attempt in tries]

@@ -60,6 +60,8 @@ _BEHIND_A_QUEUE: Final = (
 )
 """What is called by a queue or a schedule, and can be called with nothing to do."""
 
+FUNCTIONS: Final = (*_BEHIND_THE_DOOR, *_BEHIND_A_QUEUE)
+
 _NO_PROXIES: Final = {"http": ""}
 """A proxy set in the environment cannot reach this machine's loopback."""
 
@@ -71,10 +73,6 @@ class DeploymentError(Exception):
 def build(folder: Path, log: Path) -> None:
     """`sam build`, with the layer built for the interpreter at hand.
 
-    Args:
-        folder: Where to.
-        log: SAM's output.
-
     Raises:
         DeploymentError: It failed or took too long.
     """
@@ -85,12 +83,6 @@ def build(folder: Path, log: Path) -> None:
 
 def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> None:
     """`sam deploy`.
-
-    Args:
-        folder: Of the build.
-        log: SAM's output.
-        endpoint_url: The local engine.
-        braze_url: What stands in for Braze, and for Quikly.
 
     Raises:
         DeploymentError: It failed or took too long.
@@ -146,12 +138,9 @@ def describe(
                 for partner, name in secrets.items()
             },
             queues={
-                "delivery": found["DeliveryQueueUrl"],
-                "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
-                "acquisition": found["AcquisitionQueueUrl"],
-                "acquisition_dead_letter": found["AcquisitionDeadLetterQueueUrl"],
-                "forward": found["ForwardQueueUrl"],
-                "forward_dead_letter": found["ForwardDeadLetterQueueUrl"],
+                f"{queue}{kind}": found[f"{_logical_id(queue + kind)}QueueUrl"]
+                for queue in ("delivery", "acquisition", "forward")
+                for kind in ("", "_dead_letter")
             },
             tables={
                 "rejected": found["RejectedTableName"],
@@ -165,31 +154,8 @@ def describe(
                 "claims": found["ClaimsSecretName"],
                 **secrets,
             },
-            functions={
-                "outgrow_ingest": found["OutgrowIngestFunctionName"],
-                "iterate_responses": found["IterateResponsesFunctionName"],
-                "quikly_acquisition_api": found["QuiklyAcquisitionApiFunctionName"],
-                "quikly_acquisition_worker": found["QuiklyAcquisitionWorkerFunctionName"],
-                "quikly_acquisition_sweep": found["QuiklyAcquisitionSweepFunctionName"],
-                "quikly_webhook": found["QuiklyWebhookFunctionName"],
-                "quikly_forward": found["QuiklyForwardFunctionName"],
-                "quikly_webhook_sweep": found["QuiklyWebhookSweepFunctionName"],
-                "quikly_events": found["QuiklyEventsFunctionName"],
-                "braze_delivery": found["BrazeDeliveryFunctionName"],
-            },
-            log_groups={
-                "door": f"/{name}/door",
-                "outgrow_ingest": f"/{name}/outgrow-ingest",
-                "iterate_responses": f"/{name}/iterate-responses",
-                "quikly_acquisition_api": f"/{name}/quikly-acquisition-api",
-                "quikly_acquisition_worker": f"/{name}/quikly-acquisition-worker",
-                "quikly_acquisition_sweep": f"/{name}/quikly-acquisition-sweep",
-                "quikly_webhook": f"/{name}/quikly-webhook",
-                "quikly_forward": f"/{name}/quikly-forward",
-                "quikly_webhook_sweep": f"/{name}/quikly-webhook-sweep",
-                "quikly_events": f"/{name}/quikly-events",
-                "braze_delivery": f"/{name}/braze-delivery",
-            },
+            functions={each: found[f"{_logical_id(each)}FunctionName"] for each in FUNCTIONS},
+            log_groups={each: f"/{name}/{each.replace('_', '-')}" for each in ("door", *FUNCTIONS)},
             aws_endpoint_url=endpoint_url,
             region=REGION,
             stack_name=name,
@@ -253,6 +219,10 @@ def introduce(stack: StackFile) -> None:
     )
     if told.status_code != HTTPStatus.OK:
         raise DeploymentError(f"the stand-in answered {told.status_code}: {told.text[:500]}")
+
+
+def _logical_id(name: str) -> str:
+    return "".join(word.title() for word in name.split("_"))
 
 
 def stack_name() -> str:

@@ -98,7 +98,6 @@ def local_stack(folder: Path, say: Callable[[str], None] | None = None) -> Itera
 
     Args:
         folder: As for :func:`up`. A stack that runs there already is used, and left as it is.
-        say: As for :func:`up`; silent where left out.
 
     Raises:
         StackError: A step failed.

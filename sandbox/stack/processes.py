@@ -95,7 +95,6 @@ def members(record: ProcessRecord, marker: str) -> list[RunningProcess]:
     """What runs of a server's group.
 
     Args:
-        record: The server.
         marker: Text that the command lines of its children hold. It tells them from strangers once
             the server itself is gone and its pid may have been given to somebody else.
     """
@@ -108,11 +107,6 @@ def members(record: ProcessRecord, marker: str) -> list[RunningProcess]:
 
 def stop(record: ProcessRecord, marker: str, seconds: float = STOP_SECONDS) -> None:
     """End a server and everything that it started; nothing happens where nothing runs.
-
-    Args:
-        record: The server.
-        marker: As for :func:`members`.
-        seconds: How long it has to end by itself.
 
     Raises:
         StillRunningError: Something runs even after a kill.

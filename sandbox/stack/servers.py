@@ -131,13 +131,7 @@ class Engine(_LoopbackServer):
 
 
 class StandInBraze(_LoopbackServer):
-    """The stand-in Braze (and Quikly), under the interpreter at hand.
-
-    Args:
-        key: The API key that it takes.
-        quikly_key: The key that it takes for Quikly.
-        log: Its output.
-    """
+    """The stand-in Braze (and Quikly), under the interpreter at hand."""
 
     name = "braze"
     _health = "/_sandbox/health"
@@ -149,7 +143,7 @@ class StandInBraze(_LoopbackServer):
 
     def command(self) -> list[str]:
         """See :meth:`Server.command`."""
-        command = [sys.executable, "-m", "sandbox.braze", "--port", str(self.port)]
+        command = [sys.executable, "-m", "sandbox", "--port", str(self.port)]
         return [*command, "--key", self._key, "--quikly-key", self._quikly_key]
 
     def environment(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from sandbox.braze.server import Sandbox, running
+from sandbox.server import Sandbox, running
 from tests.browser.screen import Screen
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sandbox.page.links import StackLink
 from tests.fakes.loopback_server import LoopbackServer
 
 if TYPE_CHECKING:
-    from sandbox.braze.server import Sandbox
+    from sandbox.server import Sandbox
     from tests.browser.screen import Screen
     from tests.fakes.loopback_server import Connection
 

@@ -18,7 +18,7 @@ BAD_ENDING_AT = "'ending_at' must be a date in ISO 8601"
 
 
 def monthly_active_users(workspace: Workspace, call: Call, _: JsonObject) -> Answer:
-    """Counts users active in the 30 days up to each day.
+    """Count users active in the 30 days up to each day.
 
     Args:
         workspace: Where the users are. A user counts as active when made, or last updated, in the

@@ -52,7 +52,7 @@ def _parameters(call: Call, name: str) -> list[str]:
 
 
 def _read_query(call: Call) -> _Query:
-    """Reads whom a look-up is for; an external id makes e-mail and phone be ignored."""
+    """Read whom a look-up is for; an external id makes e-mail and phone be ignored."""
     externals, emails, phones = (
         _parameters(call, "external_id"),
         _parameters(call, "email"),
@@ -94,10 +94,6 @@ def _status_key(query: _Query, value: str, profiles: Sequence[Profile]) -> str:
 
 def get_status(workspace: Workspace, call: Call, _: JsonObject) -> Answer:
     """`GET /subscription/status/get`.
-
-    Args:
-        workspace: Where the users are.
-        call: The request; the query has the group and whom to look up.
 
     Returns:
         200 with a state for each identifier; 400 for a bad query.
@@ -157,10 +153,6 @@ def _show_user(workspace: Workspace, profile: Profile) -> JsonObject:
 def user_status(workspace: Workspace, call: Call, _: JsonObject) -> Answer:
     """`GET /subscription/user/status`.
 
-    Args:
-        workspace: Where the users are.
-        call: The request; the query says whom to look up, `limit` and `offset`.
-
     Returns:
         200 with one entry per profile, groups never touched left out; 400 for a bad query.
     """
@@ -205,7 +197,7 @@ def _texts(body: JsonObject, name: str, is_good: Callable[[object], bool], bad: 
 
 
 def _read_change(workspace: Workspace, body: JsonObject, suffix: str) -> _Change:
-    """Reads a change; one bad identifier fails the whole call (undocumented; the harder way)."""
+    """Read a change; one bad identifier fails the whole call (undocumented; the harder way)."""
     group = workspace.settings.group(body.get("subscription_group_id"))
     if group is None:
         raise _BadRequestError(BAD_GROUP)
@@ -245,8 +237,6 @@ def set_status(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
     """`POST /subscription/status/set`.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: One group, one state, up to 50 users.
 
     Returns:
@@ -264,8 +254,6 @@ def set_status_v2(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
     """`POST /v2/subscription/status/set`.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: `subscription_groups`, up to 50 users in all; the identifiers' keys are plural.
 
     Returns:

@@ -79,12 +79,10 @@ def _is_too_long(arrays: dict[str, list[JsonValue]], rule: str) -> bool:
 
 
 def track(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Checks every object, queues the valid ones, and says which were not.
+    """Check every object, queues the valid ones, and says which were not.
 
     Args:
-        workspace: Where the objects go.
         call: The request; its forced errors make further objects invalid.
-        body: The three arrays, each optional.
 
     Returns:
         201 with the counts and, on partial failure, `errors`; 400 when nothing valid was sent or
@@ -136,7 +134,7 @@ def _without_races(
     call: Call,
     objects: Sequence[TrackObject],
 ) -> list[TrackObject]:
-    """Drops updates by an alias that neither shows when the call comes nor is made by the call.
+    """Drop updates by an alias that neither shows when the call comes nor is made by the call.
 
     The alias page warns of this race and says to use a single call (reference §4.2).
     """

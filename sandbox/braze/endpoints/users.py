@@ -109,11 +109,9 @@ def _read_new_alias(entry: JsonObject) -> _NewAlias:
 
 
 def new_aliases(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Gives users aliases, or makes alias-only users.
+    """Give users aliases, or makes alias-only users.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: `user_aliases`, at most 50.
 
     Returns:
@@ -171,11 +169,9 @@ _IDENTIFY: dict[str, Callable[[JsonObject], Target]] = {
 
 
 def identify(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Gives alias-only, e-mail-only and phone-only users an external id.
+    """Give alias-only, e-mail-only and phone-only users an external id.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: One or more of the three arrays, at most 50 entries in each.
 
     Returns:
@@ -257,11 +253,9 @@ def _read_merge(entry: JsonObject) -> tuple[Target, Target]:
 
 
 def merge(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Merges pairs of profiles, later.
+    """Merge pairs of profiles, later.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: `merge_updates`, at most 50.
 
     Returns:
@@ -318,11 +312,9 @@ _DELETE: dict[str, Callable[[JsonValue], Target]] = {
 
 
 def delete(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Deletes profiles for good.
+    """Delete profiles for good.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: Exactly one kind of identifier, at most 50.
 
     Returns:

@@ -13,11 +13,11 @@ import requests
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.gate.rules import GateState
 from braze_bridge.gate.shared import ALL, SharedGate, StoredGate
-from sandbox.braze.server import Sandbox, running
 from sandbox.page.console import Console
 from sandbox.page.gates import SharedGates
 from sandbox.page.links import LedgerLink
 from sandbox.page.routes import STATIC
+from sandbox.server import Sandbox, running
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.gate import InMemoryGateStore
 from tests.fakes.loopback_server import LoopbackServer
