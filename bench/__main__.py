@@ -18,7 +18,7 @@ SECONDS: Final = 900
 
 
 def run_all() -> int:
-    """Run each in a process of its own, so that none warms another up.
+    """Run each in its own process, so that none warms another up.
 
     Returns:
         0, or 1 where a benchmark said that it is over its budget.

@@ -74,7 +74,7 @@ class Rush(Simulation):
         self.clock.advance(rounds * LATENCY)
 
     def know(self, new: AcquisitionRecord) -> None:
-        """Somebody found lately."""
+        """A person who was found lately."""
         known = Known(kind="external_id", value=f"id-{new.acquisition_id}", seen_at=new.created_at)
         self.records.remember({PersonKey("email", str(new.email)): known})
 
@@ -87,7 +87,7 @@ class Rush(Simulation):
 
 
 def person(number: int, at: datetime) -> AcquisitionRecord:
-    """Somebody of their own."""
+    """A new person."""
     return record(number=number, email=f"p{number}@example.com", at=at)
 
 
@@ -154,7 +154,7 @@ def rush() -> bool:
 
 
 def drained() -> bool:
-    """Print how fast a rush goes where nobody is looked up.
+    """Print how fast a rush goes without look-ups.
 
     Returns:
         Whether it is enough.

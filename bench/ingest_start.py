@@ -92,7 +92,7 @@ def cold_ratios(pairs: int) -> tuple[list[float], list[float], list[float]]:
             cold_seconds(code, cache)
         for number in range(pairs):
             order = ((BARE, bare), (HANDLER, handler))
-            # Whoever goes second finds warmer caches: take turns.
+            # The second finds warmer caches: take turns.
             for code, seconds in order if number % 2 else reversed(order):
                 seconds.append(cold_seconds(code, cache))
     return [ours / base for ours, base in zip(handler, bare, strict=True)], bare, handler

@@ -140,7 +140,7 @@ def jobs() -> list[Claimant]:
 
 
 def known_memory() -> bytes:
-    """Of somebody who answered three times before, ten attributes in all."""
+    """The state of a person who answered three times before, with ten attributes in all."""
     earlier = NOW - timedelta(days=1)
     learnt = PersonState(
         delivered=frozenset(f"outgrow:quiz:earlier-{number}" for number in range(KNOWN_JOBS)),

@@ -1,4 +1,4 @@
-"""`python -m sandbox --port PORT`: serves the stand-in on loopback until told to stop."""
+"""`python -m sandbox --port PORT`: serve the stand-in on loopback until a signal stops it."""
 
 import argparse
 import gc
@@ -46,7 +46,7 @@ def serve(arguments: list[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stopped)
         sys.stdout.write(f"{url_of(listener)}\n")
-        sys.stdout.flush()  # whoever started us may be reading a pipe
+        sys.stdout.flush()  # the caller may read a pipe
         server.run(sockets=[listener])
     return 0
 

@@ -206,10 +206,7 @@ def run(folder: Path, *, verbose: bool) -> int:
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     console = Console(width=width, highlight=False)
     try:
-        with (
-            lifecycle.terminated_like_interrupted(),
-            lifecycle.local_stack(folder, lambda text: console.out(text, end="")) as stack,
-        ):
+        with lifecycle.local_stack(folder, lambda text: console.out(text, end="")) as stack:
             return 0 if demonstrate(stack, console, verbose=verbose) else 1
     except lifecycle.StackError as error:
         console.out(str(error))

@@ -85,7 +85,7 @@ class EventCase:
         return {"Content-Type": "application/json"} | authorization | self.headers
 
     def sent_bytes(self) -> bytes:
-        """The body as it goes over the line."""
+        """Return the body's bytes."""
         return self.body if isinstance(self.body, bytes) else self.body.encode()
 
 
@@ -93,8 +93,8 @@ def fits(expected: object, found: object) -> bool:
     """Whether a value is as a file expects it: 87 is not "87", nor is 1 true.
 
     Args:
-        expected: A JSON value; ``{"any": "string"}`` or ``{"any": "number"}`` stands for what
-            differs from run to run, such as a time.
+        expected: A JSON value; ``{"any": "string"}`` or ``{"any": "number"}`` stands for a
+            value that differs from run to run, such as a time.
     """
     if isinstance(expected, dict) and isinstance(found, dict):
         return expected.keys() == found.keys() and all(

@@ -1,4 +1,4 @@
-"""What holds for every suite."""
+"""Settings for every suite, and the tests' distribution among workers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.local_stack import stack
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-__all__ = ["stack"]  # here, so that every room that needs a stack shares the one
+__all__ = ["stack"]  # here, so that all tests share one stack
 
-# Machines are noisy: an example may take any time. What failed is printed, ready to be repeated.
+# Machines are noisy, so an example may take any time. A failure prints how to repeat it.
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
-# The template gives it to every function; without it no handler can write its figures.
+# The template sets it for every function; without it no handler can write its metrics.
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "BrazeBridge/tests")
 
 NEED_A_STACK = ("tests/e2e/", "tests/browser/", "tests/campaign/")

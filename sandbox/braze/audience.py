@@ -1,4 +1,4 @@
-"""Who did, or has, something: what a marketer's segment filters or trigger would find."""
+"""Find profiles by attributes and events, as a marketer's segment or trigger does."""
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 

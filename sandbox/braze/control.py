@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -23,19 +22,10 @@ from sandbox.braze.openapi import document
 from sandbox.braze.profiles import Profile
 from sandbox.braze.settings import Settings
 from sandbox.braze.subscriptions import confirm
-from sandbox.braze.workspace import Workspace
+from sandbox.braze.workspace import Host, Workspace
 
 _LONGEST_NUMBER = 18
 _PATCH: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
-
-
-class Host(Protocol):
-    """Who holds the workspace and can make a fresh one."""
-
-    workspace: Workspace
-
-    def reset(self) -> Workspace:
-        """Back to the defaults: nothing held, no faults, no limits; returns what was."""
 
 
 class Confirmation(BaseModel):

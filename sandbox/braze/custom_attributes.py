@@ -175,7 +175,7 @@ class CustomAttributes:
             merge: Whether the object said `_merge_objects: true`.
 
         Raises:
-            DroppedError: Braze would drop it in silence; nothing is changed then.
+            DroppedError: Braze would drop it silently; nothing is changed then.
         """
         if value is None:
             attributes.pop(name, None)

@@ -5,7 +5,6 @@ import socket
 import struct
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Protocol
 
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect, Request
@@ -19,16 +18,10 @@ from sandbox.braze.exchange import MAX_BODY_BYTES, Answer, Call
 from sandbox.braze.faults import Fault
 from sandbox.braze.keys import bearer_key
 from sandbox.braze.naming import people_named, people_refused
-from sandbox.braze.workspace import Workspace
+from sandbox.braze.workspace import Host, Workspace
 
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _LINGER_ZERO = struct.pack("ii", 1, 0)
-
-
-class Host(Protocol):
-    """Holds the workspace in force."""
-
-    workspace: Workspace
 
 
 class AbortableProtocol(H11Protocol):
@@ -109,7 +102,7 @@ class Edge:
         try:
             body, oversize = await _read(request)
         except ClientDisconnect:
-            return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
+            return Response(status_code=HTTPStatus.BAD_REQUEST)  # the client has gone
         call = Call(
             row.n,
             row.at,
@@ -144,7 +137,7 @@ class Edge:
         if fault.replaces_processing:
             return _fault_answer(fault, Answer(fault.status or HTTPStatus.OK))
         if fault.errors:
-            call = replace(call, forced_errors=fault.forced_errors)
+            call = replace(call, forced_errors=fault.errors)
         return _fault_answer(fault, _answer(workspace, call))
 
 

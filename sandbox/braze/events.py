@@ -1,4 +1,4 @@
-"""Custom events and purchases: what is an error, what is lost in silence (reference §1.6, §1.7)."""
+"""Custom events and purchases: their errors and silent drops (reference §1.6, §1.7)."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -17,7 +17,7 @@ MAX_QUANTITY = 100
 
 BAD_PROPERTIES = "Invalid 'properties' field"
 BAD_QUANTITY = "'quantity' is not valid"
-# The texts below are ours, by analogy: the documentation names the rule, not the words.
+# We chose the texts below: the documentation names the rule, not the words.
 BAD_NAME = "'name' is not valid"
 BAD_TIME = "'time' is not valid"
 BAD_PRODUCT_ID = "'product_id' is not valid"

@@ -1,10 +1,11 @@
-"""What the domain sees of HTTP: one call in, one answer out."""
+"""One HTTP call and one answer, as the endpoints see them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Annotated, Literal
 
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import from_json
 
 JsonObject = dict[str, JsonValue]
@@ -13,13 +14,14 @@ MAX_BODY_BYTES = 4_000_000
 """Braze says "4 MB" for every endpoint; the smaller reading of it is the harder one."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForcedError:
+class ForcedError(BaseModel):
     """An object that a fault makes invalid, named the way Braze names it in `errors`."""
 
-    input_array: str
-    index: int
-    type: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input_array: Literal["attributes", "events", "purchases"]
+    index: Annotated[int, Field(ge=0)]
+    type: str = "a fault of the sandbox"
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,6 @@ _HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 _HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$|^$")]
 
 
-class NamedError(BaseModel):
-    """One entry of Braze's `errors`, forced."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input_array: Literal["attributes", "events", "purchases"]
-    index: Annotated[int, Field(ge=0)]
-    type: str = "a fault of the sandbox"
-
-
 class Fault(BaseModel):
     """What the next matching calls meet.
 
@@ -53,7 +43,7 @@ class Fault(BaseModel):
     body: JsonValue = None
     delay_ms: Annotated[int, Field(ge=0, le=_LONGEST_DELAY_MS)] = 0
     reset: Literal["before", "after"] | None = None
-    errors: tuple[NamedError, ...] = ()
+    errors: tuple[ForcedError, ...] = ()
 
     @model_validator(mode="after")
     def _times_or_share(self) -> Self:
@@ -65,11 +55,6 @@ class Fault(BaseModel):
     def replaces_processing(self) -> bool:
         """Whether the call must leave no trace but the log's."""
         return self.reset == "before" or (self.status or 0) >= _PROCESSED_BELOW
-
-    @property
-    def forced_errors(self) -> tuple[ForcedError, ...]:
-        """The errors as the track endpoint takes them."""
-        return tuple(ForcedError(e.input_array, e.index, e.type) for e in self.errors)
 
     def hits(self, path: str, key: str, body: str) -> bool:
         """Whether a call is one of those meant."""

@@ -1,8 +1,8 @@
-"""Who may use the control routes: programs of this machine, and the sandbox's own page.
+"""Let only programs of this machine and the sandbox's own page use the control routes.
 
-There is no key on them, and samples are posted through them with the stack's tokens. A web page of
-somebody else, open in the same browser, could reach loopback in two ways: by posting across sites,
-and by a name of its own that it lets point to 127.0.0.1 (DNS rebinding).
+They need no key, and they post samples with the stack's tokens. A foreign web page in the same
+browser could reach loopback in two ways: by posting across sites, and by a name that its owner
+points to 127.0.0.1 (DNS rebinding).
 """
 
 from collections.abc import Mapping

@@ -13,7 +13,7 @@ MAX_ALIAS_BYTES = 236
 IDENTIFIER_REQUIRED = "'external_id', 'braze_id', 'user_alias', 'email' or 'phone' is required"
 EXTERNAL_ID_TOO_LARGE = "'external_id' must be fewer than 988 bytes"
 BAD_EMAIL = "The value provided for the 'email' field is not a valid email."
-# The texts below are ours: the documentation says that it is an error, not in which words.
+# We chose the texts below: the documentation says that it is an error, without the words.
 ONE_PRIMARY_ONLY = "Only one of 'external_id', 'braze_id' or 'user_alias' is allowed"
 BAD_EXTERNAL_ID = "'external_id' is not valid"
 BAD_BRAZE_ID = "'braze_id' is not valid"

@@ -33,7 +33,7 @@ def choose(profiles: Sequence[Profile], priorities: Collection[str]) -> Profile 
         priorities: As read; without a word on time, the most recently updated one wins.
 
     Returns:
-        The profile, or None when nobody fits.
+        The profile, or None if none fits.
     """
     fitting = [
         profile
@@ -57,8 +57,8 @@ def _absorb(kept: dict[str, Tally], gone: dict[str, Tally]) -> None:
 def merge_profiles(store: ProfileStore, keep: Profile, gone: Profile, now: float) -> None:
     """Merge one profile into another and deletes it.
 
-    The documentation pages at hand say that the profiles are combined, not which value wins: what
-    the kept profile has, it keeps; only what it lacks comes over. Events and purchases add up.
+    The documentation says that the profiles are combined, not which value wins. Here the kept
+    profile keeps its values and takes only what it lacks. Events and purchases add up.
     """
     standard, email, phone = dict(gone.standard), gone.email, gone.phone
     aliases, external_id = dict(gone.aliases), gone.external_id

@@ -19,7 +19,7 @@ _NEW_OBJECT = "$new_object"
 
 
 class DroppedError(Exception):
-    """A value Braze would drop in silence; the text says why."""
+    """A value that Braze would drop silently; the text says why."""
 
 
 def check_number(value: float) -> None:

@@ -205,7 +205,7 @@ class ProfileStore:
         self._by_external_id[external_id] = profile
 
     def add_alias(self, profile: Profile, label: str, name: str) -> None:
-        """Give a profile an alias that nobody has yet."""
+        """Give a profile an alias that is not taken."""
         profile.aliases[label] = name
         self._by_alias[label, name] = profile
 

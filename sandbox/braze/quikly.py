@@ -35,6 +35,6 @@ def answer_quikly(workspace: Workspace, call: Call) -> Answer:
 
 
 def keep_quikly_call(workspace: Workspace, call: Call, status: int) -> None:
-    """Keep a call for whoever asks what Quikly was told, refused and faulted ones included."""
+    """Keep a call for later questions, refused and faulted ones included."""
     text = call.body.decode(errors="replace")
     workspace.quikly.calls.append(QuiklyCall(call.n, call.at, call.path, status, text))

@@ -58,7 +58,7 @@ class Prompt(NamedTuple):
 
 
 class SubscriptionBook:
-    """What the workspace knows of subscriptions besides the profiles' own states."""
+    """States of addresses without a profile, and the opt-in prompts that were sent."""
 
     def __init__(self) -> None:
         self._orphans: dict[tuple[AddressKind, str], dict[str, _Orphan]] = {}

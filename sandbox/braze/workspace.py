@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -144,7 +145,7 @@ class Workspace:
         reason: str,
         profile: Profile | None = None,
     ) -> None:
-        """Note what Braze would have lost in silence.
+        """Note what Braze would have dropped silently.
 
         Args:
             place: The array and the index in it.
@@ -236,6 +237,15 @@ class Workspace:
             group = self.settings.group(group_id)
             if group is not None:
                 self.subscriptions.begin_double_opt_in(profile, group, now)
+
+
+class Host(Protocol):
+    """Holds the workspace and can make a fresh one."""
+
+    workspace: Workspace
+
+    def reset(self) -> Workspace:
+        """Go back to the defaults, and return the workspace that was replaced."""
 
 
 def count_objects(arrays: Sequence[object]) -> int:

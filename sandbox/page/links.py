@@ -35,7 +35,7 @@ class StackLink(BaseModel):
 
     Attributes:
         api_url: Where samples are posted: routes follow it.
-        tokens: By name, as in the stack's file. They are held in memory and told to nobody.
+        tokens: By name, as in the stack's file. They stay in memory and are never shown.
         ledger: Where the gates are, if they shall be shown.
     """
 

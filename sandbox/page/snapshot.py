@@ -34,7 +34,7 @@ State = Literal[
 
 
 class Left(NamedTuple):
-    """One thing that a request left on a profile."""
+    """An attribute or event that a request wrote to a profile."""
 
     profile: Profile
     kind: Literal["attribute", "event"]
@@ -44,7 +44,7 @@ class Left(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """How far a try has come.
+    """The progress of a try.
 
     Attributes:
         attempt: The try.
@@ -64,8 +64,8 @@ class Journey:
 def journey_of(attempt: Try, log: Sequence[LoggedRequest]) -> Journey:
     """Follow a try through the request log, by the identifiers in its body.
 
-    Braze's requests carry no job's id: an answer about the same person that comes from elsewhere at
-    the same time cannot be told from this one.
+    Requests to Braze carry no job id. So another answer about the same person at the same time
+    looks like this one.
 
     Args:
         log: The requests, oldest first; those before the try are passed over.

@@ -71,7 +71,7 @@ class DeploymentError(Exception):
 
 
 def build(folder: Path, log: Path) -> None:
-    """`sam build`, with the layer built for the interpreter at hand.
+    """`sam build`, with the layer built for this interpreter.
 
     Raises:
         DeploymentError: It failed or took too long.
@@ -104,7 +104,7 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
 def describe(
     *, endpoint_url: str, braze_url: str, braze_api_key: str, quikly_api_key: str, logs: Path
 ) -> StackFile:
-    """Put the stand-ins' keys into the stack, and gather what a user of it needs.
+    """Put the stand-ins' keys into the stack, and return its addresses, names and tokens.
 
     Raises:
         DeploymentError: An output is missing.
@@ -117,12 +117,12 @@ def describe(
     stacks = session.client("cloudformation", **options).describe_stacks(StackName=name)["Stacks"]
     found = {item["OutputKey"]: item["OutputValue"] for item in stacks[0].get("Outputs", [])}
     try:
-        keeper = session.client("secretsmanager", **options)
+        secrets_manager = session.client("secretsmanager", **options)
         for output, key in (
             ("BrazeSecretName", braze_api_key),
             ("QuiklyApiSecretName", quikly_api_key),
         ):
-            keeper.put_secret_value(
+            secrets_manager.put_secret_value(
                 SecretId=found[output], SecretString=json.dumps({"current": key, "previous": ""})
             )
         secrets = {partner: found[output] for partner, output in _PARTNER_SECRETS.items()}
@@ -132,9 +132,9 @@ def describe(
             braze_api_key=braze_api_key,
             console_url=f"{braze_url}/_sandbox/",
             tokens={
-                partner: json.loads(keeper.get_secret_value(SecretId=name)["SecretString"])[
-                    "current"
-                ]
+                partner: json.loads(
+                    secrets_manager.get_secret_value(SecretId=name)["SecretString"]
+                )["current"]
                 for partner, name in secrets.items()
             },
             queues={
@@ -166,18 +166,18 @@ def describe(
 
 
 def probe(stack: StackFile) -> None:
-    """Call each function once, so that one that cannot even start is told of now.
+    """Call each function once, so that one that cannot start is reported now.
 
     Raises:
         DeploymentError: One did not answer as it should.
     """
 
-    def knock(function: str) -> None:
-        posted = requests.post(
+    def post(function: str) -> None:
+        answer = requests.post(
             stack.api_url + _BEHIND_THE_DOOR[function], timeout=PROBE_SECONDS, proxies=_NO_PROXIES
         )
-        if posted.status_code != HTTPStatus.UNAUTHORIZED:
-            raise DeploymentError(f"{function} answered {posted.status_code}: {posted.text[:500]}")
+        if answer.status_code != HTTPStatus.UNAUTHORIZED:
+            raise DeploymentError(f"{function} answered {answer.status_code}: {answer.text[:500]}")
 
     client = stack.session().client("lambda", **stack.client_options())
 
@@ -189,21 +189,21 @@ def probe(stack: StackFile) -> None:
             answer = invoked["Payload"].read().decode()
             raise DeploymentError(f"{function} failed: {answer[:500]}")
 
-    # Each starts an interpreter of its own, which is what takes the time.
+    # Each starts its own interpreter, which takes most of the time.
     with ThreadPoolExecutor(max_workers=PROBES_AT_ONCE) as pool:
-        for probed in (pool.map(knock, _BEHIND_THE_DOOR), pool.map(invoke, _BEHIND_A_QUEUE)):
+        for probed in (pool.map(post, _BEHIND_THE_DOOR), pool.map(invoke, _BEHIND_A_QUEUE)):
             list(probed)
 
 
 def introduce(stack: StackFile) -> None:
-    """Tell the stand-in which stack it belongs to, so that its page can post samples.
+    """Send the stack's addresses and tokens to the stand-in, so that its page can post samples.
 
-    The tokens go over loopback into its memory, and to no file besides the stack's own.
+    The tokens go over loopback into its memory. The only file with them is the stack's own.
 
     Raises:
         DeploymentError: It did not take it.
     """
-    told = requests.post(
+    answer = requests.post(
         f"{stack.braze_url}/_sandbox/stack",
         json={
             "api_url": stack.api_url,
@@ -217,8 +217,8 @@ def introduce(stack: StackFile) -> None:
         timeout=PROBE_SECONDS,
         proxies=_NO_PROXIES,
     )
-    if told.status_code != HTTPStatus.OK:
-        raise DeploymentError(f"the stand-in answered {told.status_code}: {told.text[:500]}")
+    if answer.status_code != HTTPStatus.OK:
+        raise DeploymentError(f"the stand-in answered {answer.status_code}: {answer.text[:500]}")
 
 
 def _logical_id(name: str) -> str:
@@ -232,7 +232,7 @@ def stack_name() -> str:
 
 
 def _parameters(changing: Mapping[str, str]) -> list[str]:
-    """Those of `samconfig.toml` (SAM would forget them), those of this machine, and more."""
+    """Join the parameters of `samconfig.toml` (SAM would forget them), this machine's, and more."""
     constant = dict(
         pair.split("=", 1) for pair in _config()["deploy"]["parameters"]["parameter_overrides"]
     )
@@ -268,7 +268,7 @@ def _sam(
                 stderr=subprocess.STDOUT,
                 env={**_environment(), **variables},
                 cwd=ROOT,
-                start_new_session=True,  # a group of its own, so that make and pip end with it
+                start_new_session=True,  # its own process group, so that make and pip end with it
             )
         code = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -281,7 +281,7 @@ def _sam(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group; one that is done already is left alone."""
+    """End the whole group, unless it has ended already."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -289,7 +289,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's, less what leads to a real AWS account or into another Python environment."""
+    """Return the caller's variables, without those for a real AWS account or another Python."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""Up, down, status: the order of steps, and that nothing is left behind whatever happens."""
+"""Start, stop and show a local stack; whatever happens, nothing is left running."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 
 from sandbox.stack import deployment, interrupts, processes, servers
 from sandbox.stack.environments import ROOT
-from sandbox.stack.interrupts import terminated_like_interrupted
 from sandbox.stack.stack_file import FILE_NAME, StackFile
 
 if TYPE_CHECKING:
@@ -23,22 +22,12 @@ if TYPE_CHECKING:
 
     from sandbox.stack.processes import ProcessRecord
 
-__all__ = [
-    "DEFAULT_FOLDER",
-    "StackError",
-    "down",
-    "local_stack",
-    "status",
-    "terminated_like_interrupted",
-    "up",
-]
-
 DEFAULT_FOLDER: Final = ROOT / ".local"
 
 _RECORDS: Final = TypeAdapter(list[processes.ProcessRecord])
 
 _STARTS: Final = 3
-"""A free port may be taken by somebody else before our server binds it: then we ask for another."""
+"""Another program may take a free port before our server binds it: then we choose another."""
 
 
 class StackError(Exception):
@@ -50,7 +39,7 @@ def up(folder: Path, say: Callable[[str], None]) -> tuple[StackFile, bool]:
 
     Args:
         folder: Holds everything that belongs to this stack; two stacks have two folders.
-        say: Told about the progress, in pieces of a line.
+        say: Takes the progress, in pieces of a line.
 
     Returns:
         The stack, and whether it was started now.
@@ -102,7 +91,7 @@ def local_stack(folder: Path, say: Callable[[str], None] | None = None) -> Itera
     Raises:
         StackError: A step failed.
     """
-    with terminated_like_interrupted():
+    with interrupts.terminated_like_interrupted():
         stack, is_ours = up(folder, say or _silently)
         try:
             yield stack
@@ -184,7 +173,7 @@ def _wait_until_it_answers(server: servers.Server, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _step(name: str, say: Callable[[str], None], log: Path | None) -> Iterator[None]:
-    """One line of progress; a failure is told with the step's name and its log."""
+    """Print one line of progress; a failure names the step and its log."""
     began = time.monotonic()
     say(f"  {name:<12} ... ")
     try:

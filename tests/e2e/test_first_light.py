@@ -99,7 +99,7 @@ def test_the_demo_fails_when_braze_rejects_the_profiles(stack: StackFile) -> Non
         control(stack, "reset", {})
 
 
-def test_a_body_nobody_has_seen_before_is_typed_right(stack: StackFile) -> None:
+def test_a_body_in_another_spelling_is_typed_right(stack: StackFile) -> None:
     """One answer in another spelling; the profile shows a number and a string."""
     control(stack, "reset", {})
     accepted = post_answer(
@@ -123,7 +123,7 @@ def test_a_body_nobody_has_seen_before_is_typed_right(stack: StackFile) -> None:
 
 
 def test_200_answers_at_once_take_at_most_100_requests(stack: StackFile) -> None:
-    """Every profile is right; the queue let the requests be shared."""
+    """Every profile is right, and answers share requests."""
     control(stack, "reset", {})
     bodies = [{"id": f"burst-{n}", "external_id": f"burst-{n}", "score": n} for n in range(200)]
 

@@ -13,7 +13,7 @@ from sandbox.braze.workspace import Workspace
 
 MAX_IDS = 50
 TOO_MANY_IDS = "The max number of external_ids and aliases per request was exceeded"
-# The texts below are ours: the documentation has the rules, not the words.
+# We chose the texts below: the documentation has the rules, not the words.
 NO_IDENTIFIER = "at least one identifier is required"
 ONE_IDENTIFIER_ONLY = "only one of 'device_id', 'email_address' and 'phone' may be included"
 NO_FIELDS = "'fields_to_export' is required"

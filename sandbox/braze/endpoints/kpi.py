@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MAX_DAYS = 100
 _WINDOW = timedelta(days=30)
-# The texts are ours: the documentation has the rules, not the words.
+# We chose the texts: the documentation has the rules, not the words.
 BAD_LENGTH = "'length' must be from 1 to 100"
 BAD_ENDING_AT = "'ending_at' must be a date in ISO 8601"
 

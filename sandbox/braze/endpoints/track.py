@@ -44,12 +44,12 @@ NO_VALID_DATA = "Valid data must be provided in the 'attributes', 'events', or '
 BLOCKED = "provided external_id is blacklisted and disallowed"
 TOO_MANY = "Max Input Length Exceeded"
 
-_NOBODY = "no such profile, and it may not be made"
+_NO_PROFILE = "no such profile, and it may not be made"
 _SKIPPED = CONTROL_KEYS | IDENTIFIER_KEYS | {"subscription_groups"}
 
 
 class TrackObject(NamedTuple):
-    """One valid object: where it was, whom it means, and for events and purchases when."""
+    """One valid object: its place, its identifier, and the time of an event or purchase."""
 
     place: tuple[str, int]
     item: JsonObject
@@ -113,7 +113,7 @@ def _sort_out(
     call: Call,
     arrays: dict[str, list[JsonValue]],
 ) -> tuple[list[TrackObject], list[JsonValue]]:
-    forced = {(error.input_array, error.index): error.type for error in call.forced_errors}
+    forced = {(str(each.input_array), each.index): each.type for each in call.forced_errors}
     valid: list[TrackObject] = []
     errors: list[JsonValue] = []
     for name, items in arrays.items():
@@ -149,7 +149,7 @@ def _without_races(
             and thing.identifier not in made
             and workspace.profiles.find(thing.identifier) is None
         ):
-            workspace.drop(call, thing.place, None, _NOBODY)
+            workspace.drop(call, thing.place, None, _NO_PROFILE)
         else:
             kept.append(thing)
     return kept
@@ -170,7 +170,7 @@ def _apply_all(
         is_new = profile is None
         if profile is None:
             if not _may_create(thing):
-                workspace.drop(call, thing.place, None, _NOBODY)
+                workspace.drop(call, thing.place, None, _NO_PROFILE)
                 continue
             profile = workspace.create(thing.identifier, now)
             if thing.identifier.kind in {"email", "phone"}:
@@ -201,7 +201,7 @@ def _apply_attributes(
         try:
             if key in STANDARD_FIELDS:
                 name = EXPORT_NAMES.get(key, key)
-                # The address a person was found by is no news.
+                # The address that found the profile is not new.
                 is_news = profile.standard.get(name) != value
                 _set_standard(workspace, profile, key, value)
             else:

@@ -28,7 +28,7 @@ TOO_MANY_MERGES = "a single request may not contain more than 50 merge updates"
 MERGE_KEYS = "'merge_updates' must only have 'identifier_to_merge' and 'identifier_to_keep'"
 # The beginning is Braze's; the reference has no more of it.
 MERGE_IDENTIFIERS = "identifiers must be objects with an 'external_id' property that is a string"
-# The texts below are ours: the documentation has the rules, not the words.
+# We chose the texts below: the documentation has the rules, not the words.
 TOO_MANY_ENTRIES = "The max number of ids per request was exceeded"
 BAD_PRIORITIZATION = "'prioritization' is not valid"
 ONE_KIND_ONLY = (
@@ -38,7 +38,7 @@ ONE_KIND_ONLY = (
 
 
 class Target(NamedTuple):
-    """Whom an entry means: an identifier, and how to choose when several share an address."""
+    """An identifier, and how to choose among several profiles that share an address."""
 
     identifier: Identifier
     priorities: frozenset[str]
