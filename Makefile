@@ -1,4 +1,4 @@
-# Everything that people and CI run. Needs python3 (3.11 or later), make and the package registry.
+# Every command for people and CI. It needs python3 (3.11 or later), make and the package registry.
 # Another interpreter: make demo PYTHON=python3.13
 
 SHELL := /bin/bash
@@ -7,7 +7,7 @@ DIR ?= .local
 ENV ?= dev
 
 export PYTHONUTF8 := 1
-# Tools cut names to 80 columns where they see no terminal. (make sets MAKE_TERMOUT where it sees one.)
+# Without a terminal, tools cut names to 80 columns. (make sets MAKE_TERMOUT if it sees one.)
 ifndef MAKE_TERMOUT
 export COLUMNS := 200
 endif
@@ -17,7 +17,6 @@ INSTALLERS := .local/venvs/installers/bin
 SHIPPED := functions layers/braze_bridge/python
 CHECKED := $(SHIPPED) ops sandbox bench tests
 COVERED := --cov=functions --cov=layers/braze_bridge/python --cov-report=term:skip-covered --cov-fail-under=95
-ON_A_STACK := tests/e2e tests/browser tests/campaign
 TESTS := tests/unit tests/contract tests/functional tests/infra tests/cloud
 
 # Two workers: one runs all tests that need a local stack, the other the rest (tests/conftest.py).
@@ -34,10 +33,10 @@ demo: environments ## post the sample events to a local stack, show the profiles
 	@$(RUN) -m sandbox.demo --dir "$(DIR)/demo" $(if $(VERBOSE),-v)
 
 test: checks ## what a change must pass: lint, types, import rules, the tests (6 minutes on two cores)
-	$(PYTEST) -m 'not campaign' $(ON_A_STACK) $(TESTS)
+	$(PYTEST) -m 'not campaign' tests/e2e $(TESTS)
 
 test-all: checks ## that, what takes long or needs Chromium, and branch coverage of what ships
-	$(PYTEST) $(COVERED) $(ON_A_STACK) $(TESTS)
+	$(PYTEST) $(COVERED) tests/e2e tests/browser tests/campaign $(TESTS)
 
 checks: environments
 	@$(MAKE) --no-print-directory -j3 lint types imports
@@ -103,7 +102,7 @@ MADE := .made-by-$(shell $(PYTHON) -c 'import platform as p; print(p.python_vers
 MAKE_ENVIRONMENT := sandbox/stack/environments.py
 OTHERS := .local/venvs/sam/$(MADE) .local/venvs/ministack/$(MADE)
 
-environments: .venv/$(MADE) $(OTHERS) ## (the others call it) the Python environments, made when a lock changed
+environments: .venv/$(MADE) $(OTHERS) ## (most call it) the Python environments; made again if a lock changed
 
 .venv/$(MADE): requirements/dev.txt $(MAKE_ENVIRONMENT) | .local/venvs/installers/$(MADE)
 	@$(PYTHON) $(MAKE_ENVIRONMENT) dev $@
