@@ -18,14 +18,14 @@ from sandbox.server import (
 
 
 def _stopped(_: int, __: FrameType | None) -> None:
-    """The server has shut down already when the signal gets here."""
+    """Do nothing: the server has shut down already."""
 
 
 def serve(arguments: list[str] | None = None) -> int:
-    """Parse the command line and serves.
+    """Parse the command line and serve.
 
     Returns:
-        The exit code: 0 after SIGTERM or SIGINT, 2 when the address cannot be bound.
+        The exit code: 0 after SIGTERM or SIGINT, 2 if the address cannot be bound.
     """
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one and prints it")

@@ -34,7 +34,7 @@ class NotLoopbackError(ValueError):
 
 
 class Sandbox:
-    """The application's state: the workspace in force, and how to make a fresh one."""
+    """The application's state: the workspace in force and the page's state."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Sandbox:
         )
 
     def reset(self) -> Workspace:
-        """Replace the workspace by a fresh one; returns the one that was."""
+        """Replace the workspace by a fresh one, and return the old one."""
         replaced, self.workspace = self.workspace, self._fresh()
         self.console.forget_tries()
         return replaced
@@ -118,7 +118,7 @@ def bind_loopback(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The base URL under which a listening socket is reached."""
+    """Return the base URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -174,7 +174,7 @@ def _reasons(error: ValidationError) -> Response:
 
 
 class _Unlogged:
-    """The catch-all under `/_sandbox/`: nothing there is ever taken for a call to Braze."""
+    """The catch-all under `/_sandbox/`: no such request counts as a call to Braze."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         missing = {"errors": [{"field": "path", "reason": "no such control route"}]}

@@ -33,10 +33,10 @@ def _microseconds(fraction: str | None) -> int:
 
 
 def recognise_date(text: str) -> datetime | None:
-    """Tell whether Braze would turn an attribute's string into a date, and into which.
+    """Return the date into which Braze would turn an attribute's string.
 
     Returns:
-        The time in UTC (no zone given means UTC), or None when it stays a string: no such format,
+        The time in UTC (no zone given means UTC), or None if it stays a string: no such format,
         no such day, or a year over 3000.
     """
     # Most strings are no dates: their first letters say so faster than three patterns do.
@@ -98,7 +98,7 @@ def read_event_time(value: object) -> datetime | None:
     """Read the `time` of an event or a purchase.
 
     Returns:
-        The time in UTC, or None when it is neither an ISO 8601 date *and* time nor
+        The time in UTC, or None if it is neither an ISO 8601 date *and* time nor
         `yyyy-MM-dd'T'HH:mm:ss:SSSZ`. Without a zone it is UTC, as for attributes.
     """
     if not isinstance(value, str) or len(value) <= len("2000-01-01") or value[10] != "T":
@@ -120,5 +120,5 @@ def write_date(moment: datetime) -> str:
 
 
 def from_epoch(seconds: float) -> datetime:
-    """A clock's reading as a UTC time."""
+    """Return epoch seconds as a UTC time."""
     return EPOCH + timedelta(seconds=seconds)

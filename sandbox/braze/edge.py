@@ -48,7 +48,7 @@ class _NoAnswer(Response):
 
 
 async def _read(request: Request) -> tuple[bytes, bool]:
-    """Read a body; what is too long is read to its end, so that the client hears the answer."""
+    """Read a body to its end, even one that is too long, so that the client gets the answer."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 JsonObject = dict[str, JsonValue]
 
 MAX_BODY_BYTES = 4_000_000
-"""Braze says "4 MB" for every endpoint; the smaller reading of it is the harder one."""
+"""Braze says "4 MB" for every endpoint; we chose the smaller reading."""
 
 
 class ForcedError(BaseModel):
@@ -80,7 +80,7 @@ def refusal(message: str, status: int = 400) -> Answer:
 def page(status: int, phrase: str) -> Answer:
     """A refusal whose body is not documented: HTML, as the NGINX before Braze would send it.
 
-    The bodies of 403, 404, 413, 415 and 429 are written nowhere; a body that is not JSON is the
-    hardest a client may meet.
+    The bodies of 403, 404, 413, 415 and 429 are undocumented; a body that is not JSON is the
+    hardest case for a client.
     """
     return Answer(status, text=f"<html><head><title>{status} {phrase}</title></head></html>")

@@ -1,4 +1,4 @@
-"""Faults that a test asks for: which calls they hit, and what happens to those (design §6)."""
+"""Faults that a test asks for: the calls they match, and what happens to these (design §6)."""
 
 from random import Random
 from typing import Annotated, Literal, Self
@@ -14,7 +14,7 @@ _HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7
 
 
 class Fault(BaseModel):
-    """What the next matching calls meet.
+    """What happens to the next matching calls.
 
     Attributes:
         path: The path exactly; with a trailing `*`, every path that begins so.
@@ -53,11 +53,11 @@ class Fault(BaseModel):
 
     @property
     def replaces_processing(self) -> bool:
-        """Whether the call must leave no trace but the log's."""
+        """Whether the call must change nothing except the log."""
         return self.reset == "before" or (self.status or 0) >= _PROCESSED_BELOW
 
     def hits(self, path: str, key: str, body: str) -> bool:
-        """Whether a call is one of those meant."""
+        """Whether a call matches."""
         if self.path.endswith("*"):
             if not path.startswith(self.path[:-1]):
                 return False
@@ -84,7 +84,7 @@ class FaultPlan:
         self._faults.append((fault, left))
 
     def clear(self) -> None:
-        """Take all faults back."""
+        """Remove all faults."""
         self._faults.clear()
 
     def listed(self) -> list[JsonValue]:
@@ -95,7 +95,7 @@ class FaultPlan:
         ]
 
     def take(self, path: str, key: str, body: bytes) -> Fault | None:
-        """Find the fault that a call meets, and uses it up by one.
+        """Find the fault for a call, and use it up by one.
 
         Returns:
             The oldest fault that hits the call, or None.

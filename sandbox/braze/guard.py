@@ -19,7 +19,7 @@ _FOREIGN_SITES = frozenset({"cross-site", "same-site"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name, without port and brackets, can mean nothing but this machine."""
+    """Whether a host's name, without port and brackets, means this machine."""
     if host == "localhost":
         return True
     try:
@@ -35,7 +35,7 @@ def refusal_of(method: str, headers: Mapping[str, str]) -> tuple[str, str] | Non
         headers: By lower-case name.
 
     Returns:
-        None for a request that may pass, else the header that stands against it, and why. A link
+        None for a request that may pass, else the header that forbids it, and the reason. A link
         from another site may open an address (a plain GET that its site cannot read).
     """
     host = headers.get("host", "")
@@ -52,13 +52,13 @@ def refusal_of(method: str, headers: Mapping[str, str]) -> tuple[str, str] | Non
 
 
 class GuardedControls:
-    """Answers 403 to what may not pass, for the control routes only."""
+    """Answers 403 to requests that may not pass, for the control routes only."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or hands it on."""
+        """Answer one request, or pass it on."""
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             refused = refusal_of(scope["method"], Headers(scope=scope))
             if refused is not None:

@@ -1,4 +1,4 @@
-"""Which user an object means: one identifier, read strictly (reference §1.3, §3.5)."""
+"""The identifier of an object, read strictly (reference §1.3, §3.5)."""
 
 import re
 from collections.abc import Mapping

@@ -10,7 +10,7 @@ from sandbox.braze.exchange import JsonObject
 
 MAX_TEXT = 255
 MAX_NESTED_BYTES = 100_000
-"""Braze says "100 KB"; the smaller reading of it is the harder one."""
+"""Braze says "100 KB"; we chose the smaller reading."""
 _MAX_INTEGER = 2**63 - 1
 _FORBIDDEN_IN_KEYS = frozenset(" .$")
 _IDENTIFIER_KEY = "$identifier_key"

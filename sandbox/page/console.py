@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandbox.page.links import LedgerLink, StackLink
 
 CALL_SECONDS: Final = (2, 30)
-"""Connecting, reading: a function's cold start on a busy machine is within it."""
+"""To connect and to read: enough for a cold start on a busy machine."""
 
 TRIES_KEPT: Final = 8
 _ANSWER_CHARACTERS: Final = 4_000
@@ -135,7 +135,7 @@ class Console:
         self.tries.clear()
 
     def attempt(self, wanted: WantedTry, since: int) -> Try:
-        """Post to the real API and keeps what was answered.
+        """Post to the real API and keep the answer.
 
         Args:
             since: How many requests Braze has seen.

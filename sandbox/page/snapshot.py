@@ -103,10 +103,10 @@ def search(profiles: Iterable[Profile], text: str) -> tuple[int, list[Profile]]:
     """Find profiles by a part of an e-mail, phone, external id, alias or Braze id.
 
     Args:
-        text: What is looked for, in any case; empty finds everybody.
+        text: The text, in any case; empty finds all profiles.
 
     Returns:
-        How many were found, and the most recently updated of them.
+        The number found, and the most recently updated of them.
     """
     wanted = text.strip().casefold()
     found = [

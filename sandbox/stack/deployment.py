@@ -32,7 +32,8 @@ CONFIG_ENV: Final = "local"
 BUILD_SECONDS: Final = 300
 DEPLOY_SECONDS: Final = 180
 PROBE_SECONDS: Final = 60
-PROBES_AT_ONCE: Final = 4
+PROBES_AT_ONCE: Final = os.cpu_count() or 2
+"""Each starts an interpreter: more than there are cores only run into the function timeout."""
 
 _PARTNER_SECRETS: Final = {
     "outgrow": "OutgrowSecretName",
@@ -49,7 +50,7 @@ _BEHIND_THE_DOOR: Final = {
     "quikly_webhook": "/quikly/webhook",
     "quikly_events": "/quikly/events",
 }
-"""What answers 401 to a call without a token, as soon as it runs."""
+"""Functions that answer 401 to a call without a token, with their paths."""
 
 _BEHIND_A_QUEUE: Final = (
     "braze_delivery",
@@ -58,7 +59,7 @@ _BEHIND_A_QUEUE: Final = (
     "quikly_forward",
     "quikly_webhook_sweep",
 )
-"""What is called by a queue or a schedule, and can be called with nothing to do."""
+"""Functions that a queue or a schedule calls; they accept a call without records."""
 
 FUNCTIONS: Final = (*_BEHIND_THE_DOOR, *_BEHIND_A_QUEUE)
 
@@ -67,7 +68,7 @@ _NO_PROXIES: Final = {"http": ""}
 
 
 class DeploymentError(Exception):
-    """SAM failed, or what it deployed lacks an output."""
+    """SAM failed, or the stack lacks an output."""
 
 
 def build(folder: Path, log: Path) -> None:
@@ -189,7 +190,6 @@ def probe(stack: StackFile) -> None:
             answer = invoked["Payload"].read().decode()
             raise DeploymentError(f"{function} failed: {answer[:500]}")
 
-    # Each starts its own interpreter, which takes most of the time.
     with ThreadPoolExecutor(max_workers=PROBES_AT_ONCE) as pool:
         for probed in (pool.map(post, _BEHIND_THE_DOOR), pool.map(invoke, _BEHIND_A_QUEUE)):
             list(probed)

@@ -1,10 +1,7 @@
-"""Make one Python environment from its hashed lock; the Makefile says which, and when.
+"""Make one Python environment from its hashed lock; the Makefile calls it, by path.
 
-It runs by path under any Python from 3.11 on, so it imports the standard library only::
-
-    python3 sandbox/stack/environments.py dev .venv/.made-by-3.11.7
-
-pip installs uv, once. uv installs everything else: 2 s an environment, where pip takes 40 s.
+Under any Python from 3.11 on, with the standard library only. pip installs uv, once. uv installs
+everything else: 2 s an environment, where pip takes 40 s.
 """
 
 from __future__ import annotations
@@ -29,7 +26,7 @@ _MISLEADING: Final = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "
 
 
 def python_of(name: str) -> Path:
-    """The interpreter of an environment: `dev`, `sam`, `ministack` or `installers`."""
+    """Return the interpreter of an environment: `dev`, `sam`, `ministack` or `installers`."""
     return (ROOT / ".venv" if name == "dev" else VENVS / name) / "bin" / "python"
 
 

@@ -31,7 +31,7 @@ _STARTS: Final = 3
 
 
 class StackError(Exception):
-    """A step failed; the text names the step, and the log where there is one."""
+    """A step failed; the text names the step, and the log, if any."""
 
 
 def up(folder: Path, say: Callable[[str], None]) -> tuple[StackFile, bool]:
@@ -75,15 +75,15 @@ def down(folder: Path) -> bool:
 
 
 def status(folder: Path) -> list[tuple[str, int, bool]]:
-    """Name, pid and whether it runs, of every server that the folder knows of."""
+    """Return name, pid and whether it runs of every server in the folder's records."""
     return [(record.name, record.pid, processes.is_running(record)) for record in _records(folder)]
 
 
 @contextlib.contextmanager
 def local_stack(folder: Path, say: Callable[[str], None] | None = None) -> Iterator[StackFile]:
-    """A stack for the time of a `with`.
+    """Run a stack for the time of a `with`.
 
-    A SIGTERM or SIGHUP meanwhile is treated as Ctrl-C, so that the servers end in that case, too.
+    SIGTERM and SIGHUP act as Ctrl-C does, so that the servers end then, too.
 
     Args:
         folder: As for :func:`up`. A stack that runs there already is used, and left as it is.
@@ -226,7 +226,7 @@ def _records(folder: Path) -> list[ProcessRecord]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One command at a time for a folder."""
+    """Allow one command at a time for a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "stack.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

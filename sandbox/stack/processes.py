@@ -35,7 +35,7 @@ class ProcessRecord(BaseModel):
     Attributes:
         name: For messages.
         pid: Of the server, and the id of its group.
-        born: When it started, as the system tells it; only good for comparing.
+        born: Its start in the system's own form; only for comparisons.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,7 +92,7 @@ def is_running(record: ProcessRecord) -> bool:
 
 
 def members(record: ProcessRecord, marker: str) -> list[RunningProcess]:
-    """What runs of a server's group.
+    """Return what runs of a server's group.
 
     Args:
         marker: Text that the command lines of its children hold. It identifies them after the
@@ -106,7 +106,7 @@ def members(record: ProcessRecord, marker: str) -> list[RunningProcess]:
 
 
 def stop(record: ProcessRecord, marker: str, seconds: float = STOP_SECONDS) -> None:
-    """End a server and everything that it started; nothing happens where nothing runs.
+    """End a server and everything that it started, if anything runs.
 
     Raises:
         StillRunningError: Something runs even after a kill.
@@ -124,14 +124,14 @@ def stop(record: ProcessRecord, marker: str, seconds: float = STOP_SECONDS) -> N
 
 
 def running() -> list[RunningProcess]:
-    """The system's process table, without what has ended but was not waited for (zombies)."""
+    """Return the system's process table without zombies."""
     if sys.platform == "linux":
         return list(_table_of_proc())
     return list(table_of_ps())
 
 
 def table_of_ps() -> Iterator[RunningProcess]:
-    """The process table as POSIX's `ps` tells it; Linux has a way that needs no `ps`."""
+    """Read the process table from POSIX's `ps`; on Linux `/proc` serves instead."""
     listing = subprocess.run(
         ["ps", "-A", "-ww", "-o", "pid=,pgid=,stat=,lstart=,command="],  # noqa: S607 - from PATH
         capture_output=True,

@@ -1,6 +1,6 @@
 """The two servers of a local stack: the AWS engine (MiniStack) and the stand-in Braze.
 
-Both listen on loopback only, on ports that were free a moment ago.
+Both listen on loopback only, on free ports.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class StandInBraze(Server):
 
 
 def free_port() -> int:
-    """A port that nothing listens on just now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

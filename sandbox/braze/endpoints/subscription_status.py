@@ -74,7 +74,7 @@ def _read_query(call: Call) -> _Query:
 
 
 def _state_of(profiles: Sequence[Profile], group_id: str) -> str:
-    """One state for an address: subscribed only when everyone who shares it is."""
+    """Return the state of an address: subscribed only if every profile that shares it is."""
     states = {
         profile.memberships[group_id].state
         for profile in profiles
@@ -197,7 +197,7 @@ def _texts(body: JsonObject, name: str, is_good: Callable[[object], bool], bad: 
 
 
 def _read_change(workspace: Workspace, body: JsonObject, suffix: str) -> _Change:
-    """Read a change; one bad identifier fails the whole call (undocumented; the harder way)."""
+    """Read a change; one bad identifier fails the whole call (undocumented; we are strict)."""
     group = workspace.settings.group(body.get("subscription_group_id"))
     if group is None:
         raise _BadRequestError(BAD_GROUP)

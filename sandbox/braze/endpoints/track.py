@@ -79,7 +79,7 @@ def _is_too_long(arrays: dict[str, list[JsonValue]], rule: str) -> bool:
 
 
 def track(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Check every object, queues the valid ones, and says which were not.
+    """Check every object, queue the valid ones, and report the others.
 
     Args:
         call: The request; its forced errors make further objects invalid.
@@ -134,7 +134,7 @@ def _without_races(
     call: Call,
     objects: Sequence[TrackObject],
 ) -> list[TrackObject]:
-    """Drop updates by an alias that neither shows when the call comes nor is made by the call.
+    """Drop updates by an alias that is not visible yet and that the call does not make.
 
     The alias page warns of this race and says to use a single call (reference §4.2).
     """

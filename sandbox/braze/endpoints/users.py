@@ -44,7 +44,7 @@ class Target(NamedTuple):
     priorities: frozenset[str]
 
     def find(self, store: ProfileStore) -> Profile | None:
-        """The one profile meant, if there is one."""
+        """Return the profile, if there is one."""
         kind, value, _ = self.identifier
         if kind in {"email", "phone"}:
             return choose(store.sharing(kind, value), self.priorities)
@@ -109,13 +109,13 @@ def _read_new_alias(entry: JsonObject) -> _NewAlias:
 
 
 def new_aliases(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Give users aliases, or makes alias-only users.
+    """Give users aliases, or make alias-only users.
 
     Args:
         body: `user_aliases`, at most 50.
 
     Returns:
-        201 with the count, also where nothing changed; 400 for a bad body.
+        201 with the count, also if nothing changed; 400 for a bad body.
     """
     try:
         entries = _objects(body.get("user_aliases"), "user_aliases")
@@ -259,7 +259,7 @@ def merge(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
         body: `merge_updates`, at most 50.
 
     Returns:
-        202, whatever is found; 400 for a bad body.
+        202, also if nothing is found; 400 for a bad body.
     """
     try:
         entries = _objects(body.get("merge_updates"), "merge_updates")
@@ -312,7 +312,7 @@ _DELETE: dict[str, Callable[[JsonValue], Target]] = {
 
 
 def delete(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Delete profiles for good.
+    """Delete profiles.
 
     Args:
         body: Exactly one kind of identifier, at most 50.
