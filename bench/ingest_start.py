@@ -134,7 +134,7 @@ def warm_milliseconds(calls: int) -> list[float]:
 
 
 def main() -> None:
-    """Print both figures; exit 1 where one is over its budget."""
+    """Print both figures; exit 1 if one is over its budget."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--calls", type=int, default=3000)

@@ -1,6 +1,6 @@
 """Is the stand-in Braze fast enough for campaigns? 1,000 requests of 75 objects, then a reset.
 
-Run with `python -m bench.sandbox_speed`. Exits with 1 when a bound is missed: 5 s for the
+Run with `python -m bench.sandbox_speed`. Exits with 1 if a bound is missed: 5 s for the
 requests (issue 3), 10 ms for the reset of an ordinary test's state. The server runs in a process
 of its own, as in the local stack; the client posts ready-made bodies over kept connections.
 """
