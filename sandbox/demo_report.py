@@ -128,10 +128,8 @@ def _summary(outcome: Outcome, partner: str) -> str:
 def _show_details(outcome: Outcome, console: Console) -> None:
     """Print custom events and acquisitions in full; the terminal folds long lines."""
     console.out("\nCUSTOM EVENTS", style="bold")
-    for case, _, _ in outcome.posted:
-        for event in (
-            find(outcome.profiles, case.expect["user"]).get("events", ()) if case.is_good else ()
-        ):
+    for case in (each.case for each in outcome.posted if each.case.is_good):
+        for event in find(outcome.profiles, case.expect["user"]).get("events", ()):
             properties = json.dumps(event["properties"], ensure_ascii=False)
             console.out(person_of(case), event["name"], event["time"], properties, sep=GAP)
     console.out("\nQUIKLY ACQUISITIONS", style="bold")
@@ -142,10 +140,12 @@ def _show_details(outcome: Outcome, console: Console) -> None:
 
 
 def _cells(attribute: Attribute) -> tuple[str, ...]:
-    shown = attribute.expected if attribute.found is None else attribute.found
+    value, kind = str(attribute.found), type(attribute.found).__name__
+    if attribute.found is None:
+        value, kind = "(missing)", "-"
     verdict = "ok" if attribute.is_right else "WRONG"
-    texts = (person_of(attribute.case), attribute.name, str(shown), type(shown).__name__)
-    return (*(" ".join(text.split()) for text in texts), verdict)
+    texts = (person_of(attribute.case), attribute.name, value, kind, verdict)
+    return tuple(" ".join(text.split()) for text in texts)
 
 
 def _widths(lines: Sequence[Sequence[str]], width: int) -> list[int]:

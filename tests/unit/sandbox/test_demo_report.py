@@ -139,18 +139,20 @@ def test_what_is_wrong_is_marked_in_its_row_its_summary_and_at_the_end(width: in
     )
 
 
-def test_a_missing_a_foreign_and_a_refused_thing_are_all_told() -> None:
-    """Profiles, acquisitions and answers are compared, not attributes only."""
+def test_a_missing_profile_a_foreign_one_and_a_wrong_answer_are_reported() -> None:
+    """Profiles, acquisitions and answers are compared, not only attributes."""
     right = everything_right()
     posted = [right.posted[0]._replace(status=500), *right.posted[1:]]
     begun = [right.acquisitions[0]._replace(credits=[]), *right.acquisitions[1:]]
     outcome = compare(posted, begun, [*right.profiles[1:], {"external_id": "nobody"}, {}])
     texts = [text for _, text in outcome.wrong]
+    missing = [line.split()[-3:] for line in printed(outcome, 80) if line.endswith("WRONG")]
 
     assert any("answered 500" in text for text in texts)
     assert any("not credited as expected" in text for text in texts)
     assert any("is None, not" in text for text in texts)
     assert any("profiles, not" in text for text in texts)
+    assert ["(missing)", "-", "WRONG"] in missing
 
 
 def test_details_show_custom_events_and_the_steps_of_acquisitions() -> None:
