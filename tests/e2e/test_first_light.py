@@ -94,7 +94,7 @@ def test_the_demo_fails_when_braze_rejects_the_profiles(stack: StackFile) -> Non
     control(stack, "faults", {"path": "/users/track", "times": 1000, "errors": errors})
 
     try:
-        assert not demonstrate(stack, Console(file=io.StringIO()), seconds=8)
+        assert not demonstrate(stack, Console(file=io.StringIO()), seconds=3)
     finally:
         control(stack, "reset", {})
 
