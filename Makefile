@@ -1,4 +1,4 @@
-# Everything that people and CI run. Needs python3 (3.11 or later), make and the package registry.
+# Every command for people and CI. It needs python3 (3.11 or later), make and the package registry.
 # Another interpreter: make demo PYTHON=python3.13
 
 SHELL := /bin/bash
@@ -7,7 +7,7 @@ DIR ?= .local
 ENV ?= dev
 
 export PYTHONUTF8 := 1
-# Tools cut names to 80 columns where they see no terminal. (make sets MAKE_TERMOUT where it sees one.)
+# Without a terminal, tools cut names to 80 columns. (make sets MAKE_TERMOUT if it sees one.)
 ifndef MAKE_TERMOUT
 export COLUMNS := 200
 endif
@@ -17,23 +17,32 @@ INSTALLERS := .local/venvs/installers/bin
 SHIPPED := functions layers/braze_bridge/python
 CHECKED := $(SHIPPED) ops sandbox bench tests
 COVERED := --cov=functions --cov=layers/braze_bridge/python --cov-report=term:skip-covered --cov-fail-under=95
-TESTS := tests/unit tests/contract tests/functional tests/infra tests/e2e tests/cloud
+TESTS := tests/unit tests/contract tests/functional tests/infra tests/cloud
+
+# Two workers: one runs all tests that need a local stack, the other the rest (tests/conftest.py).
+PYTEST := $(RUN) -m pytest --numprocesses 2 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all up down status bench deploy lint types imports unit e2e check-config openapi \
-	lock format environments python clean
+.PHONY: help demo test test-all up down status bench deploy checks lint types imports unit e2e check-config \
+	openapi hooks lock format environments python clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
-demo: environments ## the sample events through a local stack, and the profiles that come of it
-	@$(RUN) -m sandbox.demo --dir "$(DIR)/demo"
+demo: environments ## post the sample events to a local stack, show the profiles (VERBOSE=1: more)
+	@$(RUN) -m sandbox.demo --dir "$(DIR)/demo" $(if $(VERBOSE),-v)
 
-test: lint types imports ## lint, types, import rules, then the tests from unit to e2e
-	$(RUN) -m pytest -m 'not campaign' $(TESTS)
+test: checks ## what a change must pass: lint, types, import rules, the tests (6 minutes on two cores)
+	$(PYTEST) -m 'not campaign' tests/e2e $(TESTS)
 
-test-all: lint types imports ## that, what takes long or needs Chromium, and branch coverage of what ships
-	$(RUN) -m pytest $(COVERED) $(TESTS) tests/browser $(wildcard tests/campaign)
+test-all: checks ## that, what takes long or needs Chromium, and branch coverage of what ships
+	$(PYTEST) $(COVERED) tests/e2e tests/browser tests/campaign $(TESTS)
+
+checks: environments
+	@$(MAKE) --no-print-directory -j3 lint types imports
+
+hooks: environments ## let git run lint and types before each commit
+	$(RUN) -m pre_commit install
 
 up: environments ## start the local stack, and leave it running
 	@$(RUN) -m sandbox.stack up --dir "$(DIR)"
@@ -68,7 +77,7 @@ imports: environments ## which room may import which
 	.venv/bin/lint-imports
 
 unit: environments ## the tests that need no local stack
-	$(RUN) -m pytest tests/unit tests/contract tests/functional tests/infra
+	$(PYTEST) -m 'not campaign' $(TESTS)
 
 e2e: environments ## the tests on a local stack of their own
 	$(RUN) -m pytest tests/e2e
@@ -87,8 +96,22 @@ lock: environments ## make the hashed requirement files from the .in files
 	$(LOCK) requirements/ministack.in -o requirements/ministack.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
 
-environments: python ## (the others call it) the Python environments, made when a lock changed
-	@$(PYTHON) sandbox/stack/environments.py dev sam ministack
+# The time of a stamp is its environment's, and its name holds the Python that made it: a newer lock
+# or another Python makes the environment anew.
+MADE := .made-by-$(shell $(PYTHON) -c 'import platform as p; print(p.python_version(), p.system(), p.machine(), sep="-")' 2>/dev/null)
+MAKE_ENVIRONMENT := sandbox/stack/environments.py
+OTHERS := .local/venvs/sam/$(MADE) .local/venvs/ministack/$(MADE)
+
+environments: .venv/$(MADE) $(OTHERS) ## (most call it) the Python environments; made again if a lock changed
+
+.venv/$(MADE): requirements/dev.txt $(MAKE_ENVIRONMENT) | .local/venvs/installers/$(MADE)
+	@$(PYTHON) $(MAKE_ENVIRONMENT) dev $@
+
+$(OTHERS): .local/venvs/%/$(MADE): requirements/%.txt $(MAKE_ENVIRONMENT) | .local/venvs/installers/$(MADE)
+	@$(PYTHON) $(MAKE_ENVIRONMENT) $* $@
+
+.local/venvs/installers/$(MADE): requirements/installers.txt $(MAKE_ENVIRONMENT) | python
+	@$(PYTHON) $(MAKE_ENVIRONMENT) installers $@
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d; this needs 3.11 or later: make PYTHON=python3.13 ..." % sys.version_info[:2])'

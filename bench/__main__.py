@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark, one after the other; each judges itself by ratios."""
+"""``make bench``: every benchmark, one after the other; each compares ratios with its budget."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SECONDS: Final = 900
 
 
 def run_all() -> int:
-    """Run each in a process of its own, so that none warms another up.
+    """Run each in its own process, so that none warms another up.
 
     Returns:
-        0, or 1 where a benchmark said that it is over its budget.
+        0, or 1 if a benchmark is over its budget.
     """
     over = 0
     for name in BENCHMARKS:

@@ -1,7 +1,7 @@
 """How many acquisitions a minute a workspace with Braze's 250 look-ups a minute sustains.
 
-Run with `python -m bench.acquisition_lookups`. By simulation on a virtual clock: the real worker,
-workflow, gate and sweep over fakes that answer as Braze does, with its limit per clock minute and
+Run with `python -m bench.acquisition_lookups`. A simulation on a virtual clock runs the real
+worker, workflow, gate and sweep over fakes that answer as Braze does: its limit per clock minute,
 200 ms a call, 20 at a time. People sign up for e-mail at an even rate for some minutes; a rate is
 sustained if the last of them is credited within two minutes of signing up. Without look-ups, many
 people sign up at once instead, and what counts is how fast they are credited.
@@ -178,7 +178,7 @@ def run() -> int:
     """All of it.
 
     Returns:
-        0, or 1 where something is under its bound.
+        0, or 1 if something is under its bound.
     """
     began = time.monotonic()
     enough = [sustained(share) for share in SHARES_KNOWN]

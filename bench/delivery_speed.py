@@ -51,7 +51,7 @@ class NothingParked:
 
 
 def attributes(number: int) -> dict[str, Any]:
-    """Answers that make a job of about 500 bytes."""
+    """Answer that make a job of about 500 bytes."""
     return {
         "outgrow_quiz_score": number % 100,
         "outgrow_custom_segment": f"segment-{number % 7}",

@@ -101,7 +101,7 @@ def cold_ratios(pairs: int, config: pathlib.Path) -> tuple[list[float], list[flo
             cold_seconds(code, cache, config)
         for number in range(pairs):
             order = ((BARE, bare), (HANDLER, handler))
-            # Whoever goes second finds warmer caches: take turns.
+            # The second finds warmer caches: take turns.
             for code, seconds in order if number % 2 else reversed(order):
                 seconds.append(cold_seconds(code, cache, config))
     return [ours / base for ours, base in zip(handler, bare, strict=True)], bare, handler
@@ -143,7 +143,7 @@ def warm_milliseconds(calls: int, directory: pathlib.Path) -> list[float]:
 
 
 def main() -> None:
-    """Print both figures; exit 1 where one is over its budget."""
+    """Print both figures; exit 1 if one is over its budget."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--calls", type=int, default=3000)

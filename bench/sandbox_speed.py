@@ -1,6 +1,6 @@
 """Is the stand-in Braze fast enough for campaigns? 1,000 requests of 75 objects, then a reset.
 
-Run with `python -m bench.sandbox_speed`. Exits with 1 when a bound is missed: 5 s for the
+Run with `python -m bench.sandbox_speed`. Exits with 1 if a bound is missed: 5 s for the
 requests (issue 3), 10 ms for the reset of an ordinary test's state. The server runs in a process
 of its own, as in the local stack; the client posts ready-made bodies over kept connections.
 """
@@ -56,11 +56,7 @@ def body(number: int) -> bytes:
 
 
 def post_all(url: str, bodies: list[bytes]) -> float:
-    """Posts all bodies from a pool of threads.
-
-    Args:
-        url: The sandbox.
-        bodies: Ready-made bodies.
+    """Post all bodies from a pool of threads.
 
     Returns:
         Seconds.
@@ -85,14 +81,14 @@ def post_all(url: str, bodies: list[bytes]) -> float:
 
 
 def reset(session: requests.Session, url: str) -> float:
-    """Resets the sandbox; returns seconds."""
+    """Reset the sandbox; returns seconds."""
     began = time.perf_counter()
     session.post(f"{url}/_sandbox/reset", timeout=TIMEOUT)
     return time.perf_counter() - began
 
 
 def measure(url: str) -> bool:
-    """Measures and prints; returns whether both bounds hold."""
+    """Measure and prints; returns whether both bounds hold."""
     bodies = [body(number) for number in range(REQUESTS)]
     with requests.Session() as session:
         rounds: list[float] = []
@@ -112,8 +108,8 @@ def measure(url: str) -> bool:
 
 
 def run() -> int:
-    """Starts a sandbox, measures, stops it; returns the exit code."""
-    command = [sys.executable, "-m", "sandbox.braze", "--port", "0", "--key", KEY]
+    """Start a sandbox, measures, stops it; returns the exit code."""
+    command = [sys.executable, "-m", "sandbox", "--port", "0", "--key", KEY]
     with subprocess.Popen(  # noqa: S603 -- our own module and literal arguments
         command,
         cwd=Path(__file__).parents[1],

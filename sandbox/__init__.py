@@ -1,1 +1,1 @@
-"""Local stand-ins, never packaged: a faithful Braze (and Quikly) to develop and test against."""
+"""Local stand-ins for Braze and Quikly, to develop and test against; they are never packaged."""

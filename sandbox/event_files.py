@@ -53,7 +53,7 @@ class EventCase:
 
     @property
     def is_good(self) -> bool:
-        """Whether it leaves something at Braze: some are answered 200 and forgotten."""
+        """Whether it reaches Braze: some are refused, and some are answered 200 and ignored."""
         return "user" in self.expect
 
     def about(self, braze_id: str) -> EventCase:
@@ -63,11 +63,14 @@ class EventCase:
         return replace(self, body=body, expect={**self.expect, "user": {"braze_id": braze_id}})
 
     @property
-    def token_name(self) -> str:
-        """Whose token it is posted with, as the stack's file calls it."""
-        if self.path == "/quikly/webhook":
-            return "braze_webhook"
+    def partner(self) -> str:
+        """The first part of the path: `outgrow`, `iterate` or `quikly`."""
         return self.path.strip("/").split("/", maxsplit=1)[0]
+
+    @property
+    def token_name(self) -> str:
+        """The name, in the stack's file, of the token it is posted with."""
+        return "braze_webhook" if self.path == "/quikly/webhook" else self.partner
 
     def posted_at(self, now: datetime) -> EventCase:
         """The same event as it is posted at a time, which it may name."""
@@ -82,7 +85,7 @@ class EventCase:
         return {"Content-Type": "application/json"} | authorization | self.headers
 
     def sent_bytes(self) -> bytes:
-        """The body as it goes over the line."""
+        """Return the body's bytes."""
         return self.body if isinstance(self.body, bytes) else self.body.encode()
 
 
@@ -90,9 +93,8 @@ def fits(expected: object, found: object) -> bool:
     """Whether a value is as a file expects it: 87 is not "87", nor is 1 true.
 
     Args:
-        expected: A JSON value; ``{"any": "string"}`` or ``{"any": "number"}`` stands for what
-            differs from run to run, such as a time.
-        found: The value, or ``None`` where there is none.
+        expected: A JSON value; ``{"any": "string"}`` or ``{"any": "number"}`` stands for a
+            value that differs from run to run, such as a time.
     """
     if isinstance(expected, dict) and isinstance(found, dict):
         return expected.keys() == found.keys() and all(

@@ -1,18 +1,42 @@
-"""What holds for every suite."""
+"""Settings for every suite, and the tests' distribution among workers."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from tests.local_stack import stack
 
-__all__ = ["stack"]  # here, so that every room that needs a stack shares the one
+if TYPE_CHECKING:
+    from xdist.remote import Producer
 
-# Machines are noisy: an example may take any time. What failed is printed, ready to be repeated.
+__all__ = ["stack"]  # here, so that all tests share one stack
+
+# Machines are noisy, so an example may take any time. A failure prints how to repeat it.
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
-# The template gives it to every function; without it no handler can write its figures.
+# The template sets it for every function; without it no handler can write its metrics.
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "BrazeBridge/tests")
+
+NEED_A_STACK = ("tests/e2e/", "tests/browser/", "tests/campaign/")
+
+
+class _OneWorkerForTheStack(LoadFileScheduling):
+    """Gives the tests of the local stack to one worker, in order, and the others file by file.
+
+    A second stack would cost two cores 35 s, and the tests of one stack reset each other's state.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "stack" if nodeid.startswith(NEED_A_STACK) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Distribute the tests among the workers of ``make test``."""
+    return _OneWorkerForTheStack(config, log)

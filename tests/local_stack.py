@@ -20,7 +20,7 @@ FOLDERS: Final = lifecycle.DEFAULT_FOLDER / "e2e"
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[StackFile]:
-    """A running stack. Where tests failed its folder stays, for the logs, until the next one."""
+    """Start a stack. If tests fail, its folder stays until the next session, for the logs."""
     clear_away_dead_sessions()
     folder = FOLDERS / str(os.getpid())
     with lifecycle.local_stack(folder) as running:
@@ -30,7 +30,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[StackFile]:
 
 
 def clear_away_dead_sessions() -> None:
-    """A session that was killed could not stop its stack."""
+    """Stop the stacks of sessions that were killed."""
     for folder in FOLDERS.glob("*"):
         if folder.name.isdecimal() and not is_alive(int(folder.name)):
             lifecycle.down(folder)

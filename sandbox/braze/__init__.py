@@ -1,4 +1,4 @@
-"""The stand-in Braze: what Braze is documented and recorded to be, on loopback, in memory.
+"""The stand-in Braze: Braze as documented and recorded, on loopback, in memory.
 
-Each behaviour and where it comes from is a row of `docs/sandbox.md`, held by a test.
+`docs/sandbox.md` lists each behaviour with its source; a test checks each.
 """

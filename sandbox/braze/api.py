@@ -48,14 +48,10 @@ ENDPOINTS: Mapping[str, Endpoint] = {
 
 
 def answer_call(workspace: Workspace, call: Call) -> Answer:
-    """Answers one call to the REST API.
-
-    Args:
-        workspace: The workspace the key belongs to.
-        call: The request.
+    """Answer one call to the REST API.
 
     Returns:
-        What Braze would answer. An unknown path or method is a 404 whatever the key; a trailing
+        What Braze would answer. An unknown path or method is a 404 with any key; a trailing
         slash is a 403, which the errors page lists under Access Denied.
     """
     endpoint = ENDPOINTS.get(call.path.rstrip("/"))
@@ -100,7 +96,7 @@ def _read(workspace: Workspace, call: Call, path: str) -> Answer:
 
 
 def objects_in(call: Call) -> int:
-    """How many objects a track request carries, for the log; 0 for others and for non-JSON."""
+    """Count the objects of a track request, for the log; 0 for others and for non-JSON."""
     if call.path != TRACK:
         return 0
     try:

@@ -1,4 +1,4 @@
-"""Who did, or has, something: what a marketer's segment filters or trigger would find."""
+"""Find profiles by attributes and events, as a marketer's segment or trigger does."""
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -6,7 +6,7 @@ from sandbox.braze.profiles import Profile
 
 
 class PerformedEvent(BaseModel):
-    """A custom event, and those of its properties that have to be as given."""
+    """A custom event, and properties that it must have."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,7 +52,7 @@ class Audience(BaseModel):
 
 
 def _is(value: JsonValue, wanted: JsonValue) -> bool:
-    """The same value of the same type: the text "1" is not the number 1, nor is 1 true."""
+    """Compare value and type: the text "1" is not the number 1, and 1 is not true."""
     if isinstance(value, list) and not isinstance(wanted, list):
         return any(_is(item, wanted) for item in value)
     return isinstance(value, bool) is isinstance(wanted, bool) and value == wanted

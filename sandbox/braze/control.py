@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -23,19 +22,10 @@ from sandbox.braze.openapi import document
 from sandbox.braze.profiles import Profile
 from sandbox.braze.settings import Settings
 from sandbox.braze.subscriptions import confirm
-from sandbox.braze.workspace import Workspace
+from sandbox.braze.workspace import Host, Workspace
 
 _LONGEST_NUMBER = 18
 _PATCH: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
-
-
-class Host(Protocol):
-    """Who holds the workspace and can make a fresh one."""
-
-    workspace: Workspace
-
-    def reset(self) -> Workspace:
-        """Back to the defaults: nothing held, no faults, no limits; returns what was."""
 
 
 class Confirmation(BaseModel):
@@ -60,7 +50,7 @@ def _json(value: object, status: int = 200) -> Response:
 
 
 def show_profile(profile: Profile, now: float) -> JsonObject:
-    """Shows a profile as the export does, plus events, subscriptions and drops one by one."""
+    """Show a profile as the export does, plus events, subscriptions and drops one by one."""
     return {
         **export_profile(profile, FIELDS, now),
         "events": [
@@ -167,7 +157,7 @@ _TABLE: list[tuple[str, _Handler, list[str]]] = [
 
 
 async def _let_go(_: Workspace) -> None:
-    """Holds a workspace that was replaced until the answer is sent."""
+    """Hold a workspace that was replaced until the answer is sent."""
 
 
 def _reasons(error: ValidationError) -> Response:
@@ -184,7 +174,7 @@ def _reasons(error: ValidationError) -> Response:
 
 
 class _Unlogged:
-    """The catch-all under `/_sandbox/`: nothing there is ever taken for a call to Braze."""
+    """The catch-all under `/_sandbox/`: no such request counts as a call to Braze."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         missing = {"errors": [{"field": "path", "reason": "no such control route"}]}
@@ -192,11 +182,7 @@ class _Unlogged:
 
 
 def control_routes(host: Host, more: Sequence[Route] = ()) -> list[Route]:
-    """Builds the control routes.
-
-    Args:
-        host: Who holds the workspace.
-        more: Routes of others under the same prefix.
+    """Build the control routes.
 
     Returns:
         The routes; bad bodies are answered 422 with a reason per field, values not echoed.

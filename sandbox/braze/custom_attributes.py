@@ -22,7 +22,7 @@ Kind = Literal["boolean", "number", "string", "time", "array", "object", "object
 
 MAX_ARRAY_ITEMS = 500
 _SURELY_FITS = 60
-"""So many strings of 255 characters are under 100 KB even when each character is escaped."""
+"""This number of 255-character strings is under 100 KB even if each character is escaped."""
 _TRUE = frozenset({"1", "true", "t"})
 _FALSE = frozenset({"0", "false", "f"})
 _ARRAY_OPERATORS = frozenset({"add", "remove"})
@@ -39,10 +39,7 @@ class AttributeType:
 
 @lru_cache(maxsize=4096)
 def read_name(name: str) -> str:
-    """Brings an attribute's name into the form Braze keeps.
-
-    Args:
-        name: The key as sent.
+    """Bring an attribute's name into the form Braze keeps.
 
     Returns:
         The name without leading and trailing spaces.
@@ -62,7 +59,7 @@ def read_name(name: str) -> str:
 
 
 def _scalar_array(items: list[JsonValue]) -> list[JsonValue]:
-    """Unique values, each at the place where it came last, the newest 500 of them."""
+    """Keep the newest 500 unique values, each at its last place."""
     if all(isinstance(item, str) and len(item) <= MAX_TEXT for item in items):
         unique = list(dict.fromkeys(reversed(items)))[:MAX_ARRAY_ITEMS]
         if len(unique) > _SURELY_FITS:
@@ -92,7 +89,7 @@ def _array(value: JsonValue, operator: str) -> list[JsonValue]:
 
 
 def read_value(value: JsonValue) -> tuple[Kind, JsonValue]:
-    """Detects a value's type and brings it into the form Braze keeps.
+    """Detect a value's type and bring it into the form Braze keeps.
 
     Args:
         value: What was sent, not null and not an operator.
@@ -123,11 +120,7 @@ def read_value(value: JsonValue) -> tuple[Kind, JsonValue]:
 
 
 def coerce(value: JsonValue, kind: Kind) -> JsonValue:
-    """Turns a value into a forced type, or drops it.
-
-    Args:
-        value: What was sent, of another type.
-        kind: The type forced in the dashboard.
+    """Turn a value into a forced type, or drop it.
 
     Returns:
         The value in that type: `1`, `true`, `t` and `0`, `false`, `f` as booleans, numeric strings
@@ -153,18 +146,14 @@ def coerce(value: JsonValue, kind: Kind) -> JsonValue:
 
 
 class CustomAttributes:
-    """The workspace's custom attribute types, and how a value gets onto a profile under them.
-
-    Args:
-        forced: Types forced in the dashboard, by attribute name.
-    """
+    """The workspace's custom attribute types, and the writing of values under them."""
 
     def __init__(self, forced: dict[str, Kind] | None = None) -> None:
         self._types: dict[str, AttributeType] = {}
         self.force(forced or {})
 
     def force(self, forced: dict[str, Kind]) -> None:
-        """Sets the forced types; attributes forced before and not now keep their type, detected."""
+        """Set the forced types; an attribute that is no longer forced keeps its type."""
         for name, known in list(self._types.items()):
             self._types[name] = AttributeType(known.kind)
         for name, kind in forced.items():
@@ -178,16 +167,15 @@ class CustomAttributes:
         *,
         merge: bool = False,
     ) -> None:
-        """Writes one custom attribute.
+        """Write one custom attribute.
 
         Args:
             attributes: The profile's custom attributes; changed in place.
-            name: The attribute's name, already read.
             value: What was sent: a value, an operator, or null to remove the attribute.
             merge: Whether the object said `_merge_objects: true`.
 
         Raises:
-            DroppedError: Braze would drop it in silence; nothing is changed then.
+            DroppedError: Braze would drop it silently; nothing is changed then.
         """
         if value is None:
             attributes.pop(name, None)

@@ -33,13 +33,10 @@ def _microseconds(fraction: str | None) -> int:
 
 
 def recognise_date(text: str) -> datetime | None:
-    """Tells whether Braze would turn an attribute's string into a date, and into which.
-
-    Args:
-        text: The string as sent.
+    """Return the date into which Braze would turn an attribute's string.
 
     Returns:
-        The time in UTC (no zone given means UTC), or None when it stays a string: no such format,
+        The time in UTC (no zone given means UTC), or None if it stays a string: no such format,
         no such day, or a year over 3000.
     """
     # Most strings are no dates: their first letters say so faster than three patterns do.
@@ -52,7 +49,7 @@ def recognise_date(text: str) -> datetime | None:
 
 
 def _quickly(text: str) -> datetime | None:
-    """Reads the common spelling, `2026-11-22T12:00:00Z` and its like, seven times faster."""
+    """Read the common spelling, `2026-11-22T12:00:00Z` and its like, seven times faster."""
     if text[10:11] not in {"T", " "} or text[13:14] != ":":
         return None
     try:
@@ -98,13 +95,10 @@ def _patiently(text: str) -> datetime | None:
 
 
 def read_event_time(value: object) -> datetime | None:
-    """Reads the `time` of an event or a purchase.
-
-    Args:
-        value: What was sent.
+    """Read the `time` of an event or a purchase.
 
     Returns:
-        The time in UTC, or None when it is neither an ISO 8601 date *and* time nor
+        The time in UTC, or None if it is neither an ISO 8601 date *and* time nor
         `yyyy-MM-dd'T'HH:mm:ss:SSSZ`. Without a zone it is UTC, as for attributes.
     """
     if not isinstance(value, str) or len(value) <= len("2000-01-01") or value[10] != "T":
@@ -121,10 +115,10 @@ def read_event_time(value: object) -> datetime | None:
 
 
 def write_date(moment: datetime) -> str:
-    """Writes a UTC time in the recorded style, `2020-06-17T20:01:33.385Z`."""
+    """Write a UTC time in the recorded style, `2020-06-17T20:01:33.385Z`."""
     return f"{moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 
 def from_epoch(seconds: float) -> datetime:
-    """A clock's reading as a UTC time."""
+    """Return epoch seconds as a UTC time."""
     return EPOCH + timedelta(seconds=seconds)

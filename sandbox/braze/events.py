@@ -1,4 +1,4 @@
-"""Custom events and purchases: what is an error, what is lost in silence (reference §1.6, §1.7)."""
+"""Custom events and purchases: their errors and silent drops (reference §1.6, §1.7)."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -17,7 +17,7 @@ MAX_QUANTITY = 100
 
 BAD_PROPERTIES = "Invalid 'properties' field"
 BAD_QUANTITY = "'quantity' is not valid"
-# The texts below are ours, by analogy: the documentation names the rule, not the words.
+# We chose the texts below: the documentation names the rule, not the words.
 BAD_NAME = "'name' is not valid"
 BAD_TIME = "'time' is not valid"
 BAD_PRODUCT_ID = "'product_id' is not valid"
@@ -50,10 +50,7 @@ def _check_properties(item: JsonObject, reserved: Collection[str]) -> None:
 
 
 def check_event(item: JsonObject) -> datetime:
-    """Finds what makes Braze name an event in `errors`.
-
-    Args:
-        item: The event object; its identifier is checked elsewhere.
+    """Find what makes Braze name an event in `errors`.
 
     Returns:
         The event's time in UTC.
@@ -71,10 +68,7 @@ def check_event(item: JsonObject) -> datetime:
 
 
 def check_purchase(item: JsonObject) -> datetime:
-    """Finds what makes Braze name a purchase in `errors`.
-
-    Args:
-        item: The purchase object; its identifier is checked elsewhere.
+    """Find what makes Braze name a purchase in `errors`.
 
     Returns:
         The purchase's time in UTC.
@@ -124,10 +118,7 @@ def _check_array_item(value: JsonValue) -> None:
 
 
 def read_property(value: JsonValue) -> JsonValue:
-    """Brings one event property into the form Braze keeps.
-
-    Args:
-        value: What was sent.
+    """Bring one event property into the form Braze keeps.
 
     Returns:
         The value: date strings in UTC, objects as JSON text (the event page says "ingested as
@@ -155,10 +146,9 @@ def read_property(value: JsonValue) -> JsonValue:
 
 
 def check_payload(properties: JsonValue, limit: int) -> None:
-    """Refuses properties with arrays or objects that are too long.
+    """Refuse properties with arrays or objects that are too long.
 
     Args:
-        properties: As sent, if sent.
         limit: In bytes of JSON.
 
     Raises:

@@ -1,25 +1,27 @@
-"""What the domain sees of HTTP: one call in, one answer out."""
+"""One HTTP call and one answer, as the endpoints see them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Annotated, Literal
 
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import from_json
 
 JsonObject = dict[str, JsonValue]
 
 MAX_BODY_BYTES = 4_000_000
-"""Braze says "4 MB" for every endpoint; the smaller reading of it is the harder one."""
+"""Braze says "4 MB" for every endpoint; we chose the smaller reading."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForcedError:
+class ForcedError(BaseModel):
     """An object that a fault makes invalid, named the way Braze names it in `errors`."""
 
-    input_array: str
-    index: int
-    type: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input_array: Literal["attributes", "events", "purchases"]
+    index: Annotated[int, Field(ge=0)]
+    type: str = "a fault of the sandbox"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def refusal(message: str, status: int = 400) -> Answer:
 def page(status: int, phrase: str) -> Answer:
     """A refusal whose body is not documented: HTML, as the NGINX before Braze would send it.
 
-    The bodies of 403, 404, 413, 415 and 429 are written nowhere; a body that is not JSON is the
-    hardest a client may meet.
+    The bodies of 403, 404, 413, 415 and 429 are undocumented; a body that is not JSON is the
+    hardest case for a client.
     """
     return Answer(status, text=f"<html><head><title>{status} {phrase}</title></head></html>")

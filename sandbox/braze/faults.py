@@ -1,4 +1,4 @@
-"""Faults that a test asks for: which calls they hit, and what happens to those (design §6)."""
+"""Faults that a test asks for: the calls they match, and what happens to these (design §6)."""
 
 from random import Random
 from typing import Annotated, Literal, Self
@@ -13,18 +13,8 @@ _HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 _HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$|^$")]
 
 
-class NamedError(BaseModel):
-    """One entry of Braze's `errors`, forced."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input_array: Literal["attributes", "events", "purchases"]
-    index: Annotated[int, Field(ge=0)]
-    type: str = "a fault of the sandbox"
-
-
 class Fault(BaseModel):
-    """What the next matching calls meet.
+    """What happens to the next matching calls.
 
     Attributes:
         path: The path exactly; with a trailing `*`, every path that begins so.
@@ -53,7 +43,7 @@ class Fault(BaseModel):
     body: JsonValue = None
     delay_ms: Annotated[int, Field(ge=0, le=_LONGEST_DELAY_MS)] = 0
     reset: Literal["before", "after"] | None = None
-    errors: tuple[NamedError, ...] = ()
+    errors: tuple[ForcedError, ...] = ()
 
     @model_validator(mode="after")
     def _times_or_share(self) -> Self:
@@ -63,16 +53,11 @@ class Fault(BaseModel):
 
     @property
     def replaces_processing(self) -> bool:
-        """Whether the call must leave no trace but the log's."""
+        """Whether the call must change nothing except the log."""
         return self.reset == "before" or (self.status or 0) >= _PROCESSED_BELOW
 
-    @property
-    def forced_errors(self) -> tuple[ForcedError, ...]:
-        """The errors as the track endpoint takes them."""
-        return tuple(ForcedError(e.input_array, e.index, e.type) for e in self.errors)
-
     def hits(self, path: str, key: str, body: str) -> bool:
-        """Whether a call is one of those meant."""
+        """Whether a call matches."""
         if self.path.endswith("*"):
             if not path.startswith(self.path[:-1]):
                 return False
@@ -84,11 +69,7 @@ class Fault(BaseModel):
 
 
 class FaultPlan:
-    """The faults in force, oldest first.
-
-    Args:
-        random: What decides shares.
-    """
+    """The faults in force, oldest first."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -98,12 +79,12 @@ class FaultPlan:
         return bool(self._faults)
 
     def add(self, fault: Fault) -> None:
-        """Puts a fault in force."""
+        """Put a fault in force."""
         left = None if fault.share is not None else fault.times or 1
         self._faults.append((fault, left))
 
     def clear(self) -> None:
-        """Takes all faults back."""
+        """Remove all faults."""
         self._faults.clear()
 
     def listed(self) -> list[JsonValue]:
@@ -114,12 +95,7 @@ class FaultPlan:
         ]
 
     def take(self, path: str, key: str, body: bytes) -> Fault | None:
-        """Finds the fault that a call meets, and uses it up by one.
-
-        Args:
-            path: The call's path.
-            key: The key it came with.
-            body: Its body.
+        """Find the fault for a call, and use it up by one.
 
         Returns:
             The oldest fault that hits the call, or None.

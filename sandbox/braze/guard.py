@@ -1,8 +1,8 @@
-"""Who may use the control routes: programs of this machine, and the sandbox's own page.
+"""Let only programs of this machine and the sandbox's own page use the control routes.
 
-There is no key on them, and samples are posted through them with the stack's tokens. A web page of
-somebody else, open in the same browser, could reach loopback in two ways: by posting across sites,
-and by a name of its own that it lets point to 127.0.0.1 (DNS rebinding).
+They need no key, and they post samples with the stack's tokens. A foreign web page in the same
+browser could reach loopback in two ways: by posting across sites, and by a name that its owner
+points to 127.0.0.1 (DNS rebinding).
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _FOREIGN_SITES = frozenset({"cross-site", "same-site"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name, without port and brackets, can mean nothing but this machine."""
+    """Whether a host's name, without port and brackets, means this machine."""
     if host == "localhost":
         return True
     try:
@@ -29,14 +29,13 @@ def is_loopback(host: str) -> bool:
 
 
 def refusal_of(method: str, headers: Mapping[str, str]) -> tuple[str, str] | None:
-    """Decides on one request.
+    """Decide on one request.
 
     Args:
-        method: Upper case.
         headers: By lower-case name.
 
     Returns:
-        None for a request that may pass, else the header that stands against it, and why. A link
+        None for a request that may pass, else the header that forbids it, and the reason. A link
         from another site may open an address (a plain GET that its site cannot read).
     """
     host = headers.get("host", "")
@@ -53,17 +52,13 @@ def refusal_of(method: str, headers: Mapping[str, str]) -> tuple[str, str] | Non
 
 
 class GuardedControls:
-    """Answers 403 to what may not pass, for the control routes only.
-
-    Args:
-        app: The application behind it.
-    """
+    """Answers 403 to requests that may not pass, for the control routes only."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, or hands it on."""
+        """Answer one request, or pass it on."""
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             refused = refusal_of(scope["method"], Headers(scope=scope))
             if refused is not None:

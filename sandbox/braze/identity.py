@@ -1,4 +1,4 @@
-"""Which user an object means: one identifier, read strictly (reference §1.3, §3.5)."""
+"""The identifier of an object, read strictly (reference §1.3, §3.5)."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ MAX_ALIAS_BYTES = 236
 IDENTIFIER_REQUIRED = "'external_id', 'braze_id', 'user_alias', 'email' or 'phone' is required"
 EXTERNAL_ID_TOO_LARGE = "'external_id' must be fewer than 988 bytes"
 BAD_EMAIL = "The value provided for the 'email' field is not a valid email."
-# The texts below are ours: the documentation says that it is an error, not in which words.
+# We chose the texts below: the documentation says that it is an error, without the words.
 ONE_PRIMARY_ONLY = "Only one of 'external_id', 'braze_id' or 'user_alias' is allowed"
 BAD_EXTERNAL_ID = "'external_id' is not valid"
 BAD_BRAZE_ID = "'braze_id' is not valid"
@@ -38,10 +38,7 @@ def is_email(value: object) -> bool:
 
 
 def normalise_phone(value: object) -> str | None:
-    """Brings a phone number into E.164 the way Braze does.
-
-    Args:
-        value: What was sent.
+    """Bring a phone number into E.164 the way Braze does.
 
     Returns:
         The number, or None when it cannot be one. Everything but digits and a leading `+` is
@@ -80,7 +77,7 @@ def _primary(kind: str, value: JsonValue) -> Identifier:
 
 
 def read_alias(value: JsonValue) -> Identifier:
-    """Reads `{"alias_name": …, "alias_label": …}`.
+    """Read `{"alias_name": …, "alias_label": …}`.
 
     Raises:
         ObjectRejectedError: A part is missing, empty, or over 236 bytes.
@@ -95,10 +92,7 @@ def read_alias(value: JsonValue) -> Identifier:
 
 
 def read_identifier(item: Mapping[str, JsonValue]) -> Identifier:
-    """Finds the one identifier of a track object.
-
-    Args:
-        item: An attributes, event or purchase object.
+    """Find the one identifier of a track object.
 
     Returns:
         The primary identifier, else the e-mail, else the phone.

@@ -25,10 +25,7 @@ EMPTY_RATE_LIMIT_HEADERS = {
 
 
 def bearer_key(authorization: str | None) -> str:
-    """Takes the key out of an `Authorization` header.
-
-    Args:
-        authorization: The header's value; None when it was not sent.
+    """Take the key out of an `Authorization` header.
 
     Returns:
         The key exactly as sent; the empty string when the header is missing or not a bearer one.

@@ -25,7 +25,7 @@ FAMILIES = {
 
 
 class Limit(NamedTuple):
-    """So many requests in so many seconds."""
+    """A number of requests in a number of seconds."""
 
     requests: int
     seconds: float
@@ -38,11 +38,11 @@ DOCUMENTED = {
     "users": Limit(20_000, 60),
     _SHARED: Limit(250_000, 3_600),
 }
-"""What the headers tell while no limit is switched on; not enforced."""
+"""The limits in the headers while none is set; not enforced."""
 
 
 class Bound(NamedTuple):
-    """A limit and the counter it is held against."""
+    """A limit and its counter."""
 
     counter: str
     limit: Limit
@@ -51,12 +51,12 @@ class Bound(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a request left the caller.
+    """The caller's state under a limit, after a request.
 
     Attributes:
         limit: Requests per window of the longest limit.
         remaining: Requests left in it.
-        resets_at: When the window ends, epoch seconds; of the exhausted one when refused.
+        resets_at: When the window ends, epoch seconds; of the exhausted one if refused.
         is_refused: Whether the request is over a limit.
     """
 
@@ -73,12 +73,7 @@ class FixedWindows:
         self._counts: dict[tuple[str, float], tuple[int, int]] = {}
 
     def look(self, bound: Bound, now: float) -> Standing:
-        """Tells how a counter stands, counting nothing.
-
-        Args:
-            bound: The counter and its limit.
-            now: Epoch seconds.
-        """
+        """Return a counter's state without counting."""
         window, count = self._count(bound, now)
         remaining = max(bound.limit.requests - count, 0)
         resets_at = (window + 1) * bound.limit.seconds
@@ -92,11 +87,10 @@ class FixedWindows:
         return window, count if known == window else 0
 
     def admit(self, bounds: Sequence[Bound], now: float) -> Standing:
-        """Counts one request, unless a limit is reached.
+        """Count one request, unless a limit is reached.
 
         Args:
-            bounds: At least one limit; the longest is the one the headers tell of.
-            now: Epoch seconds.
+            bounds: At least one limit; the headers show the longest.
 
         Returns:
             The standing after this request.
@@ -122,13 +116,11 @@ class FixedWindows:
 
 
 def rate_limit_headers(standing: Standing, dialect: Dialect, now: float) -> dict[str, str]:
-    """Writes the rate-limit headers.
+    """Write the rate-limit headers.
 
     Args:
-        standing: Where the request left the caller.
         dialect: `epoch`, as normal endpoints write the reset; `seconds`, as `/users/track` does
             on MAU contracts, where a 429 has only `X-Ratelimit-Retry-After`.
-        now: Epoch seconds.
 
     Returns:
         Headers by lower-case name.

@@ -12,7 +12,7 @@ PRIORITIES = frozenset(
 
 
 def read_prioritization(value: JsonValue) -> frozenset[str] | None:
-    """Reads a `prioritization` array.
+    """Read a `prioritization` array.
 
     Returns:
         The priorities, or None when it is no such array: another value in it, or `identified` and
@@ -27,14 +27,13 @@ def read_prioritization(value: JsonValue) -> frozenset[str] | None:
 
 
 def choose(profiles: Sequence[Profile], priorities: Collection[str]) -> Profile | None:
-    """Chooses the profile that an e-mail or phone means under a prioritization.
+    """Choose the profile that an e-mail or phone means under a prioritization.
 
     Args:
-        profiles: Who shares the address.
         priorities: As read; without a word on time, the most recently updated one wins.
 
     Returns:
-        The profile, or None when nobody fits.
+        The profile, or None if none fits.
     """
     fitting = [
         profile
@@ -56,16 +55,10 @@ def _absorb(kept: dict[str, Tally], gone: dict[str, Tally]) -> None:
 
 
 def merge_profiles(store: ProfileStore, keep: Profile, gone: Profile, now: float) -> None:
-    """Merges one profile into another and deletes it.
+    """Merge one profile into another and deletes it.
 
-    The documentation pages at hand say that the profiles are combined, not which value wins: what
-    the kept profile has, it keeps; only what it lacks comes over. Events and purchases add up.
-
-    Args:
-        store: Where both are.
-        keep: The profile that stays.
-        gone: The profile that goes.
-        now: Epoch seconds.
+    The documentation says that the profiles are combined, not which value wins. Here the kept
+    profile keeps its values and takes only what it lacks. Events and purchases add up.
     """
     standard, email, phone = dict(gone.standard), gone.email, gone.phone
     aliases, external_id = dict(gone.aliases), gone.external_id

@@ -1,4 +1,4 @@
-"""Whom a call names: for people who look at the log, and to follow an answer through it."""
+"""The people that a call names, for the request log and to follow an answer through it."""
 
 from collections.abc import Iterator
 

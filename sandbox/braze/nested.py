@@ -10,7 +10,7 @@ from sandbox.braze.exchange import JsonObject
 
 MAX_TEXT = 255
 MAX_NESTED_BYTES = 100_000
-"""Braze says "100 KB"; the smaller reading of it is the harder one."""
+"""Braze says "100 KB"; we chose the smaller reading."""
 _MAX_INTEGER = 2**63 - 1
 _FORBIDDEN_IN_KEYS = frozenset(" .$")
 _IDENTIFIER_KEY = "$identifier_key"
@@ -19,11 +19,11 @@ _NEW_OBJECT = "$new_object"
 
 
 class DroppedError(Exception):
-    """A value Braze would drop in silence; the text says why."""
+    """A value that Braze would drop silently; the text says why."""
 
 
 def check_number(value: float) -> None:
-    """Refuses numbers that no 64-bit field holds.
+    """Refuse numbers that no 64-bit field holds.
 
     Raises:
         DroppedError: An infinity, or an integer beyond 64 bits.
@@ -36,7 +36,7 @@ def check_number(value: float) -> None:
 
 
 def check_size(value: JsonValue, limit: int = MAX_NESTED_BYTES) -> None:
-    """Refuses values whose JSON is too long.
+    """Refuse values whose JSON is too long.
 
     Raises:
         DroppedError: More than `limit` bytes.
@@ -73,10 +73,7 @@ def _check(value: JsonValue) -> None:
 
 
 def check_nested(value: JsonValue) -> None:
-    """Refuses a nested value as a whole when any part of it is invalid or null.
-
-    Args:
-        value: An object or an array of objects.
+    """Refuse a nested value as a whole when any part of it is invalid or null.
 
     Raises:
         DroppedError: A bad key, string, number, date or null in it, or over 100 KB.
@@ -86,7 +83,7 @@ def check_nested(value: JsonValue) -> None:
 
 
 def merge_objects(old: JsonObject, new: JsonObject) -> JsonObject:
-    """Merges deeply, as `_merge_objects: true` asks: objects into objects, all else replaced."""
+    """Merge deeply, as `_merge_objects: true` asks: objects into objects, all else replaced."""
     merged = dict(old)
     for key, value in new.items():
         current = merged.get(key)
@@ -116,11 +113,7 @@ def _matches(item: JsonValue, selector: tuple[str, JsonValue]) -> bool:
 
 
 def change_objects(old: list[JsonValue], change: JsonObject) -> list[JsonValue]:
-    """Applies `$add`, then `$remove`, then `$update` to an array of objects.
-
-    Args:
-        old: The array as it is.
-        change: The operators as sent.
+    """Apply `$add`, then `$remove`, then `$update` to an array of objects.
 
     Returns:
         The new array.

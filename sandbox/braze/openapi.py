@@ -1,5 +1,7 @@
 """The stand-in's OpenAPI document, at `/_sandbox/openapi.json`: what may be sent, what may come."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 from sandbox.braze.api import ENDPOINTS
@@ -8,14 +10,20 @@ from sandbox.braze.endpoints.kpi import MAX_DAYS
 from sandbox.braze.endpoints.subscription_status import MAX_PAGE, MAX_USERS
 from sandbox.braze.endpoints.track import MAX_OBJECTS
 from sandbox.braze.endpoints.users import MAX_ENTRIES
-from sandbox.braze.exchange import JsonObject
 from sandbox.braze.identity import MAX_ALIAS_BYTES, MAX_EXTERNAL_ID_BYTES
 from sandbox.braze.merging import PRIORITIES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic import JsonValue
 
+    from sandbox.braze.exchange import JsonObject
+
 _TEXT: JsonObject = {"type": "string"}
+_TEXT_OR_NULL: JsonObject = {"type": ["string", "null"]}
+_BOOLEAN: JsonObject = {"type": "boolean"}
+_TIME: JsonObject = {"type": "string", "format": "date-time"}
 _ADDRESSES: JsonObject = {
     "oneOf": [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_USERS}],
 }
@@ -36,26 +44,29 @@ def _array(items: JsonObject, longest: int) -> JsonObject:
     return {"type": "array", "items": items, "maxItems": longest}
 
 
+def _choice(values: Iterable[str]) -> JsonObject:
+    return {"type": "string", "enum": [*values]}
+
+
+def _id(longest: int) -> JsonObject:
+    return {"type": "string", "minLength": 1, "maxLength": longest}
+
+
 _IDENTIFIERS: JsonObject = {
-    "external_id": {"type": "string", "minLength": 1, "maxLength": MAX_EXTERNAL_ID_BYTES},
+    "external_id": _id(MAX_EXTERNAL_ID_BYTES),
     "user_alias": _ref("UserAlias"),
     "braze_id": _TEXT,
     "email": {"type": ["string", "null"], "format": "email"},
-    "phone": {"type": ["string", "null"]},
-    "_update_existing_only": {"type": "boolean"},
+    "phone": _TEXT_OR_NULL,
+    "_update_existing_only": _BOOLEAN,
 }
-_PRIORITIZATION: JsonObject = {
-    "type": "array",
-    "items": {"type": "string", "enum": [*sorted(PRIORITIES)]},
-}
-_GROUP_STATE: JsonObject = {"type": "string", "enum": ["subscribed", "unsubscribed"]}
+_PRIORITIZATION: JsonObject = {"type": "array", "items": _choice(sorted(PRIORITIES))}
+_GROUP_STATE = _choice(["subscribed", "unsubscribed"])
+_CHANGE = ("subscription_group_id", "subscription_state")
 
 _SCHEMAS: JsonObject = {
     "UserAlias": _object(
-        {
-            "alias_name": {"type": "string", "minLength": 1, "maxLength": MAX_ALIAS_BYTES},
-            "alias_label": {"type": "string", "minLength": 1, "maxLength": MAX_ALIAS_BYTES},
-        },
+        {"alias_name": _id(MAX_ALIAS_BYTES), "alias_label": _id(MAX_ALIAS_BYTES)},
         "alias_name",
         "alias_label",
     ),
@@ -63,15 +74,15 @@ _SCHEMAS: JsonObject = {
         **_object(
             {
                 **_IDENTIFIERS,
-                "_merge_objects": {"type": "boolean"},
-                "country": {"type": ["string", "null"]},
+                "_merge_objects": _BOOLEAN,
+                "country": _TEXT_OR_NULL,
                 "current_location": {"type": ["object", "null"]},
-                "dob": {"type": ["string", "null"]},
+                "dob": _TEXT_OR_NULL,
                 "email_subscribe": _TEXT,
-                "first_name": {"type": ["string", "null"]},
+                "first_name": _TEXT_OR_NULL,
                 "push_tokens": {"type": "array"},
                 "subscription_groups": {"type": "array", "items": {"type": "object"}},
-                "time_zone": {"type": ["string", "null"]},
+                "time_zone": _TEXT_OR_NULL,
             },
         ),
         "additionalProperties": True,
@@ -80,7 +91,7 @@ _SCHEMAS: JsonObject = {
         {
             **_IDENTIFIERS,
             "name": _TEXT,
-            "time": {"type": "string", "format": "date-time"},
+            "time": _TIME,
             "app_id": _TEXT,
             "properties": {"type": "object"},
         },
@@ -94,7 +105,7 @@ _SCHEMAS: JsonObject = {
             "currency": _TEXT,
             "price": {"type": "number"},
             "quantity": {"type": "integer", "minimum": 1, "maximum": 100},
-            "time": {"type": "string", "format": "date-time"},
+            "time": _TIME,
             "properties": {"type": "object"},
         },
         "product_id",
@@ -119,15 +130,16 @@ _SCHEMAS: JsonObject = {
         {
             "subscription_group_id": _TEXT,
             "subscription_state": _GROUP_STATE,
-            "external_ids": _array(_TEXT, MAX_USERS),
-            "emails": _array(_TEXT, MAX_USERS),
-            "phones": _array(_TEXT, MAX_USERS),
-            "use_double_opt_in_logic": {"type": "boolean"},
+            **dict.fromkeys(("external_ids", "emails", "phones"), _array(_TEXT, MAX_USERS)),
+            "use_double_opt_in_logic": _BOOLEAN,
         },
-        "subscription_group_id",
-        "subscription_state",
+        *_CHANGE,
     ),
 }
+_IDENTIFIED_ADDRESSES = _array(
+    {"allOf": [_ref("AddressWithPriority"), _object({"external_id": _TEXT})]}, MAX_ENTRIES
+)
+_MERGED = ("identifier_to_merge", "identifier_to_keep")
 
 _BODIES: dict[str, JsonObject] = {
     "/users/track": _object(
@@ -141,23 +153,15 @@ _BODIES: dict[str, JsonObject] = {
         {
             "external_ids": _array(_TEXT, MAX_IDS),
             "user_aliases": _array(_ref("UserAlias"), MAX_IDS),
-            "device_id": _TEXT,
-            "braze_id": _TEXT,
-            "email_address": _TEXT,
-            "phone": _TEXT,
-            "fields_to_export": {
-                "type": "array",
-                "items": {"type": "string", "enum": [*sorted(FIELDS)]},
-                "minItems": 1,
-            },
+            **dict.fromkeys(("device_id", "braze_id", "email_address", "phone"), _TEXT),
+            "fields_to_export": {"type": "array", "items": _choice(sorted(FIELDS)), "minItems": 1},
         },
         "fields_to_export",
     ),
     "/users/alias/new": _object(
         {
             "user_aliases": _array(
-                {"allOf": [_ref("UserAlias"), _object({"external_id": _TEXT})]},
-                MAX_ENTRIES,
+                {"allOf": [_ref("UserAlias"), _object({"external_id": _TEXT})]}, MAX_ENTRIES
             ),
         },
         "user_aliases",
@@ -165,31 +169,16 @@ _BODIES: dict[str, JsonObject] = {
     "/users/identify": _object(
         {
             "aliases_to_identify": _array(
-                _object({"external_id": _TEXT, "user_alias": _ref("UserAlias")}),
-                MAX_ENTRIES,
+                _object({"external_id": _TEXT, "user_alias": _ref("UserAlias")}), MAX_ENTRIES
             ),
-            "emails_to_identify": _array(
-                {"allOf": [_ref("AddressWithPriority"), _object({"external_id": _TEXT})]},
-                MAX_ENTRIES,
-            ),
-            "phone_numbers_to_identify": _array(
-                {"allOf": [_ref("AddressWithPriority"), _object({"external_id": _TEXT})]},
-                MAX_ENTRIES,
-            ),
+            "emails_to_identify": _IDENTIFIED_ADDRESSES,
+            "phone_numbers_to_identify": _IDENTIFIED_ADDRESSES,
         },
     ),
     "/users/merge": _object(
         {
             "merge_updates": _array(
-                _object(
-                    {
-                        "identifier_to_merge": _ref("MergeIdentifier"),
-                        "identifier_to_keep": _ref("MergeIdentifier"),
-                    },
-                    "identifier_to_merge",
-                    "identifier_to_keep",
-                ),
-                MAX_ENTRIES,
+                _object({name: _ref("MergeIdentifier") for name in _MERGED}, *_MERGED), MAX_ENTRIES
             ),
         },
         "merge_updates",
@@ -207,36 +196,27 @@ _BODIES: dict[str, JsonObject] = {
         {
             "subscription_group_id": _TEXT,
             "subscription_state": _GROUP_STATE,
-            "external_id": _ADDRESSES,
-            "email": _ADDRESSES,
-            "phone": _ADDRESSES,
-            "use_double_opt_in_logic": {"type": "boolean"},
+            **dict.fromkeys(("external_id", "email", "phone"), _ADDRESSES),
+            "use_double_opt_in_logic": _BOOLEAN,
         },
-        "subscription_group_id",
-        "subscription_state",
+        *_CHANGE,
     ),
     "/v2/subscription/status/set": _object(
         {"subscription_groups": _array(_ref("SubscriptionChange"), MAX_USERS)},
         "subscription_groups",
     ),
 }
+_PEOPLE = [(name, _TEXT, False) for name in ("external_id", "email", "phone")]
 _QUERIES: dict[str, list[tuple[str, JsonObject, bool]]] = {
-    "/subscription/status/get": [
-        ("subscription_group_id", _TEXT, True),
-        ("external_id", _TEXT, False),
-        ("email", _TEXT, False),
-        ("phone", _TEXT, False),
-    ],
+    "/subscription/status/get": [("subscription_group_id", _TEXT, True), *_PEOPLE],
     "/subscription/user/status": [
-        ("external_id", _TEXT, False),
-        ("email", _TEXT, False),
-        ("phone", _TEXT, False),
+        *_PEOPLE,
         ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE}, False),
         ("offset", {"type": "integer", "minimum": 0}, False),
     ],
     "/kpi/mau/data_series": [
         ("length", {"type": "integer", "minimum": 1, "maximum": MAX_DAYS}, True),
-        ("ending_at", {"type": "string", "format": "date-time"}, False),
+        ("ending_at", _TIME, False),
         ("app_id", _TEXT, False),
     ],
 }
@@ -274,7 +254,7 @@ def _operation(path: str) -> JsonObject:
 
 
 def document() -> JsonObject:
-    """Builds the OpenAPI document of the stand-in's Braze endpoints.
+    """Build the OpenAPI document of the stand-in's Braze endpoints.
 
     Returns:
         OpenAPI 3.1; the control routes and the stand-in for Quikly are not in it.

@@ -48,13 +48,13 @@ class Tally:
     count: int = 1
 
     def add(self, time: datetime) -> None:
-        """Counts one more."""
+        """Count one more."""
         self.count += 1
         self.first = min(self.first, time)
         self.last = max(self.last, time)
 
     def absorb(self, other: "Tally") -> None:
-        """Adds what another profile counted under the same name."""
+        """Add what another profile counted under the same name."""
         self.count += other.count
         self.first = min(self.first, other.first)
         self.last = max(self.last, other.last)
@@ -144,11 +144,7 @@ class Profile:
 
 
 class ProfileStore:
-    """All profiles of the workspace, found by any identifier.
-
-    Args:
-        random: Where ids and buckets come from.
-    """
+    """All profiles of the workspace, found by any identifier."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -165,7 +161,7 @@ class ProfileStore:
         return iter(self._by_braze_id.values())
 
     def create(self, now: float) -> Profile:
-        """Makes an empty profile, not findable by anything but its new `braze_id`."""
+        """Make an empty profile, not findable by anything but its new `braze_id`."""
         self._updates += 1
         braze_id = f"{int(now) & 0xFFFFFFFF:08x}{self._random.getrandbits(64):016x}"
         profile = Profile(braze_id, now, int(self._random.random() * 10_000), self._updates, now)
@@ -173,13 +169,13 @@ class ProfileStore:
         return profile
 
     def touch(self, profile: Profile, now: float) -> None:
-        """Makes a profile the most recently updated one."""
+        """Make a profile the most recently updated one."""
         self._updates += 1
         profile.updated = self._updates
         profile.updated_at = now
 
     def find(self, identifier: Identifier) -> Profile | None:
-        """Finds the one profile an object means.
+        """Find the one profile an object means.
 
         An e-mail or phone that several profiles share means the most recently updated profile
         with an external id, else the most recently updated one.
@@ -204,12 +200,12 @@ class ProfileStore:
         return [] if profile is None else [profile]
 
     def set_external_id(self, profile: Profile, external_id: str) -> None:
-        """Identifies a profile that had no external id."""
+        """Identify a profile that had no external id."""
         profile.external_id = external_id
         self._by_external_id[external_id] = profile
 
     def add_alias(self, profile: Profile, label: str, name: str) -> None:
-        """Gives a profile an alias that nobody has yet."""
+        """Give a profile an alias that is not taken."""
         profile.aliases[label] = name
         self._by_alias[label, name] = profile
 
@@ -218,7 +214,7 @@ class ProfileStore:
         return (label, name) in self._by_alias
 
     def set_address(self, profile: Profile, kind: Literal["email", "phone"], value: str) -> None:
-        """Sets a profile's e-mail or phone and keeps the look-up right."""
+        """Set a profile's e-mail or phone and keeps the look-up right."""
         if profile.standard.get(kind) == value:
             return
         self.remove_address(profile, kind)
@@ -226,7 +222,7 @@ class ProfileStore:
         self._by_address.setdefault((kind, value), {})[profile.braze_id] = profile
 
     def remove_address(self, profile: Profile, kind: Literal["email", "phone"]) -> None:
-        """Takes a profile's e-mail or phone away."""
+        """Take a profile's e-mail or phone away."""
         old = profile.standard.pop(kind, None)
         if not isinstance(old, str):
             return
@@ -236,7 +232,7 @@ class ProfileStore:
             del self._by_address[kind, old]
 
     def remove(self, profile: Profile) -> None:
-        """Deletes a profile for good."""
+        """Delete a profile for good."""
         del self._by_braze_id[profile.braze_id]
         if profile.external_id is not None:
             del self._by_external_id[profile.external_id]

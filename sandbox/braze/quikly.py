@@ -12,11 +12,7 @@ PREFIX = "/quikly/"
 
 
 def answer_quikly(workspace: Workspace, call: Call) -> Answer:
-    """Answers one call meant for Quikly.
-
-    Args:
-        workspace: Where Quikly's key is.
-        call: The request.
+    """Answer one call meant for Quikly.
 
     Returns:
         200 with no body; 401, 404 for another method than POST, 413, 415, or 400 for a body that
@@ -39,6 +35,6 @@ def answer_quikly(workspace: Workspace, call: Call) -> Answer:
 
 
 def keep_quikly_call(workspace: Workspace, call: Call, status: int) -> None:
-    """Keeps a call for whoever asks what Quikly was told, refused and faulted ones included."""
+    """Keep a call for later questions, refused and faulted ones included."""
     text = call.body.decode(errors="replace")
     workspace.quikly.calls.append(QuiklyCall(call.n, call.at, call.path, status, text))

@@ -90,10 +90,7 @@ class Settings(BaseModel):
 
 
 def limits_by_family(limits: _Limits) -> dict[str, list[Limit]]:
-    """Turns limits by path into limits by the family of endpoints that share them.
-
-    Args:
-        limits: As posted.
+    """Turn limits by path into limits by the family of endpoints that share them.
 
     Returns:
         By family; two paths of one family add up to two limits on the one counter.

@@ -84,11 +84,7 @@ def _check_groups(value: JsonValue, known: Collection[str]) -> None:
 
 
 def check_standard_fields(item: JsonObject, groups: Collection[str]) -> None:
-    """Finds what makes Braze name an attributes object in `errors`.
-
-    Args:
-        item: The object.
-        groups: The ids of the subscription groups that exist.
+    """Find what makes Braze name an attributes object in `errors`.
 
     Raises:
         ObjectRejectedError: A standard field whose bad value is an error, not a silent loss.

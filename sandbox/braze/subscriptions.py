@@ -58,14 +58,14 @@ class Prompt(NamedTuple):
 
 
 class SubscriptionBook:
-    """What the workspace knows of subscriptions besides the profiles' own states."""
+    """States of addresses without a profile, and the opt-in prompts that were sent."""
 
     def __init__(self) -> None:
         self._orphans: dict[tuple[AddressKind, str], dict[str, _Orphan]] = {}
         self.prompts: list[Prompt] = []
 
     def set_state(self, profile: Profile, group: Group, state: SubscriptionState) -> None:
-        """Sets a profile's state; a double opt-in that waited is over."""
+        """Set a profile's state; a double opt-in that waited is over."""
         prompted = profile.memberships.get(group.group_id)
         profile.memberships[group.group_id] = Membership(
             state,
@@ -73,7 +73,7 @@ class SubscriptionBook:
         )
 
     def begin_double_opt_in(self, profile: Profile, group: Group, now: float) -> None:
-        """Lets a profile wait for its confirmation.
+        """Let a profile wait for its confirmation.
 
         It stays Unsubscribed until then; one already subscribed stays so. A prompt goes out unless
         one did within the last 24 hours.
@@ -96,7 +96,7 @@ class SubscriptionBook:
         state: SubscriptionState,
         now: float,
     ) -> list[Profile]:
-        """Sets the state of everyone with an address, or keeps it for who comes within 30 days.
+        """Set the state of everyone with an address, or keeps it for who comes within 30 days.
 
         Returns:
             The profiles that were updated; none when the state is an orphan.
@@ -110,7 +110,7 @@ class SubscriptionBook:
         return sharing
 
     def adopt(self, profile: Profile, now: float) -> None:
-        """Gives a profile just created the states that were set for its addresses before."""
+        """Give a profile just created the states that were set for its addresses before."""
         if not self._orphans:
             return
         addresses: list[tuple[AddressKind, str | None]] = [
@@ -126,7 +126,7 @@ class SubscriptionBook:
 
 
 def confirm(profile: Profile, group_id: str, now: float) -> bool:
-    """Confirms a double opt-in, as the user's `Y` would.
+    """Confirm a double opt-in, as the user's `Y` would.
 
     Returns:
         Whether one was waiting and within its 30 days.

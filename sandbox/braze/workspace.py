@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -86,9 +87,6 @@ class Workspace:
     """One Braze workspace, from nothing.
 
     Args:
-        settings: The settings to begin with.
-        quikly_key: What the stand-in for Quikly takes as its key.
-        clock: The time.
         random: Ids, shares of faults, and jitter.
     """
 
@@ -119,7 +117,7 @@ class Workspace:
         self.use(settings)
 
     def use(self, settings: Settings) -> None:
-        """Puts new settings in force."""
+        """Put new settings in force."""
         self.settings = settings
         self.custom_attributes.force(settings.attribute_types)
         self._limits = limits_by_family(settings.limits)
@@ -134,7 +132,7 @@ class Workspace:
     # -- the log ---------------------------------------------------------------------------------
 
     def log(self, method: str, path: str) -> LoggedRequest:
-        """Begins a row of the request log."""
+        """Begin a row of the request log."""
         row = LoggedRequest(len(self.requests) + 1, self.clock(), method, path)
         self.requests.append(row)
         return row
@@ -147,14 +145,11 @@ class Workspace:
         reason: str,
         profile: Profile | None = None,
     ) -> None:
-        """Notes what Braze would have lost in silence.
+        """Note what Braze would have dropped silently.
 
         Args:
-            call: The request it came with.
             place: The array and the index in it.
             name: The attribute, event or property; None for the whole object.
-            reason: Why.
-            profile: Whose it was, if there is a profile.
         """
         drop = Drop(call.n, call.path, *place, name, reason)
         self.dropped.append(drop)
@@ -164,7 +159,7 @@ class Workspace:
     # -- limits ----------------------------------------------------------------------------------
 
     def admit(self, path: str, key: str) -> Standing:
-        """Counts a request against every limit that holds for it."""
+        """Count a request against every limit that holds for it."""
         family = FAMILIES[path]
         bounds = [
             *self._bounds(family),
@@ -195,7 +190,7 @@ class Workspace:
         return len(self._pending)
 
     def write(self, apply: Write) -> None:
-        """Applies a write, now or when the settings' delay is over.
+        """Apply a write, now or when the settings' delay is over.
 
         Args:
             apply: The write. With a delay, writes apply in the order they came; with jitter they
@@ -213,7 +208,7 @@ class Workspace:
         self.settle()
 
     def settle(self) -> None:
-        """Applies every write that is due."""
+        """Apply every write that is due."""
         now = self.clock()
         while self._pending and self._pending[0][0] <= now:
             due, _, apply = heapq.heappop(self._pending)
@@ -222,7 +217,7 @@ class Workspace:
     # -- users -----------------------------------------------------------------------------------
 
     def create(self, identifier: Identifier, now: float) -> Profile:
-        """Makes the profile an identifier names; never for a `braze_id`."""
+        """Make the profile an identifier names; never for a `braze_id`."""
         profile = self.profiles.create(now)
         kind, value, label = identifier
         if kind == "external_id":
@@ -236,12 +231,21 @@ class Workspace:
         return profile
 
     def record(self, profile: Profile, event: Event, now: float) -> None:
-        """Writes an event onto a profile, and starts the opt-in a campaign ties to it."""
+        """Write an event onto a profile, and starts the opt-in a campaign ties to it."""
         profile.events.append(event)
         for group_id in self._opt_in_events.get(event.name, ()):
             group = self.settings.group(group_id)
             if group is not None:
                 self.subscriptions.begin_double_opt_in(profile, group, now)
+
+
+class Host(Protocol):
+    """Holds the workspace and can make a fresh one."""
+
+    workspace: Workspace
+
+    def reset(self) -> Workspace:
+        """Go back to the defaults, and return the workspace that was replaced."""
 
 
 def count_objects(arrays: Sequence[object]) -> int:

@@ -1,4 +1,4 @@
-"""What the page knows besides Braze: the stack it belongs to, and what was tried from it."""
+"""The page's own state: the stack it belongs to, and the posts that were made from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandbox.page.links import LedgerLink, StackLink
 
 CALL_SECONDS: Final = (2, 30)
-"""Connecting, reading: a function's cold start on a busy machine is within it."""
+"""To connect and to read: enough for a cold start on a busy machine."""
 
 TRIES_KEPT: Final = 8
 _ANSWER_CHARACTERS: Final = 4_000
@@ -34,7 +34,7 @@ _NO_PROXIES: Final = {"http": ""}
 
 
 class ConsoleError(Exception):
-    """The page asks for what cannot be done; the text says why, in a sentence."""
+    """The request is impossible; the text says why, in a sentence."""
 
 
 class WantedTry(BaseModel):
@@ -44,7 +44,7 @@ class WantedTry(BaseModel):
         sample: `partner/name` of an event file, posted as it is; or instead of it
         path: Where to, without the stage, and
         body: What.
-        token: Whether the right token goes along, a wrong one or none. A sample brings its own.
+        token: Whether to send the right token, a wrong one or none. A sample has its own.
         method: `GET` for a status; it has no body and is not kept.
     """
 
@@ -64,7 +64,7 @@ class WantedTry(BaseModel):
         return self
 
     def case(self) -> EventCase:
-        """As an event case, which knows how it is posted.
+        """Return the event case to post.
 
         Raises:
             KeyError: There is no such sample.
@@ -83,7 +83,7 @@ class Try:
         at: When it was posted, epoch seconds.
         since: How many requests Braze had seen by then.
         path: Where to.
-        names: Every text in the body, made comparable: whoever Braze hears of later is among them.
+        names: Every text in the body, made comparable; the person's identifiers are among them.
         status: The answer's.
         ms: How long it took.
         content_type: The answer's.
@@ -106,7 +106,7 @@ class Try:
 
     @property
     def is_acquisition(self) -> bool:
-        """Whether it takes several calls to Braze, and has a state of its own at the bridge."""
+        """Whether it takes several calls to Braze, and the bridge keeps a state for it."""
         return self.path.endswith("/acquisitions")
 
     def names_any(self, people: tuple[str, ...]) -> bool:
@@ -115,11 +115,7 @@ class Try:
 
 
 class Console:
-    """The state of the page.
-
-    Args:
-        clock: The time.
-    """
+    """The state of the page."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -130,19 +126,18 @@ class Console:
         self.make_gates: Callable[[LedgerLink], Gates] = _ledger_gates
 
     def introduce(self, link: StackLink) -> None:
-        """Replaces what is known of the stack."""
+        """Replace the stack's addresses and tokens."""
         self.link = link
         self.gates = None if link.ledger is None else self.make_gates(link.ledger)
 
     def forget_tries(self) -> None:
-        """The workspace is a new one, whose requests are numbered anew."""
+        """Forget all tries: a new workspace numbers its requests from 1."""
         self.tries.clear()
 
     def attempt(self, wanted: WantedTry, since: int) -> Try:
-        """Posts through the real door and keeps what was answered.
+        """Post to the real API and keep the answer.
 
         Args:
-            wanted: What to post.
             since: How many requests Braze has seen.
 
         Returns:
@@ -170,7 +165,7 @@ class Console:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            # Its text holds the address, which is nothing secret, but says nothing to a marketer.
+            # Its text holds the address: no secret, but of no use to a marketer.
             reason = "in time" if isinstance(error, requests.Timeout) else "at all"
             raise ConsoleError(f"The stack's API did not answer {reason}.") from None
         self._count += 1
@@ -193,7 +188,7 @@ class Console:
 
 
 def comparable(text: str) -> Iterator[str]:
-    """The forms in which two spellings of one identifier are the same text."""
+    """Yield the forms in which two spellings of one identifier are the same text."""
     plain = text.strip().casefold()
     if plain:
         yield plain
@@ -203,7 +198,7 @@ def comparable(text: str) -> Iterator[str]:
 
 
 def names_in(body: bytes) -> Iterator[str]:
-    """Every text and whole number in a JSON body, made comparable; nothing of any other body."""
+    """Yield every text and whole number of a JSON body, made comparable."""
     try:
         waiting: list[JsonValue] = [from_json(body, allow_inf_nan=False)]
     except ValueError:
@@ -228,7 +223,7 @@ def _job_id(body: bytes) -> str | None:
 
 
 def _ledger_gates(link: LedgerLink) -> Gates:
-    # boto3 takes a third of a second to import; a stand-in without a stack never needs it.
-    from sandbox.page.gates import LedgerGates  # noqa: PLC0415 - see above
+    # boto3 takes a third of a second to import, and a stand-in without a stack does not need it.
+    from sandbox.page.gates import ledger_gates  # noqa: PLC0415 - see above
 
-    return LedgerGates(link)
+    return ledger_gates(link)

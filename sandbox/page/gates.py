@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import boto3
 
@@ -21,58 +21,32 @@ if TYPE_CHECKING:
     from sandbox.page.links import LedgerLink
 
 
-class Gates(Protocol):
-    """The gates of a stack.
-
-    Both methods raise `GateStoreUnavailableError` where the table does not answer.
-    """
-
-    def show(self) -> list[dict[str, JsonValue]]:
-        """Every gate: `name`, `state`, `until` (epoch seconds or null) and `reason`."""
-        ...
-
-    def open(self, name: str) -> None:
-        """Open one now, as `bridge gate open` does; KeyError where there is none of that name."""
-        ...
-
-
-class SharedGates:
-    """Gates over a :class:`SharedGate`.
-
-    Args:
-        gate: Of the stack.
-        clock: The time.
-    """
+class Gates:
+    """The gates of a stack; both methods raise `GateStoreUnavailableError` without the table."""
 
     def __init__(self, gate: SharedGate, clock: Clock) -> None:
         self._gate = gate
         self._clock = clock
 
     def show(self) -> list[dict[str, JsonValue]]:
-        """See :meth:`Gates.show`."""
+        """Return each gate: `name`, `state`, `until` (epoch seconds or null) and `reason`."""
         now = self._clock.now()
         states = self._gate.show(list(EndpointFamily))
         names = [ALL, *(family.value for family in EndpointFamily)]
         return [_shown(name, states.get(name), now) for name in names]
 
     def open(self, name: str) -> None:
-        """See :meth:`Gates.open`."""
+        """Open one now, as `bridge gate open` does; KeyError if there is none of that name."""
         families = {ALL: None, **{family.value: family for family in EndpointFamily}}
         self._gate.open(families[name])
 
 
-class LedgerGates(SharedGates):
-    """The gates of a local stack.
-
-    Args:
-        link: Where they are.
-    """
-
-    def __init__(self, link: LedgerLink) -> None:
-        session = boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=link.region)
-        client = session.client("dynamodb", **client_options(link.endpoint_url))
-        clock = SystemClock()
-        super().__init__(dynamo_gate(client, link.table, clock=clock, lambdas=1), clock)
+def ledger_gates(link: LedgerLink) -> Gates:
+    """Read the gates of a local stack from its ledger's table."""
+    session = boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=link.region)
+    client = session.client("dynamodb", **client_options(link.endpoint_url))
+    clock = SystemClock()
+    return Gates(dynamo_gate(client, link.table, clock=clock, lambdas=1), clock)
 
 
 def _shown(name: str, state: GateState | None, now: datetime) -> dict[str, JsonValue]:

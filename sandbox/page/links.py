@@ -21,7 +21,7 @@ LocalUrl = Annotated[str, AfterValidator(_on_this_machine)]
 
 
 class LedgerLink(BaseModel):
-    """Where the gates' items are: the ledger's table in the local AWS engine."""
+    """The ledger's table in the local AWS engine, which holds the gates."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,12 +31,12 @@ class LedgerLink(BaseModel):
 
 
 class StackLink(BaseModel):
-    """The stack whose Braze the stand-in plays.
+    """The stack that uses this stand-in as its Braze.
 
     Attributes:
-        api_url: Where samples are posted: routes follow it.
-        tokens: By name, as in the stack's file. They are held in memory and told to nobody.
-        ledger: Where the gates are, if they shall be shown.
+        api_url: Samples are posted to its routes.
+        tokens: By name, as in the stack's file. They stay in memory and are never shown.
+        ledger: The gates' table, if the page shows them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""Which partner's file writes an attribute or an event: read from the names in the TOML files."""
+"""The partner whose TOML file writes an attribute or an event, by name."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ CONFIGURATION: Final = Path(__file__).parents[2] / "layers" / "partner_config"
 
 
 def partners_by_name(folder: Path = CONFIGURATION) -> dict[str, str]:
-    """Gathers every attribute and event that a partner's file maps to.
+    """Gather every attribute and event that a partner's file maps to.
 
     Args:
         folder: With one `<partner>.toml` each.
 
     Returns:
-        The partner by name in Braze; a name that several partners write is left out, since it tells
-        nothing.
+        The partner by name in Braze; names that several partners write are left out.
     """
     found: dict[str, set[str]] = {}
     for path in sorted(folder.glob("*.toml")):

@@ -1,4 +1,4 @@
-"""The page's files and what they ask for, under `/_sandbox/` (docs/sandbox.md)."""
+"""The page's files and its routes, under `/_sandbox/` (docs/sandbox.md)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 _HEADERS: Final = {
-    # Nothing inline, nothing from elsewhere: what Braze was sent can only ever be text.
+    # No inline code, nothing from other hosts: what was sent to Braze can only be text.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -52,14 +52,14 @@ _LONGEST_SHOWN: Final = 20_000
 
 
 class Host(Protocol):
-    """Who holds the stand-in's state and the page's."""
+    """Holds the stand-in's state and the page's."""
 
     workspace: Workspace
     console: Console
 
 
 class OpenedGate(BaseModel):
-    """Which gate to open."""
+    """The gate to open."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,7 +67,7 @@ class OpenedGate(BaseModel):
 
 
 class WantedSample(BaseModel):
-    """Which sample to make ready."""
+    """The sample to prepare."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -75,10 +75,7 @@ class WantedSample(BaseModel):
 
 
 def page_routes(host: Host) -> list[Route]:
-    """Builds the page's routes.
-
-    Args:
-        host: Who holds the state.
+    """Build the page's routes.
 
     Returns:
         The routes; bad bodies are answered 422 with a reason per field, values not echoed; what
@@ -122,7 +119,7 @@ async def _samples(host: Host, request: Request) -> Response:
         case = sample(name)
     except KeyError:
         raise ConsoleError("There is no such sample.") from None
-    return _json(_shown(name, _about_somebody(case, host.workspace)))
+    return _json(_shown(name, _with_profile(case, host.workspace)))
 
 
 async def _try(host: Host, request: Request) -> Response:
@@ -173,15 +170,15 @@ def _shown(name: str, case: EventCase) -> dict[str, JsonValue]:
         "path": case.path,
         "token": case.token,
         "status": case.expect["status"],
-        # What is no text, or would fill the page, is posted but not shown.
+        # A body that is no text, or very long, is posted but not shown.
         "body": str(case.body) if is_text else None,
         "bytes": len(case.sent_bytes()),
         "needs_profile": case.profile is not None,
     }
 
 
-def _about_somebody(case: EventCase, workspace: Workspace) -> EventCase:
-    """The case about a profile that is there: a `braze_id` is known to nobody before."""
+def _with_profile(case: EventCase, workspace: Workspace) -> EventCase:
+    """Create the profile that a case needs, since only Braze knows its `braze_id`."""
     if case.profile is None:
         return case
     ((kind, value),) = case.profile.items()

@@ -34,7 +34,7 @@ State = Literal[
 
 
 class Left(NamedTuple):
-    """One thing that a request left on a profile."""
+    """An attribute or event that a request wrote to a profile."""
 
     profile: Profile
     kind: Literal["attribute", "event"]
@@ -44,7 +44,7 @@ class Left(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """How far a try has come.
+    """The progress of a try.
 
     Attributes:
         attempt: The try.
@@ -62,13 +62,12 @@ class Journey:
 
 
 def journey_of(attempt: Try, log: Sequence[LoggedRequest]) -> Journey:
-    """Follows a try through the request log, by the identifiers in its body.
+    """Follow a try through the request log, by the identifiers in its body.
 
-    Braze's requests carry no job's id: an answer about the same person that comes from elsewhere at
-    the same time cannot be told from this one.
+    Requests to Braze carry no job id. So another answer about the same person at the same time
+    looks like this one.
 
     Args:
-        attempt: The try.
         log: The requests, oldest first; those before the try are passed over.
     """
     if attempt.status >= _REFUSED:
@@ -101,14 +100,13 @@ def journey_of(attempt: Try, log: Sequence[LoggedRequest]) -> Journey:
 
 
 def search(profiles: Iterable[Profile], text: str) -> tuple[int, list[Profile]]:
-    """Finds profiles by a part of an e-mail, phone, external id, alias or Braze id.
+    """Find profiles by a part of an e-mail, phone, external id, alias or Braze id.
 
     Args:
-        profiles: All of them.
-        text: What is looked for, in any case; empty finds everybody.
+        text: The text, in any case; empty finds all profiles.
 
     Returns:
-        How many were found, and the most recently updated of them.
+        The number found, and the most recently updated of them.
     """
     wanted = text.strip().casefold()
     found = [
@@ -125,13 +123,10 @@ def snapshot(
     partners: Mapping[str, str],
     text: str,
 ) -> JsonObject:
-    """Gathers what the page shows.
+    """Gather what the page shows.
 
     Args:
-        workspace: The stand-in's state.
-        tries: What was posted from the page.
         partners: Which partner writes an attribute or event, by its name.
-        text: The search for profiles.
     """
     log = workspace.requests[-ROWS:]
     journeys = [journey_of(attempt, log) for attempt in tries]

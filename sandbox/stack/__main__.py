@@ -23,7 +23,7 @@ _SURVEY: Final = (
 
 
 def main() -> int:
-    """Run one command; 0 where it did what it says, 1 where it did not."""
+    """Run one command; 0 if it did what it says, 1 if not."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.stack", description=__doc__)
     parser.add_argument("command", choices=("up", "down", "status"))
     parser.add_argument(
@@ -87,7 +87,7 @@ Try it, then look at the profile:
 -H 'Content-Type: application/json' -d '{_CALL}'
   curl -sS {stack.braze_url}/_sandbox/profiles
 
-Or open the page in a browser: it posts samples and shows what becomes of them.
+Or open the page in a browser: it posts samples and shows what happens to them.
 """
 
 

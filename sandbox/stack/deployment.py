@@ -18,7 +18,7 @@ import boto3
 import requests
 
 from sandbox.stack import interrupts
-from sandbox.stack.environments import ROOT, layer_installer, python_of
+from sandbox.stack.environments import ROOT, UV, python_of, uv_variables
 from sandbox.stack.servers import REGION
 from sandbox.stack.stack_file import ACCESS_KEY, StackFile, client_options
 
@@ -32,7 +32,8 @@ CONFIG_ENV: Final = "local"
 BUILD_SECONDS: Final = 300
 DEPLOY_SECONDS: Final = 180
 PROBE_SECONDS: Final = 60
-PROBES_AT_ONCE: Final = 4
+PROBES_AT_ONCE: Final = os.cpu_count() or 2
+"""Each starts an interpreter: more than there are cores only run into the function timeout."""
 
 _PARTNER_SECRETS: Final = {
     "outgrow": "OutgrowSecretName",
@@ -49,7 +50,7 @@ _BEHIND_THE_DOOR: Final = {
     "quikly_webhook": "/quikly/webhook",
     "quikly_events": "/quikly/events",
 }
-"""What answers 401 to a call without a token, as soon as it runs."""
+"""Functions that answer 401 to a call without a token, with their paths."""
 
 _BEHIND_A_QUEUE: Final = (
     "braze_delivery",
@@ -58,39 +59,36 @@ _BEHIND_A_QUEUE: Final = (
     "quikly_forward",
     "quikly_webhook_sweep",
 )
-"""What is called by a queue or a schedule, and can be called with nothing to do."""
+"""Functions that a queue or a schedule calls; they accept a call without records."""
+
+FUNCTIONS: Final = (*_BEHIND_THE_DOOR, *_BEHIND_A_QUEUE)
 
 _NO_PROXIES: Final = {"http": ""}
 """A proxy set in the environment cannot reach this machine's loopback."""
 
 
 class DeploymentError(Exception):
-    """SAM failed, or what it deployed lacks an output."""
+    """SAM failed, or the stack lacks an output."""
 
 
 def build(folder: Path, log: Path) -> None:
-    """`sam build`, with the layer built for the interpreter at hand.
-
-    Args:
-        folder: Where to.
-        log: SAM's output.
+    """`sam build`, with the layer built for this interpreter.
 
     Raises:
         DeploymentError: It failed or took too long.
     """
     arguments = ["build", "--template", str(ROOT / "template.yaml"), "--build-dir", str(folder)]
-    variables = {"LAYER_TARGET": "here", **layer_installer()}
+    variables = {
+        "LAYER_TARGET": "here",
+        "LAYER_PIP": f'"{UV}" pip',
+        "LAYER_PYTHON": f'"{python_of("installers")}"',
+        **uv_variables(),
+    }
     _sam(arguments, _parameters({}), variables, log, BUILD_SECONDS)
 
 
 def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> None:
     """`sam deploy`.
-
-    Args:
-        folder: Of the build.
-        log: SAM's output.
-        endpoint_url: The local engine.
-        braze_url: What stands in for Braze, and for Quikly.
 
     Raises:
         DeploymentError: It failed or took too long.
@@ -112,7 +110,7 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
 def describe(
     *, endpoint_url: str, braze_url: str, braze_api_key: str, quikly_api_key: str, logs: Path
 ) -> StackFile:
-    """Put the stand-ins' keys into the stack, and gather what a user of it needs.
+    """Put the stand-ins' keys into the stack, and return its addresses, names and tokens.
 
     Raises:
         DeploymentError: An output is missing.
@@ -125,12 +123,12 @@ def describe(
     stacks = session.client("cloudformation", **options).describe_stacks(StackName=name)["Stacks"]
     found = {item["OutputKey"]: item["OutputValue"] for item in stacks[0].get("Outputs", [])}
     try:
-        keeper = session.client("secretsmanager", **options)
+        secrets_manager = session.client("secretsmanager", **options)
         for output, key in (
             ("BrazeSecretName", braze_api_key),
             ("QuiklyApiSecretName", quikly_api_key),
         ):
-            keeper.put_secret_value(
+            secrets_manager.put_secret_value(
                 SecretId=found[output], SecretString=json.dumps({"current": key, "previous": ""})
             )
         secrets = {partner: found[output] for partner, output in _PARTNER_SECRETS.items()}
@@ -140,18 +138,15 @@ def describe(
             braze_api_key=braze_api_key,
             console_url=f"{braze_url}/_sandbox/",
             tokens={
-                partner: json.loads(keeper.get_secret_value(SecretId=name)["SecretString"])[
-                    "current"
-                ]
+                partner: json.loads(
+                    secrets_manager.get_secret_value(SecretId=name)["SecretString"]
+                )["current"]
                 for partner, name in secrets.items()
             },
             queues={
-                "delivery": found["DeliveryQueueUrl"],
-                "delivery_dead_letter": found["DeliveryDeadLetterQueueUrl"],
-                "acquisition": found["AcquisitionQueueUrl"],
-                "acquisition_dead_letter": found["AcquisitionDeadLetterQueueUrl"],
-                "forward": found["ForwardQueueUrl"],
-                "forward_dead_letter": found["ForwardDeadLetterQueueUrl"],
+                f"{queue}{kind}": found[f"{_logical_id(queue + kind)}QueueUrl"]
+                for queue in ("delivery", "acquisition", "forward")
+                for kind in ("", "_dead_letter")
             },
             tables={
                 "rejected": found["RejectedTableName"],
@@ -165,31 +160,8 @@ def describe(
                 "claims": found["ClaimsSecretName"],
                 **secrets,
             },
-            functions={
-                "outgrow_ingest": found["OutgrowIngestFunctionName"],
-                "iterate_responses": found["IterateResponsesFunctionName"],
-                "quikly_acquisition_api": found["QuiklyAcquisitionApiFunctionName"],
-                "quikly_acquisition_worker": found["QuiklyAcquisitionWorkerFunctionName"],
-                "quikly_acquisition_sweep": found["QuiklyAcquisitionSweepFunctionName"],
-                "quikly_webhook": found["QuiklyWebhookFunctionName"],
-                "quikly_forward": found["QuiklyForwardFunctionName"],
-                "quikly_webhook_sweep": found["QuiklyWebhookSweepFunctionName"],
-                "quikly_events": found["QuiklyEventsFunctionName"],
-                "braze_delivery": found["BrazeDeliveryFunctionName"],
-            },
-            log_groups={
-                "door": f"/{name}/door",
-                "outgrow_ingest": f"/{name}/outgrow-ingest",
-                "iterate_responses": f"/{name}/iterate-responses",
-                "quikly_acquisition_api": f"/{name}/quikly-acquisition-api",
-                "quikly_acquisition_worker": f"/{name}/quikly-acquisition-worker",
-                "quikly_acquisition_sweep": f"/{name}/quikly-acquisition-sweep",
-                "quikly_webhook": f"/{name}/quikly-webhook",
-                "quikly_forward": f"/{name}/quikly-forward",
-                "quikly_webhook_sweep": f"/{name}/quikly-webhook-sweep",
-                "quikly_events": f"/{name}/quikly-events",
-                "braze_delivery": f"/{name}/braze-delivery",
-            },
+            functions={each: found[f"{_logical_id(each)}FunctionName"] for each in FUNCTIONS},
+            log_groups={each: f"/{name}/{each.replace('_', '-')}" for each in ("door", *FUNCTIONS)},
             aws_endpoint_url=endpoint_url,
             region=REGION,
             stack_name=name,
@@ -200,18 +172,18 @@ def describe(
 
 
 def probe(stack: StackFile) -> None:
-    """Call each function once, so that one that cannot even start is told of now.
+    """Call each function once, so that one that cannot start is reported now.
 
     Raises:
         DeploymentError: One did not answer as it should.
     """
 
-    def knock(function: str) -> None:
-        posted = requests.post(
+    def post(function: str) -> None:
+        answer = requests.post(
             stack.api_url + _BEHIND_THE_DOOR[function], timeout=PROBE_SECONDS, proxies=_NO_PROXIES
         )
-        if posted.status_code != HTTPStatus.UNAUTHORIZED:
-            raise DeploymentError(f"{function} answered {posted.status_code}: {posted.text[:500]}")
+        if answer.status_code != HTTPStatus.UNAUTHORIZED:
+            raise DeploymentError(f"{function} answered {answer.status_code}: {answer.text[:500]}")
 
     client = stack.session().client("lambda", **stack.client_options())
 
@@ -223,21 +195,20 @@ def probe(stack: StackFile) -> None:
             answer = invoked["Payload"].read().decode()
             raise DeploymentError(f"{function} failed: {answer[:500]}")
 
-    # Each starts an interpreter of its own, which is what takes the time.
     with ThreadPoolExecutor(max_workers=PROBES_AT_ONCE) as pool:
-        for probed in (pool.map(knock, _BEHIND_THE_DOOR), pool.map(invoke, _BEHIND_A_QUEUE)):
+        for probed in (pool.map(post, _BEHIND_THE_DOOR), pool.map(invoke, _BEHIND_A_QUEUE)):
             list(probed)
 
 
 def introduce(stack: StackFile) -> None:
-    """Tell the stand-in which stack it belongs to, so that its page can post samples.
+    """Send the stack's addresses and tokens to the stand-in, so that its page can post samples.
 
-    The tokens go over loopback into its memory, and to no file besides the stack's own.
+    The tokens go over loopback into its memory. The only file with them is the stack's own.
 
     Raises:
         DeploymentError: It did not take it.
     """
-    told = requests.post(
+    answer = requests.post(
         f"{stack.braze_url}/_sandbox/stack",
         json={
             "api_url": stack.api_url,
@@ -251,8 +222,12 @@ def introduce(stack: StackFile) -> None:
         timeout=PROBE_SECONDS,
         proxies=_NO_PROXIES,
     )
-    if told.status_code != HTTPStatus.OK:
-        raise DeploymentError(f"the stand-in answered {told.status_code}: {told.text[:500]}")
+    if answer.status_code != HTTPStatus.OK:
+        raise DeploymentError(f"the stand-in answered {answer.status_code}: {answer.text[:500]}")
+
+
+def _logical_id(name: str) -> str:
+    return "".join(word.title() for word in name.split("_"))
 
 
 def stack_name() -> str:
@@ -262,7 +237,7 @@ def stack_name() -> str:
 
 
 def _parameters(changing: Mapping[str, str]) -> list[str]:
-    """Those of `samconfig.toml` (SAM would forget them), those of this machine, and more."""
+    """Join the parameters of `samconfig.toml` (SAM would forget them), this machine's, and more."""
     constant = dict(
         pair.split("=", 1) for pair in _config()["deploy"]["parameters"]["parameter_overrides"]
     )
@@ -298,7 +273,7 @@ def _sam(
                 stderr=subprocess.STDOUT,
                 env={**_environment(), **variables},
                 cwd=ROOT,
-                start_new_session=True,  # a group of its own, so that make and pip end with it
+                start_new_session=True,  # its own process group, so that make and pip end with it
             )
         code = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -311,7 +286,7 @@ def _sam(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group; one that is done already is left alone."""
+    """End the whole group, unless it has ended already."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -319,7 +294,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's, less what leads to a real AWS account or into another Python environment."""
+    """Return the caller's variables, without those for a real AWS account or another Python."""
     kept = {
         name: value
         for name, value in os.environ.items()

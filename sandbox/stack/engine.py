@@ -1,9 +1,8 @@
-"""MiniStack as it comes, but it takes calls of the API a few at a time; the others wait.
+"""MiniStack, unchanged except that it takes calls of the API a few at a time; the others wait.
 
-Run by path under MiniStack's own interpreter, so it imports nothing of ours. MiniStack starts a
-process for every call that finds all of a function's processes busy. AWS does so, too, in a data
-centre; here 200 answers posted at once would be 200 interpreters, each unpacked and started for one
-call: on two cores sixteen took 40 s, and the callers gave up.
+Run by path under MiniStack's own interpreter, so it imports nothing of this repository. MiniStack
+starts another process for a call if all of a function's processes are busy, as AWS does. On two
+cores sixteen such starts took 40 s, and 200 answers posted at once would need 200: callers gave up.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def a_few_at_a_time(app: App, at_once: int = AT_ONCE) -> App:
 
 def main() -> None:
     """Serve, with MiniStack's own settings from the environment."""
-    from ministack import (  # type: ignore[import-not-found]  # noqa: PLC0415 - not in ours
+    from ministack import (  # type: ignore[import-not-found]  # noqa: PLC0415 - only in its environment
         app as ministack,
     )
 

@@ -1,4 +1,4 @@
-"""When a Ctrl-C may come: never between the start of a process and the moment we know of it."""
+"""Postpone Ctrl-C between the start of a process and the moment it is recorded."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def postponed() -> Iterator[None]:
     """Keep SIGINT and SIGTERM until the end of the `with`, then let them do what they do.
 
-    By handlers of our own: a signal that is blocked or ignored would stay so in what is started
-    meanwhile.
+    With handlers, since a child would inherit a blocked or ignored signal.
     """
     kept: list[int] = []
     ours: dict[signal.Signals, Handler] = {
@@ -51,7 +50,7 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _handlers(wanted: Mapping[signal.Signals, Handler]) -> Iterator[None]:
-    """Signal handlers for a while; only the main thread may set any."""
+    """Set signal handlers for a while; only the main thread may set any."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

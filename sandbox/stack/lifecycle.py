@@ -1,4 +1,4 @@
-"""Up, down, status: the order of steps, and that nothing is left behind whatever happens."""
+"""Start, stop and show a local stack; whatever happens, nothing is left running."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter
 
-from sandbox.stack import deployment, environments, interrupts, processes, servers
-from sandbox.stack.interrupts import terminated_like_interrupted
+from sandbox.stack import deployment, interrupts, processes, servers
+from sandbox.stack.environments import ROOT
 from sandbox.stack.stack_file import FILE_NAME, StackFile
 
 if TYPE_CHECKING:
@@ -22,26 +22,16 @@ if TYPE_CHECKING:
 
     from sandbox.stack.processes import ProcessRecord
 
-__all__ = [
-    "DEFAULT_FOLDER",
-    "StackError",
-    "down",
-    "local_stack",
-    "status",
-    "terminated_like_interrupted",
-    "up",
-]
-
-DEFAULT_FOLDER: Final = environments.ROOT / ".local"
+DEFAULT_FOLDER: Final = ROOT / ".local"
 
 _RECORDS: Final = TypeAdapter(list[processes.ProcessRecord])
 
 _STARTS: Final = 3
-"""A free port may be taken by somebody else before our server binds it: then we ask for another."""
+"""Another program may take a free port before our server binds it: then we choose another."""
 
 
 class StackError(Exception):
-    """A step failed; the text names the step, and the log where there is one."""
+    """A step failed; the text names the step, and the log, if any."""
 
 
 def up(folder: Path, say: Callable[[str], None]) -> tuple[StackFile, bool]:
@@ -49,7 +39,7 @@ def up(folder: Path, say: Callable[[str], None]) -> tuple[StackFile, bool]:
 
     Args:
         folder: Holds everything that belongs to this stack; two stacks have two folders.
-        say: Told about the progress, in pieces of a line.
+        say: Takes the progress, in pieces of a line.
 
     Returns:
         The stack, and whether it was started now.
@@ -85,24 +75,23 @@ def down(folder: Path) -> bool:
 
 
 def status(folder: Path) -> list[tuple[str, int, bool]]:
-    """Name, pid and whether it runs, of every server that the folder knows of."""
+    """Return name, pid and whether it runs of every server in the folder's records."""
     return [(record.name, record.pid, processes.is_running(record)) for record in _records(folder)]
 
 
 @contextlib.contextmanager
 def local_stack(folder: Path, say: Callable[[str], None] | None = None) -> Iterator[StackFile]:
-    """A stack for the time of a `with`.
+    """Run a stack for the time of a `with`.
 
-    A SIGTERM or SIGHUP meanwhile is treated as Ctrl-C, so that the servers end in that case, too.
+    SIGTERM and SIGHUP act as Ctrl-C does, so that the servers end then, too.
 
     Args:
         folder: As for :func:`up`. A stack that runs there already is used, and left as it is.
-        say: As for :func:`up`; silent where left out.
 
     Raises:
         StackError: A step failed.
     """
-    with terminated_like_interrupted():
+    with interrupts.terminated_like_interrupted():
         stack, is_ours = up(folder, say or _silently)
         try:
             yield stack
@@ -117,8 +106,6 @@ def _start(folder: Path, say: Callable[[str], None]) -> StackFile:
     shutil.rmtree(scratch, ignore_errors=True)
     for needed in (logs, scratch):
         needed.mkdir(parents=True, exist_ok=True)
-    with _step("environments", say, None):
-        environments.ensure(("sam", "ministack"))
 
     braze_key, quikly_key = secrets.token_hex(16), secrets.token_hex(16)
     engine = servers.Engine(scratch=scratch, log=logs / "engine.log")
@@ -160,7 +147,7 @@ def _launch(server: servers.Server, folder: Path) -> None:
             server.name,
             server.command(),
             environment=server.environment(),
-            folder=environments.ROOT,
+            folder=ROOT,
             log=server.log,
         )
         others = [known for known in _records(folder) if known.name != server.name]
@@ -186,7 +173,7 @@ def _wait_until_it_answers(server: servers.Server, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _step(name: str, say: Callable[[str], None], log: Path | None) -> Iterator[None]:
-    """One line of progress; a failure is told with the step's name and its log."""
+    """Print one line of progress; a failure names the step and its log."""
     began = time.monotonic()
     say(f"  {name:<12} ... ")
     try:
@@ -197,7 +184,6 @@ def _step(name: str, say: Callable[[str], None], log: Path | None) -> Iterator[N
         BotoCoreError,
         ClientError,
         deployment.DeploymentError,
-        environments.EnvironmentUnavailableError,
     ) as error:
         say("failed\n")
         where = f"\nlog: {log}{_tail(log)}" if log else ""
@@ -240,7 +226,7 @@ def _records(folder: Path) -> list[ProcessRecord]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One command at a time for a folder."""
+    """Allow one command at a time for a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "stack.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""Servers in a process group of their own: started, found again later, stopped for good.
+"""Servers, each in its own process group: start them, find them later, stop them.
 
-A group and not a process, since the local engine runs every function in a process that it forks. A
-pid alone is no identity, since the system uses it again: the time of birth goes with it.
+A group and not a process, since the local engine forks a process for every function. The system
+reuses pids, so a record also holds the time of birth.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KILL_SECONDS: Final = 5
 _TABLE_SECONDS: Final = 30
 
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
-"""What this very process started and must therefore wait for, lest it stays as a zombie."""
+"""Children of this process: it must wait for them, or they stay as zombies."""
 
 
 class ProcessRecord(BaseModel):
@@ -35,7 +35,7 @@ class ProcessRecord(BaseModel):
     Attributes:
         name: For messages.
         pid: Of the server, and the id of its group.
-        born: When it started, as the system tells it; only good for comparing.
+        born: Its start in the system's own form; only for comparisons.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,12 +92,11 @@ def is_running(record: ProcessRecord) -> bool:
 
 
 def members(record: ProcessRecord, marker: str) -> list[RunningProcess]:
-    """What runs of a server's group.
+    """Return what runs of a server's group.
 
     Args:
-        record: The server.
-        marker: Text that the command lines of its children hold. It tells them from strangers once
-            the server itself is gone and its pid may have been given to somebody else.
+        marker: Text that the command lines of its children hold. It identifies them after the
+            server has ended, when another process may have its pid.
     """
     _reap(record.pid)
     group = [process for process in running() if process.group == record.pid]
@@ -107,12 +106,7 @@ def members(record: ProcessRecord, marker: str) -> list[RunningProcess]:
 
 
 def stop(record: ProcessRecord, marker: str, seconds: float = STOP_SECONDS) -> None:
-    """End a server and everything that it started; nothing happens where nothing runs.
-
-    Args:
-        record: The server.
-        marker: As for :func:`members`.
-        seconds: How long it has to end by itself.
+    """End a server and everything that it started, if anything runs.
 
     Raises:
         StillRunningError: Something runs even after a kill.
@@ -120,7 +114,7 @@ def stop(record: ProcessRecord, marker: str, seconds: float = STOP_SECONDS) -> N
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, _KILL_SECONDS)):
         left = members(record, marker)
         for process in left:
-            # One by one: the list has been checked to be ours, the group's number has not.
+            # One by one: the pids were checked, the group's number was not.
             _send(process.pid, number)
         if _ends_within(record, marker, patience):
             _reap(record.pid)
@@ -130,14 +124,14 @@ def stop(record: ProcessRecord, marker: str, seconds: float = STOP_SECONDS) -> N
 
 
 def running() -> list[RunningProcess]:
-    """The system's process table, without what has ended but was not waited for (zombies)."""
+    """Return the system's process table without zombies."""
     if sys.platform == "linux":
         return list(_table_of_proc())
     return list(table_of_ps())
 
 
 def table_of_ps() -> Iterator[RunningProcess]:
-    """The process table as POSIX's `ps` tells it; Linux has a way that needs no `ps`."""
+    """Read the process table from POSIX's `ps`; on Linux `/proc` serves instead."""
     listing = subprocess.run(
         ["ps", "-A", "-ww", "-o", "pid=,pgid=,stat=,lstart=,command="],  # noqa: S607 - from PATH
         capture_output=True,

@@ -1,6 +1,6 @@
 """The two servers of a local stack: the AWS engine (MiniStack) and the stand-in Braze.
 
-Both listen on loopback only, on ports that were free a moment ago.
+Both listen on loopback only, on free ports.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import http.client
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from sandbox.stack.environments import ROOT, python_of
 from sandbox.stack.stack_file import ACCESS_KEY
@@ -26,35 +26,9 @@ START_SECONDS: Final = 60
 _ANSWER_SECONDS: Final = 2
 
 
-class Server(Protocol):
-    """Something that is started, answers on a port, and is stopped by its process group."""
+class Server:
+    """A server that is started, answers on a loopback port, and is stopped by its process group."""
 
-    name: str
-    log: Path
-
-    @property
-    def url(self) -> str:
-        """Where it answers, without a trailing slash."""
-        ...
-
-    def command(self) -> list[str]:
-        """What to run."""
-        ...
-
-    def environment(self) -> dict[str, str]:
-        """All of its environment."""
-        ...
-
-    def answers(self) -> bool:
-        """Whether it is ready."""
-        ...
-
-    def take_another_port(self) -> None:
-        """The port was taken before it could bind it."""
-        ...
-
-
-class _LoopbackServer:
     name: str
     log: Path
     _health: str
@@ -65,10 +39,20 @@ class _LoopbackServer:
 
     @property
     def url(self) -> str:
+        """Its address, without a trailing slash."""
         return f"http://{HOST}:{self.port}"
 
+    def command(self) -> list[str]:
+        """Return the command that starts it."""
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        """Return its whole environment."""
+        raise NotImplementedError
+
     def answers(self) -> bool:
-        # http.client heeds no proxy variables, which are useless for loopback.
+        """Return whether it is ready."""
+        # http.client ignores proxy variables, which are useless for loopback.
         connection = http.client.HTTPConnection(HOST, self.port, timeout=_ANSWER_SECONDS)
         try:
             connection.request("GET", self._health)
@@ -79,11 +63,12 @@ class _LoopbackServer:
             connection.close()
 
     def take_another_port(self) -> None:
+        """Choose another port: the first was taken before the server could bind it."""
         self.port = free_port()
 
 
-class Engine(_LoopbackServer):
-    """MiniStack, in an environment of its own (it pins botocore).
+class Engine(Server):
+    """MiniStack, in its own environment (it pins botocore).
 
     Args:
         scratch: Where it unpacks functions and layers; deleted with the stack.
@@ -98,11 +83,11 @@ class Engine(_LoopbackServer):
         self._scratch = scratch
 
     def command(self) -> list[str]:
-        """See :meth:`Server.command`."""
+        """Return the command that starts it."""
         return [str(python_of("ministack")), str(ROOT / "sandbox" / "stack" / "engine.py")]
 
     def environment(self) -> dict[str, str]:
-        """See :meth:`Server.environment`. Functions inherit it: so nothing of the caller's own."""
+        """Return its whole environment: nothing of the caller's, since functions inherit it."""
         scratch = str(self._scratch)
         return {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -119,7 +104,7 @@ class Engine(_LoopbackServer):
             "SFTP_ENABLED": "0",
             "S3_DATA_DIR": f"{scratch}/s3",
             "STATE_DIR": f"{scratch}/state",
-            # It looks for Docker to clear away its containers; this machine's are none of ours.
+            # It would remove containers that it finds in Docker: this machine's are not its own.
             "DOCKER_HOST": f"unix://{scratch}/no-docker.sock",
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
@@ -130,14 +115,8 @@ class Engine(_LoopbackServer):
         }
 
 
-class StandInBraze(_LoopbackServer):
-    """The stand-in Braze (and Quikly), under the interpreter at hand.
-
-    Args:
-        key: The API key that it takes.
-        quikly_key: The key that it takes for Quikly.
-        log: Its output.
-    """
+class StandInBraze(Server):
+    """The stand-in Braze (and Quikly), under this interpreter."""
 
     name = "braze"
     _health = "/_sandbox/health"
@@ -148,12 +127,12 @@ class StandInBraze(_LoopbackServer):
         self._quikly_key = quikly_key
 
     def command(self) -> list[str]:
-        """See :meth:`Server.command`."""
-        command = [sys.executable, "-m", "sandbox.braze", "--port", str(self.port)]
+        """Return the command that starts it."""
+        command = [sys.executable, "-m", "sandbox", "--port", str(self.port)]
         return [*command, "--key", self._key, "--quikly-key", self._quikly_key]
 
     def environment(self) -> dict[str, str]:
-        """See :meth:`Server.environment`."""
+        """Return its whole environment."""
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
@@ -163,7 +142,7 @@ class StandInBraze(_LoopbackServer):
 
 
 def free_port() -> int:
-    """A port that nothing listens on just now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

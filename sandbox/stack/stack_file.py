@@ -1,4 +1,4 @@
-"""What a running local stack tells about itself: `stack.json` in its folder."""
+"""The addresses and names of a running local stack: `stack.json` in its folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StackFile(BaseModel):
         api_url: Routes follow it: `{api_url}/outgrow`.
         braze_url: The stand-in Braze.
         braze_api_key: The key that the stand-in takes and the stack holds.
-            console_url: The stand-in's page for people (`sandbox/page`).
+        console_url: The stand-in's page for people (`sandbox/page`).
         tokens: What each caller must send: `outgrow`, `iterate`, `quikly`, `braze_webhook`.
         queues: URLs by name: `delivery`, `acquisition`, `forward`, and each with `_dead_letter`.
         tables: Names of tables by name: `rejected`, `ledger`, `acquisitions`, `claims`.
@@ -34,8 +34,8 @@ class StackFile(BaseModel):
         functions: Names of functions by package, and by module where a package has several:
             `outgrow_ingest`, `quikly_acquisition_api`, `quikly_forward`, `braze_delivery` …
         log_groups: Names of log groups, called as their functions, and `door`.
-            aws_endpoint_url: The local AWS engine.
-        region: The AWS region that it plays.
+        aws_endpoint_url: The local AWS engine.
+        region: The AWS region that it imitates.
         stack_name: The CloudFormation stack.
         logs: Folder with the logs of the engine, the stand-in, the build and the deployment.
     """

@@ -1,4 +1,4 @@
-"""Debian's Chromium, without a window, and a stand-in to look at."""
+"""Debian's Chromium without a window, and a stand-in whose page it opens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from sandbox.braze.server import Sandbox, running
+from sandbox.server import Sandbox, running
 from tests.browser.screen import Screen
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ HERE: Final = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser is no part of `make test`."""
+    """Leave the browser tests out of `make test`."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.browser)
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A browser for the session. Absent, it skips; not in CI, where nobody would see that."""
+    """Open a browser for the session. Without Chromium the tests are skipped, but fail in CI."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         absent = "no Chromium here: apt-get install chromium chromium-driver"

@@ -118,7 +118,7 @@ class Screen:
         return element
 
     def texts(self, selector: str) -> list[str]:
-        """What is written in each of them, at one moment: the page may draw them anew."""
+        """Return the text of each at one moment: the page may draw them again."""
         found: list[str] = self.run(
             "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText)",
             selector,

@@ -94,7 +94,7 @@ def test_nothing_sticks_out(busy: Screen, colours: Colours, size: Size) -> None:
 
 
 def test_every_control_has_a_name_and_every_part_a_landmark(busy: Screen) -> None:
-    """As a screen reader is told them."""
+    """As a screen reader reads them."""
     nodes = tree(busy)
 
     nameless = [node for node in nodes if node["role"] in CONTROLS and not node["name"].strip()]
@@ -104,7 +104,7 @@ def test_every_control_has_a_name_and_every_part_a_landmark(busy: Screen) -> Non
     for landmark in ("banner", "navigation", "main", "search"):
         assert roles.count(landmark) == 1, landmark
     regions = {node["name"] for node in nodes if node["role"] == "region"}
-    assert {"Try it", "What became of it", "Faults", "Profiles", "Limits and gate"} <= regions
+    assert {"Try it", "What happened to it", "Faults", "Profiles", "Limits and gate"} <= regions
     assert any(node["role"] == "status" for node in nodes)
     assert busy.run("return document.documentElement.lang") == "en"
     assert busy.run(

@@ -45,7 +45,7 @@ def until_it_arrives(page: Screen) -> None:
 def test_an_answer_arrives_and_one_that_fails_is_tried_again(
     page: Screen, stack: StackFile
 ) -> None:
-    """The whole way, told by the page alone; with pictures in both colours and sizes."""
+    """The page shows every step; with pictures in both colours and sizes."""
     answer = {
         "id": "page-1",
         "email": "Page.Visitor@Example.com",
@@ -55,7 +55,7 @@ def test_an_answer_arrives_and_one_that_fails_is_tried_again(
     post(page, answer)
     until_it_arrives(page)
 
-    assert "Taken in by the bridge" in page.text("#journey")
+    assert "Accepted by the bridge" in page.text("#journey")
     assert "outgrow_quiz_score91number" in page.text("#journey").replace(" 91 ", "91")
     said = page.text("#announcer")
     assert said.startswith("Arrived:")
@@ -86,7 +86,7 @@ def test_an_answer_arrives_and_one_that_fails_is_tried_again(
 
 
 def test_a_closed_gate_is_seen_until_it_opens(page: Screen) -> None:
-    """Braze says 429 for some seconds: the answer waits so long, and arrives."""
+    """Braze answers 429 for some seconds: the answer waits, and arrives."""
     page.button("Too many requests").click()
     page.until(lambda: "429" in page.text("#fault-list"))
 

@@ -13,7 +13,7 @@ from sandbox.page.links import StackLink
 from tests.fakes.loopback_server import LoopbackServer
 
 if TYPE_CHECKING:
-    from sandbox.braze.server import Sandbox
+    from sandbox.server import Sandbox
     from tests.browser.screen import Screen
     from tests.fakes.loopback_server import Connection
 
@@ -113,14 +113,14 @@ def test_search_by_each_kind_of_identifier(
     assert screen.text("#found") == "1 profile"
 
 
-def test_search_that_finds_nobody_says_so(screen: Screen, braze: Braze) -> None:
+def test_search_that_finds_no_profile_says_so(screen: Screen, braze: Braze) -> None:
     """In words, in the list and beside it."""
     seed(braze)
     screen.open(braze[1])
 
     screen.write("#search", "nobody@example.com")
 
-    screen.until(lambda: screen.text("#person") == "Nobody has that.")
+    screen.until(lambda: screen.text("#person") == "No profile matches.")
     assert screen.text("#found") == "0 profiles"
 
 
@@ -239,7 +239,7 @@ def test_a_fault_is_switched_on_and_off(screen: Screen, braze: Braze) -> None:
 
 
 def test_a_fault_of_one_s_own(screen: Screen, braze: Braze) -> None:
-    """Every field of the form reaches the stand-in; what makes no sense is told there."""
+    """Every field of the form reaches the stand-in; an impossible value is reported there."""
     screen.open(braze[1])
     screen.click("#faults summary")
     screen.write("#fault-path", "/users/*")
@@ -303,7 +303,7 @@ def test_a_reset_asks_first(screen: Screen, braze: Braze) -> None:
     screen.click("#reset-dialog button[value=reset]")
     screen.until(lambda: screen.text("#count-profiles") == "0")
     assert control(braze, "profiles") == []
-    screen.until(lambda: screen.text("#person") == "Nobody is here yet.")
+    screen.until(lambda: screen.text("#person") == "No profile yet.")
 
 
 def test_without_a_stack_the_form_says_what_to_do(screen: Screen, braze: Braze) -> None:
@@ -343,7 +343,7 @@ def test_each_answer_gets_an_identity_of_its_own(screen: Screen, braze: Braze) -
 
 
 def test_the_focus_stays_where_it_is(screen: Screen, braze: Braze) -> None:
-    """However much arrives meanwhile: a list that is drawn anew keeps it."""
+    """A list that is drawn again keeps the focus, however much arrives meanwhile."""
     seed(braze)
     screen.open(braze[1])
     screen.until(lambda: len(people(screen)) == 3)

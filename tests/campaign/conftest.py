@@ -1,4 +1,4 @@
-"""What takes minutes."""
+"""Tests that take minutes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HERE: Final = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever is in this room is left out by `make test`."""
+    """Leave everything here out of `make test`."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.campaign)

@@ -1,4 +1,4 @@
-"""What needs a local stack (the session's own: the fixture `stack` of all tests)."""
+"""The tests that need a local stack (the session's own, the fixture `stack`)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ LAST: Final = "test_logs.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever is in this room needs the stack: `-m "not e2e"` leaves it out.
+    """Mark everything here as e2e: `-m "not e2e"` leaves it out.
 
-    What reads the logs of the whole run comes last.
+    The test that reads the logs of the whole run comes last.
     """
     for item in items:
         if item.path.is_relative_to(HERE):

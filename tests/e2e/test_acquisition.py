@@ -50,11 +50,11 @@ def clean(stack: StackFile) -> Iterator[None]:
 
 
 class Person:
-    """Somebody whom neither Braze nor the acquisition table knows from an earlier test."""
+    """A person that neither Braze nor the acquisition table knows from an earlier test."""
 
     def __init__(self) -> None:
         self.email = f"p{secrets.token_hex(6)}@example.com"
-        # Possible numbers, of a block that is reserved for nobody in particular: it never rings.
+        # Possible numbers of a reserved block: no phone has one.
         self.phone = f"+1202{secrets.randbelow(10**7):07d}"
 
 
@@ -271,7 +271,7 @@ def test_a_known_e_mail_is_marked_and_no_profile_is_made(stack: StackFile) -> No
     assert calls(stack, before)[0] == EXPORT
 
 
-def test_somebody_unsubscribed_from_all_e_mail_is_not_credited(stack: StackFile) -> None:
+def test_a_person_unsubscribed_from_all_e_mail_is_not_credited(stack: StackFile) -> None:
     """Only they can change that: failed with the reason, one look-up, nothing written."""
     person = Person()
     before = at_braze(
@@ -354,7 +354,7 @@ def test_an_unknown_number_is_made_then_waited_for_then_subscribed(stack: StackF
 
 
 def test_a_number_without_an_e_mail_is_its_own_alias(stack: StackFile) -> None:
-    """Looked up by the number; the label says what the name is; Quikly is told the number."""
+    """Looked up by the number; the label says what the name is; Quikly gets the number."""
     person = Person()
 
     done = in_state(stack, acquire(stack, "demo-sms", "sms", phone=person.phone), *FINAL)
@@ -465,7 +465,7 @@ def test_a_double_opt_in_by_event_starts_the_brand_s_workflow(stack: StackFile) 
     assert len(credits_of(stack)) == 1
 
 
-def test_a_double_opt_in_that_nobody_answers_expires(stack: StackFile) -> None:
+def test_a_double_opt_in_without_an_answer_expires(stack: StackFile) -> None:
     """Thirty days are a date in the record: moved to now, the next look ends it, uncredited."""
     person = Person()
     acquisition_id = acquire(stack, "demo-double-opt-in", "sms", phone=person.phone)
@@ -555,7 +555,7 @@ def test_who_is_known_is_not_looked_up_again(stack: StackFile) -> None:
     assert subscriptions(profile) == {"demo-sms-group": "Subscribed"}
 
 
-def test_a_message_that_was_lost_is_made_anew_by_the_sweep(stack: StackFile) -> None:
+def test_a_message_that_was_lost_is_made_again_by_the_sweep(stack: StackFile) -> None:
     """A record that was kept and never queued: the sweep finds it once it is overdue."""
     person = Person()
     acquisition_id = acquire(stack, "demo-double-opt-in", "sms", phone=person.phone)
@@ -579,7 +579,7 @@ def test_a_message_that_was_lost_is_made_anew_by_the_sweep(stack: StackFile) -> 
 def test_a_key_that_is_refused_makes_everything_wait_and_then_finish(
     stack: StackFile, keys: list[str] | None, reason: str, gate: EndpointFamily | None
 ) -> None:
-    """Nobody fails for it: held by the gate, the metric rings, and the right key lets them in."""
+    """None fails for it: the gate holds them, the metric counts, the right key lets them in."""
     person, began = Person(), time.time()
     granted = {"another-key": ["*"]} if keys is None else {stack.braze_api_key: keys}
     control(stack, "settings", {"keys": granted})

@@ -12,7 +12,7 @@ import requests
 from typer.testing import CliRunner
 
 from ops.bridge import app
-from tests.e2e.test_webhook import control, profile, somebody, wait_for
+from tests.e2e.test_webhook import control, new_person, profile, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def _clean(stack: StackFile) -> Iterator[None]:
 
 def test_a_journey_through_an_activation_is_on_the_profile(stack: StackFile) -> None:
     """Attributes of the newest event, whatever the order of arrival; each event once."""
-    email = somebody()
+    email = new_person()
     reached = told(
         "tier_reached",
         email,
@@ -86,7 +86,7 @@ def test_an_event_without_a_rule_is_kept_and_arrives_once_there_is_one(
     stack: StackFile, tmp_path: Path
 ) -> None:
     """422 with the reason; the body waits in the rejected table for a corrected file."""
-    email = somebody()
+    email = new_person()
     folder = str(Path(stack.logs).parent)
 
     def bridge(*words: str) -> Any:
@@ -114,5 +114,5 @@ def test_an_event_without_a_rule_is_kept_and_arrives_once_there_is_one(
 def test_only_quikly_s_own_token_opens_it(stack: StackFile, token: str) -> None:
     """Neither another partner's nor Braze's."""
     assert (
-        post(stack, told("entered", somebody(), "2026-11-22T10:00:00Z"), token).status_code == 401
+        post(stack, told("entered", new_person(), "2026-11-22T10:00:00Z"), token).status_code == 401
     )

@@ -16,7 +16,7 @@ import requests
 from typer.testing import CliRunner
 
 from ops.bridge import app
-from sandbox.braze.server import Sandbox, running
+from sandbox.server import Sandbox, running
 from sandbox.stack.environments import ROOT
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ def left_of(folder: Path) -> list[str]:
     return [process.command for process in processes.running() if str(folder) in process.command]
 
 
-@pytest.mark.parametrize("step", ["build", "deploy"])
+@pytest.mark.parametrize("step", ["build", pytest.param("deploy", marks=pytest.mark.campaign)])
 def test_ctrl_c_leaves_nothing_and_disturbs_no_other_stack(
     stack: StackFile, tmp_path: Path, step: str
 ) -> None:

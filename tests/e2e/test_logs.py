@@ -132,7 +132,7 @@ def wait_for(check: Callable[[], bool], seconds: float = 30) -> bool:
     return False
 
 
-def test_nobody_is_in_any_log_line_and_a_call_can_be_followed(stack: StackFile) -> None:
+def test_no_log_line_names_a_person_and_a_call_can_be_followed(stack: StackFile) -> None:
     """A good answer, one that cannot be mapped, one without the token: found by the call's id."""
     mark = uuid.uuid4().hex
     person = {

@@ -97,7 +97,7 @@ def send(stack: StackFile, case: EventCase) -> requests.Response:
 def test_every_success_is_documented(
     stack: StackFile, path: str, resource: str, token: str, body: dict[str, Any]
 ) -> None:
-    """One call of each kind, about somebody new."""
+    """One call of each kind, about a new person."""
     email = f"{uuid.uuid4().hex}@example.com"
     if "survey_response" in body:
         body = {**body, "survey_response": body["survey_response"] | {"user": {"email": email}}}
@@ -112,7 +112,7 @@ def test_every_success_is_documented(
 
 
 def test_an_acquisition_and_its_state_are_documented(stack: StackFile) -> None:
-    """From the sign-up to its story, and an id that nobody has."""
+    """From the sign-up to its history, and an unknown id."""
     path = "/quikly/acquisitions"
     body = {
         "q_scope": "demo-email",

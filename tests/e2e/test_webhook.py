@@ -64,7 +64,7 @@ def decided(stack: StackFile, scope: str, email: str) -> dict[str, Any]:
     raise AssertionError("never decided")
 
 
-def somebody() -> str:
+def new_person() -> str:
     return f"{uuid.uuid4().hex}@example.com"
 
 
@@ -212,7 +212,7 @@ def test_a_call_is_answered_with_its_award_and_the_profile_shows_it(
     stack: StackFile, mode: Mode
 ) -> None:
     """Called three times, the address spelt in three ways: one claim, one event, one answer."""
-    email = somebody()
+    email = new_person()
 
     more = {"since": datetime.now(UTC).isoformat()} if mode.since_now else {}
     answers = [
@@ -238,7 +238,7 @@ def test_a_call_is_answered_with_its_award_and_the_profile_shows_it(
 
 def test_a_rank_is_a_place_in_line_and_the_best_tiers_go_to_the_first(stack: StackFile) -> None:
     """Twelve people at once: the tier is that of the position, and the last get nothing."""
-    people = [somebody() for _ in range(12)]
+    people = [new_person() for _ in range(12)]
 
     with ThreadPoolExecutor(len(people)) as pool:
         answers = list(pool.map(lambda email: decided(stack, "demo-rank", email), people))
@@ -269,7 +269,7 @@ def test_chance_is_what_the_published_commitment_says(stack: StackFile) -> None:
     invoke(stack, "quikly_webhook_sweep")
     assert activations.book.counters("demo-random").commitment is not None
 
-    outcomes = Counter(call(stack, "demo-random", somebody())[1].get("status") for _ in range(12))
+    outcomes = Counter(call(stack, "demo-random", new_person())[1].get("status") for _ in range(12))
 
     assert outcomes.keys() <= {"awarded", "no_award"}
     verification = verify(rule, activations.book, activations.secret)
@@ -277,9 +277,9 @@ def test_chance_is_what_the_published_commitment_says(stack: StackFile) -> None:
     assert verification.checked >= 12
 
 
-def test_nobody_wins_more_than_there_is_whatever_the_crowd(stack: StackFile) -> None:
+def test_no_more_rewards_than_there_are_in_a_crowd(stack: StackFile) -> None:
     """Twelve people, twice each, at once, at the first ten: ten win; each hears one answer."""
-    people = [somebody() for _ in range(12)]
+    people = [new_person() for _ in range(12)]
     calls = people * 2
 
     with ThreadPoolExecutor(8) as pool:
@@ -303,12 +303,12 @@ def test_nobody_wins_more_than_there_is_whatever_the_crowd(stack: StackFile) -> 
         datetime.now(UTC),
     )
     assert (state.awarded, state.remaining, state.tiers[0].all_claimed) == (10, 0, True)
-    assert call(stack, "demo-first", somebody()) == (200, {"status": "no_award"})
+    assert call(stack, "demo-first", new_person()) == (200, {"status": "no_award"})
 
 
 def test_a_forwarded_call_arrives_at_quikly_once(stack: StackFile) -> None:
     """However often Braze calls, and though Quikly first answers 503."""
-    email = somebody()
+    email = new_person()
     control(
         stack,
         "faults",
@@ -349,8 +349,8 @@ def forwards_rest(stack: StackFile) -> bool:
 def test_what_quikly_refuses_is_kept_with_its_cause_and_can_be_sent_again(
     stack: StackFile,
 ) -> None:
-    """A 404, as of a wrong address: parked; replayed, Quikly is told."""
-    email = somebody()
+    """A 404, as for a wrong address, parks the message; a replay delivers it to Quikly."""
+    email = new_person()
     control(
         stack,
         "faults",
@@ -384,7 +384,7 @@ def test_a_crash_between_the_claim_and_the_queue_is_mended(stack: StackFile) -> 
         random=random.random,
     )
     rule = load_quikly(SHIPPED).activations["demo-decay"]
-    calls_again, never_calls_again = somebody(), somebody()
+    calls_again, never_calls_again = new_person(), new_person()
     decided = [
         claims.claim(
             rule,
@@ -412,7 +412,7 @@ def test_a_crash_between_the_claim_and_the_queue_is_mended(stack: StackFile) -> 
 
 def test_what_is_pasted_into_braze_wins(stack: StackFile) -> None:
     """The files of docs/quikly, rendered by a Liquid engine for a person: answered, and shown."""
-    email, customer = somebody(), f"customer-{uuid.uuid4().hex[:8]}"
+    email, customer = new_person(), f"customer-{uuid.uuid4().hex[:8]}"
     person = {"email_address": email, "user_id": customer}
     pasted = requests.post(
         f"{stack.api_url}/quikly/webhook",
@@ -440,7 +440,7 @@ def test_the_curl_line_that_people_are_given_is_answered(stack: StackFile) -> No
     """As it stands in docs/quikly, in a shell."""
     line = (FOLDER / "curl.txt").read_text().replace("curl -i", "curl -s --noproxy '*'")
     done = subprocess.run(  # noqa: S603 - our own file
-        ["/bin/sh", "-c", line.replace("you@example.com", somebody())],
+        ["/bin/sh", "-c", line.replace("you@example.com", new_person())],
         env={
             "PATH": os.environ["PATH"],
             "WEBHOOK_URL": f"{stack.api_url}/quikly/webhook",
@@ -474,7 +474,7 @@ def test_odd_calls_are_answered_clearly_and_keep_nothing(
     rejected = stack.session().client("dynamodb", **stack.client_options())
     before = rejected.scan(TableName=stack.tables["rejected"], Select="COUNT")["Count"]
 
-    answered, _ = call(stack, **{"scope": "demo-decay", "email": somebody()} | change)
+    answered, _ = call(stack, **{"scope": "demo-decay", "email": new_person()} | change)
 
     assert answered == status
     after = rejected.scan(TableName=stack.tables["rejected"], Select="COUNT")["Count"]
@@ -498,7 +498,7 @@ def test_a_draw_is_held_once_its_winners_are_told_and_anyone_can_verify_it(
     stack: StackFile,
 ) -> None:
     """Ten enter; one draw by command; profiles of winners and others show it; it verifies."""
-    people = [somebody() for _ in range(10)]
+    people = [new_person() for _ in range(10)]
     for email in people:
         assert call(stack, "demo-draw", email) == (200, {"status": "entered"})
     invoke(stack, "quikly_webhook_sweep")
@@ -514,7 +514,7 @@ def test_a_draw_is_held_once_its_winners_are_told_and_anyone_can_verify_it(
     assert {each["claimant"] for each in result["winners"]} == {
         each["claimant"] for each in listed if each["status"] == "awarded"
     }
-    assert call(stack, "demo-draw", somebody()) == (200, {"status": "closed"})
+    assert call(stack, "demo-draw", new_person()) == (200, {"status": "closed"})
 
     invoke(stack, "quikly_webhook_sweep")
     answers = {email: call(stack, "demo-draw", email)[1] for email in people}

@@ -1,1 +1,1 @@
-"""What each Braze endpoint does with a body that came this far."""
+"""The Braze endpoints, after the checks that come before the body."""

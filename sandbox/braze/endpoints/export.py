@@ -13,7 +13,7 @@ from sandbox.braze.workspace import Workspace
 
 MAX_IDS = 50
 TOO_MANY_IDS = "The max number of external_ids and aliases per request was exceeded"
-# The texts below are ours: the documentation has the rules, not the words.
+# We chose the texts below: the documentation has the rules, not the words.
 NO_IDENTIFIER = "at least one identifier is required"
 ONE_IDENTIFIER_ONLY = "only one of 'device_id', 'email_address' and 'phone' may be included"
 NO_FIELDS = "'fields_to_export' is required"
@@ -74,11 +74,9 @@ def _tallies(tallies: Mapping[str, Tally], now: float) -> list[JsonValue]:
 
 
 def export_profile(profile: Profile, fields: Collection[str], now: float) -> JsonObject:
-    """Shows a profile as `/users/export/ids` does.
+    """Show a profile as `/users/export/ids` does.
 
     Args:
-        profile: The profile.
-        fields: Which fields; others are left out.
         now: Epoch seconds; events and purchases of the last 90 days are shown.
 
     Returns:
@@ -174,11 +172,9 @@ def _find(workspace: Workspace, body: JsonObject) -> tuple[list[Profile], list[J
 
 
 def export_ids(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Finds profiles by their identifiers.
+    """Find profiles by their identifiers.
 
     Args:
-        workspace: Where to look.
-        call: The request.
         body: Identifiers and `fields_to_export`, which customers since August 2024 must send.
 
     Returns:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 MAX_DAYS = 100
 _WINDOW = timedelta(days=30)
-# The texts are ours: the documentation has the rules, not the words.
+# We chose the texts: the documentation has the rules, not the words.
 BAD_LENGTH = "'length' must be from 1 to 100"
 BAD_ENDING_AT = "'ending_at' must be a date in ISO 8601"
 
 
 def monthly_active_users(workspace: Workspace, call: Call, _: JsonObject) -> Answer:
-    """Counts users active in the 30 days up to each day.
+    """Count users active in the 30 days up to each day.
 
     Args:
         workspace: Where the users are. A user counts as active when made, or last updated, in the

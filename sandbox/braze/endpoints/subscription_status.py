@@ -20,7 +20,7 @@ UNKNOWN = "unknown"
 
 BAD_GROUP = "Invalid subscription group ID"
 NOT_BOTH = "Either an email address or a phone number should be provided, but not both."
-# The texts below are ours: the documentation has the rules, not the words.
+# We chose the texts below: the documentation has the rules, not the words.
 BAD_STATE = "'subscription_state' must be 'subscribed' or 'unsubscribed'"
 NO_USERS = "'external_id', 'email' or 'phone' is required"
 TOO_MANY_USERS = "The max number of ids per request was exceeded"
@@ -52,7 +52,7 @@ def _parameters(call: Call, name: str) -> list[str]:
 
 
 def _read_query(call: Call) -> _Query:
-    """Reads whom a look-up is for; an external id makes e-mail and phone be ignored."""
+    """Read the identifiers of a look-up; with an external id, e-mail and phone are ignored."""
     externals, emails, phones = (
         _parameters(call, "external_id"),
         _parameters(call, "email"),
@@ -74,7 +74,7 @@ def _read_query(call: Call) -> _Query:
 
 
 def _state_of(profiles: Sequence[Profile], group_id: str) -> str:
-    """One state for an address: subscribed only when everyone who shares it is."""
+    """Return the state of an address: subscribed only if every profile that shares it is."""
     states = {
         profile.memberships[group_id].state
         for profile in profiles
@@ -86,7 +86,7 @@ def _state_of(profiles: Sequence[Profile], group_id: str) -> str:
 
 
 def _status_key(query: _Query, value: str, profiles: Sequence[Profile]) -> str:
-    """The key of `status`: undocumented for addresses, so one the caller cannot guess."""
+    """Return the key in `status`: undocumented for addresses, so one that no caller can guess."""
     if query.kind == "external_id" or not profiles:
         return value
     return profiles[0].external_id or profiles[0].braze_id
@@ -94,10 +94,6 @@ def _status_key(query: _Query, value: str, profiles: Sequence[Profile]) -> str:
 
 def get_status(workspace: Workspace, call: Call, _: JsonObject) -> Answer:
     """`GET /subscription/status/get`.
-
-    Args:
-        workspace: Where the users are.
-        call: The request; the query has the group and whom to look up.
 
     Returns:
         200 with a state for each identifier; 400 for a bad query.
@@ -157,10 +153,6 @@ def _show_user(workspace: Workspace, profile: Profile) -> JsonObject:
 def user_status(workspace: Workspace, call: Call, _: JsonObject) -> Answer:
     """`GET /subscription/user/status`.
 
-    Args:
-        workspace: Where the users are.
-        call: The request; the query says whom to look up, `limit` and `offset`.
-
     Returns:
         200 with one entry per profile, groups never touched left out; 400 for a bad query.
     """
@@ -184,7 +176,7 @@ def user_status(workspace: Workspace, call: Call, _: JsonObject) -> Answer:
 
 
 class _Change(NamedTuple):
-    """One group's new state, and for whom."""
+    """One group's new state, and the people it is for."""
 
     group: Group
     state: SubscriptionState
@@ -205,7 +197,7 @@ def _texts(body: JsonObject, name: str, is_good: Callable[[object], bool], bad: 
 
 
 def _read_change(workspace: Workspace, body: JsonObject, suffix: str) -> _Change:
-    """Reads a change; one bad identifier fails the whole call (undocumented; the harder way)."""
+    """Read a change; one bad identifier fails the whole call (undocumented; we are strict)."""
     group = workspace.settings.group(body.get("subscription_group_id"))
     if group is None:
         raise _BadRequestError(BAD_GROUP)
@@ -245,12 +237,10 @@ def set_status(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
     """`POST /subscription/status/set`.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: One group, one state, up to 50 users.
 
     Returns:
-        201, whoever is found; 400 for a bad body.
+        201, also if nobody is found; 400 for a bad body.
     """
     try:
         changes = [_read_change(workspace, body, "")]
@@ -264,12 +254,10 @@ def set_status_v2(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
     """`POST /v2/subscription/status/set`.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: `subscription_groups`, up to 50 users in all; the identifiers' keys are plural.
 
     Returns:
-        201, whoever is found; 400 for a bad body.
+        201, also if nobody is found; 400 for a bad body.
     """
     entries = body.get("subscription_groups")
     if not isinstance(entries, list) or not entries:

@@ -44,12 +44,12 @@ NO_VALID_DATA = "Valid data must be provided in the 'attributes', 'events', or '
 BLOCKED = "provided external_id is blacklisted and disallowed"
 TOO_MANY = "Max Input Length Exceeded"
 
-_NOBODY = "no such profile, and it may not be made"
+_NO_PROFILE = "no such profile, and it may not be made"
 _SKIPPED = CONTROL_KEYS | IDENTIFIER_KEYS | {"subscription_groups"}
 
 
 class TrackObject(NamedTuple):
-    """One valid object: where it was, whom it means, and for events and purchases when."""
+    """One valid object: its place, its identifier, and the time of an event or purchase."""
 
     place: tuple[str, int]
     item: JsonObject
@@ -79,12 +79,10 @@ def _is_too_long(arrays: dict[str, list[JsonValue]], rule: str) -> bool:
 
 
 def track(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Checks every object, queues the valid ones, and says which were not.
+    """Check every object, queue the valid ones, and report the others.
 
     Args:
-        workspace: Where the objects go.
         call: The request; its forced errors make further objects invalid.
-        body: The three arrays, each optional.
 
     Returns:
         201 with the counts and, on partial failure, `errors`; 400 when nothing valid was sent or
@@ -115,7 +113,7 @@ def _sort_out(
     call: Call,
     arrays: dict[str, list[JsonValue]],
 ) -> tuple[list[TrackObject], list[JsonValue]]:
-    forced = {(error.input_array, error.index): error.type for error in call.forced_errors}
+    forced = {(str(each.input_array), each.index): each.type for each in call.forced_errors}
     valid: list[TrackObject] = []
     errors: list[JsonValue] = []
     for name, items in arrays.items():
@@ -136,7 +134,7 @@ def _without_races(
     call: Call,
     objects: Sequence[TrackObject],
 ) -> list[TrackObject]:
-    """Drops updates by an alias that neither shows when the call comes nor is made by the call.
+    """Drop updates by an alias that is not visible yet and that the call does not make.
 
     The alias page warns of this race and says to use a single call (reference §4.2).
     """
@@ -151,7 +149,7 @@ def _without_races(
             and thing.identifier not in made
             and workspace.profiles.find(thing.identifier) is None
         ):
-            workspace.drop(call, thing.place, None, _NOBODY)
+            workspace.drop(call, thing.place, None, _NO_PROFILE)
         else:
             kept.append(thing)
     return kept
@@ -172,7 +170,7 @@ def _apply_all(
         is_new = profile is None
         if profile is None:
             if not _may_create(thing):
-                workspace.drop(call, thing.place, None, _NOBODY)
+                workspace.drop(call, thing.place, None, _NO_PROFILE)
                 continue
             profile = workspace.create(thing.identifier, now)
             if thing.identifier.kind in {"email", "phone"}:
@@ -203,7 +201,7 @@ def _apply_attributes(
         try:
             if key in STANDARD_FIELDS:
                 name = EXPORT_NAMES.get(key, key)
-                # The address a person was found by is no news.
+                # The address that found the profile is not new.
                 is_news = profile.standard.get(name) != value
                 _set_standard(workspace, profile, key, value)
             else:

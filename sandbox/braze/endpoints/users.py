@@ -28,7 +28,7 @@ TOO_MANY_MERGES = "a single request may not contain more than 50 merge updates"
 MERGE_KEYS = "'merge_updates' must only have 'identifier_to_merge' and 'identifier_to_keep'"
 # The beginning is Braze's; the reference has no more of it.
 MERGE_IDENTIFIERS = "identifiers must be objects with an 'external_id' property that is a string"
-# The texts below are ours: the documentation has the rules, not the words.
+# We chose the texts below: the documentation has the rules, not the words.
 TOO_MANY_ENTRIES = "The max number of ids per request was exceeded"
 BAD_PRIORITIZATION = "'prioritization' is not valid"
 ONE_KIND_ONLY = (
@@ -38,13 +38,13 @@ ONE_KIND_ONLY = (
 
 
 class Target(NamedTuple):
-    """Whom an entry means: an identifier, and how to choose when several share an address."""
+    """An identifier, and how to choose among several profiles that share an address."""
 
     identifier: Identifier
     priorities: frozenset[str]
 
     def find(self, store: ProfileStore) -> Profile | None:
-        """The one profile meant, if there is one."""
+        """Return the profile, if there is one."""
         kind, value, _ = self.identifier
         if kind in {"email", "phone"}:
             return choose(store.sharing(kind, value), self.priorities)
@@ -109,15 +109,13 @@ def _read_new_alias(entry: JsonObject) -> _NewAlias:
 
 
 def new_aliases(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Gives users aliases, or makes alias-only users.
+    """Give users aliases, or make alias-only users.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: `user_aliases`, at most 50.
 
     Returns:
-        201 with the count, also where nothing changed; 400 for a bad body.
+        201 with the count, also if nothing changed; 400 for a bad body.
     """
     try:
         entries = _objects(body.get("user_aliases"), "user_aliases")
@@ -171,11 +169,9 @@ _IDENTIFY: dict[str, Callable[[JsonObject], Target]] = {
 
 
 def identify(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Gives alias-only, e-mail-only and phone-only users an external id.
+    """Give alias-only, e-mail-only and phone-only users an external id.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: One or more of the three arrays, at most 50 entries in each.
 
     Returns:
@@ -257,15 +253,13 @@ def _read_merge(entry: JsonObject) -> tuple[Target, Target]:
 
 
 def merge(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Merges pairs of profiles, later.
+    """Merge pairs of profiles, later.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: `merge_updates`, at most 50.
 
     Returns:
-        202, whatever is found; 400 for a bad body.
+        202, also if nothing is found; 400 for a bad body.
     """
     try:
         entries = _objects(body.get("merge_updates"), "merge_updates")
@@ -318,11 +312,9 @@ _DELETE: dict[str, Callable[[JsonValue], Target]] = {
 
 
 def delete(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
-    """Deletes profiles for good.
+    """Delete profiles.
 
     Args:
-        workspace: Where the users are.
-        call: The request.
         body: Exactly one kind of identifier, at most 50.
 
     Returns:

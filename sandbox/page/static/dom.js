@@ -1,4 +1,4 @@
-// Elements from data. Text goes in as text, always: what Braze was sent may look like markup.
+// Makes elements from data. Text always goes in as text: what was sent to Braze may look like markup.
 
 /**
  * Makes an element.
@@ -32,7 +32,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A word with a sign and a colour; the word alone says it all. */
+/** A word with a sign and a colour; the word is enough to understand it. */
 export function badge(kind, sign, text) {
   return el(`span.badge${kind ? `.${kind}` : ""}`, {}, sign ? icon(sign) : null, text);
 }
@@ -40,8 +40,8 @@ export function badge(kind, sign, text) {
 const shown = new WeakMap();
 
 /**
- * Fills an element, unless it shows the same data already. The focus stays where it was, as long as
- * the focused element has a data-key that is there again.
+ * Fills an element, unless it shows the same data already. The focus stays on the element with the
+ * same data-key.
  * @param {HTMLElement} place
  * @param {unknown} data
  * @param {() => Node[]} draw

@@ -1,4 +1,4 @@
-// Limits, gates and faults: what stands between the bridge and Braze, and the switches for it.
+// Limits, gates and faults, and the buttons that change them.
 
 import { call } from "./api.js";
 import { at, badge, complain, el, fill, say } from "./dom.js";
@@ -69,7 +69,7 @@ function ownFault() {
 export function draw(live, gates) {
   fill(at("fault-list"), live.faults, () => (live.faults.length ? live.faults.map(faultLine) : [el("li.empty", {}, "None.")]));
   const isEnforced = live.limits.some((limit) => limit.is_enforced);
-  say(at("limits-hint"), isEnforced ? "Enforced where it says so; the others as Braze documents them." : "As Braze documents them; not enforced until you set one.");
+  say(at("limits-hint"), isEnforced ? "Limits marked as enforced hold; the others only show what Braze documents." : "As Braze documents them; not enforced until you set one.");
   fill(at("limits-list"), [live.limits, Math.floor(live.now)], () => live.limits.map((limit) => limitLine(limit, live.now)));
   drawGates(live, gates);
 }
@@ -93,7 +93,7 @@ function limitLine(limit, now) {
   return el("li", {},
     el("div.line", {}, el("span", {}, name), limit.is_enforced && !limit.remaining ? badge("bad", "cross", "used up") : el("span", {}, left)),
     el("progress", { max: limit.requests || 1, value: limit.remaining, "aria-label": `${name}: ${left}` }),
-    limit.is_enforced ? el("span.hint", {}, `enforced: ${limit.requests.toLocaleString()} in ${limit.seconds} s, anew in ${seconds} s`) : null);
+    limit.is_enforced ? el("span.hint", {}, `enforced: ${limit.requests.toLocaleString()} in ${limit.seconds} s, resets in ${seconds} s`) : null);
 }
 
 function drawGates(live, gates) {

@@ -1,4 +1,4 @@
-// Asks the stand-in every half a second what there is, and draws what has changed.
+// Reads the stand-in's state every half a second and draws what changed.
 
 import { call } from "./api.js";
 import { at, badge, complain, el, icon, say } from "./dom.js";
@@ -34,7 +34,7 @@ async function poll() {
   try {
     const live = await call(`live?search=${encodeURIComponent(people.searched())}`);
     await askGates();
-    if (mine !== round) return; // a later question is on its way
+    if (mine !== round) return; // a newer request is on its way
     drawAll(live);
     connected(true);
   } catch {

@@ -1,9 +1,9 @@
-// Profiles as a marketer looks for them: who, which values, where each came from, what was dropped.
+// Profiles: identifiers, values, the source of each value, and what was dropped.
 
 import { call } from "./api.js";
 import { at, el, fill, kindOf, say, time } from "./dom.js";
 
-/** Whom the person at the screen chose; until then the page shows who changed last. */
+/** The profile that the user chose; until then the page shows the one that changed last. */
 let chosen = null;
 let before = { id: null, values: new Map() };
 
@@ -36,7 +36,7 @@ export function draw(live, page) {
       "aria-current": person === selected ? "true" : null,
       onclick: () => { chosen = person.braze_id; page.refresh(); },
     }, el("strong", {}, nameOf(person)), el("span", {}, subtitle(person))))));
-  fill(at("person"), selected, () => (selected ? detail(selected) : [el("p.empty", {}, searched() ? "Nobody has that." : "Nobody is here yet.")]));
+  fill(at("person"), selected, () => (selected ? detail(selected) : [el("p.empty", {}, searched() ? "No profile matches." : "No profile yet.")]));
 }
 
 const aliasesOf = (person) => person.user_aliases ?? [];

@@ -5,8 +5,8 @@ import { at, badge, complain, el, fill, icon, kindOf, say, time } from "./dom.js
 
 const PARTNERS = { outgrow: "Outgrow", iterate: "Iterate", quikly: "Quikly" };
 
-// What tells one answer from another (design §3). An "id" does so at the top, and in the answer's
-// envelope; elsewhere it is a person's, a survey's or a question's.
+// The fields that identify an answer (design §3). An "id" does so at the top and in the answer's
+// envelope; deeper it identifies a person, a survey or a question.
 const IDENTITIES = new Set(["response_id", "submission_id", "event_id", "idempotency_key", "dispatch_id"]);
 const ENVELOPES = new Set(["survey_response"]);
 const TIMES = new Set(["created_at", "createdAt", "submitted_at", "occurred_at", "completed_at", "given_at"]);
@@ -85,7 +85,7 @@ function pretty(text) {
 }
 
 /**
- * Gives an answer an identity and a time of its own: one that was seen before counts once only.
+ * Gives an answer a new identity and time: an answer that was seen before counts only once.
  * @param {string} text a JSON object; anything else stays as it is
  */
 export function renewed(text) {
@@ -108,7 +108,7 @@ function renew(value, isEnvelope) {
 
 const chance = () => Math.floor(Math.random() * 0x1000000).toString(16).padStart(6, "0");
 
-/** Makes a profile for a sample that is about somebody whom only Braze can name. */
+/** Makes a profile for a sample that names a person by an id that only Braze knows. */
 async function choose(id) {
   let sample = samples.get(id);
   complain(at("try-error"), null);
@@ -192,12 +192,12 @@ function steps(attempt, live, page) {
     list.push(step(waits ? "warn" : "good", waits ? "wait" : "check",
       waits ? "Waiting in the queue" : "Left the queue",
       waits && age(attempt, live.now)
-        ? more("This takes longer than usual. An answer that was posted before counts once and does not travel again; or the gate is closed: see “Limits and gate”.")
+        ? more("This takes longer than usual. An answer that was posted before is not sent again. Or the gate is closed: see “Limits and gate”.")
         : null));
   }
   list.push(...attempt.requests.map((row, index) => requestStep(row, index + 1 < attempt.requests.length)));
   if (attempt.state === "answered" && attempt.path.endsWith("/webhook") && age(attempt, live.now)) {
-    list.push(step("", "check", "Nothing new for Braze", more("Who claimed before gets the same answer, and nothing is sent again: change the e-mail address.")));
+    list.push(step("", "check", "Nothing new for Braze", more("A person who claimed before gets the same answer, and nothing is sent again: change the e-mail address.")));
   }
   if (attempt.state === "taken") list.push(step("warn", "wait", "Taken by Braze", more("It shows on the profile in a moment.")));
   if (attempt.state === "rejected") list.push(step("bad", "cross", "Braze refused this object", more("It is kept with Braze's reason in the rejected table: ", el("code", {}, "bridge rejected list"), ".")));
@@ -210,7 +210,7 @@ function steps(attempt, live, page) {
 function door(attempt) {
   const isFine = attempt.status < 400;
   return step(isFine ? "good" : "bad", isFine ? "check" : "cross",
-    isFine ? "Taken in by the bridge" : "Refused by the bridge",
+    isFine ? "Accepted by the bridge" : "Refused by the bridge",
     more(`${attempt.status} in ${Math.round(attempt.ms)} ms`, attempt.job_id ? " · job " : "", attempt.job_id ? el("code", {}, attempt.job_id) : null),
     attempt.job_id ? null : el("pre", {}, prettyAnswer(attempt.answer)));
 }
@@ -262,7 +262,7 @@ function eventsOf(attempt) {
 
 function before(earlier) {
   if (!earlier.length) return [];
-  return [el("div.earlier", {}, el("h3", {}, "Before that"), el("ul.plain", {}, ...earlier.map((attempt) =>
+  return [el("div.earlier", {}, el("h3", {}, "Earlier posts"), el("ul.plain", {}, ...earlier.map((attempt) =>
     el("li", {}, badge(...STATES[attempt.state]), el("span.hint", {}, time(attempt.at)), el("code", {}, attempt.path)))))];
 }
 
@@ -282,7 +282,7 @@ function announce(attempt) {
   }
 }
 
-// -- acquisitions: their state is asked for at the bridge itself -----------------------------------
+// -- acquisitions: the bridge itself answers with their state ---------------------------------------
 
 const ENDS = {
   credited: ["good", "check", "credited"],

@@ -24,7 +24,7 @@ from ops.stack.access import (
 )
 from ops.stack.partners import PARTNERS
 from ops.stack_secrets.stored_secrets import secret_id
-from sandbox.braze.server import Sandbox, running
+from sandbox.server import Sandbox, running
 from tests.fakes.recording_transport import RecordingTransport, answer
 from tests.functional.ops.conftest import REGION
 

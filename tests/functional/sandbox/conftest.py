@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.braze.server import Sandbox, running
+from sandbox.server import Sandbox, running
 from tests.functional.sandbox.caller import KEY, NOW, Caller, SteppingClock
 
 

@@ -68,7 +68,7 @@ def surveyed(braze: Caller) -> Caller:
     ],
 )
 def test_filters(surveyed: Caller, filters: dict[str, Any], expected: list[str]) -> None:
-    """By attribute: what somebody last said; by event: what somebody ever said."""
+    """By attribute: a person's last answer; by event: every answer."""
     assert found(surveyed, **filters) == expected
 
 
@@ -76,7 +76,7 @@ def test_filters(surveyed: Caller, filters: dict[str, Any], expected: list[str])
     "filters", [{}, {"attributes": {}}, {"attribute": {"a": 1}}, {"event": {}}]
 )
 def test_filters_that_ask_for_nothing_are_refused(braze: Caller, filters: dict[str, Any]) -> None:
-    """Everybody is nobody's audience: most likely a misspelt key."""
+    """An empty filter is most likely a misspelt key."""
     url = f"{braze.url}/_sandbox/audience"
 
     assert braze.session.post(url, json=filters, timeout=TIMEOUT).status_code == 422

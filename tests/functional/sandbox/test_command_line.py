@@ -1,4 +1,4 @@
-"""`python -m sandbox.braze`."""
+"""`python -m sandbox`."""
 
 import signal
 import subprocess
@@ -17,7 +17,7 @@ TIMEOUT = (2, 10)
 @contextmanager
 def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen(  # noqa: S603 -- our own module and literal arguments
-        [sys.executable, "-m", "sandbox.braze", *arguments],
+        [sys.executable, "-m", "sandbox", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -86,7 +86,7 @@ def test_30_days_to_confirm(user: Caller, days: float, status: int) -> None:
 
 
 def test_nothing_to_confirm_is_409(user: Caller) -> None:
-    """A confirmation that nobody waits for changes nothing."""
+    """A confirmation without a waiting opt-in changes nothing."""
     assert confirm(user) == 409
     assert state(user) == "unknown"
 

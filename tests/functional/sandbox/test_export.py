@@ -11,7 +11,7 @@ ALIAS = {"alias_name": "ana", "alias_label": "email"}
 
 
 def test_export_is_201(braze: Caller) -> None:
-    """A look-up that finds somebody is a 201 with `users` and the message `success`."""
+    """A look-up that finds a profile is a 201 with `users` and the message `success`."""
     braze.attributes({"external_id": "u", "email": "a@example.com"})
 
     answer = braze.post(
@@ -38,12 +38,12 @@ def test_export_is_201(braze: Caller) -> None:
     ],
     ids=str,
 )
-def test_nobody_found_is_an_empty_list(
+def test_no_profile_found_is_an_empty_list(
     braze: Caller,
     body: dict[str, Any],
     unknown: list[str] | None,
 ) -> None:
-    """Nobody found is a 201 with no users; only external ids are named as invalid."""
+    """Without a match the answer is a 201 with no users; only external ids are named as invalid."""
     answer = braze.post("/users/export/ids", {**body, "fields_to_export": ["email"]})
 
     assert answer.status_code == 201

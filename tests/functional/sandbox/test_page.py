@@ -13,11 +13,11 @@ import requests
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.gate.rules import GateState
 from braze_bridge.gate.shared import ALL, SharedGate, StoredGate
-from sandbox.braze.server import Sandbox, running
 from sandbox.page.console import Console
-from sandbox.page.gates import SharedGates
+from sandbox.page.gates import Gates
 from sandbox.page.links import LedgerLink
 from sandbox.page.routes import STATIC
+from sandbox.server import Sandbox, running
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.gate import InMemoryGateStore
 from tests.fakes.loopback_server import LoopbackServer
@@ -43,7 +43,7 @@ def served() -> Iterator[tuple[Sandbox, Caller]]:
 
 @pytest.fixture
 def sandbox(served: tuple[Sandbox, Caller]) -> Sandbox:
-    """A stand-in that nobody has told of a stack."""
+    """A stand-in without a stack."""
     sandbox, caller = served
     sandbox.reset()
     sandbox.console = Console(caller.clock)
@@ -52,7 +52,7 @@ def sandbox(served: tuple[Sandbox, Caller]) -> Sandbox:
 
 @pytest.fixture
 def page(sandbox: Sandbox, served: tuple[Sandbox, Caller]) -> Caller:
-    """Whoever calls it."""
+    """For every caller."""
     return served[1]
 
 
@@ -195,7 +195,7 @@ def test_values_say_which_request_they_came_from(page: Caller) -> None:
 
 
 def test_a_mapped_attribute_names_its_partner(page: Caller) -> None:
-    """By the partner's own file; a name that no file has is nobody's."""
+    """By the partner's own file; a name in no file has no partner."""
     page.attributes({"external_id": "u", "outgrow_quiz_score": 87, "own": 1})
 
     (user,) = live(page)["people"]
@@ -298,7 +298,7 @@ def test_samples_are_listed_as_they_are_posted(page: Caller) -> None:
     assert found["outgrow/bad_no_token"]["token"] == "none"
 
 
-def test_a_sample_about_somebody_only_braze_can_name_is_made_ready(page: Caller) -> None:
+def test_a_sample_that_needs_a_braze_id_gets_its_profile(page: Caller) -> None:
     """Asked for twice, it is about one profile."""
     wanted = next(each for each in ask(page, "samples").json() if each["needs_profile"])
     ready = [ask(page, "samples", {"id": wanted["id"]}).json() for _ in range(2)]
@@ -419,7 +419,7 @@ def test_an_api_that_is_down_is_told_in_a_sentence(page: Caller) -> None:
 
 
 def test_a_reset_forgets_tries_and_remembers_the_stack(page: Caller) -> None:
-    """Requests are numbered anew, the stack is the same."""
+    """Requests are numbered from 1 again, the stack is the same."""
     with LoopbackServer(accepting) as api:
         introduce(page, api.url)
         ask(page, "try", {"sample": SAMPLE})
@@ -456,7 +456,7 @@ def gates(sandbox: Sandbox, page: Caller) -> InMemoryGateStore:
     store, clock = InMemoryGateStore(), FixedClock()
     gate = SharedGate(store, clock, 1)
     gate.close(EndpointFamily.TRACK, NOON + timedelta(seconds=60), "rate_limited")
-    sandbox.console.make_gates = lambda _: SharedGates(gate, clock)
+    sandbox.console.make_gates = lambda _: Gates(gate, clock)
     ledger = LedgerLink(endpoint_url="http://127.0.0.1:1", region="r", table="t")
     introduce(page, "http://127.0.0.1:1", ledger=ledger.model_dump())
     return store
@@ -484,9 +484,7 @@ def test_a_closed_gate_is_shown_and_can_be_opened(page: Caller, gates: InMemoryG
     assert gates.items["users.track"].state.closed_until is None
 
 
-def test_a_gate_that_waits_for_somebody_to_mend_something(
-    page: Caller, gates: InMemoryGateStore
-) -> None:
+def test_a_gate_that_waits_for_a_fix(page: Caller, gates: InMemoryGateStore) -> None:
     """Its time is over, and one request will show whether it may open."""
     waiting = GateState(closed_until=NOON, reason="key_refused", probe_seconds=30.0)
     gates.items = {ALL: StoredGate(waiting, b"1")}

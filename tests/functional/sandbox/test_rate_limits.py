@@ -104,7 +104,7 @@ def test_429_of_normal_endpoints_has_an_epoch(braze: Caller) -> None:
 
 
 def test_windows_are_fixed_on_the_clock(braze: Caller) -> None:
-    """A window ends on the clock, not so long after its first request."""
+    """A window ends on the clock, not a fixed time after its first request."""
     braze.settings(limits={"/users/export/ids": [1, 60]})
     braze.clock.advance(59)
     braze.post("/users/export/ids", EXPORT)
@@ -162,7 +162,7 @@ def test_workspace_limit_counts_all_keys(braze: Caller) -> None:
 
 
 def test_key_limit_counts_one_key(braze: Caller) -> None:
-    """A limit of one key leaves the others alone."""
+    """A limit of one key does not limit the others."""
     braze.settings(
         keys={"a": ["*"], "b": ["*"]},
         key_limits={"a": {"/users/track": [1, 60]}},

@@ -66,7 +66,7 @@ def test_status_prefers_the_external_id(braze: Caller) -> None:
 
 
 def test_raw_plus_in_a_query_is_a_space(braze: Caller) -> None:
-    """A phone whose plus is not encoded finds nobody."""
+    """A phone whose plus is not encoded finds no profile."""
     braze.attributes({"external_id": "u", "phone": "+447911123456"})
     braze.subscribe(SMS, phone="+447911123456")
 
@@ -93,7 +93,7 @@ def test_raw_plus_in_a_query_is_a_space(braze: Caller) -> None:
     ids=lambda query: str(query)[:60],
 )
 def test_bad_status_queries_are_400(braze: Caller, query: dict[str, Any]) -> None:
-    """Nobody, both addresses, the wrong channel, over 50, or an unknown group are all 400."""
+    """No identifier, both addresses, the wrong channel, over 50 or an unknown group: all 400."""
     assert braze.get("/subscription/status/get", **query).status_code == 400
 
 
@@ -154,7 +154,7 @@ def test_user_status_pages(braze: Caller) -> None:
     ids=str,
 )
 def test_bad_user_status_queries_are_400(braze: Caller, query: dict[str, Any]) -> None:
-    """Nobody, both addresses, or a page out of range are all 400."""
+    """No identifier, both addresses, or a page out of range are all 400."""
     assert braze.get("/subscription/user/status", **query).status_code == 400
 
 
@@ -261,7 +261,7 @@ def test_bad_v2_sets_are_400(braze: Caller, groups: list[Any]) -> None:
 
 
 def test_one_bad_phone_fails_the_whole_call(braze: Caller) -> None:
-    """One phone that is not E.164 refuses the call, and nobody is subscribed."""
+    """One phone that is not E.164 refuses the call, and no profile is subscribed."""
     braze.attributes({"external_id": "u", "phone": PHONE})
 
     assert braze.subscribe(SMS, phone=[PHONE, "123"]).status_code == 400

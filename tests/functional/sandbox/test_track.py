@@ -105,7 +105,7 @@ def test_201_counts_what_was_queued(braze: Caller) -> None:
 
 
 def test_count_only_of_arrays_sent(braze: Caller) -> None:
-    """A call with attributes alone has no count of events or purchases, even if sent empty."""
+    """A call with only attributes has no count of events or purchases, even if sent empty."""
     answer = braze.track(attributes=people(1), events=[], purchases=[])
 
     assert answer.json() == {"attributes_processed": 1, "message": "success"}
@@ -223,7 +223,7 @@ def test_alias_name_is_case_sensitive(braze: Caller) -> None:
 
 
 def test_email_with_a_primary_is_an_attribute(braze: Caller) -> None:
-    """With a primary identifier e-mail and phone are plain attributes, and nobody is looked up."""
+    """With a primary identifier e-mail and phone are plain attributes, without a look-up."""
     braze.attributes({"email": "a@example.com", "score": 1})
 
     braze.attributes({"external_id": "u", "email": "a@example.com", "phone": "+15555550123"})
@@ -291,7 +291,7 @@ def test_shared_address_without_external_ids_means_latest(braze: Caller) -> None
     assert two["custom_attributes"] == {"score": 1}
 
 
-def test_primary_that_matches_nobody_duplicates(braze: Caller) -> None:
+def test_primary_that_matches_no_profile_duplicates(braze: Caller) -> None:
     """A new external id makes a new profile even where the e-mail is known."""
     braze.attributes({"email": "a@example.com"})
     braze.attributes({"external_id": "u", "email": "a@example.com"})
@@ -333,7 +333,7 @@ def test_braze_id_finds_its_profile(braze: Caller) -> None:
     ids=lambda who: next(iter(who)),
 )
 @pytest.mark.parametrize("array", ["attributes", "events", "purchases"])
-def test_update_only_creates_nobody(braze: Caller, array: str, who: dict[str, str]) -> None:
+def test_update_only_creates_no_profile(braze: Caller, array: str, who: dict[str, str]) -> None:
     """`_update_existing_only: true` on an unknown user is dropped; left out, the user is made."""
     base = BASE[array]
 

@@ -69,7 +69,7 @@ def test_null_removes_standard_fields(braze: Caller, name: str) -> None:
     assert name not in braze.user("u")
 
 
-def test_removed_email_finds_nobody(braze: Caller) -> None:
+def test_removed_email_finds_no_profile(braze: Caller) -> None:
     """A profile is not found by an e-mail that was changed or removed."""
     braze.attributes({**U, "email": "old@example.com"})
     braze.attributes({**U, "email": "new@example.com"})

@@ -111,7 +111,7 @@ def test_alias_and_its_event_in_one_call(braze: Caller) -> None:
 
 
 def test_identify_gives_an_external_id(braze: Caller) -> None:
-    """An alias-only user gets the external id when nobody has it, and keeps everything."""
+    """An alias-only user gets the external id if no other profile has it, and keeps everything."""
     alias_only(braze, score=1)
 
     answer = braze.post(
@@ -156,8 +156,8 @@ def test_identify_with_a_taken_label_does_nothing(braze: Caller) -> None:
     assert len(braze.profiles()) == 2
 
 
-def test_identify_nobody_is_201(braze: Caller) -> None:
-    """An alias in another case matches nobody, and the answer is the same 201."""
+def test_identify_without_a_match_is_201(braze: Caller) -> None:
+    """An alias in another case matches no profile, and the answer is the same 201."""
     alias_only(braze)
 
     answer = braze.post(
@@ -321,8 +321,8 @@ def test_bad_merges_are_400(braze: Caller, body: dict[str, Any], message: str) -
     assert answer.json()["message"].startswith(message)
 
 
-def test_merge_of_nobody_is_202(braze: Caller) -> None:
-    """A merge that finds nobody, or the same profile twice, is a 202 without effect."""
+def test_merge_without_a_match_is_202(braze: Caller) -> None:
+    """A merge that finds no profile, or the same profile twice, is a 202 without effect."""
     braze.attributes({"external_id": "u"})
 
     same = braze.post("/users/merge", merged({"external_id": "u"}, {"external_id": "u"}))

@@ -78,7 +78,7 @@ def test_refused_requests_do_not_count() -> None:
     ],
 )
 def test_dialects(dialect: str, is_refused: bool, headers: dict[str, str]) -> None:
-    """The reset is an epoch or the seconds left, rounded up so that nobody comes too early."""
+    """The reset is an epoch or the seconds left, rounded up so that no client comes too early."""
     standing = Standing(9, 4, 1_002.5, is_refused)
 
     assert rate_limit_headers(standing, "epoch" if dialect == "epoch" else "seconds", 1_000.2) == (

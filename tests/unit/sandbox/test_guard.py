@@ -26,7 +26,7 @@ OURS = "127.0.0.1:8000"
     ],
 )
 def test_only_names_that_mean_this_machine_are_loopback(host: str, is_ours: bool) -> None:
-    """A name that a stranger's name server may answer is not one of them."""
+    """A name that a foreign name server may answer is not one of them."""
     assert is_loopback(host) is is_ours
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.braze.server import NotLoopbackError, bind_loopback
+from sandbox.server import NotLoopbackError, bind_loopback
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", ""])  # noqa: S104 -- refused

@@ -1,4 +1,4 @@
-"""Whom a call names."""
+"""The people that a call names."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_query_names_people_too() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 10_000])
-def test_what_is_no_json_names_nobody(raw: bytes) -> None:
+def test_a_body_that_is_no_json_names_no_person(raw: bytes) -> None:
     """Nor does it disturb."""
     assert people_named(call(raw=raw)) == ()
     assert people_refused(call(raw=raw), Answer(400, {"errors": [{"index": 0}]})) == ()

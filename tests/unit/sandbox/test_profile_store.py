@@ -51,7 +51,7 @@ def test_precedence_among_sharers(people: list[tuple[str, bool]], email: str) ->
 
 
 def test_merging_leaves_no_trace_of_the_gone() -> None:
-    """After a merge every identifier of the gone profile finds the kept one, or nobody."""
+    """After a merge every identifier of the gone profile finds the kept one, or none."""
     store = ProfileStore(Random(1))
     keep, gone = person(store, "a@example.com", "keep"), person(store, "b@example.com", "gone")
     store.add_alias(gone, "label", "name")
@@ -67,7 +67,7 @@ def test_merging_leaves_no_trace_of_the_gone() -> None:
 
 
 def test_merging_keeps_the_alias_of_a_label() -> None:
-    """Where both have an alias of one label the kept one's stays, and the other finds nobody."""
+    """If both have an alias of one label, the kept one's stays and the other finds none."""
     store = ProfileStore(Random(1))
     keep, gone = person(store, "a@example.com", "keep"), person(store, "b@example.com")
     store.add_alias(keep, "label", "kept")

@@ -61,7 +61,7 @@ def test_a_post_that_braze_never_heard_of_waits() -> None:
 
 
 def test_it_is_followed_up_to_its_first_success() -> None:
-    """A failure, a lost connection, then 201: what comes later belongs to somebody else's post."""
+    """A failure, a lost connection, then 201: later requests belong to another post."""
     ada = profile(6, score=87)
     ada.custom["older"], ada.origins["older"] = 1, Origin(2, 0.0)
     ada.events.append(Event("done", datetime(2026, 11, 22, tzinfo=UTC), {"a": 1}, Origin(6, 0.0)))
@@ -96,7 +96,7 @@ def test_how_far_it_has_come(changes: dict[str, Any], log: list[Any], state: str
 
 
 def test_an_acquisition_takes_several_calls() -> None:
-    """All of them are shown; what became of it the bridge itself knows."""
+    """All of them are shown; the bridge itself knows the outcome."""
     log = [row(4, 201), row(5, 0), row(6, 201)]
     tried = attempt(path="/quikly/acquisitions", status=202, job_id=None)
 
@@ -135,7 +135,7 @@ def test_one_person_in_two_spellings(sent: object, at_braze: str, is_same: bool)
     assert attempt({"person": [sent]}).names_any((at_braze,)) is is_same
 
 
-def test_a_body_that_is_no_json_names_nobody() -> None:
+def test_a_body_that_is_no_json_names_no_person() -> None:
     """It is refused by the door anyway."""
     assert list(names_in(b"\xff")) == []
     assert list(comparable("  ")) == []
@@ -199,7 +199,7 @@ def test_nothing_is_posted_but_to_a_path_of_the_stack(bad: dict[str, Any]) -> No
     ["http://example.com/live", "https://127.0.0.1/live", "http://127.0.0.1.example.com", "live"],
 )
 def test_a_stack_lives_on_this_machine(url: str) -> None:
-    """Tokens are sent nowhere else, whoever tells the stand-in of a stack."""
+    """Tokens are sent nowhere else, whatever stack the stand-in is given."""
     with pytest.raises(ValidationError):
         StackLink(api_url=url, tokens={})
 

@@ -1,4 +1,4 @@
-"""Servers end with everything that they started, and nobody else's process ever does."""
+"""Servers end with everything that they started; other processes go on."""
 
 from __future__ import annotations
 
@@ -92,16 +92,16 @@ def test_a_child_that_outlives_its_server_is_found_by_the_folder_it_names(
     os.kill(record.pid, signal.SIGKILL)
     wait_until(lambda: not processes.is_running(record))
 
-    strangers = pids(record, "/somewhere/else")
+    others = pids(record, "/somewhere/else")
     ours = pids(record, tmp_path)
     processes.stop(record, str(tmp_path))
 
-    assert strangers == set()
+    assert others == set()
     assert ours == {child}
     assert pids(record, tmp_path) == set()
 
 
-def test_a_server_that_overhears_the_request_is_killed(
+def test_a_server_that_ignores_sigterm_is_killed(
     start: Callable[[str], ProcessRecord], tmp_path: Path
 ) -> None:
     """Down is down."""
@@ -112,17 +112,17 @@ def test_a_server_that_overhears_the_request_is_killed(
     assert not processes.is_running(record)
 
 
-def test_a_pid_that_was_given_to_somebody_else_is_left_alone(
+def test_a_process_that_got_an_old_pid_is_not_stopped(
     start: Callable[[str], ProcessRecord], tmp_path: Path
 ) -> None:
-    """The same pid, another birth: a stranger."""
-    stranger = start(PARENT)
-    record = ProcessRecord(name="test", pid=stranger.pid, born="long ago")
+    """The same pid with another time of birth is another process."""
+    other = start(PARENT)
+    record = ProcessRecord(name="test", pid=other.pid, born="long ago")
 
     processes.stop(record, "/our/folder")
 
     assert not processes.is_running(record)
-    assert processes.is_running(stranger)
+    assert processes.is_running(other)
 
 
 def test_stopping_what_has_ended_does_nothing(

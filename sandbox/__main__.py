@@ -1,4 +1,4 @@
-"""`python -m sandbox.braze --port PORT`: serves the stand-in on loopback until told to stop."""
+"""`python -m sandbox --port PORT`: serve the stand-in on loopback until a signal stops it."""
 
 import argparse
 import gc
@@ -6,7 +6,7 @@ import signal
 import sys
 from types import FrameType
 
-from sandbox.braze.server import (
+from sandbox.server import (
     DEFAULT_KEY,
     DEFAULT_QUIKLY_KEY,
     NotLoopbackError,
@@ -18,19 +18,16 @@ from sandbox.braze.server import (
 
 
 def _stopped(_: int, __: FrameType | None) -> None:
-    """The server has shut down already when the signal gets here."""
+    """Do nothing: the server has shut down already."""
 
 
 def serve(arguments: list[str] | None = None) -> int:
-    """Parses the command line and serves.
-
-    Args:
-        arguments: The command line without the program's name; the process's own by default.
+    """Parse the command line and serve.
 
     Returns:
-        The exit code: 0 after SIGTERM or SIGINT, 2 when the address cannot be bound.
+        The exit code: 0 after SIGTERM or SIGINT, 2 if the address cannot be bound.
     """
-    parser = argparse.ArgumentParser(prog="python -m sandbox.braze", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one and prints it")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--key", default=DEFAULT_KEY, help="the Braze key that may do everything")
@@ -49,7 +46,7 @@ def serve(arguments: list[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stopped)
         sys.stdout.write(f"{url_of(listener)}\n")
-        sys.stdout.flush()  # whoever started us may be reading a pipe
+        sys.stdout.flush()  # the caller may read a pipe
         server.run(sockets=[listener])
     return 0
 
