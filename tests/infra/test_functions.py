@@ -193,10 +193,12 @@ def test_every_function_writes_to_a_log_group_of_its_own_that_forgets(template: 
 
 
 def test_both_layers_reach_the_functions_that_read_them(template: Template) -> None:
-    """Delivery knows no partner; who tells Quikly and what wakes acquisitions no rule."""
-    source = template.source["Resources"]
+    """Delivery, the forward function and the acquisition sweep read no partner's file."""
     layers = {
-        function: [layer["Ref"] for layer in source[function]["Properties"]["Layers"]]
+        function: [
+            re.sub("[0-9a-f]{10}$", "", layer["Ref"])  # the layer's version
+            for layer in template.properties(function)["Layers"]
+        ]
         for function in SETTINGS
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.stack.engine_actions import with_engine_actions
 from tests.infra.template import Template
 
 WITHOUT_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
@@ -180,13 +181,20 @@ def test_a_role_allows_exactly_what_is_listed_here(template: Template, role: str
     assert granted == {action: as_list(on) for action, on in ALLOWED[role].items()}
 
 
-def test_only_the_local_engine_gets_more_and_only_names_that_iam_does_not_know() -> None:
-    """In AWS the plain action covers the batch call; the local engine asks for each by its name."""
+def test_no_right_depends_on_the_local_engine(template: Template) -> None:
+    """The template deploys the same policies everywhere."""
     local = Template(AllowLoopbackBraze="true")
+
+    for role in ALLOWED:
+        assert local.properties(role) == template.properties(role)
+
+
+def test_the_local_stack_adds_only_names_that_iam_does_not_know(template: Template) -> None:
+    """In AWS the plain action covers the batch call; the local engine asks for each by its name."""
     more = {
         action
         for role, allowed in ALLOWED.items()
-        for statement in statements(local, role)
+        for statement in with_engine_actions(statements(template, role))
         for action in as_list(statement["Action"])
         if action not in allowed
     }
