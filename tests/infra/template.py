@@ -20,7 +20,7 @@ CERTIFICATE: Final = (
     "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 )
 NAMESPACE: Final = f"BrazeBridge/{STACK}"
-"""Of our metrics, of one stack: two in an account must not ring each other's alarms."""
+"""The namespace of one stack's metrics: two stacks must not cause each other's alarms."""
 
 PACKAGED: Final = "s3://bucket/key"
 """A folder as `sam deploy` uploads it: the transform refuses a local one."""
@@ -83,8 +83,8 @@ class Template:
         resolved: dict[str, Any] = self.resolve(self.plain["Resources"][name]["Properties"])
         return resolved
 
-    def resolve(self, value: Any) -> Any:  # noqa: PLR0911 - one way out for each function
-        """Work out what depends on parameters only; references to resources stay as they are."""
+    def resolve(self, value: Any) -> Any:  # noqa: PLR0911 - a return for each function
+        """Evaluate what depends only on parameters; references to resources stay as they are."""
         if isinstance(value, list):
             return [item for item in map(self.resolve, value) if item is not None]
         if not isinstance(value, dict):
@@ -110,7 +110,7 @@ class Template:
         return {key: item for key, item in resolved.items() if item is not None}
 
     def _substituted(self, argument: Any) -> str:
-        """A `Fn::Sub`, of what is known; `${Resource}` stays as it is."""
+        """Evaluate a `Fn::Sub`; `${Resource}` stays as it is."""
         text, variables = (argument, {}) if isinstance(argument, str) else argument
         known = {**self.parameters, "AWS::StackName": STACK, **self.resolve(variables)}
         for name, value in known.items():

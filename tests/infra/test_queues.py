@@ -1,4 +1,4 @@
-"""No message is tried twice at once, deleted unseen, or kept shorter than it may be needed."""
+"""No message is processed twice at once, deleted unprocessed, or kept too short a time."""
 
 from __future__ import annotations
 
