@@ -28,7 +28,7 @@ _PARTIQL_BATCH: Final = {
 
 
 def add_engine_actions(template: Path) -> None:
-    """Rewrite a template that `sam build` made (all its functions are in long form)."""
+    """Rewrite a template that `sam build` made, so it has no short forms such as `!Ref`."""
     content = yaml.safe_load(template.read_text(encoding="utf-8"))
     for resource in content["Resources"].values():
         if resource.get("Type") == "AWS::IAM::Role":
@@ -42,10 +42,9 @@ def with_engine_actions(statements: list[dict[str, Any]]) -> list[dict[str, Any]
     """Return a policy's statements with the engine's action names beside those of IAM."""
     widened = []
     for statement in statements:
-        actions = (
-            statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        )
-        more = [_BATCH_ACTIONS[action] for action in actions if action in _BATCH_ACTIONS]
+        action = statement["Action"]
+        actions = [action] if isinstance(action, str) else action
+        more = [_BATCH_ACTIONS[each] for each in actions if each in _BATCH_ACTIONS]
         widened.append(statement | {"Action": actions + more})
         if _PARTIQL in actions:
             widened.append(_PARTIQL_BATCH)
