@@ -1,4 +1,4 @@
-"""``docs/openapi.json`` as a judge of bodies and answers."""
+"""Checks bodies and answers against ``docs/openapi.json``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORDS: Final = {
         "event": ["demo-action", "x"],
     },
 }
-"""The configuration's words, and one that is none: at random nobody would ever hit upon them."""
+"""The configuration's words and a wrong one, since random texts would never be these."""
 
 
 class ApiDocument:
@@ -43,11 +43,11 @@ class ApiDocument:
 
     @classmethod
     def read(cls) -> ApiDocument:
-        """The one that is shipped."""
+        """The shipped one."""
         return cls(json.loads(openapi.PATH.read_text(encoding="utf-8")))
 
     def with_words(self, words: Mapping[str, Mapping[str, list[str]]]) -> ApiDocument:
-        """Another one, in which fields of some schemas have these values only."""
+        """A copy in which fields of some schemas have only these values."""
         content = json.loads(json.dumps(self.content))
         for schema, fields in words.items():
             for field, allowed in fields.items():
@@ -59,7 +59,7 @@ class ApiDocument:
         return found
 
     def body_problems(self, resource: str, body: object) -> list[str]:
-        """Why a body is none that the route documents; formats count."""
+        """Why a body does not fit the route's schema; formats count."""
         content = self.operation(resource)["requestBody"]["content"]["application/json"]
         return [
             f"{'.'.join(map(str, error.instance_path))}: {error.message}"
@@ -74,7 +74,7 @@ class ApiDocument:
         body: bytes | str,
         method: str = "POST",
     ) -> list[str]:
-        """Why an answer is none that the route documents.
+        """Why an answer does not fit the document.
 
         Args:
             resource: The route, as the template names it.

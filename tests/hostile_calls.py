@@ -1,7 +1,7 @@
-"""Calls that no well-meaning sender makes, drawn from a seed: what a schema cannot think of.
+"""Hostile calls, drawn from a seed, that a schema does not generate.
 
-Each takes a sample that is good, and spoils its body, its headers, its token or its path. They are
-bytes and plain texts, so that the very same call can be made over HTTP and of a handler.
+Each takes a good sample and spoils its body, headers, token or path. A call is bytes and texts, so
+that the same one goes over HTTP or to a handler.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 RIGHT: Final = "right"
-"""In the place of a token: the route's own."""
+"""Replaced by the route's own token."""
 
 
 class HostileCall(NamedTuple):
@@ -28,9 +28,8 @@ class HostileCall(NamedTuple):
     Attributes:
         kind: What is wrong with it.
         resource: The route, as the template names it.
-        path_parameters: What stands in its braces, as it is before it is quoted.
-        authorization: The header's value, :data:`RIGHT` standing for the token; or none.
-        content_type: The header's value; or none.
+        path_parameters: Values of the path's parameters, not yet quoted.
+        authorization: The header's value; :data:`RIGHT` is replaced by the token.
     """
 
     kind: str
@@ -42,14 +41,14 @@ class HostileCall(NamedTuple):
 
     @property
     def path(self) -> str:
-        """What is called, quoted."""
+        """The quoted path."""
         path = self.resource
         for name, value in self.path_parameters.items():
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         return path
 
     def headers(self, token: str) -> dict[str, str]:
-        """What is sent beside the body, where ``token`` is the right one."""
+        """The headers, with the right token."""
         sent = {}
         if self.authorization is not None:
             sent["Authorization"] = self.authorization.replace(RIGHT, token)
@@ -59,7 +58,7 @@ class HostileCall(NamedTuple):
 
 
 class Marked(str):
-    """A text of JSON that goes into a body as it is."""
+    """JSON text that is written into a body as it is."""
 
     __slots__ = ()
 
@@ -158,7 +157,7 @@ ODD_TOKENS: Final = (
 
 ODD_IDS: Final = (
     "a" * 2_000,
-    "..;",  # two dots alone are gone before they reach any route
+    "..;",  # clients resolve two dots before they send a path
     "%",
     "%2e%2e",
     "a b",
@@ -172,19 +171,14 @@ ODD_IDS: Final = (
 
 
 def hostile_calls(seed: int, number: int) -> Iterator[HostileCall]:
-    """Calls of every kind in turn, each drawn anew.
-
-    Args:
-        seed: The same calls for the same one.
-        number: How many.
-    """
+    """Draw calls of every kind in turn; a seed always gives the same calls."""
     draw = random.Random(seed)
     samples = read_examples(openapi.EVENTS)
     kinds = list(_KINDS.items())
     for index in range(number):
         name, spoil = kinds[index % len(kinds)]
         sample = draw.choice(samples)
-        body = _somebody_else(sample.body, draw)
+        body = _about_another_person(sample.body, draw)
         parameters = {"content_id": "demo"} if "{content_id}" in sample.resource else {}
         good = HostileCall(
             name, sample.resource, parameters, f"Bearer {RIGHT}", "application/json", b""
@@ -192,15 +186,15 @@ def hostile_calls(seed: int, number: int) -> Iterator[HostileCall]:
         yield spoil(good._replace(body=json.dumps(body).encode()), body, draw)
 
 
-def _somebody_else(body: Any, draw: random.Random) -> Any:
-    """The same about somebody of their own: resends would be dropped before anything can break."""
+def _about_another_person(body: Any, draw: random.Random) -> Any:
+    """The same about a new person: a resend would be dropped early."""
     token = uuid.UUID(int=draw.getrandbits(128)).hex
     text = json.dumps(body).replace("@", f".{token}@").replace('"id": "', f'"id": "{token}')
     return json.loads(text)
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container in a body with each key or index in it."""
+    """Each container in a body, with each of its keys or indexes."""
     keys: Any = value if isinstance(value, dict) else range(len(value))
     for key in list(keys):
         yield value, key
@@ -209,7 +203,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _written(value: Any) -> str:
-    """JSON in which marked texts stand as they are."""
+    """JSON with marked texts as they are."""
     if isinstance(value, Marked):
         return str(value)
     if isinstance(value, dict):

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NO_EXAMPLE: Final = "ignored_"
-"""A case that is answered 200 and forgotten shows nobody how it is done."""
-
-_NOW: Final = "{now}"
-_SHOWN_NOW: Final = "2026-11-22T12:00:00Z"
-"""The document is the same whenever it is made."""
-
 
 class Example(NamedTuple):
-    """A body that is taken.
-
-    Attributes:
-        name: The file's, without its ending.
-        resource: The route, as ``template.yaml`` names it.
-        description: What it shows.
-        body: A JSON value.
-    """
+    """A body that is accepted, with the name of its file and the template's name of its route."""
 
     name: str
     resource: str
@@ -34,25 +20,18 @@ class Example(NamedTuple):
 
 
 def read_examples(folder: Path) -> list[Example]:
-    """Every good case whose body is plain JSON, by path.
+    """Read every good case whose body is plain JSON, by path; ignored bodies are no example.
 
     Args:
         folder: ``events/`` (its format: ``events/outgrow/README.md``).
     """
-    cases = [(path.stem, _read(path)) for path in sorted(folder.glob("*/*.json"))]
-    return [
-        Example(name, _resource(case["path"]), case["description"], case["body"])
-        for name, case in cases
-        if "body" in case
-        and case["expect"].get("status") in {HTTPStatus.OK, HTTPStatus.ACCEPTED}
-        and not name.startswith(_NO_EXAMPLE)
-    ]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    case: dict[str, Any] = json.loads(path.read_text(encoding="utf-8").replace(_NOW, _SHOWN_NOW))
-    return case
-
-
-def _resource(path: str) -> str:
-    return "/outgrow/{content_id}" if path.startswith("/outgrow/") else path
+    found = []
+    for path in sorted(folder.glob("*/*.json")):
+        # The document does not depend on the time of its making.
+        case = json.loads(path.read_text(encoding="utf-8").replace("{now}", "2026-11-22T12:00:00Z"))
+        is_good = case["expect"].get("status") in {HTTPStatus.OK, HTTPStatus.ACCEPTED}
+        if is_good and "body" in case and not path.stem.startswith("ignored_"):
+            is_content = case["path"].startswith("/outgrow/")
+            resource = "/outgrow/{content_id}" if is_content else case["path"]
+            found.append(Example(path.stem, resource, case["description"], case["body"]))
+    return found

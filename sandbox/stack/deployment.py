@@ -1,4 +1,7 @@
-"""`sam build` and `sam deploy` of the unchanged template into the local engine."""
+"""`sam build` and `sam deploy` of the template into the local engine.
+
+The built template gets the action names that only the engine knows (`engine_actions`).
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ import boto3
 import requests
 
 from sandbox.stack import interrupts
+from sandbox.stack.engine_actions import add_engine_actions
 from sandbox.stack.environments import ROOT, UV, python_of, uv_variables
 from sandbox.stack.servers import REGION
 from sandbox.stack.stack_file import ACCESS_KEY, StackFile, client_options
@@ -85,6 +89,7 @@ def build(folder: Path, log: Path) -> None:
         **uv_variables(),
     }
     _sam(arguments, _parameters({}), variables, log, BUILD_SECONDS)
+    add_engine_actions(folder / "template.yaml")
 
 
 def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+import yaml
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
@@ -19,9 +20,31 @@ CERTIFICATE: Final = (
     "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 )
 NAMESPACE: Final = f"BrazeBridge/{STACK}"
-"""Of our metrics, of one stack: two in an account must not ring each other's alarms."""
+"""The namespace of one stack's metrics: two stacks must not cause each other's alarms."""
+
+PACKAGED: Final = "s3://bucket/key"
+"""A folder as `sam deploy` uploads it: the transform refuses a local one."""
 
 Resource = dict[str, Any]
+
+
+def whole_template() -> dict[str, Any]:
+    """Read `template.yaml` with its included files, as CloudFormation inserts them."""
+    whole: dict[str, Any] = _with_includes(yaml_parse((ROOT / "template.yaml").read_text()))
+    return whole
+
+
+def _with_includes(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_with_includes(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    expanded = {key: _with_includes(item) for key, item in node.items() if key != "Fn::Transform"}
+    if "Fn::Transform" in node:
+        location = node["Fn::Transform"]["Parameters"]["Location"]
+        # The plain loader, as CloudFormation's: it knows no short forms.
+        expanded |= yaml.safe_load((ROOT / location).read_text())
+    return expanded
 
 
 class Template:
@@ -32,7 +55,7 @@ class Template:
     """
 
     def __init__(self, **parameters: str) -> None:
-        source = yaml_parse((ROOT / "template.yaml").read_text())
+        source = whole_template()
         self.source: dict[str, Any] = source
         self.parameters: dict[str, Any] = {
             name: rule["Default"]
@@ -40,10 +63,10 @@ class Template:
             if "Default" in rule
         } | {"BrazeInstance": "US-01", **parameters}
         packaged = copy.deepcopy(source)
+        packaged["Globals"]["Function"]["CodeUri"] = PACKAGED
         for resource in packaged["Resources"].values():
-            for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
-                # As `sam deploy` would have uploaded it: the transform takes no local folder.
-                resource["Properties"][key] = "s3://bucket/key"
+            if resource["Type"] == "AWS::Serverless::LayerVersion":
+                resource["Properties"]["ContentUri"] = PACKAGED
         translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
         self.plain: dict[str, Any] = translator.translate(packaged, dict(self.parameters))
 
@@ -60,8 +83,8 @@ class Template:
         resolved: dict[str, Any] = self.resolve(self.plain["Resources"][name]["Properties"])
         return resolved
 
-    def resolve(self, value: Any) -> Any:  # noqa: PLR0911 - one way out for each function
-        """Work out what depends on parameters only; references to resources stay as they are."""
+    def resolve(self, value: Any) -> Any:  # noqa: PLR0911 - a return for each function
+        """Evaluate what depends only on parameters; references to resources stay as they are."""
         if isinstance(value, list):
             return [item for item in map(self.resolve, value) if item is not None]
         if not isinstance(value, dict):
@@ -87,7 +110,7 @@ class Template:
         return {key: item for key, item in resolved.items() if item is not None}
 
     def _substituted(self, argument: Any) -> str:
-        """A `Fn::Sub`, of what is known; `${Resource}` stays as it is."""
+        """Evaluate a `Fn::Sub`; `${Resource}` stays as it is."""
         text, variables = (argument, {}) if isinstance(argument, str) else argument
         known = {**self.parameters, "AWS::StackName": STACK, **self.resolve(variables)}
         for name, value in known.items():

@@ -1,4 +1,4 @@
-"""An alarm on a metric that nobody emits never rings; one without instructions helps nobody."""
+"""Each alarm watches a metric that is emitted, and has instructions."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def test_something_emits_what_an_alarm_watches(template: Template, alarm: str) -
                 "Stage": template.properties("BridgeApiliveStage")["StageName"],
             }
         case other:
-            raise AssertionError(f"who emits {other}?")
+            raise AssertionError(f"unknown namespace {other}")
 
 
 def test_the_services_are_called_as_the_functions_say(template: Template) -> None:
-    """The dimension `service` is what each function's Powertools writes."""
+    """The dimension `service` is the one that each function's Powertools writes."""
     functions = [template.properties(name) for name in template.of_type("AWS::Lambda::Function")]
     found = {
         function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]: function["Handler"]
@@ -60,16 +60,16 @@ def test_the_services_are_called_as_the_functions_say(template: Template) -> Non
     assert found == {name: f"{module}.lambda_handler" for name, module in HANDLERS.items()}
 
 
-def test_every_metric_is_emitted_by_somebody() -> None:
-    """A name in the list that no code uses is a figure that people wait for in vain."""
+def test_every_metric_is_emitted() -> None:
+    """A name that no code uses would stay empty in CloudWatch."""
     assert set().union(*emitted_metrics().values()) == {metric.value for metric in Metric}
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_an_alarm_is_quiet_where_nothing_happens_and_tells_where_to_read(
+def test_an_alarm_is_quiet_without_data_and_names_its_instructions(
     template: Template, alarm: str
 ) -> None:
-    """No figures are no alarm, and the message leads to the instructions."""
+    """Missing data is no alarm, and the message names the page of instructions."""
     properties = template.properties(alarm)
 
     assert properties["TreatMissingData"] == "notBreaching"
@@ -102,12 +102,12 @@ def test_every_alarm_has_instructions_and_every_instruction_an_alarm() -> None:
             False,
         ),
     ],
-    ids=["nobody", "an address", "a topic", "both"],
+    ids=["neither", "an address", "a topic", "both"],
 )
-def test_alarms_tell_whom_they_are_told_to(
+def test_alarms_go_to_the_topic_or_the_address(
     parameters: dict[str, str], told: list[Any] | None, makes_topic: bool
 ) -> None:
-    """A topic that exists comes before an address; without both, an alarm only shows."""
+    """An existing topic comes before an address; without both, alarms only show in CloudWatch."""
     template = Template(**parameters)
     expected = [parameters.get("AlarmTopicArn")] if told == ["TOPIC"] else told
 

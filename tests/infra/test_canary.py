@@ -1,4 +1,4 @@
-"""A deployment to production goes out in part first, and comes back by itself."""
+"""A deployment to production first gets a part of the calls, and rolls back by itself."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_without_it_there_is_no_codedeploy(template: Template) -> None:
 def test_every_function_takes_a_tenth_for_five_minutes_and_rolls_back(
     canary: Template, function: str
 ) -> None:
-    """Whatever is deployed: one function that is left out would take every call at once."""
+    """Each function, since one without it would get every call at once."""
     group = canary.properties(group_of(canary, function))
     rollback = group["AutoRollbackConfiguration"]
 
@@ -56,8 +56,8 @@ def test_every_function_takes_a_tenth_for_five_minutes_and_rolls_back(
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_what_a_function_breaks_by_rolls_it_back(canary: Template, function: str) -> None:
-    """Behind the API its 5xx, elsewhere the function's own errors."""
+def test_a_function_s_own_failures_roll_it_back(canary: Template, function: str) -> None:
+    """Behind the API the 5xx answers, elsewhere the function's errors."""
     alarms = watched(canary, function)
     events = canary.source["Resources"][function]["Properties"]["Events"].values()
 
@@ -75,8 +75,8 @@ def test_what_a_function_breaks_by_rolls_it_back(canary: Template, function: str
     assert own
 
 
-def test_no_alarm_that_a_deployment_mends_stands_in_its_way(canary: Template) -> None:
-    """An alarm that is on stops a deployment; what a mapping caused, the next mapping cures."""
+def test_no_alarm_that_a_deployment_fixes_stops_it(canary: Template) -> None:
+    """An active alarm stops a deployment, and a new mapping fixes what a mapping caused."""
     everywhere = set().union(*(watched(canary, function) for function in FUNCTIONS))
     metrics = {canary.properties(alarm)["MetricName"] for alarm in everywhere}
 
@@ -93,7 +93,7 @@ def test_production_asks_for_it_and_a_trial_does_not() -> None:
 
 
 def test_every_function_is_called_by_its_alias(template: Template) -> None:
-    """A caller of the bare function would get all of the new version at once."""
+    """A caller of the function without the alias would get all of the new version at once."""
     for name, mapping in template.of_type("AWS::Lambda::EventSourceMapping").items():
         assert re.search(r"Aliaslive", json.dumps(mapping["Properties"]["FunctionName"])), name
     for rule in template.of_type("AWS::Events::Rule").values():

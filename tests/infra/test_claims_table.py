@@ -24,7 +24,7 @@ def test_the_table_has_the_keys_that_the_code_uses(template: Template) -> None:
 
 
 def test_the_table_is_encrypted_and_can_be_restored(template: Template) -> None:
-    """It says who won; and a lost claim could be claimed again."""
+    """It holds the winners, and a lost claim could be claimed again."""
     table = template.properties("ClaimsTable")
 
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}

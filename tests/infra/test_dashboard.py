@@ -1,4 +1,4 @@
-"""A graph of what nobody emits stays empty, and looks like good news."""
+"""The dashboard draws metrics that are emitted: an empty graph looks like good news."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AWS_METRICS: Final = {
         "ApproximateNumberOfMessagesNotVisible",
     },
 }
-"""What these services emit, as far as it is drawn, by namespace and dimensions
+"""The drawn metrics of these services, by namespace and dimensions
 (docs.aws.amazon.com: monitoring-metrics, api-gateway-metrics-and-dimensions,
 sqs-available-cloudwatch-metrics)."""
 
@@ -34,7 +34,7 @@ SEARCH: Final = re.compile(
 
 
 def body(template: Template) -> dict[str, Any]:
-    """The dashboard as CloudWatch reads it; references to resources stand as their names."""
+    """The dashboard as CloudWatch reads it; references to resources are their names."""
     source = template.plain["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     text = source.replace("${AWS::StackName}", STACK)
     found: dict[str, Any] = json.loads(text)
@@ -53,7 +53,7 @@ def drawn(template: Template) -> Iterator[tuple[str, dict[str, str], str]]:
             words = [each for each in row if isinstance(each, str)]
             if not words:
                 continue
-            # A dot repeats what stands there in the row above.
+            # A dot repeats the word at that place in the row above.
             full = [before[at] if word == "." else word for at, word in enumerate(words)]
             namespace, name, *rest = before = full
             yield namespace, dict(zip(rest[::2], rest[1::2], strict=True)), name
@@ -74,7 +74,7 @@ def searches(template: Template) -> list[re.Match[str]]:
 
 
 def test_something_emits_what_is_drawn(template: Template) -> None:
-    """Our own by the code behind the service, AWS's by what the services document."""
+    """Our own metrics by the service's code, those of AWS by the documentation."""
     rows = list(drawn(template))
 
     assert rows
@@ -87,7 +87,7 @@ def test_something_emits_what_is_drawn(template: Template) -> None:
 
 
 def test_something_emits_what_is_searched_for(template: Template) -> None:
-    """With the dimensions it is searched by: those of a partner only where delivery tells them."""
+    """With the dimensions of the search; only delivery's metrics have the partner's."""
     everything = set().union(*emitted_metrics().values())
 
     for search in searches(template):
@@ -111,7 +111,7 @@ def test_the_first_row_is_the_owner_s(template: Template) -> None:
 
 
 @pytest.mark.parametrize("kind", ["AWS::Lambda::Function", "AWS::SQS::Queue"])
-def test_nobody_is_left_out(template: Template, kind: str) -> None:
+def test_every_function_and_queue_is_drawn(template: Template, kind: str) -> None:
     """Every function has its errors and its time drawn, every queue its length."""
     wanted = {
         "AWS::Lambda::Function": {"Errors", "Throttles", "Duration"},
@@ -127,7 +127,7 @@ def test_nobody_is_left_out(template: Template, kind: str) -> None:
 
 
 def test_every_alarm_is_shown(template: Template) -> None:
-    """Their states, in one place."""
+    """Their states are in one widget."""
     (widget,) = widgets(template, "alarm")
 
     assert sorted(widget["properties"]["alarms"]) == sorted(
@@ -150,7 +150,7 @@ def test_widgets_do_not_overlap(template: Template) -> None:
 
 
 def test_queries_are_saved_in_aws_and_look_into_logs_that_exist(template: Template) -> None:
-    """The local engine knows no such resource, and must not be asked for one."""
+    """The local engine does not know this resource type."""
     queries = template.of_type("AWS::Logs::QueryDefinition")
     groups = template.of_type("AWS::Logs::LogGroup")
 
@@ -167,7 +167,7 @@ def test_queries_are_saved_in_aws_and_look_into_logs_that_exist(template: Templa
 
 
 def test_queries_ask_for_words_that_are_logged() -> None:
-    """A message that no code writes would find nothing for ever."""
+    """A query for a message that no code writes would find nothing."""
     queries = default_template().of_type("AWS::Logs::QueryDefinition").values()
     texts = " ".join(query["Properties"]["QueryString"] for query in queries)
     source = "".join(path.read_text() for root in SHIPPED for path in root.rglob("*.py"))

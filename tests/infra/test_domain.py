@@ -1,4 +1,4 @@
-"""A domain of one's own, so that the URLs at the partners outlive a stack."""
+"""A custom domain, so that the partners' URLs stay the same if a stack is replaced."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PASTED = {
     "QuiklyEventsUrl": "/quikly/events",
     "QuiklyWebhookUrl": "/quikly/webhook",
 }
-"""Outputs that people paste, and the routes they end in."""
+"""Outputs that people paste, and the routes at their ends."""
 
 
 def of_a_domain(template: Template) -> set[str]:
-    """The resources of a domain that a deployment has."""
+    """A deployment's resources of a domain."""
     return {
         *template.of_type("AWS::ApiGateway::DomainName"),
         *template.of_type("AWS::ApiGateway::BasePathMapping"),
@@ -38,10 +38,10 @@ def of_a_domain(template: Template) -> set[str]:
             {"BridgeDomain", "BridgeDomainMapping"},
         ),
     ],
-    ids=["none", "no name", "one that is there", "a new one"],
+    ids=["none", "no name", "an existing one", "a new one"],
 )
 def test_only_what_is_missing_is_made(parameters: dict[str, str], made: set[str]) -> None:
-    """A certificate makes the domain; a name alone uses one that is there already."""
+    """A certificate creates the domain; a name without one uses an existing domain."""
     assert of_a_domain(Template(**parameters)) == made
 
 
@@ -56,10 +56,10 @@ def test_only_what_is_missing_is_made(parameters: dict[str, str], made: set[str]
         ({"DomainName": DOMAIN}, f"https://{DOMAIN}"),
         ({"DomainName": DOMAIN, "DomainBasePath": "partners"}, f"https://{DOMAIN}/partners"),
     ],
-    ids=["none", "a path alone", "a domain", "a path of a domain"],
+    ids=["none", "only a path", "a domain", "a path of a domain"],
 )
-def test_outputs_are_what_partners_are_to_be_given(parameters: dict[str, str], base: str) -> None:
-    """The domain where there is one; without the stage, which its mapping names."""
+def test_outputs_are_the_urls_for_partners(parameters: dict[str, str], base: str) -> None:
+    """With a domain they have no stage, which its mapping names."""
     template = Template(**parameters)
 
     for output, route in PASTED.items():
@@ -71,7 +71,7 @@ def test_outputs_are_what_partners_are_to_be_given(parameters: dict[str, str], b
 
 
 def test_a_mapping_leads_to_the_stage() -> None:
-    """And waits for it: an API without a stage cannot be mapped."""
+    """And waits for it, since an API without a stage cannot be mapped."""
     template = Template(DomainName=DOMAIN, DomainCertificateArn=CERTIFICATE)
     at_root = template.properties("BridgeDomainMapping")
     below = Template(DomainName=DOMAIN, DomainBasePath="partners").properties("BridgeDomainMapping")
@@ -83,8 +83,8 @@ def test_a_mapping_leads_to_the_stage() -> None:
     assert (below["DomainName"], below["BasePath"]) == (DOMAIN, "partners")
 
 
-def test_a_domain_is_of_today_and_stays_when_its_stack_goes() -> None:
-    """TLS 1.2 at least, in the stack's region; partners keep posting to it."""
+def test_a_domain_has_tls_1_2_and_outlives_its_stack() -> None:
+    """It is in the stack's region, and partners keep posting to it."""
     parameters = {"DomainName": DOMAIN, "DomainCertificateArn": CERTIFICATE}
     for template, policy in (
         (Template(**parameters), "Retain"),
@@ -99,8 +99,8 @@ def test_a_domain_is_of_today_and_stays_when_its_stack_goes() -> None:
         assert properties["RegionalCertificateArn"] == CERTIFICATE
 
 
-def test_the_stack_tells_where_dns_must_lead() -> None:
-    """Only where it made the domain: of another one it does not know."""
+def test_an_output_is_the_target_of_the_dns_record() -> None:
+    """Only if the stack created the domain: it does not know another's target."""
     outputs = Template().plain["Outputs"]
 
     assert outputs["DomainTarget"]["Condition"] == "MakesDomain"

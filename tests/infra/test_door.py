@@ -32,7 +32,7 @@ def responses(template: Template) -> dict[str, Any]:
 
 
 def test_the_routes_are_those_the_functions_answer(template: Template) -> None:
-    """A route that no function knows would answer 404; one the API lacks is dead."""
+    """A route that no function knows would answer 404; one that the API lacks is never called."""
     paths = template.properties("BridgeApi")["Body"]["paths"]
     routed = {(method.upper(), path) for path, item in paths.items() for method in item}
 
@@ -40,7 +40,7 @@ def test_the_routes_are_those_the_functions_answer(template: Template) -> None:
 
 
 def test_every_route_has_an_allowance_of_its_own(template: Template) -> None:
-    """One noisy content must not spend what the others may."""
+    """One noisy content must not use up the others' limits."""
     settings = template.properties("BridgeApiliveStage")["MethodSettings"]
     limited = {(item["HttpMethod"], item["ResourcePath"]) for item in settings}
 
@@ -65,7 +65,7 @@ def test_every_route_has_an_allowance_of_its_own(template: Template) -> None:
 def test_the_api_s_own_answers_look_like_ours(
     template: Template, response: str, status: str | None, waits: bool
 ) -> None:
-    """The same JSON, `Retry-After` where coming again helps, and no detail of the call."""
+    """The same JSON, `Retry-After` if a retry helps, and no detail of the call."""
     given = responses(template)[response]
     bodies = given["responseTemplates"]
     headers = given.get("responseParameters", {})
@@ -92,7 +92,7 @@ def test_the_api_answers_nothing_else_by_itself(template: Template) -> None:
 
 
 def test_access_logs_are_json_without_queries_bodies_or_callers(template: Template) -> None:
-    """A query may hold a token; an address or an agent says who called."""
+    """A query may hold a token; an address or a user agent identifies the caller."""
     logging = template.properties("BridgeApiliveStage")["AccessLogSetting"]
     fields = json.loads(logging["Format"])
     variables = set(re.findall(r"\$context\.([\w.]+)", logging["Format"]))
@@ -121,7 +121,7 @@ def test_nothing_else_of_a_call_is_logged(template: Template) -> None:
 
 
 def test_there_is_one_stage_and_its_urls_are_outputs(template: Template) -> None:
-    """SAM would add a stage "Stage"; and a person pastes the URLs at the partners."""
+    """SAM would add a stage "Stage". People paste the URLs at the partners."""
     stages = template.of_type("AWS::ApiGateway::Stage")
 
     assert [stage["Properties"]["StageName"] for stage in stages.values()] == ["live"]
@@ -137,8 +137,8 @@ def test_there_is_one_stage_and_its_urls_are_outputs(template: Template) -> None
         assert url.endswith(f"/live{route}")
 
 
-def test_the_logging_role_stays_out_where_the_account_has_one() -> None:
-    """It is one per account and region: somebody else's must not be replaced unasked."""
+def test_the_logging_role_is_optional() -> None:
+    """There is one per account and region, and another stack's must not be replaced."""
     template = Template(ManageApiLoggingRole="false")
 
     assert template.of_type("AWS::ApiGateway::Account") == {}

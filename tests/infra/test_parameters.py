@@ -1,4 +1,4 @@
-"""What a deployment may be told: refused early where it is wrong."""
+"""Parameters of a deployment: a wrong value is refused early."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ def takes(name: str, value: str) -> bool:
         ("Canary", "True", False),
     ],
 )
-def test_a_parameter_takes_what_makes_sense(name: str, value: str, taken: bool) -> None:
-    """A value that would fail later, or send data to the wrong place, is refused at once."""
+def test_a_parameter_accepts_valid_values(name: str, value: str, taken: bool) -> None:
+    """A value that would fail later, or send data to a wrong place, is refused at once."""
     assert takes(name, value) is taken
 
 
-def test_every_default_is_taken() -> None:
+def test_every_default_is_valid() -> None:
     """The defaults pass their own rules."""
     defaults = {
         name: str(rule["Default"]) for name, rule in PARAMETERS.items() if "Default" in rule
@@ -119,13 +119,13 @@ def test_every_default_is_taken() -> None:
     assert [name for name, value in defaults.items() if not takes(name, value)] == []
 
 
-def test_only_the_instance_must_be_given() -> None:
-    """Data must not go to somebody else's cluster by oversight; all else has a default."""
+def test_only_the_instance_has_no_default() -> None:
+    """Data must not go to a wrong instance; every other parameter has a default."""
     assert [name for name, rule in PARAMETERS.items() if "Default" not in rule] == ["BrazeInstance"]
 
 
 def test_every_parameter_says_what_it_is_and_has_a_place_in_the_console() -> None:
-    """A guided deployment shows the descriptions; the console groups by the interface."""
+    """A guided deployment shows the descriptions; the console shows the groups."""
     interface = default_template().source["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
 
@@ -134,18 +134,18 @@ def test_every_parameter_says_what_it_is_and_has_a_place_in_the_console() -> Non
 
 
 def test_the_instances_are_those_the_client_knows() -> None:
-    """One table of Braze's clusters."""
+    """There is one table of Braze's instances."""
     assert PARAMETERS["BrazeInstance"]["AllowedValues"] == list(INSTANCES)
 
 
 @pytest.mark.parametrize("endpoint", sorted({*INSTANCES.values(), *UNLISTED_ENDPOINTS}))
 def test_every_endpoint_the_client_takes_may_be_an_override(endpoint: str) -> None:
-    """The template refuses nothing that the client would take."""
+    """The template accepts every endpoint that the client accepts."""
     assert takes("BrazeEndpoint", endpoint)
 
 
 def test_the_layer_is_built_for_the_template_s_defaults() -> None:
-    """`make deploy` and the layer's Makefile assume what the template says."""
+    """`make deploy` and the layer's Makefile have the same defaults."""
     makefile = (ROOT / "layers" / "braze_bridge" / "Makefile").read_text()
     template = Target(PARAMETERS["PythonRuntime"]["Default"], PARAMETERS["Architecture"]["Default"])
     assumed = dict(re.findall(r"^(PYTHON_RUNTIME|ARCHITECTURE) \?= (\S+)$", makefile, re.MULTILINE))
@@ -155,8 +155,8 @@ def test_the_layer_is_built_for_the_template_s_defaults() -> None:
 
 
 @pytest.mark.parametrize("environment", ["local", "dev", "prod"])
-def test_what_samconfig_gives_the_template_takes(environment: str) -> None:
-    """No name is misspelt, no value refused."""
+def test_the_template_accepts_the_values_of_samconfig(environment: str) -> None:
+    """No name is misspelt, and no value is refused."""
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
 
     for name, value in parameters_of(config, environment).items():

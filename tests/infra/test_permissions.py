@@ -1,4 +1,4 @@
-"""Each function may do what it needs and nothing else."""
+"""Each function has the rights that it needs and no others."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from sandbox.stack.engine_actions import with_engine_actions
 from tests.infra.template import Template
 
 WITHOUT_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-"""Actions that IAM knows only for every resource."""
+"""Actions without resources in IAM."""
 
 SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:bridge/"
 
@@ -171,7 +172,7 @@ def as_list(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize("role", sorted(ALLOWED))
 def test_a_role_allows_exactly_what_is_listed_here(template: Template, role: str) -> None:
-    """Whoever widens a role has to say so in this table, too."""
+    """A wider role needs a change of this table, too."""
     granted: dict[str, list[Any]] = {}
     for statement in statements(template, role):
         for action in as_list(statement["Action"]):
@@ -180,13 +181,20 @@ def test_a_role_allows_exactly_what_is_listed_here(template: Template, role: str
     assert granted == {action: as_list(on) for action, on in ALLOWED[role].items()}
 
 
-def test_only_the_local_engine_gets_more_and_only_names_that_iam_does_not_know() -> None:
-    """In AWS the plain action covers the batch call; the local engine asks for each by its name."""
+def test_no_right_depends_on_the_local_engine(template: Template) -> None:
+    """The template deploys the same policies everywhere."""
     local = Template(AllowLoopbackBraze="true")
+
+    for role in ALLOWED:
+        assert local.properties(role) == template.properties(role)
+
+
+def test_the_local_stack_adds_only_names_that_iam_does_not_know(template: Template) -> None:
+    """In AWS the plain action covers the batch call; the local engine asks for each by its name."""
     more = {
         action
         for role, allowed in ALLOWED.items()
-        for statement in statements(local, role)
+        for statement in with_engine_actions(statements(template, role))
         for action in as_list(statement["Action"])
         if action not in allowed
     }
@@ -199,7 +207,7 @@ def test_only_the_local_engine_gets_more_and_only_names_that_iam_does_not_know()
 
 
 def test_every_function_has_a_role_of_the_table(template: Template) -> None:
-    """No function runs under a role that SAM makes up, with its grants on everything."""
+    """SAM's own roles have rights on every resource."""
     roles = {
         name: function["Properties"]["Role"]["Fn::GetAtt"][0]
         for name, function in template.of_type("AWS::Lambda::Function").items()
@@ -210,7 +218,7 @@ def test_every_function_has_a_role_of_the_table(template: Template) -> None:
 
 
 def test_no_statement_is_wider_than_it_has_to_be(template: Template) -> None:
-    """No wildcard action anywhere, and every resource only where IAM knows no narrower one."""
+    """No wildcard action, and `*` as a resource only if IAM has no narrower one."""
     for role in template.of_type("AWS::IAM::Role"):
         for statement in statements(template, role):
             actions = as_list(statement["Action"])
@@ -221,7 +229,7 @@ def test_no_statement_is_wider_than_it_has_to_be(template: Template) -> None:
 
 
 def test_managed_policies_are_only_api_gateway_s(template: Template) -> None:
-    """A function's rights are all in this template, where a review sees them."""
+    """The template shows all rights of a function."""
     managed = {
         role: resource["Properties"]["ManagedPolicyArns"]
         for role, resource in template.of_type("AWS::IAM::Role").items()
@@ -232,7 +240,7 @@ def test_managed_policies_are_only_api_gateway_s(template: Template) -> None:
 
 
 def test_only_lambda_may_assume_a_function_s_role(template: Template) -> None:
-    """Nobody borrows a function's rights."""
+    """No other service gets a function's rights."""
     for role in ALLOWED:
         trust = template.properties(role)["AssumeRolePolicyDocument"]["Statement"]
         assert [item["Principal"] for item in trust] == [{"Service": "lambda.amazonaws.com"}]

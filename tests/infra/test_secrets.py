@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("resource", "name"), [("BrazeSecret", "braze"), ("QuiklyApiSecret", "quikly-api")]
 )
-def test_a_key_of_theirs_is_created_empty(
+def test_the_key_of_another_service_is_created_empty(
     template: Template, resource: str, name: SecretName
 ) -> None:
-    """A person sets it once; until then nothing is accepted in its place."""
+    """A person sets it once; until then no value is accepted."""
     secret = template.properties(resource)
 
     assert secret["Name"] == secret_id(STACK, name)
@@ -36,12 +36,12 @@ PARTNERS: dict[SecretName, tuple[str, tuple[str, ...]]] = {
     "quikly": ("Quikly", ("QuiklyAcquisitionApiFunction", "QuiklyEventsFunction")),
     "braze-webhook": ("BrazeWebhook", ("QuiklyWebhookFunction",)),
 }
-"""What their resources' names begin with, and the functions that read the token."""
+"""The prefix of their resources' names, and the functions that read the token."""
 
 
 @pytest.mark.parametrize("partner", PARTNERS)
 def test_a_partner_s_token_is_generated(template: Template, partner: SecretName) -> None:
-    """It is long, it needs no escaping in a header or a URL, and nobody ever chose it."""
+    """It is long, it needs no escaping in a header or a URL, and no person chose it."""
     secret = template.properties(f"{PARTNERS[partner][0]}Secret")
     rule = secret["GenerateSecretString"]
     made = {**json.loads(rule["SecretStringTemplate"]), rule["GenerateStringKey"]: "generated"}
@@ -54,7 +54,7 @@ def test_a_partner_s_token_is_generated(template: Template, partner: SecretName)
 
 
 def test_functions_are_given_names_and_no_secret(template: Template) -> None:
-    """Whoever may describe a function must not read a key by it."""
+    """The right to describe a function must not reveal a key."""
     for function in template.of_type("AWS::Lambda::Function"):
         variables = template.properties(function)["Environment"]["Variables"]
         assert not re.search(r"resolve:|SecretString", json.dumps(variables))
@@ -72,7 +72,7 @@ def test_functions_are_given_names_and_no_secret(template: Template) -> None:
 
 
 def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
-    """Outputs are readable by anybody who may look at the stack."""
+    """Each person who may see the stack may read its outputs."""
     outputs = template.resolve(template.plain["Outputs"])
 
     assert "resolve:" not in json.dumps(outputs)
@@ -82,8 +82,8 @@ def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
     assert outputs["QuiklyApiSecretName"]["Value"] == secret_id(STACK, "quikly-api")
 
 
-def test_the_key_of_claims_goes_and_stays_with_its_table(template: Template) -> None:
-    """With another key everybody could win again, and no draw could be verified."""
+def test_the_key_of_claims_is_kept_as_long_as_its_table(template: Template) -> None:
+    """With another key each person could win again, and no draw could be verified."""
     thrown_away = Template(DeleteDataWithStack="true")
 
     for each, policy in ((template, "Retain"), (thrown_away, "Delete")):
