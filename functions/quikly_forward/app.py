@@ -40,8 +40,8 @@ LEASE_MARGIN_SECONDS: Final = 30
 class UnsetQuiklyApi:
     """Stands in if no address is configured: calls wait as after a refused key."""
 
-    def tell(self, call: QuiklyCall) -> None:  # noqa: ARG002 - the port's argument
-        """See :meth:`braze_bridge.quikly.QuiklyApi.tell`."""
+    def send(self, call: QuiklyCall) -> None:  # noqa: ARG002 - the port's argument
+        """See :meth:`braze_bridge.quikly.QuiklyApi.send`."""
         raise QuiklyError("Quikly's address is not set", retryable=True, key_refused=True)
 
 

@@ -593,7 +593,7 @@ class FakeQuikly:
         self.lost: Callable[[int], None] = lambda _: None
         self._hooks = Hooks() if hooks is None else hooks
 
-    def tell(self, call: QuiklyCall) -> None:
+    def send(self, call: QuiklyCall) -> None:
         self._hooks.reach("before credit")
         self.asked += 1
         self.faults(self.asked)

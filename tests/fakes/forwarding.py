@@ -52,16 +52,16 @@ class ScriptedQuikly:
 
     Attributes:
         script: The errors of the next calls; ``None`` is a success.
-        told: Every call, taken or not.
+        calls: Every call, taken or not.
     """
 
     def __init__(self, *script: QuiklyError | None) -> None:
         self.script = list(script)
-        self.told: list[QuiklyCall] = []
+        self.calls: list[QuiklyCall] = []
 
-    def tell(self, call: QuiklyCall) -> None:
-        """See :meth:`braze_bridge.quikly.QuiklyApi.tell`."""
-        self.told.append(call)
+    def send(self, call: QuiklyCall) -> None:
+        """See :meth:`braze_bridge.quikly.QuiklyApi.send`."""
+        self.calls.append(call)
         failure = self.script.pop(0) if self.script else None
         if failure is not None:
             raise failure
