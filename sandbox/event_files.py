@@ -88,7 +88,7 @@ class EventCase:
 
 
 def fits(expected: object, found: object) -> bool:
-    """Whether a value is what a file expects, with its type: 87 is not "87", and 1 is not true.
+    """Check that a value is what a file expects, with its type: 87 is not "87", 1 is not true.
 
     Args:
         expected: A JSON value; ``{"any": "string"}`` or ``{"any": "number"}`` accepts any
