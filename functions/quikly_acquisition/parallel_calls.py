@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from braze_bridge.braze.errors import (
@@ -17,6 +18,7 @@ from braze_bridge.braze.errors import (
     RateLimitedError,
     UnknownOutcomeError,
 )
+from braze_bridge.gate.rules import wait_behind_gate
 from quikly_acquisition.actions import Held, Observation, OutcomeUnknown, TryAgain
 from quikly_acquisition.error_outcomes import KEY_REASONS, Closing, braze_outcome
 
@@ -126,9 +128,11 @@ class ParallelCalls:
         waiting = deque(calls)
         if admission.closed_until is not None:
             self.figures.key_refused += admission.reason in KEY_REASONS
-            self._observe(waiting, Held(admission.closed_until, admission.reason))
+            # In steps, so that a gate opened by hand releases it soon.
+            now = self.deps.clock.now()
+            seconds = wait_behind_gate(admission.since or now, admission.closed_until, now)
+            self._observe(waiting, Held(now + timedelta(seconds=seconds), admission.reason))
             return
-        before = self.figures.requests
         in_flight: dict[Future[BrazeAnswer], Call] = {}
         while True:
             self._start(family, waiting, in_flight)
@@ -141,8 +145,6 @@ class ParallelCalls:
                 continue
             for future in done:
                 waiting.extendleft(self._answered(family, in_flight.pop(future), future))
-        if admission.is_probe and self.figures.requests == before:
-            gate.release_probe()
 
     def close(self, family: EndpointFamily, closing: Closing) -> None:
         """Close the gate of a family, or of all."""
