@@ -30,7 +30,7 @@ days that is 20 minutes, the period of the key's alarm."""
 FIRST_STEP: Final = 60.0
 _STEP_SHARE: Final = 80
 """A waiting job comes back each minute, and from 80 minutes on after a share of the closing's age.
-10.5 days behind a probed gate are 816 receives; SQS gives 1,000."""
+10.5 days behind a gate are at most 830 receives; SQS gives 1,000."""
 
 RESERVE: Final = 0.025
 """Share of a limit that is left unused (careful clients of Braze use 97.5 %)."""
