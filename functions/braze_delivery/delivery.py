@@ -212,8 +212,6 @@ class _Batch:
             self._reject_part(part.entry, part.event, part.reason)
         self._decide_unconfirmed()
         self._finish(entries)
-        if admission.is_probe and self._result.requests == 0:
-            self._ports.gate.release_probe()
 
     def _count_by_partner(self, entries: Sequence[BatchEntry]) -> None:
         """Count each job's outcome for its partner; a job without one is retried."""
