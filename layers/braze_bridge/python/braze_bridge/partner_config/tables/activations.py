@@ -230,9 +230,8 @@ class ActivationTable(toml.Table):
     def rule(self, scope: str, shared: ProfileTable) -> rules.ActivationRule:
         """Return the rule of a table without problems."""
         given: dict[str, Any] = dict(self)
-        given["tiers"] = tuple(
-            rules.Tier(name, *dict(tier).values()) for name, tier in self.tiers.items()
-        )
+        tiers = [rules.Tier(name, *dict(tier).values()) for name, tier in self.tiers.items()]
+        given["tiers"] = tuple(tiers)
         if self.consolation is not None:
             given["consolation"] = rules.Tier("consolation", *dict(self.consolation).values())
         given["decay"] = self.decay and rules.Decay(*dict(self.decay).values())

@@ -6,18 +6,16 @@ all activations: name by name, and ``false`` takes one away.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import Field
 
 from braze_bridge.partner_config.quikly_events import ActivationEventRule, EventsConfig
 from braze_bridge.partner_config.tables import mapped, toml
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-EventTables = dict[str, toml.OrFalse[mapped.MappedTable]]
-"""By the event's name; ``False`` for one that is not wanted."""
+Rules = dict[str, ActivationEventRule | None]
+EventTable = toml.OrFalse[mapped.MappedTable]
+"""``False`` for an event that is not wanted."""
 
 _NOTHING: Final = mapped.MappedTable()
 
@@ -26,7 +24,7 @@ class ScopeTable(toml.Table):
     """``[events.scope."<q_scope>"]``."""
 
     default: mapped.MappedTable = _NOTHING
-    on: EventTables = Field(default_factory=dict)
+    on: dict[str, EventTable] = Field(default_factory=dict)
 
 
 class EventsTable(toml.Table):
@@ -38,7 +36,7 @@ class EventsTable(toml.Table):
     any_scope: bool = False
     person: mapped.PersonTable = mapped.PersonTable()
     default: mapped.MappedTable = _NOTHING
-    on: EventTables = Field(default_factory=dict)
+    on: dict[str, EventTable] = Field(default_factory=dict)
     scope: toml.Section[ScopeTable] = Field(default_factory=dict)
 
     def _problems(self) -> toml.Problems:
@@ -64,8 +62,8 @@ class EventsTable(toml.Table):
         """Lay an activation's table for every event over the file's table for one event."""
         return scope.default.over(self.on.get(event) or _NOTHING)
 
-    def _rules(self, scope: ScopeTable) -> Mapping[str, ActivationEventRule | None]:
-        rules: dict[str, ActivationEventRule | None] = {}
+    def _rules(self, scope: ScopeTable) -> Rules:
+        rules: Rules = {}
         for event, table in {**self.on, **scope.on}.items():
             own = (scope.on.get(event) or _NOTHING).over(self._under(scope, event))
             whole = own.over(scope.default.over(self.default))
@@ -73,9 +71,7 @@ class EventsTable(toml.Table):
         return rules
 
 
-def _event_problems(
-    table: toml.OrFalse[mapped.MappedTable], below: mapped.MappedTable
-) -> toml.Problems:
+def _event_problems(table: EventTable, below: mapped.MappedTable) -> toml.Problems:
     if table:
         yield from table.problems_over(below)
         if table.over(below).leaves_nothing():

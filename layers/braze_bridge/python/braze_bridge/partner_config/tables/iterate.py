@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS, attribute_name_problem
-from braze_bridge.mapping.values import ValueType
+from braze_bridge.mapping.values import Shape, ValueType
 from braze_bridge.partner_config import iterate as rules
 from braze_bridge.partner_config.rules import DoorConfig
 from braze_bridge.partner_config.tables import mapped, toml
 
-if TYPE_CHECKING:
-    from braze_bridge.mapping.values import Shape
-
-    QuestionRules = dict[str, rules.QuestionRule | Literal[False]]
+QuestionRules = dict[str, rules.QuestionRule | Literal[False]]
 
 
 class QuestionTable(mapped.ValueTable):

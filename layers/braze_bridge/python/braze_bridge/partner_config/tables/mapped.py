@@ -30,12 +30,6 @@ _NO_TYPE = f"is missing: one of {', '.join(ValueType)}"
 _ONLY_FOR = {"items": ValueType.ARRAY, "separator": ValueType.ARRAY, "formats": ValueType.DATE}
 
 
-def _alias_label(label: str) -> str:
-    if not alias_fits(label):
-        raise ValueError("is longer than Braze takes")
-    return label
-
-
 def _format(spelling: str) -> str:
     """Refuse a format if a date that is written so is not read back as the same date."""
     day = date(2021, 12, 1)
@@ -45,15 +39,12 @@ def _format(spelling: str) -> str:
     raise ValueError(f"{json.dumps(spelling)} is no date: such as %m/%d/%Y")
 
 
-def _quoted(value: object) -> object:
-    if not isinstance(value, date | time):
-        return value
-    raise ValueError("must be written in quotes")
-
-
 _TEXTS = toml.texts("must be a list of texts in quotes", lambda t: all(map(str.strip, t or [""])))
 Formats = Annotated[tuple[Annotated[str, AfterValidator(_format)], ...], BeforeValidator(_TEXTS)]
 Kinds = Annotated[tuple[IdentifierKind, ...], PlainValidator(toml.some_of(tuple(IdentifierKind)))]
+Label = Annotated[toml.Text, AfterValidator(toml.must(alias_fits, "is longer than Braze takes"))]
+_quoted = toml.must(lambda value: not isinstance(value, date | time), "must be written in quotes")
+Quoted = Annotated[Any, BeforeValidator(_quoted)]
 Separator = Annotated[str, Field(min_length=1)]
 
 
@@ -66,7 +57,7 @@ class PersonTable(toml.Table):
     user_alias: toml.Paths | None = None
     email: toml.Paths | None = None
     phone: toml.Paths | None = None
-    alias_label: Annotated[toml.Text, AfterValidator(_alias_label)] | None = None
+    alias_label: Label | None = None
 
     def rule(self, *, create_profiles: bool) -> PersonRule:
         """Return the rule."""
@@ -103,7 +94,7 @@ class ValueTable(toml.Table):
     trim: bool | None = None
     formats: Formats = ()
     on_mismatch: Literal["skip", "reject"] = "skip"
-    default: Annotated[Any, BeforeValidator(_quoted)] = None
+    default: Quoted = None
 
     def kind(self) -> ValueType | None:
         """Return the type, or ``None`` if it is missing or faulty."""

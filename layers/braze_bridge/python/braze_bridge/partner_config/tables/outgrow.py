@@ -61,7 +61,5 @@ class OutgrowFile(toml.PartnerFile):
     def config(self) -> OutgrowConfig:
         """Return the configuration of a file without problems."""
         base = self.default or ContentTable()
-        content = {
-            content_id: table.over(base).rule() for content_id, table in self.content.items()
-        }
+        content = {key: table.over(base).rule() for key, table in self.content.items()}
         return OutgrowConfig(DoorConfig(self.door.allow_query_token), base.rule(), content)

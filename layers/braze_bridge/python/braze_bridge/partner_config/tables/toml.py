@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 from itertools import takewhile
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 import pydantic
 from pydantic import BeforeValidator, Field, PlainValidator
@@ -44,6 +44,7 @@ _CURRENCY: Final = "^[A-Z]{3}$"
 _WORDS: Final = {
     "bool_type": "must be true or false, without quotes",
     "dict_type": "must be a table",
+    **dict.fromkeys(("int_type", "greater_than_equal", "less_than_equal"), "must be 1"),
     "model_type": "must be a table",
     "string_too_long": f"is longer than {MAX_STRING_CHARS} characters",
     "string_too_short": "must be a text in quotes, and not empty",
@@ -144,7 +145,11 @@ def read_file(directory: pathlib.Path, model: type[FileT]) -> FileT:
                 table = table[step]
             table[key] = None
         file = model.model_validate(data)
-    noted.extend(file.problems())
+    faulty = {tuple(keys[:depth]) for _, *keys in noted for depth in range(len(keys) + 1)}
+    for message, *keys in file.problems():
+        # A key that is faulty, or has a fault inside, is not called missing as well.
+        if tuple(keys) not in faulty or not message.startswith("is missing"):
+            noted.append((message, *keys))
     if noted:
         problems = (Problem(path.name, _dotted(keys), message) for message, *keys in noted)
         raise ConfigError(tuple(dict.fromkeys(problems)))
@@ -163,17 +168,22 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def whole(least: int, most: int = MAX_INTEGER) -> Callable[[object], int]:
-    """Return a validator of whole numbers."""
+def must(fit: Callable[[T], bool], words: str) -> Callable[[T], T]:
+    """Return a validator that refuses a value that does not fit."""
 
-    def check(value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+    def check(value: T) -> T:
+        if fit(value):
             return value
-        limit = f" and at most {most}" if most != MAX_INTEGER else ""
-        words = f"must be a whole number, at least {least}{limit}"
-        raise ValueError(f"must be {least}" if least == most else words)
+        raise ValueError(words)
 
     return check
+
+
+def whole(least: int, most: int = MAX_INTEGER) -> Callable[[Any], Any]:
+    """Return a validator of whole numbers."""
+    limit = f" and at most {most}" if most != MAX_INTEGER else ""
+    words = f"must be a whole number, at least {least}{limit}"
+    return must(lambda value: type(value) is int and least <= value <= most, words)
 
 
 def some_of(words: Sequence[WordT]) -> Callable[[object], tuple[WordT, ...]]:
@@ -254,16 +264,15 @@ class PartnerFile(Table):
     """A whole file, ``<partner>.toml``."""
 
     partner: ClassVar[str]
-    needed: ClassVar = {"schema_version": "must be 1"}
-    schema_version: Annotated[int, PlainValidator(whole(1, 1))] = 1
+    needed: ClassVar = {"schema_version": _WORDS["int_type"]}
+    schema_version: Annotated[int, Field(ge=1, le=1)] = 1
     door: DoorTable = DoorTable()
 
 
 def _words(error: ErrorDetails) -> str:
-    if error["type"] in {"enum", "literal_error"}:
-        allowed = re.findall(r"'(.*?)'", error["ctx"]["expected"])
-        return f"must be one of {', '.join(allowed)}{did_you_mean(error['input'], allowed)}"
     context = error.get("ctx", {})
+    if allowed := re.findall(r"'(.*?)'", context.get("expected", "")):
+        return f"must be one of {', '.join(allowed)}{did_you_mean(error['input'], allowed)}"
     cause = context.get("error")
     if isinstance(cause, PathError):
         return f"{json.dumps(error['input'], ensure_ascii=False)}: {cause}"
