@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
+from braze_bridge.mapping import profile_fields
 from braze_bridge.mapping.attributes import ValueRule
 from braze_bridge.mapping.identifiers import alias_fits
 from braze_bridge.mapping.instants import read_date
 from braze_bridge.mapping.people import IdentifierKind, PersonRule
-from braze_bridge.mapping.profile_fields import (
-    STANDARD_FIELDS,
-    StandardField,
-    attribute_name_problem,
-    property_name_problem,
-)
+from braze_bridge.mapping.profile_fields import STANDARD_FIELDS, StandardField
 from braze_bridge.mapping.values import ItemType, Misfit, Shape, ValueType
 from braze_bridge.partner_config.rules import EventRule
 from braze_bridge.partner_config.tables import toml
@@ -141,7 +137,7 @@ class EventTable(toml.Table):
     properties: ValueTables = Field(default_factory=dict)
 
     def _problems(self) -> toml.Problems:
-        problems = _value_problems(self.properties, property_name_problem, {})
+        problems = _value_problems(self.properties, profile_fields.property_name_problem, {})
         yield from toml.at(problems, "properties")
 
 
@@ -152,7 +148,8 @@ class MappedTable(toml.Table):
     event: toml.OrFalse[EventTable] = None
 
     def _problems(self) -> toml.Problems:
-        problems = _value_problems(self.attributes, attribute_name_problem, STANDARD_FIELDS)
+        name_problem = profile_fields.attribute_name_problem
+        problems = _value_problems(self.attributes, name_problem, STANDARD_FIELDS)
         yield from toml.at(problems, "attributes")
 
     def problems_over(self, base: MappedTable) -> toml.Problems:

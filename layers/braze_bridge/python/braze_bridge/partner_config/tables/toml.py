@@ -186,19 +186,6 @@ def whole(least: int, most: int = MAX_INTEGER) -> Callable[[Any], Any]:
     return must(lambda value: type(value) is int and least <= value <= most, words)
 
 
-def some_of(words: Sequence[WordT]) -> Callable[[object], tuple[WordT, ...]]:
-    """Return a validator of a list of the given words, each at most once."""
-
-    def check(value: object) -> tuple[WordT, ...]:
-        given = value if isinstance(value, list) else []
-        chosen = tuple(word for each in given for word in words if word == each)
-        if not chosen or len(set(chosen)) != len(given):
-            raise ValueError(f"must list some of {', '.join(words)}, each once")
-        return chosen
-
-    return check
-
-
 def same_twice(names: Iterable[str], words: str) -> Problems:
     """Yield each name that differs from an earlier one only in the spaces around it."""
     seen = set()
@@ -220,6 +207,17 @@ def texts(
         raise ValueError(words)
 
     return check
+
+
+def some_of(words: Sequence[WordT]) -> Callable[[object], tuple[WordT, ...]]:
+    """Return a validator of a list of the given words, each at most once."""
+    known = {str(word): word for word in words}
+    check = texts(
+        f"must list some of {', '.join(words)}, each once",
+        lambda given: 0 < len(given) == len(known.keys() & set(given)),
+        alone=False,
+    )
+    return lambda value: tuple(known[text] for text in check(value))
 
 
 def _without_faulty(value: object) -> object:
