@@ -111,9 +111,13 @@ class Grumbling(FakeBraze):
     """Takes everything, and reports errors of objects that were not sent."""
 
     def track(
-        self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
+        self,
+        request: TrackRequest,
+        *,
+        timeout: tuple[float, float] | None = None,
+        deadline: float | None = None,
     ) -> TrackResponse:
-        answer = super().track(request, timeout=timeout)
+        answer = super().track(request, timeout=timeout, deadline=deadline)
         errors = (
             ObjectError("events", 0, "what event?"),
             ObjectError("attributes", 7, "which?"),
