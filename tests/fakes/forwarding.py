@@ -59,8 +59,9 @@ class ScriptedQuikly:
         self.script = list(script)
         self.calls: list[QuiklyCall] = []
 
-    def send(self, call: QuiklyCall) -> None:
+    def send(self, call: QuiklyCall, deadline: float | None = None) -> None:
         """See :meth:`braze_bridge.quikly.QuiklyApi.send`."""
+        del deadline
         self.calls.append(call)
         failure = self.script.pop(0) if self.script else None
         if failure is not None:
