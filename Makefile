@@ -23,7 +23,7 @@ TESTS := tests/unit tests/contract tests/functional tests/infra tests/cloud
 PYTEST := $(RUN) -m pytest --numprocesses 2 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all up down status bench build deploy checks lint types imports unit e2e check-config \
+.PHONY: help demo test test-all up down status bench build deploy lint types imports unit e2e check-config \
 	openapi hooks lock format environments python clean
 
 help: ## this list
@@ -32,14 +32,21 @@ help: ## this list
 demo: environments ## post the sample events to a local stack, show the profiles (VERBOSE=1: more)
 	@$(RUN) -m sandbox.demo --dir "$(DIR)/demo" $(if $(VERBOSE),-v)
 
-test: checks ## what a change must pass: lint, types, import rules, the tests (6 minutes on two cores)
-	$(PYTEST) -m 'not campaign' tests/e2e $(TESTS)
+# The types are checked beside the tests, which leave the cores idle while they wait for the local stack.
+TYPES_LOG := .local/types.log
+define checked_beside
+@$(MAKE) --no-print-directory lint imports
+@$(MAKE) --no-print-directory types >$(TYPES_LOG) 2>&1 & types=$$!; \
+	$(1); tests=$$?; \
+	wait $$types || { cat $(TYPES_LOG); echo "The types are wrong: see above."; exit 1; }; \
+	exit $$tests
+endef
 
-test-all: checks ## that, what takes long or needs Chromium, and branch coverage of what ships
-	$(PYTEST) $(COVERED) tests/e2e tests/browser tests/campaign $(TESTS)
+test: environments ## what a change must pass: lint, types, import rules, the tests (6 minutes on two cores)
+	$(call checked_beside,$(PYTEST) -m 'not campaign' tests/e2e $(TESTS))
 
-checks: environments
-	@$(MAKE) --no-print-directory -j3 lint types imports
+test-all: environments ## that, what takes long or needs Chromium, and branch coverage of what ships
+	$(call checked_beside,$(PYTEST) $(COVERED) tests/e2e tests/browser tests/campaign $(TESTS))
 
 hooks: environments ## let git run lint and types before each commit
 	$(RUN) -m pre_commit install

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -229,4 +230,5 @@ def test_the_deployed_table_takes_both(client: DynamoDBClient, stack: StackFile)
     gate.close(family, NOON + timedelta(seconds=1), "rate_limited")
     assert gate.show([family])["default"].reason == "rate_limited"
     gate.open(family)
-    assert gate.show([family])["default"] == OPEN
+    opened = gate.show([family])["default"]
+    assert replace(opened, last_success=None) == OPEN  # the stack's own calls may have succeeded
