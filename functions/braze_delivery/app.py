@@ -25,8 +25,9 @@ from braze_bridge.ledger.dynamo import dynamo_ledger
 from braze_bridge.ledger.port import lease_length
 from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
 from braze_bridge.settings import load_settings
-from braze_delivery.delivery import CONNECT_TIMEOUT, READ_TIMEOUT, Ports, deliver
+from braze_delivery.delivery import Ports, deliver
 from braze_delivery.reporting import report
+from braze_delivery.sending import CONNECT_TIMEOUT, READ_TIMEOUT
 from braze_delivery.settings import DeliverySettings
 
 if TYPE_CHECKING:

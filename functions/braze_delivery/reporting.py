@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from braze_bridge.observability import Metric, PartnerMeter
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-
-Outcome = Literal["delivered", "duplicate", "rejected", "retried"]
+    from braze_delivery.entry import Outcome
 
 
 @dataclass(slots=True)

@@ -1,8 +1,7 @@
 """Decide what Braze's answer to one request means for each object in it. Pure.
 
-If Braze names an object by array and index, that object is rejected. If it names none, the request
-is halved until the object is alone. If all requests fail the same way, assume a configuration fault
-and reject nothing.
+If Braze names an object by array and index, that object is rejected. If it names none, each object
+is sent again alone.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from braze_bridge.braze.errors import (
 )
 from braze_bridge.braze.models import TrackResponse
 from braze_bridge.reasons import Reason
-from braze_delivery.packing import RequestPlan, TrackObject, halves
+from braze_delivery.packing import RequestPlan, TrackObject, apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +34,6 @@ MAX_DETAIL: Final = 300
 
 KEY_RETRY_SECONDS: Final = 60.0
 """How long jobs wait after Braze refused the key, the permission or the address."""
-
-MANY_REFUSALS: Final = 8
-"""After 8 refusals without a name and without a success, requests are sent one at a time, the
-smallest first. If 8 *lone* objects are refused with the same text and nothing succeeds, assume a
-configuration fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,7 @@ class Settlement:
         delivered: Braze took them.
         rejected: Braze refused them by name, or alone with a certain reason.
         unconfirmed: Refused alone without a name. They are rejected if other requests succeed.
-        split: Merged objects that Braze refused: each job's part must be sent alone.
+        split: Merged objects that Braze refused: their jobs' own objects must be sent.
         resend: Smaller requests to send at once.
         retry: To send later.
         unknown: They may or may not be at Braze.
@@ -161,9 +155,9 @@ def _reject_named(named: dict[int, tuple[TrackObject, Reason]]) -> Settlement:
 
 
 def _isolate(sent: RequestPlan, reason: Reason, *, is_certain: bool) -> Settlement:
-    """Halve the request. A lone object is rejected if the reason is certain."""
+    """Send each object alone. A lone object is rejected if the reason is certain."""
     if len(sent.objects) > 1:
-        return Settlement(resend=halves(sent))
+        return Settlement(resend=apart(sent))
     (item,) = sent.objects
     if len(item.entries) > 1:
         return Settlement(split=[item])
@@ -174,29 +168,3 @@ def _isolate(sent: RequestPlan, reason: Reason, *, is_certain: bool) -> Settleme
 
 def _reason(code: str, text: str) -> Reason:
     return Reason(code=code, detail=text[:MAX_DETAIL] or None)
-
-
-class UnnamedRefusals:
-    """Counts refusals without a name since the last success."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._lone_objects = 0
-        self._texts: set[str] = set()
-
-    def add(self, error: BrazeError, settlement: Settlement) -> None:
-        """Count an error, if it is such a refusal."""
-        if isinstance(error, BadRequestError) and not (settlement.rejected or error.errors):
-            self._count += 1
-            self._lone_objects += len(settlement.unconfirmed)
-            self._texts.add(error.message)
-
-    @property
-    def are_many(self) -> bool:
-        """Whether requests must be sent one at a time."""
-        return self._count >= MANY_REFUSALS
-
-    @property
-    def show_a_fault(self) -> bool:
-        """Whether to assume a configuration fault."""
-        return self._lone_objects >= MANY_REFUSALS and len(self._texts) == 1

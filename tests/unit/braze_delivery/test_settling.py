@@ -20,7 +20,8 @@ from braze_bridge.braze.errors import (
     UnsupportedMediaTypeError,
 )
 from braze_bridge.braze.models import TrackResponse
-from braze_delivery.packing import BatchEntry, RequestPlan, TrackObject
+from braze_delivery.entry import BatchEntry
+from braze_delivery.packing import RequestPlan, TrackObject
 from braze_delivery.settling import Settlement, settle
 from tests.fakes.delivery_jobs import job
 
@@ -104,25 +105,25 @@ def test_a_bad_request_that_names_objects_resends_the_others() -> None:
     assert [smaller.objects for smaller in settlement.resend] == [(A, MERGED, B, E2)]
 
 
-def test_a_bad_request_that_names_no_object_is_halved() -> None:
-    """The two halves hold what the whole held."""
+def test_after_a_bad_request_that_names_no_object_each_is_sent_alone() -> None:
+    """The requests hold what the whole held."""
     settlement = settle(PLAN, BadRequestError("no"))
 
-    assert len(settlement.resend) == 2
+    assert len(settlement.resend) == 5
     assert sorted(map(id, PLAN.objects)) == everything(settlement)
 
 
 def test_an_object_refused_alone_is_unconfirmed_and_a_merged_one_is_split() -> None:
-    """A lone object ends the halving, but a merged object still contains several jobs."""
+    """A merged object still contains several jobs."""
     assert [item for item, _ in settle(RequestPlan.of([A]), BadRequestError("no")).unconfirmed] == [
         A
     ]
     assert settle(RequestPlan.of([MERGED]), BadRequestError("no")).split == [MERGED]
 
 
-def test_too_large_is_halved_and_a_lone_object_is_rejected() -> None:
+def test_too_large_is_sent_apart_and_a_lone_object_is_rejected() -> None:
     """A 413 can only mean the size."""
-    assert len(settle(PLAN, PayloadTooLargeError("", status=413)).resend) == 2
+    assert len(settle(PLAN, PayloadTooLargeError("", status=413)).resend) == 5
     ((item, reason),) = settle(RequestPlan.of([A]), PayloadTooLargeError("", status=413)).rejected
     assert (item, reason.code) == (A, "too_large")
 

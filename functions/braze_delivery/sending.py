@@ -1,0 +1,283 @@
+"""The second step of a batch: send the requests side by side, and settle each answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from braze_bridge.braze.errors import (
+    AuthenticationError,
+    BrazeError,
+    PermissionDeniedError,
+    RateLimitedError,
+    UnknownOutcomeError,
+)
+from braze_bridge.braze.limits import EndpointFamily
+from braze_bridge.braze.retry import retry_delay
+from braze_delivery.batch import SHORT_RETRY
+from braze_delivery.packing import MergedObjects, RequestPlan, fitting, pack, split_merged
+from braze_delivery.settling import Closing, Settlement, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from braze_bridge.braze.models import TrackResponse
+    from braze_bridge.ledger.port import Leases
+    from braze_bridge.reasons import Reason
+    from braze_delivery.batch import Batch
+    from braze_delivery.entry import BatchEntry
+    from braze_delivery.packing import TrackObject
+
+CONNECT_TIMEOUT: Final = 3.05
+READ_TIMEOUT: Final = 10.0
+"""Seconds. A healthy `/users/track` answers in well under one."""
+
+DEADLINE_MARGIN: Final = 6.0
+"""Seconds of the invocation for parking, recording (up to 5 s in trouble) and visibility."""
+
+SHORTEST_READ: Final = 1.0
+"""Seconds. A request with less reading time is not started."""
+
+CLOSING_SECONDS: Final = 60.0
+"""How long nothing is sent if Braze gives no time."""
+
+MANY_REFUSALS: Final = 8
+"""If so many lone objects are refused with the same text and nothing succeeds, assume a
+configuration fault."""
+
+LONE_ATTEMPTS: Final = 3
+"""If the batch has one job only, a refusal without a name proves nothing. After 3 attempts the job
+is parked."""
+
+
+class Sender:
+    """Sends the objects of a batch. What the deadline or the gate forbids stays open."""
+
+    def __init__(self, batch: Batch, leases: Leases, leased: Sequence[BatchEntry]) -> None:
+        self._batch = batch
+        self._ports = batch.ports
+        self._result = batch.result
+        self._states = leases.states
+        self._leased = leased
+        self._merged = MergedObjects(leased, leases.states)
+        self._plans = pack(self._counted(self._merged))
+        self._follow_ups: deque[RequestPlan] = deque()
+        self._in_flight: dict[Future[TrackResponse], RequestPlan] = {}
+        self._closed = False
+        self._successes = 0
+        self._nameless: list[tuple[TrackObject, Reason]] = []
+        """Objects refused alone without a name, since the last success."""
+
+    def run(self) -> None:
+        """Send everything, and the requests that Braze's answers require."""
+        try:
+            self._send()
+        finally:
+            self._give_up()
+            deque(self._plans, maxlen=0)  # objects that were never sent are open, too
+        self._judge_nameless()
+
+    def _counted(self, merged: MergedObjects) -> Iterator[TrackObject]:
+        for item in merged:
+            for entry in item.entries:
+                entry.open += 1
+            yield item
+        self._result.stale_attributes = merged.stale
+        for part in merged.invalid:
+            part.entry.refuse(part.event, part.reason)
+        for entry in self._leased:
+            entry.open -= 1
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        while True:
+            while len(self._in_flight) < self._ports.concurrency and self._start():
+                pass
+            if not self._in_flight:
+                return
+            longest = max(self._batch.seconds_left() - DEADLINE_MARGIN, SHORTEST_READ)
+            done, _ = wait(self._in_flight, timeout=longest, return_when=FIRST_COMPLETED)
+            if not done:
+                # The read timeout limits each silence, not the whole answer.
+                return
+            for future in done:
+                self._answered(self._in_flight.pop(future), self._outcome(future))
+
+    def _start(self) -> bool:
+        """Start the next request, if there is one and it may start."""
+        left = self._batch.seconds_left() - DEADLINE_MARGIN - CONNECT_TIMEOUT
+        if self._closed or left < SHORTEST_READ or not self._gate_is_open():
+            return False
+        plan = self._follow_ups.popleft() if self._follow_ups else next(self._plans, None)
+        if plan is None:
+            return False
+        timeout = CONNECT_TIMEOUT, min(READ_TIMEOUT, left)
+        try:
+            future = self._ports.executor.submit(self._ports.track, plan.request(), timeout=timeout)
+        except RuntimeError:  # "can't start new thread": nothing is sent
+            self._batch.hold_up("no thread")
+            self._closed = True
+            return False
+        self._result.requests += 1
+        self._in_flight[future] = plan
+        return True
+
+    def _gate_is_open(self) -> bool:
+        """Ask the gate, which other Lambdas may close or pace at any time."""
+        gate = self._ports.gate
+        if gate.may_start(EndpointFamily.TRACK, len(self._in_flight)):
+            return True
+        if not self._in_flight:
+            until = gate.closed_until(EndpointFamily.TRACK)
+            now = self._ports.clock.now()
+            seconds = SHORT_RETRY if until is None else (until - now).total_seconds()
+            self._stay_away(seconds)
+        return False
+
+    def _stay_away(self, seconds: float) -> None:
+        self._closed = True
+        self._result.gate_closed = True
+        self._batch.closed_for = max(self._batch.closed_for, seconds)
+
+    def _outcome(self, future: Future[TrackResponse]) -> TrackResponse | BrazeError:
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if isinstance(error, BrazeError):
+            return error
+        if not isinstance(error, Exception):
+            raise error
+        # A bug of ours. The rest of the batch must still be recorded, or its events count twice.
+        name = f"failed: {type(error).__name__}"
+        self._batch.hold_up(name)
+        return UnknownOutcomeError(name)
+
+    def _give_up(self) -> None:
+        """Cancel what has not started. What has started is unknown."""
+        late = UnknownOutcomeError("no answer within this invocation")
+        for future, plan in self._in_flight.items():
+            if not future.cancel():
+                self._apply(Settlement(unknown=plan.objects), late)
+        self._in_flight.clear()
+
+    # -- answers -----------------------------------------------------------------------------
+
+    def _answered(self, sent: RequestPlan, outcome: TrackResponse | BrazeError) -> None:
+        settlement = settle(sent, outcome)
+        if isinstance(outcome, BrazeError):
+            if isinstance(outcome, RateLimitedError):
+                self._result.rate_limited += 1
+            elif isinstance(outcome, AuthenticationError | PermissionDeniedError):
+                self._result.key_refused += 1
+        else:
+            self._successes += 1
+            self._reject_nameless()
+            self._ports.gate.record_success(EndpointFamily.TRACK, outcome.rate_limit)
+        limit = outcome.rate_limit
+        if limit is not None and limit.remaining is not None:
+            known = self._result.remaining
+            self._result.remaining = (
+                limit.remaining if known is None else min(known, limit.remaining)
+            )
+        self._apply(settlement, outcome)
+        self._plan_follow_ups(sent, settlement)
+
+    def _apply(self, settlement: Settlement, outcome: TrackResponse | BrazeError) -> None:
+        """Note the outcome of each object at its jobs."""
+        self._result.unattributed_errors += settlement.unattributed
+        if settlement.closing is not None:
+            self._close(settlement.closing)
+        for item in settlement.delivered:
+            for entry in item.entries:
+                entry.delivered(item.event)
+        for item, reason in settlement.rejected:
+            _reject(item, reason)
+        self._nameless += settlement.unconfirmed
+        texts = {reason.detail for _, reason in self._nameless}
+        if settlement.unconfirmed and len(self._nameless) >= MANY_REFUSALS and len(texts) == 1:
+            self._close(Closing("family", None, "requests_refused"))
+        if not isinstance(outcome, BrazeError):
+            return
+        for item in settlement.retry:
+            self._retry_later(item, outcome, counts=settlement.closing is None)
+        for item in settlement.unknown:
+            if item.event is not None and self._ports.on_unknown_outcome == "park":
+                (entry,) = item.entries
+                entry.open -= 1
+                entry.unknown.add(item.event)
+            else:
+                self._retry_later(item, outcome, counts=True)
+
+    def _retry_later(self, item: TrackObject, error: BrazeError, *, counts: bool) -> None:
+        """Leave the object open, and note its delay."""
+        for entry in item.entries:
+            seconds = retry_delay(error, entry.attempts + 1, self._ports.jitter)
+            entry.wait(SHORT_RETRY if seconds is None else seconds)
+            entry.tried = entry.tried or counts
+
+    def _close(self, closing: Closing) -> None:
+        seconds = closing.seconds if closing.seconds is not None else CLOSING_SECONDS
+        # Counted from the answer: the batch may have begun long before.
+        until = self._ports.clock.now() + timedelta(seconds=seconds)
+        family = None if closing.scope == "all" else EndpointFamily.TRACK
+        self._ports.gate.close(family, until, closing.reason)
+        self._stay_away(seconds)
+        if closing.reason not in self._result.closings:
+            self._result.closings.append(closing.reason)
+
+    def _plan_follow_ups(self, sent: RequestPlan, settlement: Settlement) -> None:
+        """Plan what an answer requires, and what waits behind this request.
+
+        The requests of one person follow one another: in parallel an older value could arrive last,
+        and two requests could each create the person.
+        """
+        parts = [self._split(merged) for merged in settlement.split]
+        plans = [*settlement.resend, *(RequestPlan.of(each) for each in parts if each)]
+        if not sent.then and not any(item.group is not None for item in settlement.split):
+            self._follow_ups.extendleft(plans)
+        elif not settlement.retry and not settlement.unknown:
+            line = [*plans, *sent.then]
+            if line:
+                self._follow_ups.appendleft(RequestPlan.in_line(line))
+
+    def _split(self, merged: TrackObject) -> Sequence[TrackObject]:
+        """Make one object of each job of a refused merge; return those that fit into a request."""
+        parts, invalid = split_merged(merged, self._states)
+        for refused in invalid:
+            refused.entry.open -= 1
+            refused.entry.refuse(refused.event, refused.reason)
+        return fitting(parts)
+
+    # -- refusals without a name -------------------------------------------------------------
+
+    def _reject_nameless(self) -> None:
+        for item, reason in self._nameless:
+            _reject(item, reason)
+        self._nameless = []
+
+    def _judge_nameless(self) -> None:
+        """Reject lone objects that Braze refused without a name, unless it may be our fault.
+
+        A later success shows that the configuration is right. Without a success, a batch of one
+        job is retried at first, but not for ever.
+        """
+        refused = {entry for item, _ in self._nameless for entry in item.entries}
+        is_fault = "requests_refused" in self._result.closings
+        waiting = [entry for entry in self._leased if entry.open]
+        is_last = len(waiting) == 1 and waiting[0].attempts + 1 >= LONE_ATTEMPTS
+        if (is_last and not self._successes) or (self._successes and not is_fault):
+            self._reject_nameless()
+            return
+        for entry in refused:
+            entry.tried = True
+            entry.delay = entry.delay or CLOSING_SECONDS
+
+
+def _reject(item: TrackObject, reason: Reason) -> None:
+    # An object that only creates belongs to no job; the person's other objects fail too.
+    for entry in item.entries:
+        entry.open -= 1
+        entry.refuse(item.event, reason)
