@@ -44,6 +44,13 @@ LEDGER_CONNECTIONS = 8
 """A batch of 1,050 people is 11 reads and 42 writes; more connections would not be faster."""
 
 
+TAIL_CALLS = 8
+"""Calls side by side that park jobs and hide messages."""
+
+HIDE_RESERVE = 0.2
+"""Seconds of the invocation that are left to report."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """Clients and stores, built once an execution environment."""
@@ -73,6 +80,7 @@ def dependencies() -> Dependencies:
         now=lambda: clock.now().timestamp(),
         timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
     )
+    tail = ThreadPoolExecutor(TAIL_CALLS, thread_name_prefix="tail")
     table = ledger_client(connections=LEDGER_CONNECTIONS)
     ports = Ports(
         track=client.track,
@@ -99,8 +107,9 @@ def dependencies() -> Dependencies:
         concurrency=settings.send_concurrency,
         retention=timedelta(seconds=settings.queue_retention_seconds),
         on_unknown_outcome=settings.on_unknown_outcome,
+        tail=tail,
     )
-    hider = SqsMessageHider(clients.sqs(), settings.delivery_queue_url)
+    hider = SqsMessageHider(clients.sqs(), settings.delivery_queue_url, tail)
     return Dependencies(ports, hider, secret, EmfMeter(metrics()), logger())
 
 
@@ -119,7 +128,10 @@ def handle(
     if result.key_refused:
         deps.secret.drop()
     handles = {each.message_id: each.receipt_handle for each in received}
-    hidden = deps.hider.hide({handles[mid]: delay for mid, delay in result.retry.items()})
+    hidden = deps.hider.hide(
+        {handles[mid]: delay for mid, delay in result.retry.items()},
+        lambda: seconds_left() - HIDE_RESERVE,
+    )
     report(result, deps.meter, deps.log, unhidden=len(result.retry) - hidden)
     return result.retry
 

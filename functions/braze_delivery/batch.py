@@ -42,6 +42,7 @@ class Ports:
         jitter: Random numbers in [0, 1).
         retention: Of the delivery queue.
         on_unknown_outcome: Whether events of a request that timed out are sent again or parked.
+        tail: Parks side by side; without it, one after the other.
     """
 
     track: Callable[..., TrackResponse]
@@ -54,6 +55,7 @@ class Ports:
     concurrency: int
     retention: timedelta
     on_unknown_outcome: Literal["resend", "park"]
+    tail: Executor | None = None
 
 
 class Batch:

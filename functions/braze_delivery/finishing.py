@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from braze_bridge.aws.side_by_side import side_by_side
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
 from braze_bridge.ledger.port import JobProgress, PersonState
 from braze_bridge.reasons import Reason
 from braze_delivery.parking import job_records, rejected_part, unknown_part
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
-    from braze_bridge.jobs.rejected import RejectedRecord
+    from braze_bridge.handlers import SqsMessage
+    from braze_bridge.jobs.rejected import RejectedRecord, RejectedStore
     from braze_bridge.ledger.port import Leases, PersonKey
     from braze_delivery.batch import Batch
     from braze_delivery.entry import BatchEntry, Outcome
 
-SHORTEST_PARKING: Final = 1.0
-"""Seconds. Parking does not start with less time."""
+LONGEST_FINISH: Final = 5.5
+"""Seconds for all of it, even if more are left. A store that hangs so long answers no more."""
+
+RESERVE: Final = 0.5
+"""Seconds of the invocation that are left to hide messages and to report."""
+
+UNRECORDED_RETRY: Final = 60.0
+"""Seconds after which an unrecorded job comes back. Its lease lasts about so long."""
 
 _UNKNOWN_OUTCOME: Final = Reason(
     code="unknown_outcome", detail="the request timed out: Braze may have taken it"
@@ -46,10 +54,16 @@ def finish(
         entry.outcome = _outcome(entry)
         entry.rows = _rows(batch, entry)
     parking = {entry.key for entry in leased if entry.rows}
-    _record(batch, leases, leased, leases.states.keys() - parking)
-    kept_leased = _park(batch, entries)
+    left = batch.seconds_left()
+    longest = min(max(left - RESERVE, RESERVE), LONGEST_FINISH)
+
+    def until(share: float) -> Callable[[], float]:
+        return lambda: batch.seconds_left() - left + longest * share
+
+    _record(batch, leases, leased, leases.states.keys() - parking, until(0.5))
+    kept_leased = _park(batch, entries, until(0.75))
     if parking:
-        _record(batch, leases, leased, parking - kept_leased)
+        _record(batch, leases, leased, parking - kept_leased, until(1))
 
 
 def _outcome(entry: BatchEntry) -> Outcome:
@@ -74,70 +88,85 @@ def _rows(batch: Batch, entry: BatchEntry) -> list[RejectedRecord]:
     return rows
 
 
-def _park(batch: Batch, entries: Sequence[BatchEntry]) -> set[PersonKey]:
-    """Park all rows.
+def _park(
+    batch: Batch, entries: Sequence[BatchEntry], seconds_left: Callable[[], float]
+) -> set[PersonKey]:
+    """Park all rows, side by side, until the first failure.
 
     Returns:
         The people whose events could not be parked. Nothing is recorded of them: the lease expires,
         and the job comes back with an unknown outcome.
     """
+    waiting = [(rows, None, message) for message, rows in batch.unreadable]
+    parking: list[tuple[list[RejectedRecord], BatchEntry | None, SqsMessage]] = [
+        *waiting,
+        *((each.rows, each, batch.messages[each.position]) for each in entries if each.rows),
+    ]
+    problems = side_by_side(
+        lambda each: _store(batch.ports.rejected, each[0]),
+        parking,
+        batch.ports.tail,
+        seconds_left,
+        bool,
+    )
     kept_leased: set[PersonKey] = set()
-    store = _Parking(batch)
-    for message, rows in batch.unreadable:
-        if store.takes(rows):
-            batch.result.rejected += 1
-        else:
-            batch.send_back(message, batch.growing(message))
-    for entry in entries:
-        if not entry.rows:
+    for (rows, entry, message), problem in zip(parking, problems, strict=True):
+        if problem == "":
+            batch.result.parked += [
+                (row.correlation_id, row.id, row.reasons[0].code) for row in rows
+            ]
+            if entry is None:
+                batch.result.rejected += 1
+            else:
+                entry.settled_events |= entry.unknown
+                if not entry.unknown or not entry.open:
+                    entry.outcome = "rejected"
             continue
-        if store.takes(entry.rows):
-            if not entry.open or not entry.unknown:
-                entry.outcome = "rejected"
-            entry.settled_events |= entry.unknown
+        batch.hold_up(f"parking: {problem or 'not tried'}")
+        if entry is None:
+            batch.send_back(message, batch.growing(message))
         else:
             entry.outcome = "retried"
-            entry.wait(batch.growing(batch.messages[entry.position]))
+            entry.wait(batch.growing(message))
             if entry.unknown:
                 kept_leased.add(entry.key)
     return kept_leased
 
 
-class _Parking:
-    """Stores rows until the first failure: a table that may hang gets no more time."""
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-        self._fails = False
-
-    def takes(self, rows: Sequence[RejectedRecord]) -> bool:
-        """Store the rows of one message."""
-        problem = "not tried"
-        if not self._fails and self._batch.seconds_left() >= SHORTEST_PARKING:
-            try:
-                for row in rows:
-                    self._batch.ports.rejected.park(row)
-            except RejectedStoreUnavailableError as error:
-                problem = str(error)
-            else:
-                self._batch.result.parked += [
-                    (row.correlation_id, row.id, row.reasons[0].code) for row in rows
-                ]
-                return True
-        self._fails = True
-        self._batch.hold_up(f"parking: {problem}")
-        return False
+def _store(store: RejectedStore, rows: Sequence[RejectedRecord]) -> str:
+    """Store the rows of one message; return what failed, or nothing."""
+    try:
+        for row in rows:
+            store.park(row)
+    except RejectedStoreUnavailableError as error:
+        return str(error) or "failed"
+    return ""
 
 
 def _record(
-    batch: Batch, leases: Leases, leased: Sequence[BatchEntry], people: Collection[PersonKey]
+    batch: Batch,
+    leases: Leases,
+    leased: Sequence[BatchEntry],
+    people: Collection[PersonKey],
+    seconds_left: Callable[[], float],
 ) -> None:
-    """Record the jobs of these people, and end their leases."""
+    """Record the jobs of these people, and end their leases.
+
+    If that fails, the newest times of attributes are not remembered, and an older answer could win
+    later. So the job comes back as an interrupted one: attributes are sent again, which is
+    harmless, and its events follow ``on_unknown_outcome``. A job without attributes has no such
+    times, so it is done.
+    """
     updates = dict.fromkeys(people, _NO_UPDATE)
     for entry in leased:
         if entry.key in updates:
             updates[entry.key] = _updated(updates[entry.key], entry)
-    batch.result.unrecorded += len(batch.ports.ledger.record(leases, updates))
+    unrecorded = batch.ports.ledger.record(leases, updates, seconds_left)
+    batch.result.unrecorded += len(unrecorded)
+    for entry in leased:
+        if entry.key in unrecorded and entry.attributes_sent:
+            entry.outcome = "retried"
+            entry.wait(UNRECORDED_RETRY)
 
 
 def _updated(known: PersonState, entry: BatchEntry) -> PersonState:

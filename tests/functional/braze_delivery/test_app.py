@@ -29,7 +29,7 @@ from tests.fakes.meter import RecordingMeter
 from tests.fakes.secret import FixedSecret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class RecordingHider:
@@ -38,7 +38,9 @@ class RecordingHider:
     def __init__(self) -> None:
         self.delays: dict[str, float] = {}
 
-    def hide(self, delays: Mapping[str, float]) -> int:
+    def hide(
+        self, delays: Mapping[str, float], seconds_left: Callable[[], float] = lambda: 60.0
+    ) -> int:
         self.delays |= delays
         return len(delays)
 

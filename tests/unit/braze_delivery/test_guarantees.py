@@ -80,7 +80,7 @@ def harness() -> Harness:
 class CrashesAtRecord(InMemoryLedger):
     """A ledger whose holder is killed after Braze took everything, before the record."""
 
-    def record(self, leases, updates):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    def record(self, leases, updates, seconds_left=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         raise KilledError
 
 

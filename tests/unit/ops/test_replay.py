@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
 from braze_bridge.jobs.rejected import RejectedRecord
-from braze_bridge.ledger.port import NO_PROGRESS, Leases, PersonState
+from braze_bridge.ledger.port import CALL_SECONDS, NO_PROGRESS, Leases, PersonState
 from braze_bridge.reasons import Reason
 from braze_delivery.delivery import Ports, deliver
 from ops.preview.body_mappings import LOADERS, BodyMappings
@@ -84,7 +84,10 @@ class RememberingLedger:
         return Leases(states=states, busy={}, full=keys & self.full)
 
     def record(
-        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
+        self,
+        leases: Leases,
+        updates: Mapping[PersonKey, PersonState],
+        seconds_left: Callable[[], float] = lambda: CALL_SECONDS,
     ) -> frozenset[PersonKey]:
         for key, new in updates.items():
             old = self.known.get(key, PersonState())

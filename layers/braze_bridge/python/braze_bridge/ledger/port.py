@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import DeliveryJob
 
 PersonKey = tuple[str, ...]
 """An identifier's kind and value, as :attr:`braze_bridge.jobs.envelope.JobUser.key` gives it."""
+
+CALL_SECONDS: Final = 10.0
+"""No single call to the store is waited for longer."""
 
 LEASE_MARGIN: Final = 5.0
 """Seconds: more than two Lambdas' clocks differ, and more than a Lambda takes to stop."""
@@ -93,7 +96,10 @@ class Ledger(Protocol):
         ...
 
     def record(
-        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
+        self,
+        leases: Leases,
+        updates: Mapping[PersonKey, PersonState],
+        seconds_left: Callable[[], float] = lambda: CALL_SECONDS,
     ) -> frozenset[PersonKey]:
         """Add updates to what is known, and end the leases of the people in ``updates``.
 
@@ -104,6 +110,7 @@ class Ledger(Protocol):
             updates: Jobs now delivered, newest times, and progress of unsettled jobs (totals, not
                 increments). They never remove or set back what is known, even if the lease was
                 lost meanwhile. ``interrupted`` is ignored.
+            seconds_left: Until it must return.
 
         Returns:
             The people whose updates were not, or not surely, written. Their leases expire, and

@@ -1,0 +1,159 @@
+"""Sequences in which delivery once lost, doubled or overwrote something, each with its fix."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from braze_bridge.handlers import SqsMessage
+from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
+from braze_bridge.ledger.dynamo import DynamoMemoryStore
+from braze_delivery.delivery import deliver
+from tests.fakes.delivery_jobs import job
+from tests.fakes.jobs import InMemoryRejectedStore
+from tests.fakes.ledger import LEASE_SECONDS, InMemoryLedger
+from tests.unit.braze_delivery.test_guarantees import Harness
+
+if TYPE_CHECKING:
+    from braze_bridge.jobs.rejected import RejectedRecord
+
+
+@pytest.fixture
+def harness() -> Harness:
+    return Harness()
+
+
+class RefusesToRecord(InMemoryLedger):
+    """A ledger whose store fails between the lease and the record."""
+
+    def lease(self, jobs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        self.store.fails = lambda *_: None
+        leases = super().lease(jobs)
+        self.store.fails = lambda *_: "InternalServerError"
+        return leases
+
+
+# -- a record that fails -------------------------------------------------------------------------
+
+
+def test_an_older_answer_does_not_win_after_a_failed_record(harness: Harness) -> None:
+    """The job comes back, and the newest time is remembered then."""
+    store = harness.ledger.store  # type: ignore[attr-defined]
+    newer = job("new", attributes={"score": 2}, age=60)
+    older = job("old", attributes={"score": 1}, age=120)
+
+    result = harness.deliver(newer, ledger=RefusesToRecord(harness.clock, store))
+    store.fails = lambda *_: None
+    assert (result.retried, result.delivered, result.unrecorded) == (1, 0, 1)
+    harness.clock.advance(LEASE_SECONDS + 1)
+    assert harness.deliver(newer).delivered == 1
+    harness.deliver(older)
+
+    assert harness.braze.profile("ada")["score"] == 2
+
+
+def test_after_a_failed_record_events_follow_the_policy(harness: Harness) -> None:
+    """Under `park` the events wait for a person; the attributes are sent again."""
+    store = harness.ledger.store  # type: ignore[attr-defined]
+    both = job(attributes={"score": 2}, events=1)
+
+    harness.deliver(both, ledger=RefusesToRecord(harness.clock, store), on_unknown_outcome="park")
+    store.fails = lambda *_: None
+    harness.clock.advance(LEASE_SECONDS + 1)
+
+    assert harness.deliver(both, on_unknown_outcome="park").rejected == 1
+    assert harness.events() == {"answered-0": 1}
+
+
+def test_a_job_of_events_only_is_done_after_a_failed_record(harness: Harness) -> None:
+    """Its events surely arrived, and it has no time to remember."""
+    store = harness.ledger.store  # type: ignore[attr-defined]
+
+    result = harness.deliver(job(events=2), ledger=RefusesToRecord(harness.clock, store))
+
+    assert (result.delivered, result.unrecorded) == (1, 1)
+
+
+# -- an end that takes too long ------------------------------------------------------------------
+
+
+class SlowTable(InMemoryRejectedStore):
+    """Takes half a second a row."""
+
+    def park(self, record: RejectedRecord) -> None:
+        time.sleep(0.5)
+        super().park(record)
+
+
+class HangingTable(InMemoryRejectedStore):
+    """Does not answer within its client's timeout."""
+
+    def park(self, record: RejectedRecord) -> None:
+        time.sleep(4)
+        raise RejectedStoreUnavailableError("ReadTimeoutError")
+
+
+def timed(harness: Harness, count: int, **ports: object) -> tuple[float, float]:
+    """Deliver refused jobs 6 s before the end; return what is left then, and what was parked."""
+    harness.braze.named = lambda _: True
+    started = time.monotonic()
+    messages = [SqsMessage(str(n), job(str(n), f"user-{n}").to_json()) for n in range(count)]
+
+    def seconds_left() -> float:
+        return (6 if harness.braze.bodies else 16) - (time.monotonic() - started)
+
+    changed = replace(harness.ports, **ports)  # type: ignore[arg-type]
+    result = deliver(messages, changed, seconds_left)
+    return seconds_left(), result.rejected
+
+
+def test_parking_runs_side_by_side(harness: Harness) -> None:
+    """24 rows of half a second each need not 12 seconds but two."""
+    with ThreadPoolExecutor(16) as tail:
+        left, parked = timed(harness, 24, rejected=SlowTable(), tail=tail)
+
+    assert left > 3
+    assert parked == 24
+
+
+def test_a_table_that_hangs_does_not_outlast_the_invocation(harness: Harness) -> None:
+    """What is not parked in time goes back."""
+    tail = ThreadPoolExecutor(8)
+    left, parked = timed(harness, 24, rejected=HangingTable(), tail=tail)
+    tail.shutdown(wait=False, cancel_futures=True)
+
+    assert left > 1
+    assert parked == 0
+
+
+def test_a_ledger_that_hangs_does_not_outlast_the_invocation(harness: Harness) -> None:
+    """Each call to DynamoDB takes 3 s and fails. 400 people are 16 writes."""
+
+    class HangingClient:
+        def batch_execute_statement(self, **_: object) -> object:
+            time.sleep(3)
+            raise ReadTimeoutError(endpoint_url="dynamodb")
+
+        batch_get_item = batch_execute_statement
+
+    executor = ThreadPoolExecutor(8)
+    hangs = DynamoMemoryStore(HangingClient(), "table", executor)  # type: ignore[arg-type]
+    ledger = InMemoryLedger(harness.clock)
+    leased = ledger.lease
+
+    def lease_and_hang(jobs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        leases = leased(jobs)
+        ledger._store = hangs
+        return leases
+
+    ledger.lease = lease_and_hang  # type: ignore[method-assign]
+
+    left, _ = timed(harness, 400, ledger=ledger)
+    executor.shutdown(wait=False, cancel_futures=True)
+
+    assert left > 0.4
