@@ -17,8 +17,8 @@ from braze_bridge.braze.errors import (
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.braze.retry import retry_delay
 from braze_delivery.batch import SHORT_RETRY
-from braze_delivery.packing import MergedObjects, RequestPlan, fitting, pack, split_merged
-from braze_delivery.settling import Closing, Settlement, settle
+from braze_delivery.packing import MergedObjects, RequestPlan, apart, fitting, pack, split_merged
+from braze_delivery.settling import Closing, Settlement, settle, understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -145,7 +145,7 @@ class Sender:
     def _outcome(self, future: Future[TrackResponse]) -> TrackResponse | BrazeError:
         error = future.exception()
         if error is None:
-            return future.result()
+            return understood(future.result())
         if isinstance(error, BrazeError):
             return error
         if not isinstance(error, Exception):
@@ -173,8 +173,9 @@ class Sender:
             elif isinstance(outcome, AuthenticationError | PermissionDeniedError):
                 self._result.key_refused += 1
         else:
-            self._successes += 1
-            self._reject_nameless()
+            if settlement.delivered:
+                self._successes += 1
+                self._reject_nameless()
             self._ports.gate.record_success(EndpointFamily.TRACK, outcome.rate_limit)
         limit = outcome.rate_limit
         if limit is not None and limit.remaining is not None:
@@ -187,7 +188,7 @@ class Sender:
 
     def _apply(self, settlement: Settlement, outcome: TrackResponse | BrazeError) -> None:
         """Note the outcome of each object at its jobs."""
-        self._result.unattributed_errors += settlement.unattributed
+        self._result.unclear_answers.extend(settlement.texts[:1])
         if settlement.closing is not None:
             self._close(settlement.closing)
         for item in settlement.delivered:
@@ -199,17 +200,24 @@ class Sender:
         texts = {reason.detail for _, reason in self._nameless}
         if settlement.unconfirmed and len(self._nameless) >= MANY_REFUSALS and len(texts) == 1:
             self._close(Closing("family", None, "requests_refused"))
+        settlement.resend += apart(RequestPlan.of(self._sendable_again(settlement.unclear)))
         if not isinstance(outcome, BrazeError):
             return
         for item in settlement.retry:
             self._retry_later(item, outcome, counts=settlement.closing is None)
-        for item in settlement.unknown:
-            if item.event is not None and self._ports.on_unknown_outcome == "park":
+        for item in self._sendable_again(settlement.unknown):
+            self._retry_later(item, outcome, counts=True)
+
+    def _sendable_again(self, objects: Sequence[TrackObject]) -> list[TrackObject]:
+        """Return the objects that may be sent again although Braze may have taken them."""
+        if self._ports.on_unknown_outcome == "resend":
+            return list(objects)
+        for item in objects:
+            if item.event is not None:
                 (entry,) = item.entries
                 entry.open -= 1
                 entry.unknown.add(item.event)
-            else:
-                self._retry_later(item, outcome, counts=True)
+        return [item for item in objects if item.event is None]
 
     def _retry_later(self, item: TrackObject, error: BrazeError, *, counts: bool) -> None:
         """Leave the object open, and note its delay."""

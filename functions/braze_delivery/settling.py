@@ -64,7 +64,9 @@ class Settlement:
         retry: To send later.
         unknown: They may or may not be at Braze.
         closing: Why no further request may start.
-        unattributed: Errors of a success that named no object of the request.
+        unclear: Braze's success does not say that it took them: its counts are too small, or an
+            error names no object.
+        texts: What Braze said of unclear objects, cleaned.
     """
 
     delivered: Sequence[TrackObject] = ()
@@ -75,7 +77,8 @@ class Settlement:
     retry: Sequence[TrackObject] = ()
     unknown: Sequence[TrackObject] = ()
     closing: Closing | None = None
-    unattributed: int = 0
+    unclear: Sequence[TrackObject] = ()
+    texts: tuple[str, ...] = ()
 
 
 def settle(sent: RequestPlan, outcome: TrackResponse | BrazeError) -> Settlement:
@@ -109,14 +112,49 @@ def _closing(error: BrazeError) -> Closing:
             return Closing("family", seconds, "requests_refused")
 
 
+def understood(answer: TrackResponse) -> TrackResponse | BrazeError:
+    """Return the answer, or an error if it is not Braze's JSON: a proxy may have answered."""
+    counts = answer.attributes_processed, answer.events_processed
+    if answer.message or answer.errors or counts != (None, None):
+        return answer
+    return UnknownOutcomeError(
+        "a success that is not Braze's", status=answer.status, rate_limit=answer.rate_limit
+    )
+
+
 def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
-    if not answer.errors:
-        return Settlement(delivered=sent.objects)
-    named, unattributed = _named(sent, answer.errors)
+    named, texts = _named(sent, answer.errors)
     settlement = _reject_named(named)
-    settlement.delivered = [item for item in sent.objects if id(item) not in named]
-    settlement.unattributed = unattributed
+    settlement.texts = texts
+    for objects, processed in (
+        (sent.attributes, answer.attributes_processed),
+        (sent.events, answer.events_processed),
+    ):
+        rest = [item for item in objects if id(item) not in named]
+        # Without a count an error that names no object may be about any.
+        is_clear = not texts if processed is None else processed >= _fewest(rest)
+        if is_clear:
+            settlement.delivered = [*settlement.delivered, *rest]
+        else:
+            settlement.unclear = [*settlement.unclear, *rest]
+    if settlement.unclear and not texts:
+        settlement.texts = ("fewer processed than sent",)
+    if settlement.unclear and len(sent.objects) == 1:
+        # Whatever Braze says of a lone object is about this object.
+        return _isolate(sent, _reason("braze_refused", settlement.texts[0]), is_certain=True)
     return settlement
+
+
+def _fewest(objects: Sequence[TrackObject]) -> int:
+    """Count what Braze must have processed at least: it may count two attributes objects as one.
+
+    Its page says "the number of external IDs with attributes"
+    (https://www.braze.com/docs/api/endpoints/user_data/post_user_track).
+    """
+    if not objects or objects[0].array == "events":
+        return len(objects)
+    people = [item.entries[0].key if item.entries else item.group for item in objects]
+    return len(set(people))
 
 
 def _settle_bad_request(sent: RequestPlan, error: BadRequestError) -> Settlement:
@@ -132,16 +170,17 @@ def _settle_bad_request(sent: RequestPlan, error: BadRequestError) -> Settlement
 
 def _named(
     sent: RequestPlan, errors: Sequence[ObjectError]
-) -> tuple[dict[int, tuple[TrackObject, Reason]], int]:
+) -> tuple[dict[int, tuple[TrackObject, Reason]], tuple[str, ...]]:
+    """Find the objects that the errors name, and the texts of the errors that name none."""
     named: dict[int, tuple[TrackObject, Reason]] = {}
-    unattributed = 0
+    texts: list[str] = []
     for error in errors:
         item = sent.find(error.input_array, error.index)
         if item is None:
-            unattributed += 1
+            texts.append(error.type[:MAX_DETAIL] or "an error without a text")
         else:
             named.setdefault(id(item), (item, _reason("braze_refused", error.type)))
-    return named, unattributed
+    return named, tuple(texts)
 
 
 def _reject_named(named: dict[int, tuple[TrackObject, Reason]]) -> Settlement:

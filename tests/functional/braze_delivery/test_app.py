@@ -226,7 +226,7 @@ def test_errors_that_name_no_object_are_counted(harness: Harness) -> None:
 
     harness.handle(job().to_json())
 
-    assert harness.meter.totals[Metric.UNATTRIBUTED_ERRORS] == 1
+    assert harness.meter.totals[Metric.UNCLEAR_ANSWERS] == 1
     assert harness.meter.totals[Metric.JOBS_DELIVERED] == 1
 
 

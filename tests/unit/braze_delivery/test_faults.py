@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from braze_bridge.braze.errors import ObjectError
+from braze_bridge.braze.models import TrackResponse
 from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
 from braze_bridge.ledger.dynamo import DynamoMemoryStore
-from braze_delivery.delivery import deliver
+from braze_delivery.delivery import Ports, deliver
 from tests.fakes.delivery_jobs import job
 from tests.fakes.jobs import InMemoryRejectedStore
 from tests.fakes.ledger import LEASE_SECONDS, InMemoryLedger
 from tests.unit.braze_delivery.test_guarantees import Harness
 
 if TYPE_CHECKING:
+    from braze_bridge.braze.models import TrackRequest
     from braze_bridge.jobs.rejected import RejectedRecord
 
 
@@ -157,3 +160,59 @@ def test_a_ledger_that_hangs_does_not_outlast_the_invocation(harness: Harness) -
     executor.shutdown(wait=False, cancel_futures=True)
 
     assert left > 0.4
+
+
+# -- successes that do not add up ----------------------------------------------------------------
+
+
+def answers(harness: Harness, *first: TrackResponse) -> Ports:
+    """Let Braze take nothing of the first requests, but answer as if it had."""
+    waiting = list(first)
+
+    def track(request: TrackRequest, **options: Any) -> TrackResponse:
+        return waiting.pop(0) if waiting else harness.braze(request)
+
+    return replace(harness.ports, track=track)
+
+
+def success(
+    attributes: int | None, *errors: ObjectError, message: str = "success"
+) -> TrackResponse:
+    return TrackResponse(201, message, attributes, None, errors, None)
+
+
+@pytest.mark.parametrize(
+    "answer", [success(0), success(2), success(None, ObjectError(None, None, "odd"))]
+)
+def test_attributes_that_braze_does_not_count_are_sent_alone(
+    harness: Harness, answer: TrackResponse
+) -> None:
+    """None of three is lost."""
+    harness.ports = answers(harness, answer)
+
+    result = harness.deliver(*(job(str(n), f"user-{n}") for n in range(3)))
+
+    assert (result.delivered, result.requests, len(result.unclear_answers)) == (3, 4, 1)
+    assert len(harness.braze.taken) == 3
+
+
+@pytest.mark.parametrize(("policy", "taken", "parked"), [("resend", 2, 0), ("park", 0, 2)])
+def test_events_that_braze_does_not_count_follow_the_policy(
+    harness: Harness, policy: str, taken: int, parked: int
+) -> None:
+    """They may or may not be at Braze."""
+    harness.ports = answers(harness, TrackResponse(201, "success", None, 1, (), None))
+
+    result = harness.deliver(
+        job("1", events=1), job("2", "bob", events=1), on_unknown_outcome=policy
+    )
+
+    assert (result.delivered, result.rejected) == (taken, parked)
+    assert len(harness.braze.events) == taken
+
+
+def test_a_page_of_a_proxy_is_no_success(harness: Harness) -> None:
+    """A 200 with HTML: the jobs come back."""
+    harness.ports = answers(harness, TrackResponse(200, "", None, None, (), None))
+
+    assert harness.deliver(job("1"), job("2", "bob")).retried == 2
