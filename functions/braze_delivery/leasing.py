@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.gate.rules import UNREADABLE
-from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
+from braze_bridge.jobs.envelope import LaterJobError, UnreadableJobError, parse_job
 from braze_bridge.ledger.port import NO_PROGRESS, Leases, LedgerUnavailableError
 from braze_bridge.reasons import Reason
 from braze_delivery.batch import SHORT_RETRY
@@ -14,9 +15,9 @@ from braze_delivery.parking import job_records, message_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from braze_bridge.gate.port import Admission
+    from braze_bridge.handlers import SqsMessage
     from braze_bridge.ledger.port import PersonKey, PersonState
     from braze_delivery.batch import Batch
 
@@ -39,6 +40,8 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
     for position, message in enumerate(batch.messages):
         try:
             job = parse_job(message.body)
+        except LaterJobError as error:
+            _keep_later_job(batch, message, error.received_at)
         except UnreadableJobError as error:
             reasons = tuple(
                 Reason(code="unreadable_job", field=where, detail=what)
@@ -51,6 +54,18 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
         oldest = min(entry.job.received_at for entry in entries)
         batch.result.oldest_wait = max((batch.now - oldest).total_seconds(), 0.0)
     return entries
+
+
+def _keep_later_job(batch: Batch, message: SqsMessage, received_at: datetime | None) -> None:
+    """Wait for newer code, as during a canary or after a rollback. Only age parks the job."""
+    sent_at = batch.now
+    if message.sent_at is not None:
+        sent_at = datetime.fromtimestamp(message.sent_at, UTC)
+    if is_expired(batch, received_at or sent_at):
+        batch.unreadable.append((message, message_records(message, (EXPIRED,), batch.now)))
+    else:
+        batch.hold_up("later version")
+        batch.send_back(message, batch.growing(message))
 
 
 def is_expired(batch: Batch, since: datetime) -> bool:
@@ -113,7 +128,9 @@ def lease_people(batch: Batch, entries: Sequence[BatchEntry]) -> tuple[Leases, l
             entry.rows = job_records(entry.job, (_PERSON_FULL,), batch.now, "~full")
         elif state is None:
             seconds = leases.busy.get(entry.key, SHORT_RETRY)
-            entry.wait(batch.growing(batch.messages[entry.position], seconds))
+            if entry.key in leases.unanswered:
+                seconds = batch.growing(batch.messages[entry.position], seconds)
+            entry.wait(seconds)
         elif entry.job.job_id in state.delivered or name in seen:
             entry.outcome = "duplicate"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +17,7 @@ from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
 from braze_bridge.ledger.dynamo import DynamoMemoryStore
 from braze_delivery.delivery import Ports, deliver
+from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import job
 from tests.fakes.jobs import InMemoryRejectedStore
 from tests.fakes.ledger import LEASE_SECONDS, InMemoryLedger
@@ -192,8 +194,8 @@ def test_attributes_that_braze_does_not_count_are_sent_alone(
 
     result = harness.deliver(*(job(str(n), f"user-{n}") for n in range(3)))
 
-    assert (result.delivered, result.requests, len(result.unclear_answers)) == (3, 4, 1)
     assert len(harness.braze.taken) == 3
+    assert (result.delivered, result.requests, len(result.unclear_answers)) == (3, 4, 1)
 
 
 @pytest.mark.parametrize(("policy", "taken", "parked"), [("resend", 2, 0), ("park", 0, 2)])
@@ -216,3 +218,90 @@ def test_a_page_of_a_proxy_is_no_success(harness: Harness) -> None:
     harness.ports = answers(harness, TrackResponse(200, "", None, None, (), None))
 
     assert harness.deliver(job("1"), job("2", "bob")).retried == 2
+
+
+# -- jobs that newer code wrote ------------------------------------------------------------------
+
+
+def newer(age: float = 60, **changes: object) -> str:
+    """A job of a later version."""
+    return json.dumps(json.loads(job(age=age).to_json()) | {"schema_version": 2} | changes)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        newer(),
+        newer(attributes="another shape"),
+        newer(schema_version=1, objects=[]),
+        newer(schema_version=1, user={"external_id": "ada", "instance": "eu"}),
+    ],
+)
+def test_a_job_of_a_later_version_waits_with_growing_delays(harness: Harness, body: str) -> None:
+    """During a canary or after a rollback older code gets it; newer code delivers it later."""
+    delays = []
+    for receives in (1, 8, 12, 40):
+        message = SqsMessage("m", body, receives)
+        result = deliver([message], harness.ports, lambda: 60.0)
+        assert (result.retried, result.rejected) == (1, 0)
+        delays.append(result.retry["m"])
+
+    assert delays == sorted(delays)
+    assert delays[0] < 30
+    assert 900 <= delays[-1] <= 1_000
+
+
+def test_only_its_age_parks_a_job_of_a_later_version(harness: Harness) -> None:
+    """Before SQS deletes it silently. Its text is in the rejected table."""
+    body = newer(age=3 * 86_400 + 1)
+
+    assert deliver([SqsMessage("m", body)], harness.ports, lambda: 60.0).rejected == 1
+
+    (record,) = harness.rejected.records.values()
+    assert (record.payload, record.reasons[0].code) == (body, "expired")
+
+
+def test_without_its_own_time_the_time_of_the_message_counts(harness: Harness) -> None:
+    """A later version may name its times otherwise."""
+    old = SqsMessage("m", newer(received_at=None), sent_at=NOON.timestamp() - 3 * 86_400 - 1)
+    young = SqsMessage("n", newer(received_at=None), sent_at=NOON.timestamp() - 60)
+
+    result = deliver([old, young], harness.ports, lambda: 60.0)
+
+    assert (result.rejected, list(result.retry)) == (1, ["n"])
+
+
+@pytest.mark.parametrize("body", ["{", "[2]", '{"schema_version": "2"}', '{"schema_version": 0}'])
+def test_what_no_version_can_be_is_parked_at_once(harness: Harness, body: str) -> None:
+    """It is not JSON, or names no later version."""
+    assert deliver([SqsMessage("m", body)], harness.ports, lambda: 60.0).rejected == 1
+
+
+# -- people that other Lambdas hold --------------------------------------------------------------
+
+
+def test_a_busy_person_is_asked_for_soon_whatever_the_receives(harness: Harness) -> None:
+    """A gate that was closed for hours costs many receives. They say nothing about the lease."""
+    harness.ledger.lease([job("held")])
+
+    message = SqsMessage("m", job("mine").to_json(), 200)
+    result = deliver([message], harness.ports, lambda: 60.0)
+
+    assert result.retry["m"] < 10
+
+
+def test_a_person_the_store_refuses_waits_longer_and_longer(harness: Harness) -> None:
+    """Its lease has no known end, and 1,000 receives must last."""
+    store = harness.ledger.store  # type: ignore[attr-defined]
+    harness.deliver(job("1", "bob"))
+    (bob,) = store.items
+    store.fails = lambda _, id_: None if id_ == bob else "InternalServerError"
+
+    messages = [
+        SqsMessage("m", job().to_json(), 40),
+        SqsMessage("n", job("2", "bob").to_json(), 40),
+    ]
+    result = deliver(messages, harness.ports, lambda: 60.0)
+
+    assert result.delivered == 1
+    assert result.retry["m"] >= 900

@@ -337,7 +337,7 @@ def test_a_message_that_can_be_read_now_is_sent_under_its_own_id() -> None:
 
 def test_a_message_that_still_cannot_be_read_stays() -> None:
     """With today's reasons, and no value."""
-    record = parked_message('{"schema_version": 9, "email": "ada@example.com"}')
+    record = parked_message('{"schema_version": 0, "email": "ada@example.com"}')
 
     verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
 

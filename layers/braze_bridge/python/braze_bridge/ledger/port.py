@@ -71,6 +71,7 @@ class Leases:
             sent for them, and waiting does not help soon.
         held: The leases. Only :meth:`Ledger.record` reads them.
         store_errors: The store's error code to the number of people it kept out of ``states``.
+        unanswered: Those people. They are in ``busy``, too.
     """
 
     states: Mapping[PersonKey, PersonState]
@@ -78,6 +79,7 @@ class Leases:
     full: frozenset[PersonKey] = frozenset()
     held: Mapping[PersonKey, object] = field(default_factory=dict, repr=False)
     store_errors: Mapping[str, int] = field(default_factory=dict)
+    unanswered: frozenset[PersonKey] = frozenset()
 
 
 class LedgerUnavailableError(Exception):

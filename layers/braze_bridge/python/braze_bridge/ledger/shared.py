@@ -297,7 +297,9 @@ class _LeaseCall:
             self._busy[request.person] = SHORTEST_WAIT + jitter()
             code = self.errors.get(id_, CONFLICT)
             counts[code] = counts.get(code, 0) + 1
-        return Leases(self._states, self._busy, frozenset(self._full), self._held, counts)
+        unanswered = frozenset(request.person for request in self.open.values())
+        full = frozenset(self._full)
+        return Leases(self._states, self._busy, full, self._held, counts, unanswered)
 
 
 class _Update(NamedTuple):
