@@ -246,9 +246,9 @@ class ActionRunner:
     ) -> Call:
         """Make one request for all of these profiles, split up if it is refused as a whole."""
 
-        def send(*, timeout: tuple[float, float]) -> TrackResponse:
+        def send(*, timeout: tuple[float, float], deadline: float) -> TrackResponse:
             request = TrackRequest(attributes=[objects[id_] for id_ in ids])
-            return self._deps.braze.track(request, timeout=timeout)
+            return self._deps.braze.track(request, timeout=timeout, deadline=deadline)
 
         def read(answer: TrackResponse) -> Mapping[str, Observation]:
             self._any_written = True
@@ -311,7 +311,7 @@ class ActionRunner:
         # A late job may be sent again: it has the same id.
         failed = TryAgain("delivery_queue")
 
-        def send(action: SendJob) -> Observation:
+        def send(action: SendJob, _: float) -> Observation:
             try:
                 self._deps.jobs.send(action.job)
             except QueueUnavailableError:
@@ -323,11 +323,11 @@ class ActionRunner:
     def _credit(self, actions: Mapping[str, Credit]) -> None:
         quikly = self._deps.quikly
 
-        def call(action: Credit) -> Observation:
+        def call(action: Credit, deadline: float) -> Observation:
             if quikly is None:
                 return Refused("not_configured")
             try:
-                quikly.tell(action.call)
+                quikly.tell(action.call, deadline)
             except QuiklyError as error:
                 return quikly_outcome(error, self._deps.clock.now())
             return Performed()

@@ -1,6 +1,6 @@
 """Parallel calls with a deadline: to Braze behind the gate, and to Quikly and SQS without one.
 
-A call that there is no time to start gets no observation: the next batch makes it.
+A call that there is no time or no thread to start gets no observation: the next batch makes it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from braze_bridge.braze.errors import (
     RateLimitedError,
     UnknownOutcomeError,
 )
+from braze_bridge.braze.transport import Deadline
 from quikly_acquisition.actions import Held, Observation, OutcomeUnknown, TryAgain
 from quikly_acquisition.error_outcomes import KEY_REASONS, Closing, braze_outcome
 
@@ -50,6 +51,9 @@ is cut short is unknown."""
 DEADLINE_MARGIN: Final = 6.0
 """Seconds of the Lambda's time for storing the results and queueing the next steps."""
 
+REPORTING_SECONDS: Final = 0.5
+"""A call that ends at its deadline needs a moment to report whether it was sent."""
+
 SHORTEST_READ: Final = 1.0
 """A request needs at least this much reading time to start."""
 
@@ -62,7 +66,7 @@ class Call:
 
     Attributes:
         ids: The acquisitions that need it.
-        send: Makes it; takes a ``timeout`` of connect and read seconds.
+        send: Makes it; takes a ``timeout`` of connect and read seconds, and a ``deadline``.
         read: Returns each acquisition's observation after a success.
         split: Returns the calls that replace it after an error; ``None`` if none do.
     """
@@ -91,20 +95,24 @@ class ParallelCalls:
     def without_gate(
         self,
         actions: Mapping[str, ActionT],
-        call: Callable[[ActionT], Observation],
+        call: Callable[[ActionT, float], Observation],
         seconds: float,
         late: Observation,
     ) -> None:
         """Make calls without a gate.
 
         Args:
+            call: Makes one, until a deadline.
             seconds: No call starts with less time left.
-            late: Observed of calls that have not ended when the others must be stored. A timeout
-                limits each silence, not the whole call.
+            late: Observed of calls that have not ended when the others must be stored, such as a
+                DNS look-up that hangs.
         """
+        deadline = self._deadline()
 
         def in_time(action: ActionT) -> Observation | None:
-            return call(action) if self.remaining() - DEADLINE_MARGIN >= seconds else None
+            if self.remaining() - DEADLINE_MARGIN < seconds:
+                return None
+            return call(action, deadline)
 
         futures = {self.deps.executor.submit(in_time, actions[id_]): id_ for id_ in actions}
         done, unfinished = wait(futures, timeout=self._patience())
@@ -136,8 +144,7 @@ class ParallelCalls:
                 break
             done, late = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
             if not done:
-                # A timeout limits each silence, so a slow answer can outlast it.
-                self._observe([in_flight.pop(future) for future in late], TryAgain("no_answer"))
+                self._give_up(late, in_flight)
                 continue
             for future in done:
                 waiting.extendleft(self._answered(family, in_flight.pop(future), future))
@@ -171,8 +178,22 @@ class ParallelCalls:
                 return
             call = waiting.popleft()
             timeout = (CONNECT_TIMEOUT, min(READ_TIMEOUT, left))
-            in_flight[self.deps.executor.submit(call.send, timeout=timeout)] = call
+            future = self.deps.executor.submit(
+                call.send, timeout=timeout, deadline=self._deadline()
+            )
+            in_flight[future] = call
             self.figures.requests += 1
+
+    def _give_up(
+        self, late: Iterable[Future[BrazeAnswer]], in_flight: dict[Future[BrazeAnswer], Call]
+    ) -> None:
+        """End the wait for calls that outlast their deadline, and cancel those not started."""
+        for future in late:
+            call = in_flight.pop(future)
+            if future.cancel():
+                self.figures.requests -= 1
+            else:
+                self._observe([call], TryAgain("no_answer"))
 
     def _answered(
         self, family: EndpointFamily, call: Call, future: Future[BrazeAnswer]
@@ -210,6 +231,10 @@ class ParallelCalls:
         self.figures.faults[name] = self.figures.faults.get(name, 0) + 1
         return name
 
+    def _deadline(self) -> Deadline:
+        """Return the deadline of a call that starts now."""
+        return Deadline.after(self.remaining() - DEADLINE_MARGIN)
+
     def _patience(self) -> float:
         """Return for how many seconds to wait for calls under way."""
-        return max(self.remaining() - DEADLINE_MARGIN, SHORTEST_READ)
+        return max(self.remaining() - DEADLINE_MARGIN + REPORTING_SECONDS, SHORTEST_READ)

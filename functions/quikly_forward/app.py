@@ -40,7 +40,11 @@ LEASE_MARGIN_SECONDS: Final = 30
 class UnsetQuiklyApi:
     """Stands in if no address is configured: calls wait as after a refused key."""
 
-    def tell(self, call: QuiklyCall) -> None:  # noqa: ARG002 - the port's argument
+    def tell(
+        self,
+        call: QuiklyCall,  # noqa: ARG002 - the port's argument
+        deadline: float | None = None,  # noqa: ARG002 - the port's argument
+    ) -> None:
         """See :meth:`braze_bridge.quikly.QuiklyApi.tell`."""
         raise QuiklyError("Quikly's address is not set", retryable=True, key_refused=True)
 

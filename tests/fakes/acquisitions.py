@@ -362,6 +362,7 @@ class FakeBraze(BrazeClient):
         profiles: In order of creation.
         groups: Id to channel; a double opt-in group is ``asks``.
         calls: When, which endpoint, and what was asked, of every request.
+        deadlines: Of every request.
         faults: Called with the endpoint's name; may give the error it answers. Before it acts.
         lost: The same, after it acted.
         export_limit: Look-ups a clock minute; 0 for none.
@@ -374,6 +375,7 @@ class FakeBraze(BrazeClient):
         self.profiles: list[FakeProfile] = []
         self.groups = {SMS_GROUP: "sms", EMAIL_GROUP: "email", OPT_IN_GROUP: "asks"}
         self.calls: list[tuple[datetime, str, Any]] = []
+        self.deadlines: list[float | None] = []
         self.faults: Callable[[str], BrazeError | None] = lambda _: None
         self.lost: Callable[[str], BrazeError | None] = lambda _: None
         self.export_limit = 0
@@ -417,9 +419,14 @@ class FakeBraze(BrazeClient):
     # -- /users/track ------------------------------------------------------------------------
 
     def track(
-        self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
+        self,
+        request: TrackRequest,
+        *,
+        timeout: tuple[float, float] | None = None,
+        deadline: float | None = None,
     ) -> TrackResponse:
         del timeout
+        self.deadlines.append(deadline)
         objects = json.loads(request.body())["attributes"]
         answer: TrackResponse = self._call("track", objects, lambda: self._tracked(objects))
         return answer
@@ -476,9 +483,14 @@ class FakeBraze(BrazeClient):
     # -- /users/export/ids -------------------------------------------------------------------
 
     def export_ids(
-        self, request: ExportIdsRequest, *, timeout: tuple[float, float] | None = None
+        self,
+        request: ExportIdsRequest,
+        *,
+        timeout: tuple[float, float] | None = None,
+        deadline: float | None = None,
     ) -> ExportIdsResponse:
         del timeout
+        self.deadlines.append(deadline)
         asked = json.loads(request.body())
         answer: ExportIdsResponse = self._call("export_ids", asked, lambda: self._exported(asked))
         return answer
@@ -521,9 +533,14 @@ class FakeBraze(BrazeClient):
     # -- /subscription/status ----------------------------------------------------------------
 
     def subscription_status_get(
-        self, request: SubscriptionStatusGetRequest, *, timeout: tuple[float, float] | None = None
+        self,
+        request: SubscriptionStatusGetRequest,
+        *,
+        timeout: tuple[float, float] | None = None,
+        deadline: float | None = None,
     ) -> SubscriptionStatusGetResponse:
         del timeout
+        self.deadlines.append(deadline)
         group, (phone,) = request.subscription_group_id, request.users.values
         answer: SubscriptionStatusGetResponse = self._call(
             "status_get", (group, phone), lambda: self._status(group, phone)
@@ -544,9 +561,14 @@ class FakeBraze(BrazeClient):
         return SubscriptionStatusGetResponse({"somebody": state})
 
     def subscription_status_set(
-        self, request: SubscriptionStatusSetRequest, *, timeout: tuple[float, float] | None = None
+        self,
+        request: SubscriptionStatusSetRequest,
+        *,
+        timeout: tuple[float, float] | None = None,
+        deadline: float | None = None,
     ) -> SubscriptionStatusSetResponse:
         del timeout
+        self.deadlines.append(deadline)
         body = json.loads(request.body())
         answer: SubscriptionStatusSetResponse = self._call(
             "status_set", body, lambda: self._set(body)
@@ -581,6 +603,7 @@ class FakeQuikly:
 
     Attributes:
         calls: Those it took.
+        deadlines: Of every call.
         asked: Those it heard of.
         faults: Called with the number of the call; may raise. Before it takes it.
         lost: The same, after it took it.
@@ -588,13 +611,15 @@ class FakeQuikly:
 
     def __init__(self, hooks: Hooks | None = None) -> None:
         self.calls: list[QuiklyCall] = []
+        self.deadlines: list[float | None] = []
         self.asked = 0
         self.faults: Callable[[int], None] = lambda _: None
         self.lost: Callable[[int], None] = lambda _: None
         self._hooks = Hooks() if hooks is None else hooks
 
-    def tell(self, call: QuiklyCall) -> None:
+    def tell(self, call: QuiklyCall, deadline: float | None = None) -> None:
         self._hooks.reach("before credit")
+        self.deadlines.append(deadline)
         self.asked += 1
         self.faults(self.asked)
         self.calls.append(call)

@@ -59,8 +59,9 @@ class ScriptedQuikly:
         self.script = list(script)
         self.told: list[QuiklyCall] = []
 
-    def tell(self, call: QuiklyCall) -> None:
+    def tell(self, call: QuiklyCall, deadline: float | None = None) -> None:
         """See :meth:`braze_bridge.quikly.QuiklyApi.tell`."""
+        del deadline
         self.told.append(call)
         failure = self.script.pop(0) if self.script else None
         if failure is not None:

@@ -33,11 +33,16 @@ class Seen:
 
 
 class Connection:
-    """One accepted connection, for a step of the script."""
+    """One accepted connection, for a step of the script.
 
-    def __init__(self, number: int, sock: socket.socket) -> None:
+    Attributes:
+        stopping: Set when the server goes down.
+    """
+
+    def __init__(self, number: int, sock: socket.socket, stopping: threading.Event) -> None:
         self.number = number
         self.sock = sock
+        self.stopping = stopping
         self.open = True
 
     def answer(
@@ -74,6 +79,7 @@ class LoopbackServer:
         script: One step a request, in order; the last one repeats.
         body_first: Read a request's body before its step.
         tls: Server-side context, for HTTPS.
+        receive_buffer: Bytes that the system takes before a step reads them.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class LoopbackServer:
         *script: Callable[[Connection], None],
         body_first: bool = True,
         tls: ssl.SSLContext | None = None,
+        receive_buffer: int | None = None,
     ) -> None:
         self.seen: list[Seen] = []
         self.connections = 0
@@ -92,6 +99,8 @@ class LoopbackServer:
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
+        if receive_buffer is not None:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         scheme = "http" if tls is None else "https"
         self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
@@ -141,7 +150,7 @@ class LoopbackServer:
             with self._lock:
                 self._sockets.append(wrapped)
             with wrapped, wrapped.makefile("rb") as stream:
-                connection = Connection(number, wrapped)
+                connection = Connection(number, wrapped, self.stopping)
                 while connection.open:
                     seen = self._read(number, stream.readline, stream.read)
                     if seen is None:

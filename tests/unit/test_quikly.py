@@ -28,9 +28,10 @@ def test_the_call_carries_the_three_documented_keys_and_the_bearer_key() -> None
     """As the partner page prints it, without its mistakes."""
     transport = RecordingTransport(answer(200))
 
-    api(transport).tell(CALL)
+    api(transport).tell(CALL, deadline=7.5)
 
     (request,) = transport.requests
+    assert request.deadline == 7.5
     assert (request.method, request.path) == ("POST", "/webhook/braze")
     assert request.headers == {
         "Authorization": f"Bearer {KEY}",

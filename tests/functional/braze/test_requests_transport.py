@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import gzip
 import logging
-import ssl
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from braze_bridge.braze.errors import BrazeError, ConnectFailedError, UnknownOutcomeError
-from braze_bridge.braze.transport import HttpRequest, RequestsTransport
+from braze_bridge.braze.transport import HttpRequest
 from tests.fakes.loopback_server import SECONDS, Connection, LoopbackServer
+from tests.functional.braze.conftest import server_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from braze_bridge.braze.transport import HttpResponse
+    from braze_bridge.braze.transport import HttpResponse, RequestsTransport
 
 KEY = "b7c1d2e3-SECRET-4f5a-9b8c-0d1e2f3a4b5c"
 HEADERS = {
@@ -51,20 +46,6 @@ def look_up() -> HttpRequest:
         (("email", EMAIL), ("external_id[]", "a b"), ("external_id[]", "é")),
         (SECONDS, SECONDS),
     )
-
-
-@pytest.fixture
-def transport_to() -> Iterator[Callable[..., RequestsTransport]]:
-    """Makes transports and closes them."""
-    made = []
-
-    def make(url: str, pool_size: int = 1, **options: object) -> RequestsTransport:
-        made.append(RequestsTransport(url, pool_size, **options))  # type: ignore[arg-type]  # a test's
-        return made[-1]
-
-    yield make
-    for transport in made:
-        transport.close()
 
 
 def ok(connection: Connection) -> None:
@@ -409,46 +390,8 @@ class TestNothingLeaks:
         assert KEY not in caplog.text
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 with its key, made for this run."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
 class TestTls:
     """The same over TLS."""
-
-    @staticmethod
-    def context(certificate: Path) -> ssl.SSLContext:
-        """The server's side."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        return context
 
     @staticmethod
     def send_twice(transport: RequestsTransport) -> list[HttpResponse]:
@@ -459,7 +402,7 @@ class TestTls:
         self, transport_to: Callable[..., RequestsTransport], certificate: Path
     ) -> None:
         """A server that cannot prove who it is gets nothing."""
-        with LoopbackServer(ok, tls=self.context(certificate)) as server:
+        with LoopbackServer(ok, tls=server_context(certificate)) as server:
             with pytest.raises(ConnectFailedError, match="SSLError"):
                 transport_to(server.url).send(post())
 
@@ -470,7 +413,7 @@ class TestTls:
     ) -> None:
         """Connections are kept over TLS too, and an end without an answer is unknown."""
         script = (ok, ok, Connection.close)
-        with LoopbackServer(*script, tls=self.context(certificate)) as server:
+        with LoopbackServer(*script, tls=server_context(certificate)) as server:
             transport = transport_to(server.url)
             transport._session.verify = str(certificate)
 
@@ -483,7 +426,7 @@ class TestTls:
         self, transport_to: Callable[..., RequestsTransport], certificate: Path
     ) -> None:
         """A handshake that fails after a call that succeeded is still a failed connection."""
-        with LoopbackServer(ok, tls=self.context(certificate)) as server:
+        with LoopbackServer(ok, tls=server_context(certificate)) as server:
             transport = transport_to(server.url)
             transport._session.verify = str(certificate)
             transport.send(post())

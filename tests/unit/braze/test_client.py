@@ -33,6 +33,12 @@ from braze_bridge.braze.errors import (
 )
 from braze_bridge.braze.models import ExportIdsRequest, TrackRequest
 from braze_bridge.braze.rate_limits import RateLimit
+from braze_bridge.braze.subscriptions import (
+    SubscriptionStatus,
+    SubscriptionStatusGetRequest,
+    SubscriptionStatusSetRequest,
+    SubscriptionUsers,
+)
 from tests.fakes.recording_transport import RecordingTransport, answer
 
 if TYPE_CHECKING:
@@ -45,6 +51,9 @@ NOW = 1_763_812_800.0
 TRACK = TrackRequest([b'{"external_id":"a","x":1}'])
 EVENTS = TrackRequest([], [b'{"external_id":"a","name":"n"}'])
 LOOKUP = ExportIdsRequest(["braze_id"], email_address="ana@example.com")
+PHONES = SubscriptionUsers(phones=("+13135550123",))
+STATUS = SubscriptionStatusGetRequest("group", PHONES)
+CHANGE = SubscriptionStatusSetRequest("group", SubscriptionStatus.SUBSCRIBED, PHONES)
 
 
 def client_of(
@@ -87,6 +96,25 @@ def test_a_track_request_as_braze_wants_it() -> None:
         "User-Agent": "partner-Acme-Bridge/1.2.3",
         "Accept": "application/json",
     }
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.track(TRACK, deadline=7.5),
+        lambda client: client.export_ids(LOOKUP, deadline=7.5),
+        lambda client: client.subscription_status_get(STATUS, deadline=7.5),
+        lambda client: client.subscription_status_set(CHANGE, deadline=7.5),
+        lambda client: client.mau_data_series(1, deadline=7.5),
+    ],
+)
+def test_every_call_takes_a_deadline(call: Callable[[BrazeClient], object]) -> None:
+    """The transport keeps it, also while the key is read."""
+    client, transport = client_of(ConnectFailedError("the request was not sent"))
+    with pytest.raises(ConnectFailedError):
+        call(client)
+
+    assert transport.requests[0].deadline == 7.5
 
 
 def test_an_export_request_as_braze_wants_it() -> None:

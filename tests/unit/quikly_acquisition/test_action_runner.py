@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future
+import threading
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from braze_bridge.braze.errors import (
 from braze_bridge.braze.identifiers import UserAlias
 from braze_bridge.braze.models import ExportedUser, TrackResponse
 from braze_bridge.braze.subscriptions import SubscriptionStatus
+from braze_bridge.braze.transport import Deadline
+from braze_bridge.gate.port import Admission
 from braze_bridge.quikly import QuiklyCall
 from quikly_acquisition.action_runner import ActionRunner
 from quikly_acquisition.actions import (
@@ -42,13 +45,16 @@ from quikly_acquisition.actions import (
 from quikly_acquisition.error_outcomes import braze_outcome
 from quikly_acquisition.found_profiles import found, known_of, remembered
 from quikly_acquisition.models import PersonKey, Profile
+from quikly_acquisition.parallel_calls import DEADLINE_MARGIN
 from quikly_acquisition.reporting import Figures
 from tests.fakes.acquisitions import SMS_GROUP, FakeBraze, Simulation, record
 from tests.fakes.clock import NOON
+from tests.fakes.gate import NoGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from braze_bridge.braze.limits import EndpointFamily
     from braze_bridge.braze.models import TrackRequest
 
 PHONE = "+4915112345678"
@@ -111,9 +117,13 @@ class Grumbling(FakeBraze):
     """Takes everything, and reports errors of objects that were not sent."""
 
     def track(
-        self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
+        self,
+        request: TrackRequest,
+        *,
+        timeout: tuple[float, float] | None = None,
+        deadline: float | None = None,
     ) -> TrackResponse:
-        answer = super().track(request, timeout=timeout)
+        answer = super().track(request, timeout=timeout, deadline=deadline)
         errors = (
             ObjectError("events", 0, "what event?"),
             ObjectError("attributes", 7, "which?"),
@@ -196,6 +206,61 @@ def test_a_credit_that_did_not_start_in_time_has_no_outcome() -> None:
     runner = ActionRunner(sim.deps, lambda: 15.0, Figures())
     assert runner.run(CREDITS, {id_: record() for id_ in CREDITS}) == {}
     assert sim.quikly.asked == 0
+
+
+def test_every_call_has_a_deadline_before_the_results_are_stored() -> None:
+    """Also in wall time, since a freeze may stop the other clock."""
+    sim = Simulation()
+    before = Deadline.after(60.0 - DEADLINE_MARGIN)
+    profile = Profile(kind="email", value="ada@example.com")
+    actions: dict[str, Action] = {
+        "read": ReadStatus(SMS_GROUP, PHONE),
+        "look-up": LookUp(ADA),
+        "write": WriteProfile(profile, may_create=True, attributes={}),
+        "subscribe": Subscribe(SMS_GROUP, PHONE),
+        "credit": CREDITS["a"],
+    }
+    performed(sim, actions)
+    after = Deadline.after(60.0 - DEADLINE_MARGIN)
+    deadlines = [*sim.braze.deadlines, *sim.quikly.deadlines]
+    assert len(deadlines) == len(actions)
+    for deadline in deadlines:
+        assert isinstance(deadline, Deadline)
+        assert before <= deadline <= after
+        assert before.wall <= deadline.wall <= after.wall
+
+
+class ProbingGate(NoGate):
+    """Admits one small request, and counts the probes that come back unused."""
+
+    def __init__(self) -> None:
+        self.released = 0
+
+    def admit(self, family: EndpointFamily) -> Admission:
+        """Admit a probe."""
+        del family
+        return Admission(is_probe=True)
+
+    def release_probe(self) -> None:
+        """Count it."""
+        self.released += 1
+
+
+def test_a_call_that_never_started_is_cancelled_and_has_no_outcome() -> None:
+    """Every thread hangs in an earlier call: the next batch makes this one, also as the probe."""
+    gate = ProbingGate()
+    with ThreadPoolExecutor(1) as threads:
+        freed = threading.Event()
+        threads.submit(freed.wait, 10.0)
+        sim = Simulation(executor=threads, gate=lambda _: gate)
+        figures = Figures()
+        left = iter([60.0] * 2)
+        runner = ActionRunner(sim.deps, lambda: next(left, 0.0), figures)
+        seen = runner.run({"a": ReadStatus(SMS_GROUP, PHONE)}, {"a": record("texts")})
+        freed.set()
+    assert seen == {}
+    assert (figures.requests, gate.released) == (0, 1)
+    assert sim.braze.calls == []
 
 
 # -- errors and profiles -------------------------------------------------------------------------

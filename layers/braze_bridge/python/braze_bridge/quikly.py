@@ -119,8 +119,11 @@ def quikly_endpoint(url: str, *, allow_loopback: bool) -> QuiklyEndpoint:
 class QuiklyApi(Protocol):
     """Quikly's API."""
 
-    def tell(self, call: QuiklyCall) -> None:
+    def tell(self, call: QuiklyCall, deadline: float | None = None) -> None:
         """Make one call, once.
+
+        Args:
+            deadline: See :class:`braze_bridge.braze.transport.HttpRequest`.
 
         Raises:
             QuiklyError: Quikly did not take it, or may not have.
@@ -145,7 +148,7 @@ class HttpQuiklyApi(NamedTuple):
     now: Callable[[], float]
     timeout: tuple[float, float] = DEFAULT_TIMEOUT
 
-    def tell(self, call: QuiklyCall) -> None:
+    def tell(self, call: QuiklyCall, deadline: float | None = None) -> None:
         """See :meth:`QuiklyApi.tell`."""
         key = self.api_key()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
@@ -156,6 +159,7 @@ class HttpQuiklyApi(NamedTuple):
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             body=call.body(),
             timeout=self.timeout,
+            deadline=deadline,
         )
         try:
             response = self.transport.send(request)

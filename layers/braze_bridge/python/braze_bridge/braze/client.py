@@ -70,7 +70,8 @@ def _check_user_agent(candidate: str) -> None:
 class BrazeClient:
     """Calls Braze's REST API. Thread-safe.
 
-    Every method raises a `BrazeError` for anything but a success. None waits or tries again.
+    Every method raises a `BrazeError` for anything but a success. None waits or tries again. Every
+    method takes `timeout` (see `Timeout`) and `deadline` (see `HttpRequest`).
 
     Args:
         api_key: gives the current REST API key. It is called for each request, so that a new key is
@@ -100,7 +101,13 @@ class BrazeClient:
         self._now = now
         self._timeout = timeout
 
-    def track(self, request: TrackRequest, *, timeout: Timeout | None = None) -> TrackResponse:
+    def track(
+        self,
+        request: TrackRequest,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+    ) -> TrackResponse:
         """`POST /users/track` (permission `users.track`).
 
         Returns:
@@ -110,10 +117,14 @@ class BrazeClient:
             BadRequestError: Braze queued nothing; `errors` names the objects if Braze does.
             BrazeError: anything else.
         """
-        return track_response(self._post(limits.USERS_TRACK, request, timeout))
+        return track_response(self._post(limits.USERS_TRACK, request, timeout, deadline))
 
     def export_ids(
-        self, request: ExportIdsRequest, *, timeout: Timeout | None = None
+        self,
+        request: ExportIdsRequest,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
     ) -> ExportIdsResponse:
         """`POST /users/export/ids` (permission `users.export.ids`).
 
@@ -121,10 +132,14 @@ class BrazeClient:
             UnexpectedResponseError: also a success without a readable list of users.
             BrazeError: anything else.
         """
-        return export_ids_response(self._post(limits.USERS_EXPORT_IDS, request, timeout))
+        return export_ids_response(self._post(limits.USERS_EXPORT_IDS, request, timeout, deadline))
 
     def subscription_status_get(
-        self, request: SubscriptionStatusGetRequest, *, timeout: Timeout | None = None
+        self,
+        request: SubscriptionStatusGetRequest,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
     ) -> SubscriptionStatusGetResponse:
         """`GET /subscription/status/get` (permission `subscription.status.get`).
 
@@ -137,13 +152,21 @@ class BrazeClient:
         return SubscriptionStatusGetResponse.of(
             self._answer(
                 self._request(
-                    "GET", limits.SUBSCRIPTION_STATUS_GET, timeout, params=request.params()
+                    "GET",
+                    limits.SUBSCRIPTION_STATUS_GET,
+                    timeout,
+                    deadline,
+                    params=request.params(),
                 )
             )
         )
 
     def subscription_status_set(
-        self, request: SubscriptionStatusSetRequest, *, timeout: Timeout | None = None
+        self,
+        request: SubscriptionStatusSetRequest,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
     ) -> SubscriptionStatusSetResponse:
         """`POST /subscription/status/set` (permission `subscription.status.set`).
 
@@ -154,11 +177,11 @@ class BrazeClient:
         from braze_bridge.braze.subscriptions import SubscriptionStatusSetResponse
 
         return SubscriptionStatusSetResponse.of(
-            self._post(limits.SUBSCRIPTION_STATUS_SET, request, timeout)
+            self._post(limits.SUBSCRIPTION_STATUS_SET, request, timeout, deadline)
         )
 
     def mau_data_series(
-        self, length: int, *, timeout: Timeout | None = None
+        self, length: int, *, timeout: Timeout | None = None, deadline: float | None = None
     ) -> list[dict[str, object]]:
         """`GET /kpi/mau/data_series` (permission `kpi.mau.data_series`).
 
@@ -167,6 +190,7 @@ class BrazeClient:
         Args:
             length: days in the series, 1 to 100.
             timeout: see `Timeout`.
+            deadline: see `HttpRequest`.
 
         Returns:
             `{"time": day, "mau": unique users of the 30 days before}` for each day, as Braze sends
@@ -177,7 +201,7 @@ class BrazeClient:
         """
         params = (("length", str(length)),)
         answer = self._answer(
-            self._request("GET", limits.KPI_MAU_DATA_SERIES, timeout, params=params)
+            self._request("GET", limits.KPI_MAU_DATA_SERIES, timeout, deadline, params=params)
         )
         return member_list(answer, "data")
 
@@ -186,14 +210,16 @@ class BrazeClient:
         path: str,
         request: TrackRequest | ExportIdsRequest | SubscriptionStatusSetRequest,
         timeout: Timeout | None,
+        deadline: float | None,
     ) -> Answer:
-        return self._answer(self._request("POST", path, timeout, body=request.body()))
+        return self._answer(self._request("POST", path, timeout, deadline, body=request.body()))
 
     def _request(
         self,
         method: str,
         path: str,
         timeout: Timeout | None,
+        deadline: float | None,
         *,
         body: bytes | None = None,
         params: tuple[tuple[str, str], ...] = (),
@@ -204,7 +230,7 @@ class BrazeClient:
         headers = self._headers()
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return HttpRequest(method, path, headers, body, params, timeout or self._timeout)
+        return HttpRequest(method, path, headers, body, params, timeout or self._timeout, deadline)
 
     def _headers(self) -> dict[str, str]:
         key = self._api_key()

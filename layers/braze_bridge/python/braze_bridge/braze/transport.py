@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from braze_bridge.braze.errors import BrazeError, ConnectFailedError, UnknownOutcomeError
 
@@ -14,6 +16,42 @@ if TYPE_CHECKING:
 MAX_IDLE_SECONDS: Final = 30.0
 """Less than the time for which proxies and NAT gateways keep silent connections (NGINX: 75 s by
 default, AWS NAT: 350 s)."""
+
+
+class Deadline(float):
+    """An instant in seconds of `time.monotonic()` that is also kept in wall time.
+
+    The earlier of the two ends a request. Lambda may stop the monotonic clock while a function is
+    frozen (github.com/hashicorp/vault-lambda-extension/pull/150), and Firecracker does so by
+    default (firecracker-microvm/firecracker/pull/5809). `CLOCK_BOOTTIME` adds only what the guest
+    itself slept. Wall time goes on, but may be set back. Make a deadline when a call is planned:
+    after a freeze it is too late to compare the clocks.
+
+    Attributes:
+        wall: the same instant in seconds of `time.time()`.
+    """
+
+    __slots__ = ("wall",)
+
+    wall: float
+
+    def __new__(cls, monotonic: float, wall: float) -> Self:
+        """Make the deadline from its instant on both clocks."""
+        self = super().__new__(cls, monotonic)
+        self.wall = wall
+        return self
+
+    @classmethod
+    def after(
+        cls,
+        seconds: float,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """Make the deadline that ends in so many seconds."""
+        wall = clock() + seconds  # first: a freeze before the second reading then shortens it
+        return cls(monotonic() + seconds, wall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +64,8 @@ class HttpRequest:
         path: absolute, without a trailing slash (Braze answers 403 to one).
         params: query parameters, unencoded; names may repeat.
         timeout: seconds to connect, and seconds of silence allowed while reading.
+        deadline: in seconds of `time.monotonic()`. After it nothing leaves a socket and no answer
+            is awaited. A `Deadline` holds after a freeze too.
     """
 
     method: str
@@ -34,6 +74,7 @@ class HttpRequest:
     body: bytes | None = field(repr=False)
     params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     timeout: tuple[float, float] = (3.0, 10.0)
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +96,7 @@ class Transport(Protocol):
     """Sends one request and returns its answer with any status."""
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send once: no retry, no redirect.
+        """Send once, until the deadline: no retry, no redirect.
 
         Raises:
             ConnectFailedError: the request was not sent completely, so Braze cannot have acted.
@@ -77,7 +118,9 @@ class RequestsTransport:
         base_url: scheme and host, as `instances.rest_endpoint` returns it.
         pool_size: maximum connections; one more thread waits for a free one.
         max_idle: seconds after which an unused connection is replaced.
-        clock: seconds, for `max_idle`. Wall time, which goes on while a Lambda is frozen.
+        monotonic: seconds, for deadlines.
+        clock: seconds, for `max_idle` and deadlines. Wall time, which goes on while a Lambda is
+            frozen.
     """
 
     def __init__(
@@ -86,6 +129,7 @@ class RequestsTransport:
         pool_size: int,
         *,
         max_idle: float = MAX_IDLE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
         # Imported here: `requests` loads slower than the rest of this package, and code that never
@@ -93,11 +137,15 @@ class RequestsTransport:
         from braze_bridge.braze.pooled_session import Progress, pooled_session
 
         self._base_url = base_url.rstrip("/")
+        self._monotonic = monotonic
+        self._clock = clock
         self._progress = Progress()
         self._session = pooled_session(pool_size, self._progress, max_idle, clock)
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """See `Transport`.
+
+        A DNS look-up cannot be interrupted. If it returns late, nothing is connected or sent.
 
         If the body of an error breaks off, the answer has an empty body. If the body of a success
         breaks off, its errors of single objects are lost, so the outcome is unknown.
@@ -116,11 +164,21 @@ class RequestsTransport:
         """Close every connection."""
         self._session.close()
 
+    def _left(self, deadline: Deadline | None) -> float:
+        if deadline is None:
+            return math.inf
+        return min(deadline - self._monotonic(), deadline.wall - self._clock())
+
     def _exchange(self, request: HttpRequest) -> HttpResponse | BrazeError:
         from requests import Request
         from urllib3.exceptions import HTTPError
 
-        self._progress.is_sent = False
+        deadline = request.deadline
+        if deadline is not None and not isinstance(deadline, Deadline):
+            deadline = Deadline.after(
+                deadline - self._monotonic(), monotonic=self._monotonic, clock=self._clock
+            )
+        self._progress.begin(partial(self._left, deadline))
         response = None
         try:
             prepared = Request(
