@@ -65,7 +65,7 @@ class Batch:
         now: The start of the batch.
         seconds_left: Gives the seconds left of this invocation.
         unreadable: Messages that are no job, with their rows.
-        closed_for: Seconds for which this batch found the gate closed.
+        closed_for: Seconds that all jobs wait if the gate closed during the batch.
     """
 
     def __init__(

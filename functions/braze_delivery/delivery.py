@@ -55,7 +55,5 @@ def deliver(
             finish(batch, leases, leased, entries)
             raise
         finish(batch, leases, leased, entries)
-        if admission.is_probe and batch.result.requests == 0:
-            ports.gate.release_probe()
     batch.count(entries)
     return batch.result

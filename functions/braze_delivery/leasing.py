@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from braze_bridge.gate.rules import UNREADABLE
+from braze_bridge.gate.rules import UNREADABLE, wait_behind_gate
 from braze_bridge.jobs.envelope import LaterJobError, UnreadableJobError, parse_job
 from braze_bridge.ledger.port import NO_PROGRESS, Leases, LedgerUnavailableError
 from braze_bridge.reasons import Reason
@@ -87,13 +87,14 @@ def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEn
 def wait_for_gate(
     batch: Batch, entries: Sequence[BatchEntry], admission: Admission, until: datetime
 ) -> None:
-    """Send all jobs back until the gate may be open."""
+    """Send all jobs back, in steps, so that a gate opened by hand releases them soon."""
     result = batch.result
     closed_for = max((until - batch.now).total_seconds(), 0.0)
+    step = wait_behind_gate(admission.since or batch.now, until, batch.now)
     for entry in entries:
-        entry.wait(closed_for)
+        entry.wait(step)
         if admission.reason == UNREADABLE:
-            entry.wait(batch.growing(batch.messages[entry.position], closed_for))
+            entry.wait(batch.growing(batch.messages[entry.position], step))
     batch.hold_up(admission.reason, len(entries))
     # Keeps the alarms on while jobs wait for the gate.
     result.oldest_wait += closed_for

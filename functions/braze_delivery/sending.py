@@ -16,12 +16,15 @@ from braze_bridge.braze.errors import (
 )
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.braze.retry import retry_delay
+from braze_bridge.braze.transport import Deadline
+from braze_bridge.gate.rules import wait_behind_gate
 from braze_delivery.batch import SHORT_RETRY
 from braze_delivery.packing import MergedObjects, RequestPlan, apart, fitting, pack, split_merged
 from braze_delivery.settling import Closing, Settlement, settle, understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from braze_bridge.braze.models import TrackResponse
     from braze_bridge.ledger.port import Leases
@@ -34,8 +37,12 @@ CONNECT_TIMEOUT: Final = 3.05
 READ_TIMEOUT: Final = 10.0
 """Seconds. A healthy `/users/track` answers in well under one."""
 
-DEADLINE_MARGIN: Final = 6.0
-"""Seconds of the invocation for parking, recording (up to 5 s in trouble) and visibility."""
+DEADLINE_MARGIN: Final = 6.5
+"""Seconds of the invocation after the last request's deadline: to report it, record, park and hide
+messages. So every request ends before its lease does."""
+
+REPORTING_SECONDS: Final = 0.5
+"""A request that ends at its deadline needs a moment to say whether it was sent."""
 
 SHORTEST_READ: Final = 1.0
 """Seconds. A request with less reading time is not started."""
@@ -98,25 +105,28 @@ class Sender:
                 pass
             if not self._in_flight:
                 return
-            longest = max(self._batch.seconds_left() - DEADLINE_MARGIN, SHORTEST_READ)
+            longest = max(self._batch.seconds_left() - DEADLINE_MARGIN, 0.0) + REPORTING_SECONDS
             done, _ = wait(self._in_flight, timeout=longest, return_when=FIRST_COMPLETED)
             if not done:
-                # The read timeout limits each silence, not the whole answer.
-                return
+                return  # only a DNS look-up can outlast the deadline
             for future in done:
                 self._answered(self._in_flight.pop(future), self._outcome(future))
 
     def _start(self) -> bool:
         """Start the next request, if there is one and it may start."""
-        left = self._batch.seconds_left() - DEADLINE_MARGIN - CONNECT_TIMEOUT
-        if self._closed or left < SHORTEST_READ or not self._gate_is_open():
+        left = self._batch.seconds_left() - DEADLINE_MARGIN
+        to_read = min(READ_TIMEOUT, left - CONNECT_TIMEOUT)
+        if self._closed or to_read < SHORTEST_READ or not self._gate_is_open():
             return False
         plan = self._follow_ups.popleft() if self._follow_ups else next(self._plans, None)
         if plan is None:
             return False
-        timeout = CONNECT_TIMEOUT, min(READ_TIMEOUT, left)
+        timeout = CONNECT_TIMEOUT, to_read
+        deadline = Deadline.after(left)
         try:
-            future = self._ports.executor.submit(self._ports.track, plan.request(), timeout=timeout)
+            future = self._ports.executor.submit(
+                self._ports.track, plan.request(), timeout=timeout, deadline=deadline
+            )
         except RuntimeError:  # "can't start new thread": nothing is sent
             self._batch.hold_up("no thread")
             self._closed = True
@@ -131,15 +141,15 @@ class Sender:
         if gate.may_start(EndpointFamily.TRACK, len(self._in_flight)):
             return True
         if not self._in_flight:
-            until = gate.closed_until(EndpointFamily.TRACK)
-            now = self._ports.clock.now()
-            seconds = SHORT_RETRY if until is None else (until - now).total_seconds()
-            self._stay_away(seconds)
+            self._stay_away(gate.closed_until(EndpointFamily.TRACK))
         return False
 
-    def _stay_away(self, seconds: float) -> None:
+    def _stay_away(self, until: datetime | None) -> None:
+        """Send nothing more in this batch."""
         self._closed = True
         self._result.gate_closed = True
+        now = self._ports.clock.now()
+        seconds = SHORT_RETRY if until is None else wait_behind_gate(now, until, now)
         self._batch.closed_for = max(self._batch.closed_for, seconds)
 
     def _outcome(self, future: Future[TrackResponse]) -> TrackResponse | BrazeError:
@@ -159,7 +169,9 @@ class Sender:
         """Cancel what has not started. What has started is unknown."""
         late = UnknownOutcomeError("no answer within this invocation")
         for future, plan in self._in_flight.items():
-            if not future.cancel():
+            if future.cancel():
+                self._result.requests -= 1
+            else:
                 self._apply(Settlement(unknown=plan.objects), late)
         self._in_flight.clear()
 
@@ -232,7 +244,7 @@ class Sender:
         until = self._ports.clock.now() + timedelta(seconds=seconds)
         family = None if closing.scope == "all" else EndpointFamily.TRACK
         self._ports.gate.close(family, until, closing.reason)
-        self._stay_away(seconds)
+        self._stay_away(until)
         if closing.reason not in self._result.closings:
             self._result.closings.append(closing.reason)
 
@@ -269,19 +281,32 @@ class Sender:
     def _judge_nameless(self) -> None:
         """Reject lone objects that Braze refused without a name, unless it may be our fault.
 
-        A later success shows that the configuration is right. Without a success, a batch of one
-        job is retried at first, but not for ever.
+        A later success in the batch shows that the configuration is right. Without one they are
+        tried again. After three attempts, a success of any Lambda since the job came shows it, too.
+        Without any, a batch of one job is rejected; of several, it is a fault.
         """
-        refused = {entry for item, _ in self._nameless for entry in item.entries}
+        if not self._nameless:
+            return
         is_fault = "requests_refused" in self._result.closings
         waiting = [entry for entry in self._leased if entry.open]
-        is_last = len(waiting) == 1 and waiting[0].attempts + 1 >= LONE_ATTEMPTS
-        if (is_last and not self._successes) or (self._successes and not is_fault):
+        is_last = all(entry.attempts + 1 >= LONE_ATTEMPTS for entry in waiting)
+        is_proven = self._successes > 0 and not is_fault
+        if is_last and not self._successes:
+            is_proven = len(waiting) == 1 or self._took_something_since(waiting)
+        if is_proven:
             self._reject_nameless()
-            return
-        for entry in refused:
-            entry.tried = True
-            entry.delay = entry.delay or CLOSING_SECONDS
+        else:
+            for item, _ in self._nameless:
+                for entry in item.entries:
+                    entry.tried = True
+                    entry.wait(CLOSING_SECONDS)
+            if is_last and not is_fault:
+                self._close(Closing("family", None, "requests_refused"))
+
+    def _took_something_since(self, refused: Sequence[BatchEntry]) -> bool:
+        """Check that Braze took something of any Lambda after these jobs came."""
+        last = self._ports.gate.last_success(EndpointFamily.TRACK)
+        return last is not None and all(last > entry.job.received_at for entry in refused)
 
 
 def _reject(item: TrackObject, reason: Reason) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from braze_bridge.braze.errors import (
@@ -18,11 +19,13 @@ from braze_bridge.braze.errors import (
     UnknownOutcomeError,
 )
 from braze_bridge.braze.transport import Deadline
+from braze_bridge.gate.rules import wait_behind_gate
 from quikly_acquisition.actions import Held, Observation, OutcomeUnknown, TryAgain
 from quikly_acquisition.error_outcomes import KEY_REASONS, Closing, braze_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from braze_bridge.braze.limits import EndpointFamily
     from braze_bridge.braze.models import ExportIdsResponse, TrackResponse
@@ -134,9 +137,9 @@ class ParallelCalls:
         waiting = deque(calls)
         if admission.closed_until is not None:
             self.figures.key_refused += admission.reason in KEY_REASONS
-            self._observe(waiting, Held(admission.closed_until, admission.reason))
+            held = Held(admission.closed_until, admission.reason)
+            self._hold(waiting, held, admission.since)
             return
-        before = self.figures.requests
         in_flight: dict[Future[BrazeAnswer], Call] = {}
         while True:
             self._start(family, waiting, in_flight)
@@ -148,8 +151,6 @@ class ParallelCalls:
                 continue
             for future in done:
                 waiting.extendleft(self._answered(family, in_flight.pop(future), future))
-        if admission.is_probe and self.figures.requests == before:
-            gate.release_probe()
 
     def close(self, family: EndpointFamily, closing: Closing) -> None:
         """Close the gate of a family, or of all."""
@@ -173,7 +174,7 @@ class ParallelCalls:
             if not gate.may_start(family, len(in_flight)):
                 until = gate.closed_until(family)
                 if until is not None:
-                    self._observe(waiting, Held(until, "paced"))
+                    self._hold(waiting, Held(until, "paced"))
                     waiting.clear()
                 return
             call = waiting.popleft()
@@ -216,8 +217,17 @@ class ParallelCalls:
         outcome = braze_outcome(error, self.deps.clock.now())
         if outcome.closing is not None:
             self.close(family, outcome.closing)
-        self._observe([call], outcome.observation)
+        if isinstance(outcome.observation, Held):
+            self._hold([call], outcome.observation)
+        else:
+            self._observe([call], outcome.observation)
         return ()
+
+    def _hold(self, calls: Iterable[Call], held: Held, since: datetime | None = None) -> None:
+        """Let the acquisitions come back in steps, so that a gate opened by hand releases them."""
+        now = self.deps.clock.now()
+        seconds = wait_behind_gate(since or now, held.until, now)
+        self._observe(calls, replace(held, until=now + timedelta(seconds=seconds)))
 
     def _observe(self, calls: Iterable[Call], observation: Observation) -> None:
         for call in calls:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.clock import SystemClock, iso_millis
 from braze_bridge.gate.dynamo import dynamo_gate
+from braze_bridge.gate.rules import OPEN, wait_behind_gate
 from braze_bridge.gate.shared import ALL, GateStoreUnavailableError
 from ops.stack.command import OpenStack, on_stack, unavailable
 from ops.stack.screen import columns
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
     from braze_bridge.gate.rules import GateState
     from braze_bridge.gate.shared import SharedGate
+
+SPREAD: Final = timedelta(seconds=5)
+"""Delivery spreads its retries over this time."""
 
 app = typer.Typer(no_args_is_help=True, help="Whether Braze may be called now.")
 
@@ -48,17 +53,22 @@ def open_(
     stack: OpenStack,
     name: Annotated[str, typer.Argument(help="A gate, as `show` names them; `all` for the key's.")],
 ) -> None:
-    """Open a gate now, before its time is over. Waiting jobs keep their own times."""
+    """Open a gate now, before its time is over, and say when what waits comes back."""
     families = {family.value: family for family in EndpointFamily}
     if name != ALL and name not in families:
         known = ", ".join([ALL, *families])
         raise typer.BadParameter(f"is none of: {known}", param_hint="NAME")
     gate = _gate(stack)
     try:
+        closed = gate.show(list(EndpointFamily)).get(name, OPEN)
         gate.open(families.get(name))
     except GateStoreUnavailableError:
         unavailable(f"{stack.name}: the gate may still be closed")
-    stack.show({"opened": name}, [f"{name} is open"])
+    next_try = _next_try(closed, SystemClock().now())
+    lines = [f"{name} is open"]
+    if next_try is not None:
+        lines.append(f"Waiting jobs come back by {next_try}, acquisitions up to 10 minutes later.")
+    stack.show({"opened": name, "next_try_by": next_try}, lines)
 
 
 def _gate(stack: OpenStack) -> SharedGate:
@@ -66,12 +76,20 @@ def _gate(stack: OpenStack) -> SharedGate:
     return dynamo_gate(opened.dynamodb, opened.ledger_table, clock=SystemClock(), lambdas=1)
 
 
+def _next_try(state: GateState, now: datetime) -> str | None:
+    """Compute until when the jobs behind a closed gate come back; ``None`` if it is open."""
+    if state.closed_until is None or not state.is_closed(now):
+        return None
+    seconds = wait_behind_gate(state.since or now, state.closed_until, now)
+    return iso_millis(now + timedelta(seconds=seconds) + SPREAD)
+
+
 def _cells(state: GateState | None, now: datetime) -> tuple[str, str, str, str]:
     if state is None or state.closed_until is None or not state.is_closed(now):
         waits = state is not None and state.needs_probe(now)
         return ("probed next" if waits else "open", "", state.reason if state and waits else "", "")
     return (
-        "probing" if state.is_probing else "closed",
+        "closed",
         iso_millis(state.closed_until),
         state.reason,
         "" if state.since is None else iso_millis(state.since),

@@ -61,7 +61,7 @@ def _shown(name: str, state: GateState | None, now: datetime) -> dict[str, JsonV
         }
     return {
         "name": name,
-        "state": "probing" if state.is_probing else "closed",
+        "state": "closed",
         "until": state.closed_until.timestamp(),
         "reason": state.reason,
     }

@@ -13,6 +13,7 @@ from botocore.config import Config
 
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.gate.dynamo import DynamoGateStore, dynamo_gate
+from braze_bridge.gate.port import ADMITTED
 from braze_bridge.gate.rules import OPEN
 from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
 from braze_bridge.ledger.port import PersonState
@@ -175,8 +176,8 @@ def test_the_engine_answers_as_the_fake_does(client: DynamoDBClient, table: str)
     }
 
 
-def test_one_of_eight_lambdas_probes(client: DynamoDBClient, table: str) -> None:
-    """When a refused key's minute is over, all look at once."""
+def test_eight_refused_probes_lengthen_the_closing_once(client: DynamoDBClient, table: str) -> None:
+    """When a refused key's minute is over, all try at once."""
     clock = FixedClock()
 
     first = dynamo_gate(client, table, clock=clock, lambdas=LAMBDAS)
@@ -184,13 +185,15 @@ def test_one_of_eight_lambdas_probes(client: DynamoDBClient, table: str) -> None
     clock.advance(60)
     start = threading.Barrier(LAMBDAS)
 
-    def admitted(_: int) -> bool:
+    def refused(_: int) -> None:
         ours = dynamo_gate(client, table, clock=clock, lambdas=LAMBDAS)
+        assert ours.admit(TRACK) == ADMITTED
         start.wait()
-        return ours.admit(TRACK).is_probe
+        ours.close(None, NOON + timedelta(seconds=120), "key_refused")
 
     with ThreadPoolExecutor(LAMBDAS) as executor:
-        assert sum(executor.map(admitted, range(LAMBDAS))) == 1
+        list(executor.map(refused, range(LAMBDAS)))
+    assert first.admit(TRACK).closed_until == NOON + timedelta(seconds=60 + 120)
 
 
 def test_of_eight_closings_the_longest_stands(client: DynamoDBClient, table: str) -> None:

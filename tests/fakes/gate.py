@@ -109,8 +109,9 @@ class NoGate:
     def record_success(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
         """Ignore it."""
 
-    def release_probe(self) -> None:
-        """Ignore it."""
+    def last_success(self, family: EndpointFamily) -> datetime | None:
+        """None is known."""
+        return None
 
     def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
         """Ignore it."""

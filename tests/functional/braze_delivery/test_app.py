@@ -221,7 +221,7 @@ def test_errors_that_name_no_object_are_counted(harness: Harness) -> None:
     unnamed = ObjectError(None, None, "something")
     taken = TrackResponse(201, "success", 1, None, (unnamed,), None)
     harness.deps = replace(
-        harness.deps, ports=replace(harness.deps.ports, track=lambda _, timeout=None: taken)
+        harness.deps, ports=replace(harness.deps.ports, track=lambda _, **_options: taken)
     )
 
     harness.handle(job().to_json())

@@ -31,7 +31,8 @@ def gate(dynamo: FakeDynamo, clock: FixedClock) -> SharedGate:
     [
         OPEN,
         GateState(NOON, "rate_limited", NOON),
-        GateState(NOON + timedelta(seconds=90), "key_refused", NOON, 60.5, is_probing=True),
+        GateState(NOON + timedelta(seconds=90), "key_refused", NOON, 60.5),
+        GateState(last_success=NOON + timedelta(seconds=1.5)),
     ],
 )
 def test_a_state_reads_back_as_it_was_written(dynamo: FakeDynamo, state: GateState) -> None:
@@ -39,6 +40,38 @@ def test_a_state_reads_back_as_it_was_written(dynamo: FakeDynamo, state: GateSta
     store = DynamoGateStore(dynamo.client(), TABLE)
     assert store.write("all", state, None, b"one")
     assert store.read(["all", "users.track"]) == {"all": StoredGate(state, b"one")}
+
+
+@pytest.mark.parametrize("probing", [True, False])
+def test_rows_of_older_versions_stay_readable(dynamo: FakeDynamo, probing: bool) -> None:
+    """A series of probes, taken by a Lambda or not; its time is over after it."""
+    dynamo.items["gate:all"] = {
+        "id": {"S": "gate:all"},
+        "rev": {"B": "b25l"},
+        "reason": {"S": "key_refused"},
+        "probe_seconds": {"N": "60.0"},
+        "probing": {"BOOL": probing},
+        "closed_until": {"N": str(round(NOON.timestamp() * 1_000))},
+        "since": {"N": str(round(NOON.timestamp() * 1_000) - 60_000)},
+    }
+    read = DynamoGateStore(dynamo.client(), TABLE).read(["all"])["all"].state
+    assert read == GateState(NOON, "key_refused", NOON - timedelta(minutes=1), 60)
+    assert read.needs_probe(NOON)
+
+    clock = FixedClock()
+    ours, others = gate(dynamo, clock), gate(dynamo, clock)
+    assert ours.admit(TRACK) == ADMITTED
+    assert not ours.may_start(TRACK, 1)
+    ours.record_success(TRACK, None)
+    assert others.admit(TRACK) == ADMITTED
+    assert others.may_start(TRACK, 19)
+
+
+def test_a_row_has_what_older_versions_read(dynamo: FakeDynamo) -> None:
+    """A rollback meets the rows of this version."""
+    gate(dynamo, FixedClock()).close(TRACK, NOON + timedelta(seconds=20), "rate_limited")
+    row = dynamo.items["gate:users.track"]
+    assert {"rev", "reason", "probe_seconds", "probing", "closed_until", "since"} <= row.keys()
 
 
 def test_a_closing_is_rounded_upwards(dynamo: FakeDynamo) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import boto3
@@ -84,8 +84,21 @@ def test_a_closed_gate_says_until_when_and_why_and_can_be_opened(gate: SharedGat
     )
 
     opened = bridge("open", "all", "--json")
-    assert (opened.exit_code, json.loads(opened.stdout)) == (0, {"opened": "all"})
+    told = json.loads(opened.stdout)
+    assert (opened.exit_code, told["opened"]) == (0, "all")
+    # A closing that is seconds old: jobs come back within a minute and the spread.
+    next_try = datetime.fromisoformat(told["next_try_by"])
+    assert timedelta(0) < next_try - SystemClock().now() <= timedelta(seconds=65)
     assert json.loads(bridge("show", "--json").stdout)["all"]["state"] == "open"
+
+    assert json.loads(bridge("open", "all", "--json").stdout)["next_try_by"] is None
+
+
+def test_opening_says_in_words_when_the_next_try_comes(gate: SharedGate) -> None:
+    """Only if something waits."""
+    gate.close(EndpointFamily.TRACK, SystemClock().now() + timedelta(minutes=10), "rate_limited")
+    assert "come back by" in bridge("open", "users.track").stdout
+    assert bridge("open", "users.track").stdout.splitlines() == ["users.track is open"]
 
 
 @pytest.mark.usefixtures("gate")

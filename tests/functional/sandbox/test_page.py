@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -486,16 +485,11 @@ def test_a_closed_gate_is_shown_and_can_be_opened(page: Caller, gates: InMemoryG
 
 def test_a_gate_that_waits_for_a_fix(page: Caller, gates: InMemoryGateStore) -> None:
     """Its time is over, and one request will show whether it may open."""
-    waiting = GateState(closed_until=NOON, reason="key_refused", probe_seconds=30.0)
+    waiting = GateState(closed_until=NOON, reason="key_refused", seconds=60.0)
     gates.items = {ALL: StoredGate(waiting, b"1")}
     assert closed(page) == {
         ALL: {"name": ALL, "state": "probed next", "until": None, "reason": "key_refused"}
     }
-
-    gates.items = {
-        ALL: StoredGate(replace(waiting, closed_until=NOON + timedelta(1), is_probing=True), b"2")
-    }
-    assert closed(page)[ALL]["state"] == "probing"
 
 
 def test_no_such_gate(page: Caller, gates: InMemoryGateStore) -> None:

@@ -66,7 +66,7 @@ def test_rate_limit_headers(headers: dict[str, str], expected: RateLimit | None)
 
 
 @pytest.mark.parametrize(
-    ("headers", "or_reset", "expected"),
+    ("headers", "is_429", "expected"),
     [
         ({}, True, None),
         ({"X-Ratelimit-Retry-After": "7"}, True, 7),
@@ -82,13 +82,26 @@ def test_rate_limit_headers(headers: dict[str, str], expected: RateLimit | None)
         ({"Retry-After": "99999999"}, False, None),
         ({"Retry-After": "", "X-RateLimit-Reset": "30"}, True, 30),
         ({"X-RateLimit-Reset": str(int(NOW) + 30)}, True, 30),
-        ({"X-RateLimit-Reset": str(int(NOW) - 30)}, True, None),
+        ({"X-RateLimit-Reset": str(int(NOW) - 30)}, True, 1),
+        ({"X-RateLimit-Reset": str(int(NOW) - 61)}, True, None),
+        ({"X-RateLimit-Reset": str(int(NOW))}, True, 1),
+        ({"X-RateLimit-Reset": "0"}, True, 1),
+        ({"X-RateLimit-Reset": f"{int(NOW)}000"}, True, 1),
+        ({"X-Ratelimit-Retry-After": "0"}, True, 1),
+        ({"Retry-After": "0"}, True, 1),
+        ({"Retry-After": formatdate(NOW, usegmt=True)}, True, 1),
+        ({"Retry-After": "500000"}, True, 3_660),
+        ({"X-RateLimit-Reset": str(int(NOW) + 500_000)}, True, 3_660),
+        ({"Retry-After": "500000"}, False, 3_660),
         ({"X-RateLimit-Reset": "30"}, False, None),
     ],
 )
-def test_retry_after(headers: dict[str, str], or_reset: bool, expected: float | None) -> None:
-    """Braze's header comes first, then the standard one, then the reset; a past time is no wait."""
-    assert expected == parse_retry_after(headers, NOW, or_reset=or_reset)
+def test_retry_after(headers: dict[str, str], is_429: bool, expected: float | None) -> None:
+    """Braze's header comes first, then the standard one, then the reset.
+
+    A 429 whose window ends now waits for a second. No wait is longer than 61 minutes.
+    """
+    assert expected == parse_retry_after(headers, NOW, is_429=is_429)
 
 
 NAMES = st.sampled_from(
@@ -116,7 +129,8 @@ VALUES = st.one_of(
 def test_any_header_is_survived(headers: dict[str, str], now: float) -> None:
     """No header value raises, and no number read from one is negative or infinite."""
     limit = parse_rate_limit(headers, now)
-    wait = parse_retry_after(headers, now, or_reset=True)
+    wait = parse_retry_after(headers, now, is_429=True)
 
+    assert wait is None or 0 < wait <= 3_660
     numbers = [wait] if limit is None else [wait, limit.limit, limit.remaining, limit.reset_at]
     assert all(number is None or 0 <= number < math.inf for number in numbers)

@@ -6,6 +6,8 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +28,7 @@ from tests.unit.braze_delivery.test_guarantees import Harness
 if TYPE_CHECKING:
     from braze_bridge.braze.models import TrackRequest
     from braze_bridge.jobs.rejected import RejectedRecord
+    from braze_delivery.reporting import BatchResult
 
 
 @pytest.fixture
@@ -305,3 +308,75 @@ def test_a_person_the_store_refuses_waits_longer_and_longer(harness: Harness) ->
 
     assert result.delivered == 1
     assert result.retry["m"] >= 900
+
+
+# -- requests that outlive their invocation ------------------------------------------------------
+
+
+def test_a_request_that_never_started_is_cancelled_and_retried(harness: Harness) -> None:
+    """Every thread hangs in an earlier request: the events are surely not at Braze."""
+    freed = Event()
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(freed.wait, 10.0)
+        left = iter([16.0])
+        ports = replace(harness.ports, executor=threads, on_unknown_outcome="park")
+
+        result = deliver([SqsMessage("m", job(events=1).to_json())], ports, lambda: next(left, 6.0))
+        freed.set()
+
+    assert (result.retried, result.rejected, result.requests) == (1, 0, 0)
+    assert harness.braze.bodies == []
+
+
+def test_every_request_has_a_deadline_before_the_end(harness: Harness) -> None:
+    """6.5 s before the invocation ends, and so before the lease does."""
+    harness.deliver(job())
+
+    (deadline,) = harness.braze.deadlines
+    assert deadline is not None
+    assert deadline - time.monotonic() == pytest.approx(53.5, abs=0.5)
+
+
+# -- lone refusals without a name ----------------------------------------------------------------
+
+
+def lone_refusals(harness: Harness, batches: int) -> list[BatchResult]:
+    """Deliver two jobs again and again that Braze refuses without a name."""
+    harness.braze.nameless = lambda item: item["external_id"].startswith("bad")
+    results = []
+    for _ in range(batches):
+        results.append(harness.deliver(job("1", "bad-1"), job("2", "bad-2")))
+        harness.clock.advance(1_000)
+    return results
+
+
+def test_two_lone_refusals_end_if_braze_takes_other_jobs(harness: Harness) -> None:
+    """Another batch succeeds meanwhile: the jobs are at fault, after three attempts."""
+    harness.deliver(job("good", "ada"))
+
+    results = lone_refusals(harness, 3)
+
+    assert [each.rejected for each in results] == [0, 0, 2]
+
+
+def test_two_lone_refusals_close_the_gate_if_braze_takes_nothing(harness: Harness) -> None:
+    """It may be our fault: everything is kept, an alarm tells, and receives are not used up."""
+    results = lone_refusals(harness, 3)
+
+    assert [each.rejected for each in results] == [0, 0, 0]
+    assert [each.closings for each in results] == [[], [], ["requests_refused"]]
+
+
+# -- jobs behind a closed gate -------------------------------------------------------------------
+
+
+def test_jobs_behind_a_closed_gate_come_back_in_steps(harness: Harness) -> None:
+    """A gate opened by hand releases them soon, however long it was to stay closed."""
+    harness.gate.close(None, harness.clock.now() + timedelta(minutes=50), "key_refused")
+
+    first = harness.deliver(job())
+    harness.clock.advance(2_000)
+    later = harness.deliver(job())
+
+    assert 60 <= first.retry["0"] <= 66
+    assert first.retry["0"] <= later.retry["0"] <= 120

@@ -279,12 +279,12 @@ def test_the_alarms_go_on_while_the_gate_is_closed(
     harness: Harness, reason: str, alarms: int
 ) -> None:
     """A refused key is reported by every batch; a wait counts until its end."""
-    harness.gate.close(None, harness.clock.now() + timedelta(hours=5), reason)
+    harness.gate.close(None, harness.clock.now() + timedelta(hours=1), reason)
 
     result = harness.deliver(job(age=60))
 
     assert result.key_refused == alarms
-    assert result.oldest_wait >= 5 * 3_600
+    assert result.oldest_wait >= 3_600
 
 
 def test_a_rejected_job_that_is_resent_is_a_duplicate(harness: Harness) -> None:
@@ -543,7 +543,9 @@ def test_an_answer_that_never_ends_does_not_take_the_whole_invocation(harness: H
 
     class NeverAnswers(InlineExecutor):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-            return Future()
+            future: Future[Any] = Future()
+            future.set_running_or_notify_cancel()
+            return future
 
     left = iter([30.0])
     message = SqsMessage("m", job().to_json())

@@ -6,6 +6,7 @@ import heapq
 import random
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,76 +14,172 @@ from hypothesis import strategies as st
 
 from braze_bridge.braze.rate_limits import RateLimit
 from braze_bridge.gate.rules import (
-    LONGEST_PROBE_INTERVAL,
+    LONGEST_CLOSING,
     OPEN,
     PACED,
-    PROBED_REASONS,
+    RATE_LIMITED,
     GateState,
     close_gate,
+    end_series,
     latest,
     most_in_flight,
+    note_success,
+    open_gate,
     paced_until,
     reserve,
-    start_probe,
+    wait_behind_gate,
 )
 from tests.fakes.clock import NOON
 
-reasons = st.sampled_from(["rate_limited", PACED, *sorted(PROBED_REASONS)])
-instants = st.integers(-3_600, 3_600).map(lambda seconds: NOON + timedelta(seconds=seconds))
-states = st.builds(
-    GateState,
-    st.none() | instants,
-    reasons,
-    st.none() | instants,
-    st.sampled_from([0.0, 60.0, 900.0]),
-    st.booleans(),
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+REFUSALS = [RATE_LIMITED, "key_refused", "permission_missing", "requests_refused"]
+
+reasons = st.sampled_from([PACED, *REFUSALS])
+millis = st.integers(-1_000, 700_000_000).map(lambda each: each / 1_000)
+seconds = st.integers(-100, 5_000) | millis
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["close", "success", "wait out"]), st.integers(0, 5_000), seconds, reasons
+    ),
+    max_size=12,
 )
+"""What the Lambdas do, how long after the step before, and the time and reason of a closing."""
 
 
 def after(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-@given(states, instants, reasons)
-def test_a_closing_is_never_shortened(state: GateState, until: object, reason: str) -> None:
-    """A shorter time changes nothing; a longer one replaces it."""
-    assert isinstance(until, type(NOON))
-    closed = close_gate(state, until, reason, NOON).closed_until
-    assert closed is not None
-    assert state.closed_until is None or closed >= state.closed_until
-    slack = after(1) if reason in {PACED, *PROBED_REASONS} else after(0)
-    assert closed + slack >= until
+def histories(taken: list[tuple[str, float, float, str]]) -> Iterator[tuple[GateState, datetime]]:
+    """Yield each state of a gate with its time."""
+    state, now = OPEN, NOON
+    yield state, now
+    for what, later, asked, reason in taken:
+        now += after(later)
+        if what == "wait out":
+            now = max(now, state.closed_until or now)
+        elif what == "success":
+            state = note_success(state, now)
+        else:
+            state = close_gate(state, now + after(asked), reason, now)
+        yield state, now
+
+
+@given(steps, seconds, reasons)
+def test_a_closing_is_never_shortened_and_never_lasts_over_61_minutes(
+    taken: list[tuple[str, float, float, str]], asked: float, reason: str
+) -> None:
+    """A longer time replaces a shorter one, as far as the longest."""
+    for state, now in histories(taken):
+        until = now + after(asked)
+        closed = close_gate(state, until, reason, now)
+        assert closed.closed_until is not None
+        assert state.closed_until is None or closed.closed_until >= state.closed_until
+        assert closed.closed_until - now <= LONGEST_CLOSING
+        assert closed.seconds <= LONGEST_CLOSING.total_seconds()
+        slack = after(0) if reason == RATE_LIMITED else after(1)
+        longest = closed.closed_until - after(closed.seconds) + LONGEST_CLOSING
+        assert closed.closed_until + slack >= min(until, longest - after(0.001))
+        assert reason == PACED or state.is_closed(now) or closed.is_closed(now + after(0.999))
+
+
+@given(steps, seconds, reasons)
+def test_every_closing_over_a_minute_is_probed_until_a_success(
+    taken: list[tuple[str, float, float, str]], asked: float, reason: str
+) -> None:
+    """Whatever the reason."""
+    for state, now in histories(taken):
+        closed = close_gate(state, now + after(asked), reason, now)
+        over = closed.closed_until
+        assert over is not None
+        assert over - now <= after(60) or closed.needs_probe(over)
+        if over >= now:
+            assert not end_series(closed, over).needs_probe(over)
+            assert not note_success(closed, over).needs_probe(over)
+
+
+@given(steps)
+def test_a_success_opens_no_gate_that_is_still_closed(
+    taken: list[tuple[str, float, float, str]],
+) -> None:
+    """It may be the answer to a request from before the closing."""
+    for state, now in histories(taken):
+        if state.is_closed(now):
+            assert end_series(state, now) is state
+            assert note_success(state, now).closed_until == state.closed_until
+
+
+@given(steps)
+def test_the_last_success_is_at_most_a_minute_old_and_written_once_a_minute(
+    taken: list[tuple[str, float, float, str]],
+) -> None:
+    """No closing and no opening forgets it."""
+    for state, now in histories(taken):
+        noted = note_success(state, now)
+        assert noted.last_success is not None
+        assert now - noted.last_success < after(60)
+        known = state.last_success
+        assert known is None or noted.last_success == known or now - known >= after(60)
+        assert note_success(noted, now + after(0)) is noted or noted.is_closed(now)
+        for changed in (open_gate(state), close_gate(state, now + after(90), RATE_LIMITED, now)):
+            assert changed.last_success == known
 
 
 def test_a_rate_limit_closes_until_the_headers_time_and_then_opens_for_all() -> None:
     """It needs no probe: the window is over."""
-    state = close_gate(OPEN, NOON + after(20), "rate_limited", NOON)
+    state = close_gate(OPEN, NOON + after(20), RATE_LIMITED, NOON)
     assert state.is_closed(NOON + after(19.999))
     assert not state.is_closed(NOON + after(20))
     assert not state.needs_probe(NOON + after(20))
 
 
-@pytest.mark.parametrize("reason", sorted(PROBED_REASONS))
-def test_failed_probes_double_the_closing_up_to_15_minutes(reason: str) -> None:
+def test_a_rate_limit_of_days_is_cut_and_probed() -> None:
+    """One odd header stops nothing for longer than Braze's longest window."""
+    state = close_gate(OPEN, NOON + after(500_000), RATE_LIMITED, NOON)
+    assert state.closed_until == NOON + timedelta(minutes=61)
+    assert state.needs_probe(state.closed_until)
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_failed_tries_double_the_closing_up_to_15_minutes(reason: str) -> None:
     """The state keeps the start of the series."""
     state = close_gate(OPEN, NOON + after(60), reason, NOON)
     now, lengths = NOON, [60.0]
     for _ in range(6):
         assert state.closed_until is not None
-        now = state.closed_until
-        assert state.needs_probe(now)
-        state = start_probe(state, now, 30)
-        assert state.is_closed(now + after(29))
-        now += after(31)  # the refusal is measured from when it came
+        assert state.needs_probe(state.closed_until)
+        now = state.closed_until + after(31)  # the refusal is measured from when it came
         state = close_gate(state, now + after(60), reason, now)
         assert state.closed_until is not None
         lengths.append((state.closed_until - now).total_seconds())
     assert lengths == [60, 120, 240, 480, 900, 900, 900]
     assert state.since == NOON
-    assert lengths[-1] == LONGEST_PROBE_INTERVAL
 
 
-def test_late_refusals_of_old_requests_are_no_failed_probes() -> None:
+def test_a_limit_that_always_says_one_second_backs_off_too() -> None:
+    """A job would otherwise use up its 1,000 receives in half an hour."""
+    state, now, tries = OPEN, NOON, 0
+    while now < NOON + timedelta(hours=1):
+        state = close_gate(state, now + after(1), RATE_LIMITED, now)
+        assert state.closed_until is not None
+        now, tries = state.closed_until, tries + 1
+    assert tries < 20
+
+
+def test_a_success_between_two_refusals_ends_the_doubling() -> None:
+    """A busy limit refuses now and then."""
+    state, now = OPEN, NOON
+    for _ in range(20):
+        state = close_gate(state, now + after(3), RATE_LIMITED, now)
+        assert state.closed_until == now + after(3)
+        now += after(4)
+        state = note_success(state, now)
+
+
+def test_late_refusals_of_old_requests_are_no_failed_tries() -> None:
     """Twenty requests in flight all get the 401; the gate is closed once, for a minute."""
     state = close_gate(OPEN, NOON + after(60), "key_refused", NOON)
     for number in range(20):
@@ -90,23 +187,59 @@ def test_late_refusals_of_old_requests_are_no_failed_probes() -> None:
         assert close_gate(state, late + after(60), "key_refused", late) is state
 
 
-def test_a_probe_without_an_answer_is_taken_over() -> None:
-    """Its Lambda crashed: after half a minute another one tries, at the same interval."""
-    state = close_gate(OPEN, NOON + after(60), "key_refused", NOON)
-    state = start_probe(state, NOON + after(60), 30)
-    assert not state.needs_probe(NOON + after(89))
-    assert state.needs_probe(NOON + after(90))
-    assert state.probe_seconds == 60
-
-
-def test_a_rate_limit_within_a_series_of_probes_keeps_the_series() -> None:
+def test_a_rate_limit_within_a_series_keeps_the_series() -> None:
     """A 429 to a probe is not about the key."""
-    state = start_probe(
-        close_gate(OPEN, NOON + after(60), "key_refused", NOON), NOON + after(60), 30
-    )
-    state = close_gate(state, NOON + after(300), "rate_limited", NOON + after(61))
+    state = close_gate(OPEN, NOON + after(60), "key_refused", NOON)
+    state = close_gate(state, NOON + after(300), RATE_LIMITED, NOON + after(61))
     assert state.needs_probe(NOON + after(300))
-    assert (state.probe_seconds, state.since) == (60, NOON)
+    assert (state.seconds, state.since) == (239, NOON)
+
+
+def test_a_pause_for_pacing_starts_no_series() -> None:
+    """It follows a success, and a success after it needs no write."""
+    paced = close_gate(OPEN, NOON + after(3), PACED, NOON)
+    assert end_series(paced, NOON + after(3)) is paced
+    refused = close_gate(paced, NOON + after(6), RATE_LIMITED, NOON + after(5))
+    assert (refused.closed_until, refused.since) == (NOON + after(6), NOON + after(5))
+
+
+# -- what waits --------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 1_000_000), st.integers(-10, 1_000_000))
+def test_a_waiting_job_comes_back_in_steps_and_not_after_the_end(age: int, left: int) -> None:
+    """A minute at first; a share of the age later; at least a second."""
+    now = NOON + after(age)
+    wait = wait_behind_gate(NOON, now + after(left), now)
+    assert 1 <= wait <= max(left, 1)
+    assert wait <= max(60, age / 80)
+    assert wait >= min(left, 60)
+
+
+@pytest.mark.parametrize("asked", [1.0, 60.0, 3_660.0, 500_000.0])
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_ten_and_a_half_days_behind_the_gate_take_under_900_receives(
+    reason: str, asked: float
+) -> None:
+    """SQS gives 1,000. This is one job without any spread that meets each failed try."""
+    state, now, receives = OPEN, NOON, 0
+    while now < NOON + timedelta(days=10.5):
+        receives += 1
+        if not state.is_closed(now):
+            state = close_gate(state, now + after(asked), reason, now)
+        assert state.since is not None
+        assert state.closed_until is not None
+        now += after(wait_behind_gate(state.since, state.closed_until, now))
+    assert receives < 900
+
+
+def test_the_keys_alarm_stays_on_for_three_days() -> None:
+    """Its period is 1,200 s; a lone job asks at least that often."""
+    state = close_gate(OPEN, NOON + after(60), "key_refused", NOON)
+    while state.closed_until is not None and state.closed_until < NOON + timedelta(days=3):
+        now = state.closed_until
+        state = close_gate(state, now + after(60), "key_refused", now)
+        assert state.seconds < 1_190
 
 
 # -- pacing ------------------------------------------------------------------------------------

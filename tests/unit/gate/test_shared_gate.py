@@ -8,7 +8,7 @@ import pytest
 
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.braze.rate_limits import RateLimit
-from braze_bridge.gate.port import ADMITTED, Gate
+from braze_bridge.gate.port import ADMITTED, Admission, Gate
 from braze_bridge.gate.rules import OPEN, PACED, UNREADABLE
 from braze_bridge.gate.shared import ALL, GateStoreUnavailableError
 from tests.fakes.clock import NOON, FixedClock
@@ -123,51 +123,119 @@ def test_a_hundred_equal_refusals_write_once(gate: InMemoryGate) -> None:
     assert gate.store.writes == 2
 
 
-def probers(store: InMemoryGateStore) -> int:
-    """Count how many of two Lambdas that read at the same instant may probe."""
+def test_after_a_minute_each_lambda_sends_one_request_at_a_time_until_one_succeeds(
+    gate: InMemoryGate, clock: FixedClock
+) -> None:
+    """Whatever closed it. The first success opens for all."""
+    for reason in ("key_refused", "rate_limited"):
+        others = gate.seen_by(clock)
+        started = clock.now()
+        gate.close(None, started + timedelta(seconds=60), reason)
+        assert others.admit(TRACK).closed_until == started + timedelta(seconds=60)
+        clock.advance(60)
+        for each in (gate, others):
+            assert each.admit(TRACK) == ADMITTED
+            assert each.may_start(TRACK, 0)
+            assert not each.may_start(TRACK, 1)
+        gate.record_success(TRACK, None)
+
+        assert gate.may_start(TRACK, 19)
+        assert others.admit(TRACK) == ADMITTED
+        assert others.may_start(TRACK, 19)
+        assert gate.store.items[ALL].state == OPEN
+
+
+def refused_probes(store: InMemoryGateStore) -> list[float]:
+    """Let two Lambdas read at the same instant and report a refusal; return the lengths."""
     clock = FixedClock()
     first, second = InMemoryGate(clock, store), InMemoryGate(clock, store)
     first.close(None, at(60), "key_refused")
     clock.advance(60)
-    admitted = []
+    for each in (first, second):
+        each.admit(TRACK)
+    lengths = []
+    for each in (first, second):
+        each.close(None, at(120), "key_refused")
+        until = each.seen_by(clock).admit(TRACK).closed_until
+        assert until is not None
+        lengths.append((until - clock.now()).total_seconds())
+        clock.advance(0.2)
+    return lengths
 
-    def between(operation: str) -> None:
-        if operation == "write":
-            store.before = lambda _: None
-            admitted.append(second.admit(TRACK))
 
-    store.before = between
-    admitted.append(first.admit(TRACK))
-    return sum(each.is_probe for each in admitted)
-
-
-def test_one_lambda_probes_and_the_others_wait() -> None:
+def test_the_refusals_of_several_probes_lengthen_the_closing_once() -> None:
     """A conditional write decides."""
-    assert probers(InMemoryGateStore()) == 1
+    assert refused_probes(InMemoryGateStore()) == [120, 119.8]
 
 
-def test_without_the_condition_both_would_probe() -> None:
+def test_without_the_condition_each_refusal_would_lengthen_it() -> None:
     """The control."""
-    assert probers(CarelessGateStore()) == 2
+    assert refused_probes(CarelessGateStore()) == [120, 120]
 
 
-def test_a_probe_is_one_request_at_a_time_and_its_success_opens_for_all(
+def test_a_lambda_that_dies_while_it_probes_keeps_nobody_waiting(clock: FixedClock) -> None:
+    """All families and one are closed, and another Lambda is faster at the family's."""
+    ours = InMemoryGate(clock)
+    theirs = ours.seen_by(clock)
+    ours.close(None, at(60), "key_refused")
+    ours.close(TRACK, at(60), "permission_missing")
+    clock.advance(61)
+
+    def meanwhile(operation: str) -> None:
+        ours.store.before = lambda _: None
+        theirs.admit(TRACK)
+
+    ours.store.before = meanwhile
+    ours.admit(TRACK)
+
+    clock.advance(1)
+    for family in EndpointFamily:
+        assert ours.seen_by(clock).admit(family) == ADMITTED
+
+
+@pytest.mark.parametrize("family", [None, TRACK])
+def test_an_admission_says_since_when_the_series_lasts(
+    gate: InMemoryGate, clock: FixedClock, family: EndpointFamily | None
+) -> None:
+    """The first closing's start, also from a gate that could not be written or read."""
+    gate.close(family, at(60), "key_refused")
+    clock.advance(61)
+    gate.close(family, at(121), "key_refused")
+    assert gate.seen_by(clock).admit(TRACK) == Admission(at(61 + 120), "key_refused", NOON)
+
+    gate.store.refusing = True
+    assert gate.seen_by(clock).admit(TRACK) == Admission(at(66), UNREADABLE, at(61))
+    other = gate.seen_by(clock)
+    other.close(family, at(71), "rate_limited")
+    assert other.admit(TRACK) == Admission(at(71), "rate_limited", at(61))
+
+
+def test_a_closing_that_cannot_be_written_is_cut_too(gate: InMemoryGate) -> None:
+    """It holds in this Lambda, for 61 minutes at most."""
+    gate.store.refusing = True
+    gate.close(TRACK, at(500_000), "rate_limited")
+    assert gate.closed_until(TRACK) == at(3_660)
+
+
+def test_the_last_success_is_shared_and_costs_a_write_a_minute(
     gate: InMemoryGate, clock: FixedClock
 ) -> None:
-    """Only a success does."""
-    gate.close(None, at(60), "key_refused")
-    clock.advance(60)
-    others = gate.seen_by(clock)
+    """Another batch, in another Lambda, sees it; also after a closing and an opening."""
+    assert gate.last_success(TRACK) is None
+    for _ in range(100):
+        gate.record_success(TRACK, None)
+        clock.advance(0.5)
+    assert gate.store.writes == 1
+    assert gate.seen_by(clock).last_success(TRACK) == NOON
+    assert gate.last_success(EXPORT) is None
 
-    assert gate.admit(TRACK).is_probe
-    assert gate.may_start(TRACK, 0)
-    assert not gate.may_start(TRACK, 1)
-    assert others.admit(TRACK).closed_until == at(90)
+    clock.advance(10)
     gate.record_success(TRACK, None)
-
-    assert gate.may_start(TRACK, 19)
-    assert others.admit(TRACK) == ADMITTED
-    assert gate.store.items[ALL].state == OPEN
+    seen = gate.seen_by(clock)
+    assert (gate.store.writes, seen.last_success(TRACK)) == (2, at(60))
+    gate.close(TRACK, at(90), "rate_limited")
+    gate.open(TRACK)
+    assert gate.seen_by(clock).last_success(TRACK) == at(60)
 
 
 def test_a_failed_probe_doubles_the_closing_for_all(gate: InMemoryGate, clock: FixedClock) -> None:
@@ -199,7 +267,7 @@ def test_a_used_up_limit_closes_for_all_until_it_is_full_again(clock: FixedClock
 
     assert not ours.may_start(TRACK, 0)
     admission = ours.seen_by(clock).admit(TRACK)
-    assert (admission.closed_until, admission.reason) == (at(3), PACED)
+    assert admission == Admission(at(3), PACED, NOON)
     clock.advance(3)
     assert ours.may_start(TRACK, 15)
 
@@ -260,7 +328,7 @@ def test_operators_can_read_and_open_the_gate(gate: InMemoryGate, clock: FixedCl
 
     clock.advance(0.5)
     assert others.may_start(TRACK, 0)
-    assert not others.admit(TRACK).is_probe
+    assert others.may_start(TRACK, 19)
 
 
 def test_operators_are_told_when_opening_fails(gate: InMemoryGate) -> None:

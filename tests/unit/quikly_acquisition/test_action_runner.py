@@ -22,7 +22,6 @@ from braze_bridge.braze.identifiers import UserAlias
 from braze_bridge.braze.models import ExportedUser, TrackResponse
 from braze_bridge.braze.subscriptions import SubscriptionStatus
 from braze_bridge.braze.transport import Deadline
-from braze_bridge.gate.port import Admission
 from braze_bridge.quikly import QuiklyCall
 from quikly_acquisition.action_runner import ActionRunner
 from quikly_acquisition.actions import (
@@ -49,12 +48,10 @@ from quikly_acquisition.parallel_calls import DEADLINE_MARGIN
 from quikly_acquisition.reporting import Figures
 from tests.fakes.acquisitions import SMS_GROUP, FakeBraze, Simulation, record
 from tests.fakes.clock import NOON
-from tests.fakes.gate import NoGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from braze_bridge.braze.limits import EndpointFamily
     from braze_bridge.braze.models import TrackRequest
 
 PHONE = "+4915112345678"
@@ -230,36 +227,19 @@ def test_every_call_has_a_deadline_before_the_results_are_stored() -> None:
         assert before.wall <= deadline.wall <= after.wall
 
 
-class ProbingGate(NoGate):
-    """Admits one small request, and counts the probes that come back unused."""
-
-    def __init__(self) -> None:
-        self.released = 0
-
-    def admit(self, family: EndpointFamily) -> Admission:
-        """Admit a probe."""
-        del family
-        return Admission(is_probe=True)
-
-    def release_probe(self) -> None:
-        """Count it."""
-        self.released += 1
-
-
 def test_a_call_that_never_started_is_cancelled_and_has_no_outcome() -> None:
-    """Every thread hangs in an earlier call: the next batch makes this one, also as the probe."""
-    gate = ProbingGate()
+    """Every thread hangs in an earlier call: the next batch makes this one."""
     with ThreadPoolExecutor(1) as threads:
         freed = threading.Event()
         threads.submit(freed.wait, 10.0)
-        sim = Simulation(executor=threads, gate=lambda _: gate)
+        sim = Simulation(executor=threads)
         figures = Figures()
         left = iter([60.0] * 2)
         runner = ActionRunner(sim.deps, lambda: next(left, 0.0), figures)
         seen = runner.run({"a": ReadStatus(SMS_GROUP, PHONE)}, {"a": record("texts")})
         freed.set()
     assert seen == {}
-    assert (figures.requests, gate.released) == (0, 1)
+    assert figures.requests == 0
     assert sim.braze.calls == []
 
 

@@ -28,7 +28,7 @@ from tests.fakes.acquisitions import (
     Simulation,
     record,
 )
-from tests.fakes.clock import NOON
+from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.gate import InMemoryGate
 
 if TYPE_CHECKING:
@@ -185,6 +185,26 @@ def test_a_key_or_permission_that_is_missing_makes_all_wait_behind_one_probe(
     before = [at for at, _, _ in sim.braze.calls if at < end]
     # The first round may have been under way when the first refusal came.
     assert len(before) - before.count(NOON) < 12
+
+
+@pytest.mark.parametrize("meets_it", [True, False])
+def test_a_gate_opened_by_hand_releases_the_acquisitions_that_wait(meets_it: bool) -> None:
+    """They come back in steps: of an hour's closing within minutes, whether or not they met it."""
+    gate = InMemoryGate(FixedClock())
+    sim = Simulation(gate=gate.seen_by)
+    limit = RateLimitedError("slower", status=429, retry_after=3_600.0)
+    if meets_it:
+        sim.braze.faults = lambda _: limit
+    else:
+        until = sim.clock.now() + timedelta(hours=1)
+        sim.gate.close(EndpointFamily.EXPORT_IDS, until, "rate_limited")
+    id_ = sim.begin(record())
+    sim.run_for(120)
+    sim.braze.faults = lambda _: None
+    for family in EndpointFamily:
+        gate.seen_by(sim.clock).open(family)
+    sim.run_for(660)
+    assert sim.stored(id_).state is State.CREDITED
 
 
 FAMILIES = {

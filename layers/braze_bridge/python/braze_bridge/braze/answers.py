@@ -90,7 +90,7 @@ def read_answer(response: HttpResponse, key: str, now: float) -> Answer:
     retry_after = (
         None
         if status < 400  # noqa: PLR2004  # HTTP's own
-        else parse_retry_after(response.headers, now, or_reset=status == 429)  # noqa: PLR2004
+        else parse_retry_after(response.headers, now, is_429=status == 429)  # noqa: PLR2004
     )
     if status == 401:  # noqa: PLR2004
         # The body of a real 401 is "Invalid API key: <the key you sent>".

@@ -15,7 +15,13 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 _EPOCH_FROM: Final = 1e9
 _EPOCH_MILLISECONDS_FROM: Final = 1e11
 _LONGEST_WAIT: Final = 7 * 86_400.0
-"""Braze's windows end with the clock hour at the latest, so a wait over a week is misread."""
+"""A wait over a week is misread."""
+
+LONGEST_RETRY_AFTER: Final = 3_660.0
+"""Braze's windows end with the clock hour at the latest; the minute is for clocks that differ."""
+
+_JUST_PAST: Final = 60.0
+"""A time that is past by more says nothing of this window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,43 +56,49 @@ def parse_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None
     found = {name.lower(): value for name, value in headers.items()}
     limit = _whole_number(found.get("x-ratelimit-limit"))
     remaining = _whole_number(found.get("x-ratelimit-remaining"))
-    wait = _wait_until_reset(found.get("x-ratelimit-reset"), now)
+    wait = _seconds_from(_decimal(found.get("x-ratelimit-reset")), now)
+    if wait is not None and wait > _LONGEST_WAIT:
+        wait = None
     if limit is None and remaining is None and wait is None:
         return None
-    return RateLimit(limit, remaining, None if wait is None else max(0.0, now + wait))
+    return RateLimit(limit, remaining, None if wait is None else now + max(0.0, wait))
 
 
 def parse_retry_after(
-    headers: Mapping[str, str], now: float, *, or_reset: bool = False
+    headers: Mapping[str, str], now: float, *, is_429: bool = False
 ) -> float | None:
     """Read how long Braze asks to wait, from the first of these headers.
 
     `X-Ratelimit-Retry-After`: seconds. On a 429 of MAU contracts it replaces the other three
     (post_user_track). `Retry-After`: seconds or a date. It is undocumented for this API, but
-    proxies in front of Braze send it. For a 429, the reset.
+    proxies in front of Braze send it. For a 429, the reset; of other answers the reset is not about
+    the request.
+
+    A 429 whose time is 0 or just past means a second: the window ends now. Other errors name no
+    such time: their repeats back off.
 
     Args:
         headers: of the answer, names in any case.
         now: epoch seconds.
-        or_reset: fall back on `X-RateLimit-Reset`. Only right for a 429: elsewhere the reset is
-            not about the request.
+        is_429: of the answer.
 
     Returns:
-        Seconds, over 0 and up to a week; None if there is no such time.
+        Seconds, over 0 and up to 61 minutes; None if there is no such time.
     """
     found = {name.lower(): value for name, value in headers.items()}
-    wait = _plausible(_decimal(found.get("x-ratelimit-retry-after")))
-    if wait is None:
-        wait = _plausible(_decimal(found.get("retry-after")))
-    if wait is None and found.get("retry-after"):
-        wait = _plausible(_wait_until_date(found["retry-after"], now))
-    if wait is None and or_reset:
-        wait = _plausible(_wait_until_reset(found.get("x-ratelimit-reset"), now))
-    return wait
-
-
-def _plausible(wait: float | None) -> float | None:
-    return wait if wait is not None and 0 < wait <= _LONGEST_WAIT else None
+    retry_after = found.get("retry-after", "")
+    named = (
+        _decimal(found.get("x-ratelimit-retry-after")),
+        _decimal(retry_after),
+        _wait_until_date(retry_after, now) if retry_after else None,
+        _seconds_from(_decimal(found.get("x-ratelimit-reset")), now) if is_429 else None,
+    )
+    for wait in named:
+        if wait is not None and 0 < wait <= _LONGEST_WAIT:
+            return min(wait, LONGEST_RETRY_AFTER)
+        if wait is not None and is_429 and -_JUST_PAST <= wait <= 0:
+            return 1.0
+    return None
 
 
 def _decimal(text: str | None) -> float | None:
@@ -99,15 +111,11 @@ def _whole_number(text: str | None) -> int | None:
     return None if number is None else int(number)
 
 
-def _wait_until_reset(text: str | None, now: float) -> float | None:
-    """Read the seconds until the reset; 0 if it is past, None if unreadable."""
-    reset = _decimal(text)
-    if reset is None:
-        return None
-    if reset > _EPOCH_MILLISECONDS_FROM:
-        reset /= 1000
-    wait = reset - now if reset > _EPOCH_FROM else reset
-    return max(0.0, wait) if wait <= _LONGEST_WAIT else None
+def _seconds_from(reset: float | None, now: float) -> float | None:
+    """Turn a reset in any dialect into seconds from now; negative if it is past."""
+    if reset is None or reset <= _EPOCH_FROM:
+        return reset
+    return (reset / 1000 if reset > _EPOCH_MILLISECONDS_FROM else reset) - now
 
 
 def _wait_until_date(text: str, now: float) -> float | None:

@@ -1,7 +1,8 @@
 """The gate's items on DynamoDB, in the ledger's table.
 
-Items: `id` (`gate:all`, `gate:users.track` …), `rev`, `closed_until` and `since` (epoch
-milliseconds), `reason`, `probe_seconds`, `probing`. They have no `expires_at` and stay.
+Items: `id` (`gate:all`, `gate:users.track` …), `rev`, `closed_until`, `since` and `last_success`
+(epoch milliseconds, each may be missing), `reason`, `probe_seconds` (the length of the last
+closing), `probing`. They have no `expires_at` and stay.
 """
 
 from __future__ import annotations
@@ -71,10 +72,14 @@ class DynamoGateStore:
             "id": {"S": PREFIX + name},
             "rev": {"B": revision},
             "reason": {"S": state.reason},
-            "probe_seconds": {"N": repr(state.probe_seconds)},
-            "probing": {"BOOL": state.is_probing},
+            "probe_seconds": {"N": repr(state.seconds)},
+            "probing": {"BOOL": False},  # for Lambdas of an older version, before a rollback ends
         }
-        for attribute, instant in (("closed_until", state.closed_until), ("since", state.since)):
+        for attribute, instant in (
+            ("closed_until", state.closed_until),
+            ("since", state.since),
+            ("last_success", state.last_success),
+        ):
             if instant is not None:
                 # Rounded up: a stored closing is never shorter.
                 item[attribute] = {"N": str(-((_EPOCH - instant) // _MILLISECOND))}
@@ -103,8 +108,8 @@ def _stored(item: Mapping[str, AttributeValueTypeDef]) -> StoredGate:
         closed_until=_instant(item.get("closed_until")),
         reason=item["reason"]["S"],
         since=_instant(item.get("since")),
-        probe_seconds=float(item["probe_seconds"]["N"]),
-        is_probing=item["probing"]["BOOL"],
+        seconds=float(item["probe_seconds"]["N"]),
+        last_success=_instant(item.get("last_success")),
     )
     return StoredGate(state, bytes(item["rev"]["B"]))
 

@@ -23,13 +23,12 @@ class Admission:
     Attributes:
         closed_until: Nothing may be sent before; ``None`` if the gate is open.
         reason: Why it is closed.
-        is_probe: The gate is open for this Lambda only. It sends one small request, and continues
-            after a success. The other Lambdas wait.
+        since: Start of the closing, or of its series; set if ``closed_until`` is.
     """
 
     closed_until: datetime | None = None
     reason: str = ""
-    is_probe: bool = False
+    since: datetime | None = None
 
 
 ADMITTED: Final = Admission()
@@ -42,7 +41,7 @@ class Gate(Protocol):
     """
 
     def admit(self, family: EndpointFamily) -> Admission:
-        """Ask at the start of a batch. If a probe is due, this Lambda takes it."""
+        """Ask at the start of a batch."""
         ...
 
     def closed_until(self, family: EndpointFamily) -> datetime | None:
@@ -52,6 +51,7 @@ class Gate(Protocol):
     def may_start(self, family: EndpointFamily, in_flight: int) -> bool:
         """Check before each request that the gate is open and the limit leaves room.
 
+        After a closing of a minute or more, requests go one at a time until one succeeds.
         With nothing in flight it is false only if :meth:`closed_until` gives a time.
 
         Args:
@@ -61,7 +61,7 @@ class Gate(Protocol):
         ...
 
     def record_success(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
-        """Report a success: it ends a probe and tells what is left of the limit.
+        """Report a success: it ends a series of closings and tells what is left of the limit.
 
         Args:
             family: The endpoints.
@@ -69,8 +69,8 @@ class Gate(Protocol):
         """
         ...
 
-    def release_probe(self) -> None:
-        """Let another Lambda probe: this batch has nothing to send."""
+    def last_success(self, family: EndpointFamily) -> datetime | None:
+        """Return the last success of any Lambda, up to a minute too early; ``None`` if unknown."""
         ...
 
     def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
@@ -79,9 +79,9 @@ class Gate(Protocol):
         Args:
             family: The endpoints; ``None`` for all.
             until: Aware; counted from Braze's answer, not from the start of the batch. A longer
-                closing stays.
+                closing stays. It is cut to 61 minutes. A refusal right after a closing lengthens
+                it to the double of the last one, up to 15 minutes.
             reason: ``rate_limited``, ``key_refused``, ``permission_missing`` or
-                ``requests_refused``. For the last three, each failed probe lengthens the closing,
-                up to 15 minutes.
+                ``requests_refused``.
         """
         ...

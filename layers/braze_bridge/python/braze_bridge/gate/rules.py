@@ -12,17 +12,30 @@ if TYPE_CHECKING:
 
     from braze_bridge.braze.rate_limits import RateLimit
 
-PROBED_REASONS: Final = frozenset({"key_refused", "permission_missing", "requests_refused"})
-"""Closings that end when a person corrects something. One Lambda at a time tries again."""
-
 PACED: Final = "paced"
 UNREADABLE: Final = "gate_unreadable"
+RATE_LIMITED: Final = "rate_limited"
+
+LONGEST_CLOSING: Final = timedelta(minutes=61)
+"""Braze's windows end with the clock hour at the latest; a longer time is a mistake of a header."""
+
+PROBED_FROM: Final = 59.0
+"""Seconds. A closing of a minute, less what passes between the caller's clock and the gate's."""
 
 LONGEST_PROBE_INTERVAL: Final = 900.0
+_INTERVAL_SHARE: Final = 220
+"""A series of over 55 hours is probed less often than every 15 minutes: its age / 220. After three
+days that is 20 minutes, the period of the key's alarm."""
+
+FIRST_STEP: Final = 60.0
+_STEP_SHARE: Final = 80
+"""A waiting job comes back each minute, and from 80 minutes on after a share of the closing's age.
+10.5 days behind a gate are at most 830 receives; SQS gives 1,000."""
 
 RESERVE: Final = 0.025
 """Share of a limit that is left unused (careful clients of Braze use 97.5 %)."""
 
+_SUCCESS_INTERVAL: Final = timedelta(minutes=1)
 _SAME_CLOSING: Final = timedelta(seconds=1)
 _SAME_WINDOW: Final = 1.0
 
@@ -34,25 +47,28 @@ class GateState:
     Attributes:
         closed_until: No Lambda calls before. The gate is open if it is ``None`` or past.
         reason: Of the last closing.
-        since: Start of this closing, or of the series of closings by failed probes.
-        probe_seconds: Length of the last closing in such a series; a failed probe doubles it. 0
-            outside a series. In a series, a gate whose time is over is open for one Lambda only.
-        is_probing: One Lambda probes; until ``closed_until`` the others wait.
+        since: Start of this closing, or of the series of closings without a success in between.
+        seconds: Length of the last closing. A refusal after it doubles it.
+        last_success: Of any Lambda, up to a minute before the true one.
     """
 
     closed_until: datetime | None = None
     reason: str = ""
     since: datetime | None = None
-    probe_seconds: float = 0.0
-    is_probing: bool = False
+    seconds: float = 0.0
+    last_success: datetime | None = None
 
     def is_closed(self, now: datetime) -> bool:
         """Check that no Lambda may call."""
         return self.closed_until is not None and now < self.closed_until
 
     def needs_probe(self, now: datetime) -> bool:
-        """Check that one Lambda may try while the others wait."""
-        return self.probe_seconds > 0 and not self.is_closed(now)
+        """Check that each Lambda sends one request at a time, until one of any Lambda succeeds."""
+        return (
+            self.closed_until is not None
+            and not self.is_closed(now)
+            and self.seconds >= PROBED_FROM
+        )
 
 
 OPEN: Final = GateState()
@@ -66,40 +82,69 @@ def close_gate(state: GateState, until: datetime, reason: str, now: datetime) ->
         object, so that a hundred equal refusals write once.
     """
     known = state.closed_until
-    if reason not in PROBED_REASONS:
-        # Braze gives the reset that pacing waits for in whole seconds.
-        slack = _SAME_CLOSING if reason == PACED else timedelta(0)
-        if known is not None and known + slack >= until:
+    if known is not None and state.is_closed(now):
+        # A late answer to a request from before the closing. It is no failed try.
+        start = known - timedelta(seconds=state.seconds)
+        until = min(until, start + LONGEST_CLOSING)
+        # Only a 429 gives an exact time. The reset that pacing waits for is in whole seconds.
+        slack = timedelta(0) if reason == RATE_LIMITED else _SAME_CLOSING
+        if known + slack >= until:
             return state
-        in_series = state.is_closed(now) or state.probe_seconds > 0
-        since = state.since if in_series else now
-        return replace(state, closed_until=until, reason=reason, since=since, is_probing=False)
-    seconds = max((until - now).total_seconds(), 1.0)
-    if state.probe_seconds > 0:
-        if state.is_closed(now) and not state.is_probing:
-            # A late answer to a request from before the closing, not a failed probe.
-            if known is not None and known + _SAME_CLOSING >= until:
-                return state
-            return replace(state, closed_until=until)
-        seconds = max(min(state.probe_seconds * 2, LONGEST_PROBE_INTERVAL), seconds)
-    until = now + timedelta(seconds=seconds)
-    return GateState(
-        closed_until=until if known is None else max(known, until),
-        reason=reason,
-        since=now if state.since is None or state.probe_seconds == 0 else state.since,
-        probe_seconds=seconds,
-    )
+        return replace(
+            state,
+            closed_until=until,
+            reason=state.reason if reason == PACED else reason,
+            seconds=(until - start).total_seconds(),
+        )
+    shortest, since = 0.0 if reason == PACED else 1.0, now
+    if known is not None and PACED not in {reason, state.reason}:
+        since = state.since or now
+        age = (now - since).total_seconds()
+        longest = max(LONGEST_PROBE_INTERVAL, age / _INTERVAL_SHARE)
+        shortest = max(shortest, min(state.seconds * 2, longest))
+    until = min(max(until, now + timedelta(seconds=shortest)), now + LONGEST_CLOSING)
+    return GateState(until, reason, since, (until - now).total_seconds(), state.last_success)
 
 
-def start_probe(state: GateState, now: datetime, seconds: float) -> GateState:
-    """Take the probe: the other Lambdas wait until it is answered, or for ``seconds``.
+def open_gate(state: GateState) -> GateState:
+    """Open the gate and end the series."""
+    return replace(OPEN, last_success=state.last_success)
+
+
+def end_series(state: GateState, now: datetime) -> GateState:
+    """Open a gate whose time is over, after a success. One that is still closed stays closed.
+
+    The success may be the answer to a request from before the closing. A short pause for pacing
+    ends by itself; it costs no write.
+    """
+    if state.closed_until is None or state.is_closed(now):
+        return state
+    return state if state.reason == PACED and not state.needs_probe(now) else open_gate(state)
+
+
+def note_success(state: GateState, now: datetime) -> GateState:
+    """End the series, and remember the success if the known one is a minute old."""
+    state = end_series(state, now)
+    if state.last_success is not None and now - state.last_success < _SUCCESS_INTERVAL:
+        return state
+    return replace(state, last_success=now)
+
+
+def wait_behind_gate(since: datetime, until: datetime, now: datetime) -> float:
+    """Compute after how many seconds a job behind a closed gate comes back.
+
+    It comes back in steps, so that a gate opened by hand releases it soon.
 
     Args:
-        state: One that :meth:`GateState.needs_probe`.
+        since: Start of the closing, or of its series.
+        until: The end of the closing.
         now: The present.
-        seconds: More than the probe's request can take.
+
+    Returns:
+        At least 1. The caller adds its spread.
     """
-    return replace(state, closed_until=now + timedelta(seconds=seconds), is_probing=True)
+    step = max(FIRST_STEP, (now - since).total_seconds() / _STEP_SHARE)
+    return max(min(step, (until - now).total_seconds()), 1.0)
 
 
 def latest(known: RateLimit | None, seen: RateLimit, now: float) -> RateLimit:

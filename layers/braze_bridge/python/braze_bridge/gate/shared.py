@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -21,10 +21,12 @@ from braze_bridge.gate.rules import (
     UNREADABLE,
     GateState,
     close_gate,
+    end_series,
     latest,
     most_in_flight,
+    note_success,
+    open_gate,
     paced_until,
-    start_probe,
 )
 
 if TYPE_CHECKING:
@@ -43,10 +45,6 @@ FRESH: Final = timedelta(seconds=0.5)
 UNREADABLE_SECONDS: Final = 5.0
 """An unreadable gate is closed for this time: another Lambda may know of a limit. Without the table
 there is no ledger either."""
-
-PROBE_SECONDS: Final = 30.0
-"""The other Lambdas wait so long for a probe without an answer: longer than to prepare, connect and
-read."""
 
 WRITE_TRIES: Final = 10
 """Each failed try means that another Lambda's change was written."""
@@ -117,38 +115,24 @@ class SharedGate:
         self._read_at: dict[str, datetime] = {}
         self._known: dict[str, StoredGate] = {}
         self._limits: dict[str, RateLimit] = {}
-        self._unwritten: dict[str, tuple[datetime, str]] = {}
+        self._unwritten: dict[str, GateState] = {}
         self._unreadable_until: datetime | None = None
-        self._probes: dict[str, bytes] = {}
 
     # -- before a request --------------------------------------------------------------------
 
     def admit(self, family: EndpointFamily) -> Admission:
         """See :meth:`Gate.admit`. One consistent read."""
         with self._lock:
-            self._probes.clear()  # an unfinished probe of an earlier batch
             self._unreadable_until = None
             now = self._clock.now()
             self._read(family, now)
-            closed = self._closed(family, now)
-            if closed is not None:
-                return closed
-            is_probe = False
-            for name in (ALL, family.value):
-                if self._known[name].state.needs_probe(now):
-                    if not self._take_probe(name, now):
-                        # The winner's answer may already be there: ask again soon.
-                        soon = Admission(now + timedelta(seconds=1), self._known[name].state.reason)
-                        return self._closed(family, now) or soon
-                    is_probe = True
-            return Admission(is_probe=True) if is_probe else ADMITTED
+            return self._closed(family, now) or ADMITTED
 
     def closed_until(self, family: EndpointFamily) -> datetime | None:
         """See :meth:`Gate.closed_until`. Reads if the last reading is half a second old."""
         with self._lock:
             now = self._clock.now()
-            if not (self._is_fresh(ALL, now) and self._is_fresh(family.value, now)):
-                self._read(family, now)
+            self._refresh(family, now)
             closed = self._closed(family, now)
             return None if closed is None else closed.closed_until
 
@@ -158,11 +142,18 @@ class SharedGate:
             return False
         if in_flight == 0:
             return True
-        if self._probes:
-            return False  # one request at a time until one succeeds
-        now = self._clock.now().timestamp()
-        most = most_in_flight(self._limits.get(family.value), now, self._lambdas)
+        now = self._clock.now()
+        if any(self._state(name).needs_probe(now) for name in (ALL, family.value)):
+            return False
+        limit = self._limits.get(family.value)
+        most = most_in_flight(limit, now.timestamp(), self._lambdas)
         return most is None or in_flight < most
+
+    def last_success(self, family: EndpointFamily) -> datetime | None:
+        """See :meth:`Gate.last_success`. Reads if the last reading is half a second old."""
+        with self._lock:
+            self._refresh(family, self._clock.now())
+            return self._state(family.value).last_success
 
     def show(self, families: Sequence[EndpointFamily]) -> dict[str, GateState]:
         """Read all stored items, for operators.
@@ -179,9 +170,11 @@ class SharedGate:
         """See :meth:`Gate.record_success`. Writes only changes."""
         with self._lock:
             now = self._clock.now()
-            for name in (ALL, family.value):
-                if name in self._probes:
-                    self._end_probe(name, now)
+            for name, rule in ((ALL, end_series), (family.value, note_success)):
+                state = self._state(name)
+                if rule(state, now) is not state:
+                    with suppress(GateStoreUnavailableError):  # a later success tries it again
+                        self._change(name, now, partial(rule, now=now))
             if rate_limit is None:
                 return
             known = latest(self._limits.get(family.value), rate_limit, now.timestamp())
@@ -190,18 +183,6 @@ class SharedGate:
             if reset_at is not None:
                 until = datetime.fromtimestamp(reset_at, UTC)
                 self._close(family.value, max(until, now + SHORTEST_PACE), PACED, now)
-
-    def release_probe(self) -> None:
-        """See :meth:`Gate.release_probe`. If the store fails, the probe expires."""
-        with self._lock:
-            now = self._clock.now()
-            for name, revision in self._probes.items():
-                state = replace(self._known[name].state, closed_until=now, is_probing=False)
-                released = self._token(12)
-                with suppress(GateStoreUnavailableError):
-                    if self._store.write(name, state, revision, released):
-                        self._remember(name, StoredGate(state, released), now)
-            self._probes.clear()
 
     def close(self, family: EndpointFamily | None, until: datetime, reason: str) -> None:
         """See :meth:`Gate.close`.
@@ -225,8 +206,7 @@ class SharedGate:
         name = ALL if family is None else family.value
         with self._lock:
             self._unwritten.pop(name, None)
-            self._probes.pop(name, None)
-            if not self._change(name, self._clock.now(), lambda _: OPEN):
+            if not self._change(name, self._clock.now(), open_gate):
                 raise GateStoreUnavailableError("others keep changing it")
 
     # -- internal ----------------------------------------------------------------------------
@@ -237,9 +217,9 @@ class SharedGate:
         names = (ALL, family.value)
         for name in names:
             if name in self._unwritten:
-                until, reason = self._unwritten.pop(name)
-                if until > now:
-                    self._close(name, until, reason, now)
+                closing = self._unwritten.pop(name)
+                if closing.closed_until is not None and closing.is_closed(now):
+                    self._close(name, closing.closed_until, closing.reason, now)
         try:
             found = self._store.read(names)
         except GateStoreUnavailableError:
@@ -250,62 +230,35 @@ class SharedGate:
             self._remember(name, found.get(name, MISSING), now)
 
     def _closed(self, family: EndpointFamily, now: datetime) -> Admission | None:
-        """Find the longest closing. This Lambda's own probe does not close its gate."""
-        closings: list[tuple[datetime, str]] = []
+        """Find the longest closing."""
+        closings: list[tuple[datetime, str, datetime]] = []
         if self._unreadable_until is not None and now < self._unreadable_until:
-            closings.append((self._unreadable_until, UNREADABLE))
+            closings.append((self._unreadable_until, UNREADABLE, now))
         for name in (ALL, family.value):
-            stored = self._known.get(name, MISSING)
-            until = stored.state.closed_until
-            mine = stored.state.is_probing and self._probes.get(name) == stored.revision
-            if until is not None and now < until and not mine:
-                closings.append((until, stored.state.reason))
-            if name in self._unwritten and now < self._unwritten[name][0]:
-                closings.append(self._unwritten[name])
-        if not closings:
-            return None
-        until, reason = max(closings)
-        return Admission(until, reason)
+            closings += [
+                (state.closed_until, state.reason, state.since or now)
+                for state in (self._state(name), self._unwritten.get(name, OPEN))
+                if state.closed_until is not None and state.is_closed(now)
+            ]
+        return Admission(*max(closings)) if closings else None
 
     def _close(self, name: str, until: datetime, reason: str, now: datetime) -> None:
-        self._probes.pop(name, None)
+        closing = partial(close_gate, until=until, reason=reason, now=now)
         try:
-            written = self._change(name, now, lambda state: close_gate(state, until, reason, now))
+            written = self._change(name, now, closing)
         except GateStoreUnavailableError:
             written = False
         if written:
             self._unwritten.pop(name, None)
-            return
-        known = self._unwritten.get(name)
-        if known is None or known[0] < until:
-            self._unwritten[name] = (until, reason)
+        else:
+            self._unwritten[name] = closing(self._unwritten.get(name, OPEN))
 
-    def _take_probe(self, name: str, now: datetime) -> bool:
-        """Take the probe by one conditional write. A Lambda whose write fails waits."""
-        known = self._known[name]
-        revision = self._token(12)
-        state = start_probe(known.state, now, PROBE_SECONDS)
-        try:
-            if not self._store.write(name, state, known.revision, revision):
-                self._remember(name, self._store.read([name]).get(name, MISSING), now)
-                return False
-        except GateStoreUnavailableError:
-            self._unreadable_until = now + timedelta(seconds=UNREADABLE_SECONDS)
-            return False
-        self._remember(name, StoredGate(state, revision), now)
-        self._probes[name] = revision
-        return True
+    def _state(self, name: str) -> GateState:
+        return self._known.get(name, MISSING).state
 
-    def _end_probe(self, name: str, now: datetime) -> None:
-        try:
-            opened = self._token(12)
-            if self._store.write(name, OPEN, self._probes[name], opened):
-                self._remember(name, StoredGate(OPEN, opened), now)
-            else:
-                del self._read_at[name]  # another Lambda closed or opened it: read again
-        except GateStoreUnavailableError:
-            return  # the probe is still ours, and the next success ends it
-        del self._probes[name]
+    def _refresh(self, family: EndpointFamily, now: datetime) -> None:
+        if not (self._is_fresh(ALL, now) and self._is_fresh(family.value, now)):
+            self._read(family, now)
 
     def _remember(self, name: str, stored: StoredGate, now: datetime) -> None:
         self._known[name] = stored
