@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from braze_bridge.aws.side_by_side import side_by_side
-from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
+from braze_bridge.jobs.rejected import RejectedStoreUnavailableError, RowRefusedError
 from braze_bridge.ledger.port import JobProgress, PersonState
 from braze_bridge.reasons import Reason
 from braze_delivery.parking import job_records, rejected_part, unknown_part
@@ -34,6 +34,8 @@ _UNKNOWN_OUTCOME: Final = Reason(
 )
 
 _NO_UPDATE: Final = PersonState()
+
+_STORED: Final = "stored"
 
 
 def finish(
@@ -107,11 +109,11 @@ def _park(
         parking,
         batch.ports.tail,
         seconds_left,
-        bool,
+        lambda problem: problem != _STORED and not isinstance(problem, RowRefusedError),
     )
     kept_leased: set[PersonKey] = set()
     for (rows, entry, message), problem in zip(parking, problems, strict=True):
-        if problem == "":
+        if problem == _STORED:
             batch.result.parked += [
                 (row.correlation_id, row.id, row.reasons[0].code) for row in rows
             ]
@@ -122,7 +124,7 @@ def _park(
                 if not entry.unknown or not entry.open:
                     entry.outcome = "rejected"
             continue
-        batch.hold_up(f"parking: {problem or 'not tried'}")
+        batch.hold_up(f"parking: {'not tried' if problem is None else problem}")
         if entry is None:
             batch.send_back(message, batch.growing(message))
         else:
@@ -133,14 +135,16 @@ def _park(
     return kept_leased
 
 
-def _store(store: RejectedStore, rows: Sequence[RejectedRecord]) -> str:
-    """Store the rows of one message; return what failed, or nothing."""
+def _store(
+    store: RejectedStore, rows: Sequence[RejectedRecord]
+) -> RejectedStoreUnavailableError | Literal["stored"]:
+    """Store the rows of one message; return what failed, if anything."""
     try:
         for row in rows:
             store.park(row)
     except RejectedStoreUnavailableError as error:
-        return str(error) or "failed"
-    return ""
+        return error
+    return _STORED
 
 
 def _record(

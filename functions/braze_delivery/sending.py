@@ -110,7 +110,7 @@ class Sender:
             if not done:
                 return  # only a DNS look-up can outlast the deadline
             for future in done:
-                self._answered(self._in_flight.pop(future), self._outcome(future))
+                self._answered(future)
 
     def _start(self) -> bool:
         """Start the next request, if there is one and it may start."""
@@ -177,17 +177,18 @@ class Sender:
 
     # -- answers -----------------------------------------------------------------------------
 
-    def _answered(self, sent: RequestPlan, outcome: TrackResponse | BrazeError) -> None:
+    def _answered(self, future: Future[TrackResponse]) -> None:
+        sent = self._in_flight[future]
+        outcome = self._outcome(future)
         settlement = settle(sent, outcome)
+        self._apply(settlement, outcome)
+        del self._in_flight[future]  # a fault before this line leaves its outcome unknown
         if isinstance(outcome, BrazeError):
             if isinstance(outcome, RateLimitedError):
                 self._result.rate_limited += 1
             elif isinstance(outcome, AuthenticationError | PermissionDeniedError):
                 self._result.key_refused += 1
         else:
-            if settlement.delivered:
-                self._successes += 1
-                self._reject_nameless()
             self._ports.gate.record_success(EndpointFamily.TRACK, outcome.rate_limit)
         limit = outcome.rate_limit
         if limit is not None and limit.remaining is not None:
@@ -195,23 +196,25 @@ class Sender:
             self._result.remaining = (
                 limit.remaining if known is None else min(known, limit.remaining)
             )
-        self._apply(settlement, outcome)
+        if settlement.closing is not None:
+            self._close(settlement.closing)
+        texts = {reason.detail for _, reason in self._nameless}
+        if settlement.unconfirmed and len(self._nameless) >= MANY_REFUSALS and len(texts) == 1:
+            self._close(Closing("family", None, "requests_refused"))
         self._plan_follow_ups(sent, settlement)
 
     def _apply(self, settlement: Settlement, outcome: TrackResponse | BrazeError) -> None:
         """Note the outcome of each object at its jobs."""
         self._result.unclear_answers.extend(settlement.texts[:1])
-        if settlement.closing is not None:
-            self._close(settlement.closing)
+        if settlement.delivered:
+            self._successes += 1
+            self._reject_nameless()
         for item in settlement.delivered:
             for entry in item.entries:
                 entry.delivered(item.event)
         for item, reason in settlement.rejected:
             _reject(item, reason)
         self._nameless += settlement.unconfirmed
-        texts = {reason.detail for _, reason in self._nameless}
-        if settlement.unconfirmed and len(self._nameless) >= MANY_REFUSALS and len(texts) == 1:
-            self._close(Closing("family", None, "requests_refused"))
         settlement.resend += apart(RequestPlan.of(self._sendable_again(settlement.unclear)))
         if not isinstance(outcome, BrazeError):
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -16,11 +17,12 @@ from botocore.exceptions import ReadTimeoutError
 from braze_bridge.braze.errors import ObjectError
 from braze_bridge.braze.models import TrackResponse
 from braze_bridge.handlers import SqsMessage
-from braze_bridge.jobs.rejected import RejectedStoreUnavailableError
+from braze_bridge.jobs.rejected import RejectedStoreUnavailableError, RowRefusedError
 from braze_bridge.ledger.dynamo import DynamoMemoryStore
 from braze_delivery.delivery import Ports, deliver
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import job
+from tests.fakes.gate import NoGate
 from tests.fakes.jobs import InMemoryRejectedStore
 from tests.fakes.ledger import LEASE_SECONDS, InMemoryLedger
 from tests.unit.braze_delivery.test_guarantees import Harness
@@ -380,3 +382,71 @@ def test_jobs_behind_a_closed_gate_come_back_in_steps(harness: Harness) -> None:
 
     assert 60 <= first.retry["0"] <= 66
     assert first.retry["0"] <= later.retry["0"] <= 120
+
+
+# -- a row that DynamoDB can never take ----------------------------------------------------------
+
+
+class PickyTable(InMemoryRejectedStore):
+    """As DynamoDB: an item over 400 KB is refused for good."""
+
+    def park(self, record: RejectedRecord) -> None:
+        if len(record.model_dump_json().encode()) > 400_000:
+            raise RowRefusedError("ValidationException")
+        super().park(record)
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"essay": "x" * 800_000}, {"n" * 9_000 + str(n): "x" * 256 for n in range(90)}]
+)
+def test_a_huge_attribute_is_parked_in_pieces(
+    harness: Harness, attributes: dict[str, object]
+) -> None:
+    """Neither a value nor the names in the reasons make the row too large."""
+    table = PickyTable()
+
+    result = harness.deliver(job("huge", attributes=attributes), rejected=table)
+
+    assert (result.rejected, result.retried) == (1, 0)
+    text = "".join(each.payload for each in table.records.values())
+    assert all(name in text for name in attributes)
+
+
+def test_a_row_refused_for_good_does_not_stop_the_others(harness: Harness) -> None:
+    """Only its own job goes back."""
+
+    class Refuses(InMemoryRejectedStore):
+        def park(self, record: RejectedRecord) -> None:
+            if record.id.endswith(":0"):
+                raise RowRefusedError("ValidationException")
+            super().park(record)
+
+    harness.braze.named = lambda _: True
+    jobs = [job(str(n), f"user-{n}") for n in range(5)]
+
+    result = harness.deliver(*jobs, rejected=Refuses())
+
+    assert (result.rejected, result.retried) == (4, 1)
+
+
+# -- a fault between sending and recording -------------------------------------------------------
+
+
+@pytest.mark.parametrize(("policy", "sent"), [("resend", {1}), ("park", {1})])
+def test_a_fault_after_sending_forgets_nothing_that_was_taken(
+    harness: Harness, policy: str, sent: set[int]
+) -> None:
+    """The invocation fails, so that the alarm goes on, but what Braze took is recorded."""
+
+    class Faulty(NoGate):
+        def record_success(self, family: object, rate_limit: object) -> None:
+            raise ZeroDivisionError
+
+    jobs = [job(str(n), f"user-{n}", events=1) for n in range(10)]
+
+    with pytest.raises(ZeroDivisionError):
+        harness.deliver(*jobs, gate=Faulty(), on_unknown_outcome=policy)
+    harness.clock.advance(LEASE_SECONDS + 1)
+    harness.deliver(*jobs, on_unknown_outcome=policy)
+
+    assert set(Counter(each["external_id"] for each in harness.braze.events).values()) == sent
