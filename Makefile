@@ -23,7 +23,7 @@ TESTS := tests/unit tests/contract tests/functional tests/infra tests/cloud
 PYTEST := $(RUN) -m pytest --numprocesses 2 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all up down status bench deploy checks lint types imports unit e2e check-config \
+.PHONY: help demo test test-all up down status bench build deploy checks lint types imports unit e2e check-config \
 	openapi hooks lock format environments python clean
 
 help: ## this list
@@ -56,9 +56,13 @@ status: environments ## is it running, and where
 bench: environments ## the benchmarks
 	@$(RUN) -m bench
 
+BUILDER := LAYER_PIP='"$(CURDIR)/$(INSTALLERS)/python" -m pip' LAYER_PYTHON='"$(CURDIR)/$(INSTALLERS)/python"'
+
+build: environments ## what would be deployed, in .aws-sam; checks and compiles the partners' files
+	@SAM_CLI_TELEMETRY=0 $(BUILDER) .local/venvs/sam/bin/python -m samcli build --config-env "$(ENV)"
+
 deploy: environments check-config ## to AWS: make deploy ENV=dev (asks the first time)
-	@LAYER_PIP='"$(CURDIR)/$(INSTALLERS)/python" -m pip' LAYER_PYTHON='"$(CURDIR)/$(INSTALLERS)/python"' \
-		$(RUN) -m ops.deployment.deploy --env "$(ENV)" --sam-python "$(CURDIR)/.local/venvs/sam/bin/python"
+	@$(BUILDER) $(RUN) -m ops.deployment.deploy --env "$(ENV)" --sam-python "$(CURDIR)/.local/venvs/sam/bin/python"
 
 check-config: environments ## the partners' TOML files
 	@$(RUN) -m ops.bridge check-config
@@ -95,6 +99,8 @@ lock: environments ## make the hashed requirement files from the .in files
 	$(LOCK) requirements/sam.in -o requirements/sam.txt
 	$(LOCK) requirements/ministack.in -o requirements/ministack.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	cd requirements/node && npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
+		--omit-lockfile-registry-resolved
 
 # The time of a stamp is its environment's, and its name holds the Python that made it: a newer lock
 # or another Python makes the environment anew.

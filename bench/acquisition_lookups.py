@@ -1,8 +1,8 @@
 """How many acquisitions a minute a workspace with Braze's 250 look-ups a minute sustains.
 
 Run with `python -m bench.acquisition_lookups`. A simulation on a virtual clock runs the real
-worker, workflow, gate and sweep over fakes that answer as Braze does: its limit per clock minute,
-200 ms a call, 20 at a time. People sign up for e-mail at an even rate for some minutes; a rate is
+worker, workflow, gate and sweep. Its fakes answer as Braze does: the limit per clock minute, 200 ms
+a call, 20 at a time. People sign up for e-mail at an even rate for some minutes; a rate is
 sustained if the last of them is credited within two minutes of signing up. Without look-ups, many
 people sign up at once instead, and what counts is how fast they are credited.
 
@@ -64,7 +64,7 @@ class Rush(Simulation):
         self.braze.export_limit = LIMIT
 
     def work(self, messages: Sequence[SqsMessage]) -> None:
-        """One batch, and the time of its calls: each kind together, 20 at a time."""
+        """Work one batch, and add the time of its calls: each kind together, 20 at a time."""
         calls, credits_ = len(self.braze.calls), self.quikly.asked
         super().work(messages)
         kinds: dict[str, int] = {"credit": self.quikly.asked - credits_}
@@ -79,7 +79,7 @@ class Rush(Simulation):
         self.records.remember({PersonKey("email", str(new.email)): known})
 
     def wait_of(self, id_: str) -> float:
-        """Seconds from sign-up to credit."""
+        """Return the seconds from sign-up to credit."""
         kept = self.stored(id_)
         if kept.state is not State.CREDITED:
             raise AssertionError(kept.reason)
@@ -175,7 +175,7 @@ def drained() -> bool:
 
 
 def run() -> int:
-    """All of it.
+    """Run every measurement.
 
     Returns:
         0, or 1 if something is under its bound.

@@ -1,8 +1,8 @@
 """What a claim costs: claims a second through the handler, and DynamoDB operations per claim.
 
-Speed: the handler as deployed (door, model, decision, job, log and metrics lines) on a store in
-memory and a queue in memory: everything but AWS. It never waits, so its CPU time is its time on a
-machine of its own. The door is measured beside it: their ratio does not depend on the machine.
+Speed: the handler as deployed (door, model, decision, job, log and metrics lines), everything but
+AWS. Its store and its queue are in memory. It never waits, so its CPU time is its time on a machine
+of its own. The door is measured beside it: their ratio does not depend on the machine.
 
 Operations: the real store against moto, counted where botocore sends.
 """
@@ -60,7 +60,7 @@ RULES = {
 
 
 def handler_on(store: ClaimStore, rule: ActivationRule) -> Callable[[object], Any]:
-    """The function's handler, its log and metrics written into memory."""
+    """Make the function's handler; its log and metrics stay in memory."""
     webhook = Webhook(rule)
     log = Logger(
         service="bench", logger_formatter=ScrubbingFormatter(), stream=io.StringIO(), level="INFO"
@@ -84,14 +84,14 @@ def handler_on(store: ClaimStore, rule: ActivationRule) -> Callable[[object], An
 
 
 def door() -> Door:
-    """The webhook's."""
+    """Make the webhook's door."""
     return Door(
         routes=ROUTES, secret=FixedSecret(TOKEN), meter=RecordingMeter(), clock=FixedClock()
     )
 
 
 def each_ms(call: Callable[[object], Any], events: Sequence[object]) -> list[float]:
-    """CPU milliseconds of every call."""
+    """Measure the CPU milliseconds of every call."""
     spent = []
     for event in events:
         started = time.process_time()
@@ -128,7 +128,7 @@ def speed(rule: ActivationRule) -> dict[str, float]:
 
 
 def operations(rule: ActivationRule) -> dict[str, float]:
-    """DynamoDB operations per new claim, and per repeat, of the real store.
+    """Count the real store's DynamoDB operations per new claim, and per repeat.
 
     Half of the claims find everything gone.
     """

@@ -62,7 +62,7 @@ def attributes(number: int) -> dict[str, Any]:
 
 
 def batch(offset: int) -> list[SqsMessage]:
-    """A batch of jobs about different people."""
+    """Make a batch of jobs about different people."""
     now = datetime.now(UTC) - timedelta(seconds=5)
     return [
         SqsMessage(
@@ -82,7 +82,7 @@ def batch(offset: int) -> list[SqsMessage]:
 
 
 def ready_made(offset: int) -> list[TrackRequest]:
-    """The same batch as finished requests."""
+    """Make the same batch as finished requests."""
     objects = [
         AttributesObject(
             UserIdentifier(external_id=f"person-{offset + number}"), None, attributes(number)
@@ -94,7 +94,7 @@ def ready_made(offset: int) -> list[TrackRequest]:
 
 @contextlib.contextmanager
 def braze(delay_ms: int) -> Iterator[str]:
-    """A server for one setting, stopped at the end."""
+    """Run a server for one setting, and stop it at the end."""
     with subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", "bench.instant_braze", str(delay_ms)],
         stdin=subprocess.PIPE,

@@ -1,13 +1,13 @@
 """What a cold start and a warm call of the Outgrow function cost.
 
-Cold: CPU seconds of a fresh interpreter until the handler is imported, its compiled configuration
-loaded and its first client made, against one that does ``boto3.client("sqs")`` and nothing else; in
-pairs, one right after the other, so that a slow moment of the machine slows both. Bytecode is
-compiled beforehand for both alike.
+Cold: CPU seconds of a fresh interpreter. It imports the handler, loads its compiled configuration
+and makes its first client. It is compared with one that only does ``boto3.client("sqs")``. The two
+run in pairs, one right after the other, so that a slow moment of the machine slows both. Bytecode
+is compiled beforehand for both alike.
 
 Warm: CPU milliseconds of one accepted response through the handler as deployed (door, mapping, log
-and metrics lines), on a queue that only encodes: everything but the SQS call. The handler waits for
-nothing else, so CPU time is its time on a machine of its own.
+and metrics lines). Its queue only encodes, so this is everything but the SQS call. The handler
+waits for nothing else, so CPU time is its time on a machine of its own.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class EncodingQueue:
 
 
 def cold_seconds(code: str, cache: str, config: pathlib.Path) -> float:
-    """CPU seconds of a fresh interpreter that runs the code."""
+    """Measure the CPU seconds of a fresh interpreter that runs the code."""
     environ = {
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": os.pathsep.join(str(path) for path in PATHS),
@@ -93,7 +93,11 @@ def cold_seconds(code: str, cache: str, config: pathlib.Path) -> float:
 
 
 def cold_ratios(pairs: int, config: pathlib.Path) -> tuple[list[float], list[float], list[float]]:
-    """The handler's cost over the bare client's, pair by pair, and both in seconds."""
+    """Measure the handler's cost and the bare client's.
+
+    Returns:
+        The first over the second, pair by pair; then the bare client's and the handler's seconds.
+    """
     bare: list[float] = []
     handler: list[float] = []
     with tempfile.TemporaryDirectory() as cache:
@@ -108,7 +112,7 @@ def cold_ratios(pairs: int, config: pathlib.Path) -> tuple[list[float], list[flo
 
 
 def warm_milliseconds(calls: int, directory: pathlib.Path) -> list[float]:
-    """The CPU time of each call, in milliseconds."""
+    """Measure the CPU milliseconds of each call."""
     config = load_compiled(directory, "outgrow", OutgrowConfig)
     log = Logger(service="bench", logger_formatter=ScrubbingFormatter(), stream=io.StringIO())
     meter = EmfMeter(metrics())

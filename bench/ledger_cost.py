@@ -1,7 +1,7 @@
 """What the ledger costs: DynamoDB calls per 1,000 jobs, and CPU against botocore alone.
 
-Both sides make the same calls on the same kind of client and get the same canned answers, without a
-network. The ratio counts (design: at most 1.5, and at most 150 calls).
+Both sides make the same calls on the same kind of client, without a network. They get the same
+canned answers. The ratio counts (design: at most 1.5, and at most 150 calls).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class StandingClock:
     """Always noon, so that every round is alike."""
 
     def now(self) -> datetime:
-        """Noon."""
+        """Return noon."""
         return NOW
 
 
@@ -121,7 +121,7 @@ class _Raw(io.BytesIO):
 
 
 def crowd() -> list[DeliveryJob]:
-    """1,000 jobs about as many people."""
+    """Make 1,000 jobs about as many people."""
     return [
         DeliveryJob(
             job_id=f"outgrow:quiz:response-{number}",

@@ -28,7 +28,7 @@ HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
 
 
 def body(number: int) -> bytes:
-    """One request of 60 attributes and 15 events objects, about what one quiz answer carries."""
+    """Make a request of 60 attributes and 15 events objects, about what a quiz answer carries."""
     users = [f"user-{number * OBJECTS + place}" for place in range(OBJECTS)]
     attributes = [
         {

@@ -44,7 +44,7 @@ app.command("preview")(preview_body)
 
 @app.callback()
 def bridge() -> None:
-    """Commands for a deployed stack and for the configuration."""
+    """Take a command for a deployed stack or for the configuration."""
 
 
 @app.command("check-config")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 NOW: Final = "{now}"
-"""Stands in a body for the time of posting."""
+"""A placeholder in a body for the time of posting."""
 
 EVENTS: Final = Path(__file__).parents[1] / "events"
 
 NOT_POSTED: Final = frozenset({"sqs"})
-"""Folders of what arrives otherwise than through the API."""
+"""Folders of messages that do not arrive through the API."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,16 @@ class EventCase:
     """One file.
 
     Attributes:
-        name: The file's, without its ending.
-        description: What it shows, in a sentence.
-        path: What is posted to, without the stage.
-        body: What is posted: text, or bytes that may be no text.
-        token: Whether the right token, a wrong one or none is sent.
-        headers: The content type, and whatever else the file gives.
-        expect: As in the file.
-        profile: The external id of a profile that Braze knows before, as in the file. Where the
-            event names a person by ``braze_id``, it is this profile's, which only Braze can tell.
-        answers_opt_in: Group and number of a double opt-in that the person answers.
-        is_for_the_function_only: It shows what the function makes of it; API Gateway, or the local
-            engine in its place, answers or alters such a request before the function sees it.
+        name: The file's name without its ending.
+        description: One sentence.
+        path: The path to post to, without the stage.
+        body: Text, or bytes that may not be valid text.
+        headers: The content type and the file's own headers.
+        profile: The external id of a profile that Braze knows already. An event with a
+            ``braze_id`` is about this profile; only Braze can give that id.
+        answers_opt_in: Group and number of a double opt-in that the person confirms.
+        is_for_the_function_only: API Gateway, or the local engine, answers or changes the request
+            before the function sees it.
     """
 
     name: str
@@ -57,7 +55,7 @@ class EventCase:
         return "user" in self.expect
 
     def about(self, braze_id: str) -> EventCase:
-        """The same event about the profile that has this ``braze_id``."""
+        """Return the same event about the profile with this ``braze_id``."""
         placeholder = self.expect["user"]["braze_id"]
         body = self.sent_bytes().decode().replace(placeholder, braze_id)
         return replace(self, body=body, expect={**self.expect, "user": {"braze_id": braze_id}})
@@ -73,13 +71,13 @@ class EventCase:
         return "braze_webhook" if self.path == "/quikly/webhook" else self.partner
 
     def posted_at(self, now: datetime) -> EventCase:
-        """The same event as it is posted at a time, which it may name."""
+        """Return the event with the time of posting filled in."""
         if isinstance(self.body, bytes):
             return self
         return replace(self, body=self.body.replace(NOW, now.isoformat()))
 
     def sent_headers(self, token: str) -> dict[str, str]:
-        """The headers to post it with, where ``token`` is the right one."""
+        """Return the headers to post it with; ``token`` is the valid one."""
         sent = {"valid": f"Bearer {token}", "wrong": "Bearer a-wrong-token"}.get(self.token)
         authorization = {} if sent is None else {"Authorization": sent}
         return {"Content-Type": "application/json"} | authorization | self.headers
@@ -90,11 +88,11 @@ class EventCase:
 
 
 def fits(expected: object, found: object) -> bool:
-    """Whether a value is as a file expects it: 87 is not "87", nor is 1 true.
+    """Check that a value is what a file expects, with its type: 87 is not "87", 1 is not true.
 
     Args:
-        expected: A JSON value; ``{"any": "string"}`` or ``{"any": "number"}`` stands for a
-            value that differs from run to run, such as a time.
+        expected: A JSON value; ``{"any": "string"}`` or ``{"any": "number"}`` accepts any
+            value of that type, for values that differ from run to run, such as a time.
     """
     if isinstance(expected, dict) and isinstance(found, dict):
         return expected.keys() == found.keys() and all(
@@ -109,12 +107,12 @@ def fits(expected: object, found: object) -> bool:
 
 
 def event_cases(partner: str, names: str = "*") -> list[EventCase]:
-    """Every case of a partner, or those whose names match a pattern, by name."""
+    """Return the cases of a partner whose names match the pattern, sorted by name."""
     return [_case(path) for path in sorted((EVENTS / partner).glob(f"{names}.json"))]
 
 
 def samples() -> list[tuple[str, EventCase]]:
-    """What may be posted through the API now, as ``partner/name``: a partner's good ones first."""
+    """Return the cases that the API gets, as ``partner/name``; a partner's good ones first."""
     now = datetime.now(UTC)
     partners = sorted(folder.name for folder in EVENTS.iterdir() if folder.name not in NOT_POSTED)
     found = [
@@ -127,10 +125,10 @@ def samples() -> list[tuple[str, EventCase]]:
 
 
 def sample(name: str) -> EventCase:
-    """One of :func:`samples`.
+    """Return one of :func:`samples`.
 
     Raises:
-        KeyError: There is none of that name.
+        KeyError: No case has this name.
     """
     return dict(samples())[name]
 

@@ -30,7 +30,7 @@ _SEED = 20_261_101
 
 
 class NotLoopbackError(ValueError):
-    """The sandbox takes any key it is told and serves loopback only."""
+    """The sandbox accepts any key, so it serves loopback only."""
 
 
 class Sandbox:

@@ -180,7 +180,7 @@ def braze_text(text: str) -> tuple[str, str | None]:
 
 
 def holds_answer_elsewhere(answer: Answer, rule: SurveyRule) -> bool:
-    """Whether an entry has fields, but not the one in which the rule looks for the answer.
+    """Check whether an entry has fields, but not the one in which the rule looks for the answer.
 
     A skipped question has that field, if only blank; an entry without it has an unknown shape.
     """
@@ -191,7 +191,7 @@ def holds_answer_elsewhere(answer: Answer, rule: SurveyRule) -> bool:
 
 
 def _value(rule: QuestionRule, found: object, place: str) -> tuple[Fitted | None, Skip | None]:
-    """The answer as the rule types it, and what is left out or changed."""
+    """Return the answer as the rule types it, and what is left out or changed."""
     shape = rule.value.shape
     if shape.type is ValueType.STRING:
         found = _text_of(found)
@@ -206,7 +206,7 @@ def _value(rule: QuestionRule, found: object, place: str) -> tuple[Fitted | None
 
 
 def _first_answer(paths: Iterable[Path], fields: Mapping[str, object]) -> object | None:
-    """The first value that answers something, without the choices that are blank."""
+    """Find the first value that answers something, and remove its blank choices."""
     found = (_without_blanks(hit.value) for hit in hits(paths, fields))
     return next((value for value in found if not is_blank(value)), None)
 
@@ -218,7 +218,7 @@ def _without_blanks(value: object) -> object:
 
 
 def _text_of(found: object) -> str:
-    """An answer as one text: choices with commas between them, nested values as JSON."""
+    """Write an answer as one text: choices with commas between them, nested values as JSON."""
     if isinstance(found, list):
         parts = [as_text(each) for each in found]
         texts = [part for part in parts if not isinstance(part, Misfit)]
@@ -231,7 +231,7 @@ def _text_of(found: object) -> str:
 def _properties(
     survey: Survey, answer: Answer, rule: QuestionRule, text: str, value: Fitted | None
 ) -> dict[str, Fitted]:
-    """The event's properties: flat, none of them reserved, the texts as texts.
+    """Build the event's properties: flat, none of them reserved, the texts as texts.
 
     An answer that is too long for one property is whole in ``response_part_1`` and following.
     """

@@ -43,9 +43,9 @@ def map_response(
         config: Of ``iterate.toml``.
 
     Returns:
-        ``Ignored`` for another kind of event, for a response without any answer, and for one of
-        which the configuration wants nothing; ``Unmappable`` with the reasons; else a job whose id
-        is the same for every resend.
+        ``Ignored`` for another kind of event, and for a response without any answer or without one
+        that the configuration wants. ``Unmappable`` with the reasons. Otherwise a job whose id is
+        the same for every resend.
     """
     responses = _find_responses(body if isinstance(body, dict) else {})
     if not isinstance(responses, list):
@@ -84,7 +84,7 @@ def map_response(
 
 
 def _find_responses(body: dict[str, object]) -> list[object] | Unmappable | Ignored:
-    """The answers of a body, or why it has none."""
+    """Find the answers of a body, or why it has none."""
     kind = body.get("event_type")
     if not isinstance(kind, str) or not kind.strip():
         reason = Reason(code="no_event_type", field="event_type", detail="says what was posted")
@@ -112,7 +112,7 @@ def _content(
     rule: SurveyRule,
     completed_at: datetime | None,
 ) -> Content:
-    """What the answers and the places of unreadable entries come to."""
+    """Build a job's content from the answers and the places of unreadable entries."""
     attributes, replaced = _newest_by_name(answered)
     name = rule.event_name
     return Content(
@@ -134,7 +134,7 @@ def _content(
 def _newest_by_name(
     answered: Sequence[AnsweredQuestion],
 ) -> tuple[dict[str, Fitted], list[Skip]]:
-    """One value a name: of several, the answer given last; without times, the last in the body."""
+    """Keep one value a name: the answer given last or, without times, the last in the body."""
     kept: dict[str, AnsweredQuestion] = {}
     replaced = []
     for each in answered:
@@ -153,7 +153,7 @@ def _newest_by_name(
 
 
 def _identity(body: object, rule: SurveyRule, answers: Sequence[Answer]) -> str:
-    """What every resend repeats: the response's id, else its answers' ids, else the whole body.
+    """Find what every resend repeats: the response's id, its answers' ids, or the whole body.
 
     Iterate may add to a body whatever it likes; only in the last case that makes another job.
     """

@@ -67,7 +67,7 @@ def _has_consent(body: object, rule: OutgrowRule) -> bool:
 
 
 def _identity(body: object, rule: OutgrowRule, occurred_at: datetime | None) -> str:
-    """What every resend of a response repeats; safe to log."""
+    """Find what every resend of a response repeats; safe to log."""
     plain = first_text(rule.response_id, body)
     if plain is not None:
         return loggable(plain)

@@ -327,7 +327,7 @@ class ActionRunner:
             if quikly is None:
                 return Refused("not_configured")
             try:
-                quikly.tell(action.call, deadline)
+                quikly.send(action.call, deadline)
             except QuiklyError as error:
                 return quikly_outcome(error, self._deps.clock.now())
             return Performed()

@@ -1,6 +1,6 @@
 """The acquisition record and the step message: two contracts, both versioned.
 
-The record is the only copy of a person's consent until the acquisition ends, so every shipped
+The record is the only copy of a person's consent until the acquisition ends. So every shipped
 version stays readable (``tests/contract``). No repr here shows an address, a number or an
 attribute's value.
 """
@@ -118,7 +118,7 @@ class Profile(_Contract):
     is_new: bool = False
 
     def job_user(self) -> JobUser:
-        """The profile as a DeliveryJob names it. A job may create only a new profile.
+        """Name the profile as a DeliveryJob does. A job may create only a new profile.
 
         Braze may not show a profile that was created a moment ago. A job that may create it either
         finds it or creates it.
@@ -218,7 +218,7 @@ class StepMessage(_Contract):
     version: Annotated[int, Field(ge=1)]
 
     def to_json(self) -> str:
-        """The message's body."""
+        """Encode the message's body."""
         return self.model_dump_json()
 
 

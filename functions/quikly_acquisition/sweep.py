@@ -1,7 +1,7 @@
 """The sweep: once a minute it queues a message for every step that is due and has none.
 
-Those are steps that wait longer than a message can (15 minutes), and steps whose message is missing
-after a crash, an unavailable queue or a lost message.
+Some steps wait longer than a message can (15 minutes). Others have no message because a worker
+crashed, the queue was unavailable or the message was lost.
 """
 
 from __future__ import annotations

@@ -40,12 +40,12 @@ LEASE_MARGIN_SECONDS: Final = 30
 class UnsetQuiklyApi:
     """Stands in if no address is configured: calls wait as after a refused key."""
 
-    def tell(
+    def send(
         self,
         call: QuiklyCall,  # noqa: ARG002 - the port's argument
         deadline: float | None = None,  # noqa: ARG002 - the port's argument
     ) -> None:
-        """See :meth:`braze_bridge.quikly.QuiklyApi.tell`."""
+        """See :meth:`braze_bridge.quikly.QuiklyApi.send`."""
         raise QuiklyError("Quikly's address is not set", retryable=True, key_refused=True)
 
 

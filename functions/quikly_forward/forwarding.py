@@ -161,7 +161,7 @@ class _Batch:
     def _send(self, delivery: SqsMessage, message: ForwardMessage) -> None:
         call = QuiklyCall(q_scope=message.q_scope, event=message.event, email=message.email)
         try:
-            self.deps.api.tell(call)
+            self.deps.api.send(call)
         except QuiklyError as error:
             if error.retryable:
                 self._wait(delivery, error)

@@ -6,7 +6,7 @@ refused transaction returns what it found (``ALL_OLD``): the person's own claim,
 claim without an award needs no counter: one conditional put. So a claim takes one trip to DynamoDB.
 
 In rank mode it takes one more trip, for the position. It is read before the transaction that gives
-it away together with its award, so that no later position comes first. Once every award has a
+it to a person together with its award. So no later position comes first. Once every award has a
 position, the position is counted up.
 
 If chance decides, a process checks once that the commitment is published, and publishes it if not:

@@ -11,8 +11,8 @@ Anyone can recompute an outcome with HMAC and SHA-256:
   intervals or after them all. Compared as exact fractions: no ``hash % n``, hence no modulo bias,
   and an error under 2^-255.
 - *Draw*: the entries in the order of their lots. The first ones win the first tier, up to its
-  quantity, and so on. The hash of the entries (sorted, one a line, each line ended) is published
-  with their number before the seed is.
+  quantity, and so on. The number of entries and their hash (sorted, one a line, each line ended)
+  are published before the seed.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class ScheduledSweep:
     is_published: bool = False
 
     def __call__(self, seconds_left: Callable[[], float]) -> int:
-        """Run; returns how many claims were settled."""
+        """Run the sweep; returns how many claims were settled."""
         swept = self.sweep.run(self.clock.now(), seconds_left)
         if not self.is_published:
             # The time of publishing is stored, and the sweep may have taken most of a minute.

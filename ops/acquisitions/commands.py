@@ -69,14 +69,14 @@ def show(
 def _found(
     records: AcquisitionRecords, acquisition_id: str, person: PersonKey | None
 ) -> list[AcquisitionRecord]:
-    """The acquisitions of a person, or the one with the id; the newest first."""
+    """Find the acquisitions of a person, or the one with the id; the newest first."""
     ids = [acquisition_id] if person is None else records.about(person)
     found = [record for each in ids if (record := records.get(each)) is not None]
     return sorted(found, key=lambda record: record.created_at, reverse=True)
 
 
 def _document(record: AcquisitionRecord) -> dict[str, object]:
-    """What the status route answers, and what an operator needs besides."""
+    """Build what the status route answers, and what an operator needs besides."""
     waits = {} if record.state.is_final else {"next": record.step.value, "due_at": record.due_at}
     return {
         **status_document(record),
@@ -89,7 +89,7 @@ def _document(record: AcquisitionRecord) -> dict[str, object]:
 
 
 def _person(text: str) -> PersonKey | None:
-    """The person that a text names; an id has neither an ``@`` nor a ``+``."""
+    """Read the person that a text names; an id has neither an ``@`` nor a ``+``."""
     if "@" in text:
         email = normal_email(text)
         if email is None:

@@ -170,7 +170,7 @@ def close(rule: ActivationRule, book: ActivationBook, now: datetime) -> Closed:
 
     Raises:
         ActivationError: The mode is not ``draw``, the closing time has not come, or the entries
-            are not as many as were counted.
+            do not match their count.
     """
     published = book.closed(rule.q_scope)
     if published is not None:

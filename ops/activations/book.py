@@ -57,15 +57,15 @@ class ActivationBook(Protocol):
     """The claims table. Reads are consistent. Every method raises :class:`BookUnavailableError`."""
 
     def stack_exists_since(self) -> datetime:
-        """When the stack's table was made."""
+        """Return the time when the stack's table was made."""
         ...
 
     def counters(self, q_scope: str) -> Counters:
-        """An activation's counters and commitment."""
+        """Read an activation's counters and commitment."""
         ...
 
     def claims(self, q_scope: str) -> Iterator[ClaimRecord]:
-        """Every claim of an activation, in no order."""
+        """Yield every claim of an activation, in no order."""
         ...
 
     def commit(self, q_scope: str, commitment: str, now: datetime) -> str:
@@ -77,7 +77,7 @@ class ActivationBook(Protocol):
         ...
 
     def closed(self, q_scope: str) -> Closed | Drawn | None:
-        """What is published of a draw."""
+        """Read what is published of a draw."""
         ...
 
     def keep_closed(self, closed: Closed) -> None:

@@ -180,8 +180,8 @@ def replay_dead_letters(
 ) -> Progress:
     """Send messages back to the delivery queue.
 
-    An interruption loses nothing; a second run goes on. It ends when the queue is empty, at the
-    limit, or after three rounds in a row without a message taken.
+    An interruption loses nothing; a second run goes on. A run ends at the limit or when
+    the queue is empty. It also ends after three rounds in a row without a message taken.
 
     Args:
         queue: The dead-letter queue.
@@ -236,7 +236,7 @@ class _Replay:
         return Progress(len(self._removed), len(self._sent - self._removed), len(self.held))
 
     def send_back(self, received: Sequence[DeadLetter]) -> bool:
-        """One round; whether a message was removed."""
+        """Do one round; returns whether a message was removed."""
         # What an earlier round sent but could not delete only needs deleting.
         new = [letter for letter in received if letter.message_id not in self._sent]
         taken = self._sender.send([outgoing(letter, self._clock.now()) for letter in new])
@@ -254,7 +254,7 @@ class _Replay:
 
 
 def outgoing(letter: DeadLetter, now: datetime) -> Outgoing:
-    """The message for the delivery queue.
+    """Build the message for the delivery queue.
 
     A job stays the same job, but received now; otherwise delivery might park it at once as expired.
     An unreadable message stays as it is; delivery parks it with the reason.
@@ -367,7 +367,7 @@ def _failures_ignored() -> Iterator[None]:
 
 
 def batches(messages: Sequence[Outgoing]) -> list[list[int]]:
-    """Positions of messages in batches that SQS takes: at most 10 messages and 1 MiB."""
+    """Group messages' positions in batches that SQS takes: at most 10 messages and 1 MiB."""
     made: list[list[int]] = []
     used = BATCH_BYTES
     for position, message in enumerate(messages):

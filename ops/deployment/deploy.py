@@ -2,7 +2,7 @@
 
 The layer holds compiled packages, so the build must use the stack's runtime and instruction set.
 Both are template parameters in `samconfig.toml`. Before the first deployment of an environment, it
-asks for the parameters without a default, and keeps the answers there, too.
+asks for the parameters without a default. It keeps the answers there, too.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class UnknownEnvironmentError(Exception):
 
 
 def parameters_of(config: Mapping[str, Any], environment: str) -> dict[str, str]:
-    """The template parameters in a table of `samconfig.toml`: one string (as SAM writes) or a list.
+    """Read a table's template parameters in `samconfig.toml`: a string (as SAM writes) or a list.
 
     Args:
         config: The file, parsed.
@@ -76,7 +76,7 @@ def parameters_of(config: Mapping[str, Any], environment: str) -> dict[str, str]
 
 
 def target_of(parameters: Mapping[str, str]) -> Target:
-    """The platform to build for; the template's defaults apply if a parameter is missing."""
+    """Return the platform to build for; missing parameters have the template's default."""
     default = Target()
     return Target(
         parameters.get("PythonRuntime", default.runtime),
@@ -134,7 +134,7 @@ def verify(environment: str, bridge: list[str], config: Path = CONFIG) -> int:
 
 
 def stack_of(config: Mapping[str, Any], environment: str) -> StackName:
-    """The stack that a table of `samconfig.toml` deploys.
+    """Return the stack that a table of `samconfig.toml` deploys.
 
     Raises:
         UnknownEnvironmentError: The table names none.

@@ -71,7 +71,7 @@ QUESTIONS: Final = (
 
 
 def person(terminal: TextIO | None = None) -> Callable[[str], str]:
-    """The function that asks the person at a terminal.
+    """Return a function that asks the person at a terminal.
 
     Args:
         terminal: Gives the answers; by default standard input.
@@ -175,5 +175,5 @@ def _says(line: str) -> bool:
 
 
 def _listed(overrides: str | list[str]) -> list[str]:
-    """The overrides as a list: SAM itself writes them as one text."""
+    """Return the overrides as a list: SAM itself writes them as one text."""
     return shlex.split(overrides) if isinstance(overrides, str) else list(overrides)

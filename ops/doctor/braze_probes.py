@@ -170,7 +170,7 @@ def probe_all(client: BrazeClient, permissions: Iterable[str]) -> list[Probed]:
 
 
 def verdict_of(error: BrazeError) -> Verdict:
-    """What a failure shows about the key and its permission."""
+    """Decide what a failure shows about the key and its permission."""
     match error:
         case BadRequestError():
             return Verdict.GRANTED

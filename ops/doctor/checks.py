@@ -212,7 +212,7 @@ def parked(opened: StackAccess, now: datetime) -> Iterator[Finding]:
 
 
 def _oldest_wait(site: Site, service: str, now: datetime) -> float | None:
-    """The longest wait by our own metric: SQS's age ignores messages that were received often."""
+    """Read the longest wait from our metric: SQS's age ignores messages that came often."""
     with suppress(CloudWatchError), aws_errors(CloudWatchError):
         answer = site.cloudwatch.get_metric_statistics(
             Namespace=f"BrazeBridge/{site.stack}",

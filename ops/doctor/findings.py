@@ -113,7 +113,7 @@ FORWARDS: Final = QueueKind(
 
 
 def endpoint_of(target: BrazeTarget) -> tuple[str | None, Finding]:
-    """The endpoint that the key may be sent to; ``None`` if it is none of Braze's."""
+    """Return the endpoint that the key may be sent to; ``None`` if it is none of Braze's."""
     try:
         endpoint = rest_endpoint(
             target.instance, target.endpoint or None, allow_loopback=target.allow_loopback
@@ -135,7 +135,7 @@ def endpoint_of(target: BrazeTarget) -> tuple[str | None, Finding]:
 def key_findings(
     probed: Sequence[Probed], endpoint: str, instance: str, elsewhere: Sequence[str] | None
 ) -> Iterator[Finding]:
-    """Whether Braze accepts the key.
+    """Report whether Braze accepts the key.
 
     Args:
         probed: The answers of the endpoint.
@@ -175,7 +175,7 @@ def key_findings(
 
 
 def _confused_with(instance: str) -> str:
-    """Instances with the same number in another region: the usual mistake."""
+    """Name instances with the same number in another region: the usual mistake."""
     others = [name for name in INSTANCES if name != instance and name[-2:] == instance[-2:]]
     return f", such as {' or '.join(others)}" if instance in INSTANCES and others else ""
 
@@ -183,7 +183,7 @@ def _confused_with(instance: str) -> str:
 def permission_findings(
     probed: Sequence[Probed], integrations: Collection[str]
 ) -> Iterator[Finding]:
-    """The permissions of a key that Braze knows, and the integrations that need a missing one."""
+    """Report a known key's permissions, and the integrations that need a missing one."""
     for each in probed:
         need = NEEDS[each.permission]
         check = f"permission {each.permission}"
@@ -224,7 +224,7 @@ def queue_findings(
     gated: bool,
     kind: QueueKind = DELIVERY,
 ) -> Iterator[Finding]:
-    """Whether messages leave a queue.
+    """Report whether messages leave a queue.
 
     Args:
         kind: The queue's names.
@@ -255,7 +255,7 @@ def queue_findings(
 
 
 def gate_findings(states: Mapping[str, GateState], now: datetime) -> Iterator[Finding]:
-    """The closed gates, with their end and reason."""
+    """Report the closed gates, with their end and reason."""
     closed = {
         name: (state, state.closed_until)
         for name, state in states.items()
@@ -275,7 +275,7 @@ def gate_findings(states: Mapping[str, GateState], now: datetime) -> Iterator[Fi
 def secret_finding(
     partner: str, title: str, token: SecretPair | None, trouble: str = ""
 ) -> Finding:
-    """Whether a partner's token is set.
+    """Report whether a partner's token is set.
 
     Args:
         partner: As commands name it.
@@ -296,7 +296,7 @@ def secret_finding(
 
 
 def quikly_key_finding(*, is_set: bool, needed_by: Sequence[str], trouble: str = "") -> Finding:
-    """Whether calls to Quikly's API have a key.
+    """Report whether calls to Quikly's API have a key.
 
     Args:
         is_set: Whether there is a key.
@@ -318,7 +318,7 @@ def quikly_key_finding(*, is_set: bool, needed_by: Sequence[str], trouble: str =
 
 
 def alarm_findings(firing: Collection[str], stack: str) -> Iterator[Finding]:
-    """The alarms that are on.
+    """Report the alarms that are on.
 
     Args:
         firing: Their names in CloudWatch.
@@ -332,7 +332,7 @@ def alarm_findings(firing: Collection[str], stack: str) -> Iterator[Finding]:
 
 
 def rejected_finding(reasons: Sequence[str], *, more: bool) -> Finding:
-    """What is parked.
+    """Report what is parked.
 
     Args:
         reasons: The code of each row that was read.
@@ -351,7 +351,7 @@ def rejected_finding(reasons: Sequence[str], *, more: bool) -> Finding:
 
 
 def config_findings(problems: Sequence[Problem]) -> Iterator[Finding]:
-    """Mistakes in the partners' files of this working copy."""
+    """Report mistakes in the partners' files of this working copy."""
     if not problems:
         yield ok("configuration", "no mistakes in this working copy's files")
     for each in problems:

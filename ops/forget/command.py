@@ -102,7 +102,7 @@ def forget(
 
 
 def _stores(stack: OpenStack, config_dir: Path) -> tuple[PersonStore, ...]:
-    """Every place that holds data about people."""
+    """List every place that holds data about people."""
 
     @cache
     def rules_of(source: str) -> tuple[PersonRule, ...]:
@@ -128,12 +128,12 @@ def _stores(stack: OpenStack, config_dir: Path) -> tuple[PersonStore, ...]:
 
 
 def _kept(person: Person) -> tuple[str, ...]:
-    """What our tables keep on purpose, or what this identifier does not find."""
+    """Tell what our tables keep on purpose, or what this identifier does not find."""
     return (CLAIMS_STAY,) if acquisition_person(person) else (BY_ADDRESS, CLAIMS_STAY)
 
 
 def _in_queues(opened: StackAccess) -> Iterator[str]:
-    """What waits in SQS, which cannot be searched."""
+    """Tell what waits in SQS, which cannot be searched."""
     for name, url, days in (
         ("delivery queue", opened.delivery_queue, 4),
         ("dead-letter queue", opened.delivery_dead_letter_queue, 14),

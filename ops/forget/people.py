@@ -108,7 +108,7 @@ def read_person(kind: IdentifierKind, text: str) -> Person:
 
 
 def is_about(person: Person, payload: Payload, rules: Sequence[PersonRule]) -> bool:
-    """Whether a parked payload holds something about a person.
+    """Check whether a parked payload holds something about a person.
 
     An e-mail address or phone number counts anywhere, also inside an answer. An id counts only at
     the mapping's paths, since a short id may mean anything elsewhere. Without rules, an id counts
@@ -152,7 +152,7 @@ def _leaves(value: object) -> Iterator[object]:
 
 
 def _mentions(person: Person, leaf: object) -> bool:
-    """Whether a text or number holds the person's e-mail address or phone number."""
+    """Check whether a text or number holds the person's e-mail address or phone number."""
     text = _as_text(leaf)
     if text is None:
         return False
@@ -177,7 +177,7 @@ def _is_in_text(person: Person, text: str) -> bool:
 
 
 def acquisition_person(person: Person) -> AcquisitionPerson | None:
-    """The person as acquisitions name them; ``None`` for an identifier that they do not use."""
+    """Name the person as acquisitions do; ``None`` for an identifier that they do not use."""
     match person.kind:
         case IdentifierKind.EMAIL:
             return AcquisitionPerson("email", person.value)
@@ -188,7 +188,7 @@ def acquisition_person(person: Person) -> AcquisitionPerson | None:
 
 
 def is_made_by(claimer: Claimer, person: Person) -> bool:
-    """Whether the person made a claim under this identifier."""
+    """Check whether the person made a claim under this identifier."""
     match person.kind:
         case IdentifierKind.EMAIL:
             return claimer.email == person.value

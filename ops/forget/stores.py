@@ -42,7 +42,7 @@ class PersonStore(Protocol):
     name: str
 
     def held(self, person: Person) -> list[str]:
-        """Ids of what is held about a person; the ids are not personal."""
+        """List the ids of what is held about a person; the ids are not personal."""
         ...
 
     def erase(self, person: Person, ids: Iterable[str]) -> int:

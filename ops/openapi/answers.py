@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 from braze_bridge.jobs.envelope import DeliveryJob
 from braze_bridge.partner_config.quikly_activations import Status
@@ -12,7 +13,9 @@ from braze_bridge.reasons import Reason
 from quikly_acquisition.models import AcquisitionRecord, Channel, HistoryEntry, State
 
 JobId = Annotated[str, DeliveryJob.model_fields["job_id"]]
-AcquisitionId = Annotated[str, AcquisitionRecord.model_fields["acquisition_id"]]
+AcquisitionId = TypeAliasType(
+    "AcquisitionId", Annotated[str, AcquisitionRecord.model_fields["acquisition_id"]]
+)
 Word = Annotated[str, HistoryEntry.model_fields["step"]]
 
 

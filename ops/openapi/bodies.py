@@ -70,7 +70,7 @@ class Acquisition(BaseModel, extra="forbid"):
 
 
 def outgrow_fields(config: OutgrowConfig) -> dict[str, Any]:
-    """The fields that the default rule looks for."""
+    """Describe the fields that the default rule looks for."""
     rule = config.default
     return _well_known(
         (rule.response_id, _ID),
@@ -83,7 +83,7 @@ def outgrow_fields(config: OutgrowConfig) -> dict[str, Any]:
 
 
 def iterate_fields(config: IterateConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields of a response, and those of one answer."""
+    """Describe the fields of a response, and those of one answer."""
     rule = config.default
     response = _well_known(
         (config.survey_id, "The survey's id: finds its rules."),
@@ -96,7 +96,7 @@ def iterate_fields(config: IterateConfig) -> tuple[dict[str, Any], dict[str, Any
 
 
 def activation_event_fields(config: QuiklyConfig) -> dict[str, Any]:
-    """The fields that the rules of all events look for."""
+    """Describe the fields that the rules of all events look for."""
     rules = [rule for rule in config.events.rules.values() if rule is not None]
     return _well_known(
         (config.events.event_id, "The event's own id: the same id counts once."),
@@ -119,7 +119,7 @@ def _mapped(rule: OutgrowRule | ActivationEventRule) -> Iterator[_Field]:
 
 
 def _well_known(*fields: _Field) -> dict[str, Any]:
-    """Properties of any type, nested as the paths are; only paths of names and dots fit."""
+    """Make properties of any type, nested as the paths are; only paths of names and dots fit."""
     properties: dict[str, Any] = {}
     for path, description in ((path, about) for paths, about in fields for path in paths):
         if _PLAIN_PATH.fullmatch(path.text) is None:

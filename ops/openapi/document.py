@@ -78,7 +78,7 @@ def document(configs: Configs, examples: list[Example], *, api: Path = API) -> d
 
 
 def text() -> str:
-    """The document of this working copy, as its file holds it."""
+    """Return the document of this working copy, as its file holds it."""
     made = document(shipped_configs(), read_examples(EVENTS))
     return json.dumps(made, ensure_ascii=False, indent=2) + "\n"
 
@@ -97,7 +97,7 @@ def _routes(content: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def _schemas(prose: dict[str, Any], configs: Configs) -> dict[str, Any]:
-    """The models' schemas, what the prose says of them, and the fields of the partners' files."""
+    """Merge the models' schemas, the prose about them, and the fields of the partners' files."""
     response, answer = bodies.iterate_fields(configs.iterate)
     responses = {"responses": {"items": {"properties": answer}}}
     fields = {
@@ -120,7 +120,7 @@ def _schemas(prose: dict[str, Any], configs: Configs) -> dict[str, Any]:
 
 
 def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Both objects' content at every depth; if both have a value that is no object, the other's."""
+    """Merge objects at every depth; if both have a value that is no object, the other's counts."""
     made = dict(one)
     for key, value in other.items():
         both = isinstance(value, dict) and isinstance(one.get(key), dict)

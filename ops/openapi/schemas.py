@@ -42,7 +42,7 @@ def components(models: Iterable[type[BaseModel]], mode: JsonSchemaMode) -> dict[
         schema_generator=_Documented,
     )[1]["$defs"]
     for schema in found.values():
-        del schema["title"]
+        schema.pop("title", None)
         if "description" in schema:  # the docstring: its first paragraph is enough
             schema["description"] = schema["description"].partition("\n\n")[0].replace("\n", " ")
     return found

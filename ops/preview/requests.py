@@ -99,7 +99,7 @@ def preview(
 
 
 def record_of(text: str, *, source: str, route: str, now: datetime) -> RejectedRecord:
-    """A body as the mappings take it: as if it was parked just now."""
+    """Make a record of a body, as if it was parked just now; the mappings take such records."""
     return RejectedRecord(
         id=f"body:{hashlib.sha256(text.encode()).hexdigest()}",
         kind="body",
@@ -114,7 +114,7 @@ def record_of(text: str, *, source: str, route: str, now: datetime) -> RejectedR
 
 
 def of_outcome(outcome: Outcome) -> Preview:
-    """What would happen to a body with this outcome of its mapping."""
+    """Work out what would happen to a body with this outcome of its mapping."""
     match outcome:
         case Mapped(job, skips, notes):
             requests, refused = requests_for(job)
@@ -134,7 +134,7 @@ def of_outcome(outcome: Outcome) -> Preview:
 
 
 def requests_for(job: DeliveryJob) -> tuple[tuple[BrazeRequest, ...], tuple[Reason, ...]]:
-    """The requests of a single job, and the reasons for parts that can never be sent."""
+    """Build the requests of a single job, and the reasons for parts that can never be sent."""
     requests: list[BrazeRequest] = []
     refused: list[Reason] = []
     for part in split_job(job):

@@ -286,7 +286,7 @@ def _row_json(row: Row) -> dict[str, object]:
 
 
 def _shown_reasons(row: Row) -> list[dict[str, str | None]]:
-    """Code and field, without the detail: Braze's words may quote a value."""
+    """Name code and field, without the detail: Braze's words may quote a value."""
     return [
         {
             "code": reason.code,

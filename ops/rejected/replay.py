@@ -149,12 +149,12 @@ def _judge_forward(record: RejectedRecord, now: datetime) -> Verdict:
 
 
 def received_now(job: DeliveryJob, now: datetime) -> DeliveryJob:
-    """The job as if it had come in now; never earlier than it did, even if this clock is slow."""
+    """Return the job as if received now; never earlier than it was, even if this clock is slow."""
     return job.model_copy(update={"received_at": max(job.received_at, now)})
 
 
 def replayed_id(job: DeliveryJob) -> str:
-    """The id under which the refused objects of a job are sent again.
+    """Make the id under which the refused objects of a job are sent again.
 
     The ledger has settled the job's own id and would drop the replay as a duplicate. It also knows
     the job's events by their position in the whole job. The same objects always get the same id, so

@@ -150,11 +150,11 @@ class RejectedRows(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """Number of rows by reason, the most frequent first."""
+        """Count rows by reason, the most frequent first."""
         ...
 
     def find(self, record_id: str) -> Parked | None:
-        """A row as it is now; ``None`` if it is gone or expired."""
+        """Read a row as it is now; ``None`` if it is gone or expired."""
         ...
 
     def explain(self, parked: Parked, reasons: Sequence[Reason]) -> bool:
@@ -292,7 +292,7 @@ class DynamoRejectedRows:
         names: Sequence[str],
         **more: Any,  # noqa: ANN401 - as boto3 takes them
     ) -> Iterator[dict[str, AttributeValueTypeDef]]:
-        """Columns of rows, page after page: by the index if a reason is given, else by a scan."""
+        """Yield columns of rows, page after page: by the index for a reason, else by a scan."""
         conditions = ["#expires_at > :now"]
         columns = {*names, "expires_at"}
         values: dict[str, AttributeValueTypeDef] = {":now": {"N": str(int(self._now.timestamp()))}}
@@ -375,7 +375,7 @@ def parked_of(item: Mapping[str, AttributeValueTypeDef]) -> Parked:
 
 
 def _times(wanted: Filter) -> tuple[list[str], dict[str, AttributeValueTypeDef]]:
-    """At most one condition on ``last_seen``: a key condition allows no more."""
+    """Build at most one condition on ``last_seen``: a key condition allows no more."""
     values: dict[str, AttributeValueTypeDef] = {}
     if wanted.seen_since is not None:
         values[":since"] = {"S": iso_millis(wanted.seen_since)}
@@ -391,7 +391,7 @@ def _times(wanted: Filter) -> tuple[list[str], dict[str, AttributeValueTypeDef]]
 
 
 def _unchanged(parked: Parked) -> tuple[str, dict[str, AttributeValueTypeDef]]:
-    """The condition that the row was not parked again since it was read."""
+    """Build the condition that the row was not parked again since it was read."""
     return "last_seen = :seen AND sightings = :sightings", {
         ":seen": {"S": iso_millis(parked.record.last_seen)},
         ":sightings": {"N": str(parked.sightings)},

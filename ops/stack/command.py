@@ -166,7 +166,7 @@ def reported_errors(opened: OpenStack | None = None) -> Iterator[None]:
 
 
 def route_of(partner: str, content: str | None) -> str:
-    """The route of a partner's body; a usage error if the partner has no contents."""
+    """Return the route of a partner's body; a usage error if the partner has no contents."""
     if content is not None and not PARTNERS[partner].has_contents:
         raise typer.BadParameter(f"{partner} has no contents", param_hint="--content")
     return PARTNERS[partner].route(content)

@@ -100,7 +100,7 @@ class Partner(NamedTuple):
     asks: tuple[Ask, ...] = ()
 
     def route(self, content: str | None) -> str:
-        """The route of a body of any content, or of one."""
+        """Return the route of a body of any content, or of one."""
         path = self.urls[0].path
         return path if content is None else f"{path}/{content}"
 
@@ -149,7 +149,7 @@ def _iterate_people(directory: Path) -> tuple[PersonRule, ...]:
 
 
 def _quikly_test(response: TrialResponse, directory: Path) -> dict[str, Any]:
-    """An activation event of the first activation in the file."""
+    """Make an activation event of the first activation in the file."""
     config = load_quikly(directory)
     known = (*config.events.scopes, *config.activations, *config.acquisitions, TEST_PERSON)
     q_scope = known[0]

@@ -56,7 +56,7 @@ def harmless(text: str) -> str:
 
 
 def columns(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Lines of a table; no cell is cut, so that people can copy names."""
+    """Lay out the lines of a table; no cell is cut, so that people can copy names."""
     cells = [[harmless(_shown(cell)).replace("\n", " ") for cell in row] for row in rows]
     table = [list(headings), *cells]
     widths = [max(len(row[index]) for row in table) for index in range(len(headings))]
@@ -94,7 +94,7 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def as_json(value: object) -> str:
-    """A value as indented JSON; times as ISO 8601, ASCII only."""
+    """Write a value as indented JSON; times as ISO 8601, ASCII only."""
     return json.dumps(value, indent=2, default=_plain)
 
 

@@ -33,7 +33,7 @@ HIDDEN = "<token>"
 app = typer.Typer(no_args_is_help=True, help="The stack's keys and tokens.")
 
 ShowToken = Annotated[
-    bool, typer.Option("--show-token", help="Print the token too: whoever sees it may post.")
+    bool, typer.Option("--show-token", help="Also print the token, which lets its reader post.")
 ]
 
 

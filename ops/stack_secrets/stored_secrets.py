@@ -41,17 +41,17 @@ class SecretAccessError(Exception):
 
 
 def secret_id(stack: str, name: SecretName) -> str:
-    """The secret's name in Secrets Manager, such as ``bridge-dev/partner/outgrow``."""
+    """Return the secret's name in Secrets Manager, such as ``bridge-dev/partner/outgrow``."""
     return f"{stack}/{PATHS[name]}"
 
 
 def source_of(secrets: SecretsAccess, path: str) -> SecretsManagerSource:
-    """A secret that commands only use, such as :data:`LEDGER_PATH`."""
+    """Return a secret that commands only use, such as :data:`LEDGER_PATH`."""
     return SecretsManagerSource(f"{secrets.stack}/{path}", lambda: secrets.client)
 
 
 def is_token(name: SecretName) -> bool:
-    """Whether it is a token of ours, which callers send; the others are keys of other services."""
+    """Check for a token of ours, which callers send; the others are keys of other services."""
     return PATHS[name].startswith("partner/")
 
 

@@ -189,7 +189,7 @@ def _report(waited: float, seen: list[Arrival]) -> None:
 def _test(
     partner: str, route: str, config_dir: Path, client: BrazeClient
 ) -> tuple[bytes, DeliveryJob]:
-    """A body with a score that is not on the profile yet, and the job that it becomes."""
+    """Make a body with a score that is not on the profile yet, and the job that it becomes."""
     now = SystemClock().now()
     mark = f"bridge-verify-{secrets.token_hex(8)}"
     seed = secrets.randbelow(HIGHEST_SCORE)
@@ -207,7 +207,7 @@ def _test(
 def _mapped(
     partner: str, route: str, config_dir: Path, response: TrialResponse
 ) -> tuple[bytes, DeliveryJob]:
-    """A test body, and the job that it becomes by the files of this working copy."""
+    """Make a test body, and the job that it becomes by the files of this working copy."""
     make = PARTNERS[partner].test_body
     if make is None:
         raise AssertionError(partner)  # the command ended earlier
@@ -258,7 +258,7 @@ def _call(site: Site, path: str, body: bytes | None, token: str) -> Answer:
 
 
 def _why(stack: OpenStack, opened: StackAccess, job: DeliveryJob) -> list[str]:
-    """What is known about a job that did not arrive."""
+    """Collect what is known about a job that did not arrive."""
     now = SystemClock().now()
     said: list[str] = []
     try:

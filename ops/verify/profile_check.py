@@ -45,7 +45,7 @@ class Arrival(NamedTuple):
     found: object
 
     def __str__(self) -> str:
-        """A sentence for people."""
+        """Write a sentence for people."""
         sent = f"{type_word(self.expected)} {self.expected}"
         match self.state:
             case State.ARRIVED:
@@ -59,7 +59,7 @@ class Arrival(NamedTuple):
 
 
 def type_word(value: object) -> str:
-    """A JSON value's type, as Braze's dashboard calls it."""
+    """Name a JSON value's type, as Braze's dashboard calls it."""
     match value:
         case None:
             return "nothing"
@@ -76,12 +76,12 @@ def type_word(value: object) -> str:
 
 
 def score_of(seed: int) -> int:
-    """A score to look for; the next seed gives another one."""
+    """Choose a score to look for; the next seed gives another one."""
     return LOWEST_SCORE + seed % (HIGHEST_SCORE - LOWEST_SCORE + 1)
 
 
 def look_up(user: JobUser, attributes: Iterable[str]) -> ExportIdsRequest:
-    """The request for a job's profile, with these attributes in the answer."""
+    """Build the request for a job's profile, with these attributes in the answer."""
     fields = ["custom_attributes", *sorted(EXPORT_FIELDS.intersection(attributes))]
     alias = user.user_alias
     return ExportIdsRequest(
@@ -120,7 +120,7 @@ def _arrival(
 
 
 def value_on(user: ExportedUser, name: str) -> object:
-    """An exported profile's custom attribute or own field of Braze."""
+    """Return an exported profile's custom attribute or own field of Braze."""
     own = {
         "email": user.email,
         "phone": user.phone,
@@ -131,7 +131,7 @@ def value_on(user: ExportedUser, name: str) -> object:
 
 
 def is_there(arrivals: Iterable[Arrival]) -> bool:
-    """Whether everything that can be compared arrived as it was sent."""
+    """Check whether everything that can be compared arrived as it was sent."""
     return all(each.state in {State.ARRIVED, State.NOT_COMPARED} for each in arrivals)
 
 

@@ -34,7 +34,7 @@ class Audience(BaseModel):
         return self
 
     def includes(self, profile: Profile) -> bool:
-        """Whether a profile passes every filter."""
+        """Check whether a profile passes every filter."""
         if not all(
             name in profile.custom and _is(profile.custom[name], wanted)
             for name, wanted in self.attributes.items()

@@ -56,8 +56,8 @@ def check_event(item: JsonObject) -> datetime:
         The event's time in UTC.
 
     Raises:
-        ObjectRejectedError: No name, no valid time, or a property name that is reserved, empty,
-            over 255 characters or begins with a dollar sign.
+        ObjectRejectedError: No name, no valid time or a bad property name. Such a name is reserved,
+            empty, over 255 characters or begins with a dollar sign.
     """
     name = item.get("name")
     if not isinstance(name, str) or not name:

@@ -73,12 +73,12 @@ class Answer:
 
 
 def refusal(message: str, status: int = 400) -> Answer:
-    """A fatal error with Braze's usual body, `{"message": …}`."""
+    """Make a fatal error with Braze's usual body, `{"message": …}`."""
     return Answer(status, {"message": message})
 
 
 def page(status: int, phrase: str) -> Answer:
-    """A refusal whose body is not documented: HTML, as the NGINX before Braze would send it.
+    """Make a refusal without a documented body: HTML, as the NGINX before Braze would send it.
 
     The bodies of 403, 404, 413, 415 and 429 are undocumented; a body that is not JSON is the
     hardest case for a client.

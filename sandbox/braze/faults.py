@@ -57,7 +57,7 @@ class Fault(BaseModel):
         return self.reset == "before" or (self.status or 0) >= _PROCESSED_BELOW
 
     def hits(self, path: str, key: str, body: str) -> bool:
-        """Whether a call matches."""
+        """Check whether a call matches."""
         if self.path.endswith("*"):
             if not path.startswith(self.path[:-1]):
                 return False
@@ -88,7 +88,7 @@ class FaultPlan:
         self._faults.clear()
 
     def listed(self) -> list[JsonValue]:
-        """The faults in force, as they were posted, with the calls left in `times`."""
+        """List the faults in force, as they were posted, with the calls left in `times`."""
         return [
             {**fault.model_dump(exclude_defaults=True, mode="json"), "times": left}
             for fault, left in self._faults

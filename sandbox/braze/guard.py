@@ -19,7 +19,7 @@ _FOREIGN_SITES = frozenset({"cross-site", "same-site"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name, without port and brackets, means this machine."""
+    """Check whether a host's name, without port and brackets, means this machine."""
     if host == "localhost":
         return True
     try:

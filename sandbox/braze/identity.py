@@ -33,7 +33,7 @@ class ObjectRejectedError(Exception):
 
 
 def is_email(value: object) -> bool:
-    """Whether Braze would take a value as an e-mail address."""
+    """Check whether Braze would take a value as an e-mail address."""
     return isinstance(value, str) and len(value) <= _MAX_EMAIL and bool(_EMAIL.fullmatch(value))
 
 
@@ -57,7 +57,7 @@ def normalise_phone(value: object) -> str | None:
 
 
 def is_e164(value: object) -> bool:
-    """Whether a value is a phone number in E.164 already."""
+    """Check whether a value is a phone number in E.164 already."""
     return isinstance(value, str) and bool(_E164.fullmatch(value))
 
 
@@ -123,7 +123,7 @@ def read_identifier(item: Mapping[str, JsonValue]) -> Identifier:
 
 
 def may_create(identifier: Identifier, item: Mapping[str, JsonValue], input_array: str) -> bool:
-    """Whether an object may create the profile it names (reference §1.4).
+    """Check whether an object may create the profile it names (reference §1.4).
 
     Only real booleans count. A `braze_id` never creates: Braze gives it. An alias creates only
     from the attributes array and only with an explicit false: the event and purchase pages

@@ -81,7 +81,7 @@ class FixedWindows:
         return Standing(bound.limit.requests, remaining, resets_at, is_refused)
 
     def _count(self, bound: Bound, now: float) -> tuple[int, int]:
-        """The window that now lies in, and what was counted in it."""
+        """Return the window that now lies in, and what was counted in it."""
         window = math.floor(now / bound.limit.seconds)
         known, count = self._counts.get((bound.counter, bound.limit.seconds), (window, 0))
         return window, count if known == window else 0

@@ -24,13 +24,13 @@ _DEEPEST = 4
 
 
 def people_named(call: Call) -> tuple[str, ...]:
-    """Every identifier in a call's body and query, once, in order."""
+    """List every identifier in a call's body and query, once, in order."""
     in_query = (value for name, value in call.query if name.removesuffix("[]") in _NAMING)
     return tuple(dict.fromkeys([*_names(_body(call), _DEEPEST), *in_query]))
 
 
 def people_refused(call: Call, answer: Answer) -> tuple[str, ...]:
-    """Every identifier of the objects that an answer's `errors` name."""
+    """List every identifier of the objects that an answer's `errors` name."""
     errors = (answer.json or {}).get("errors")
     if not isinstance(errors, list):
         return ()

@@ -177,8 +177,8 @@ class ProfileStore:
     def find(self, identifier: Identifier) -> Profile | None:
         """Find the one profile an object means.
 
-        An e-mail or phone that several profiles share means the most recently updated profile
-        with an external id, else the most recently updated one.
+        Several profiles may share an e-mail or phone. It then means the most recently updated
+        profile with an external id, else the most recently updated one.
         """
         kind, value, label = identifier
         if kind == "external_id":
@@ -193,7 +193,7 @@ class ProfileStore:
         return max(sharing.values(), key=lambda p: (p.external_id is not None, p.updated))
 
     def sharing(self, kind: IdentifierKind, value: str) -> list[Profile]:
-        """Every profile an identifier fits, oldest first: several for an e-mail or a phone."""
+        """List the profiles an identifier fits, oldest first: several for an e-mail or a phone."""
         if kind in {"email", "phone"}:
             return list(self._by_address.get((kind, value), {}).values())
         profile = self.find(Identifier(kind, value))
@@ -210,7 +210,7 @@ class ProfileStore:
         self._by_alias[label, name] = profile
 
     def has_alias(self, label: str, name: str) -> bool:
-        """Whether the pair is taken: it is unique in the workspace."""
+        """Check whether the pair is taken: it is unique in the workspace."""
         return (label, name) in self._by_alias
 
     def set_address(self, profile: Profile, kind: Literal["email", "phone"], value: str) -> None:

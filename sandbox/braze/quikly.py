@@ -1,7 +1,7 @@
 """The stand-in for Quikly's API: `POST /quikly/…` with a bearer key, every call kept.
 
-Quikly documents one address, three keys of a body, and no answer (reference §7.3): so any path is
-taken, and the answer to a good call is an empty 200, which a caller can read nothing from.
+Quikly documents one address, three keys of a body, and no answer (reference §7.3). So any path is
+taken. The answer to a good call is an empty 200, from which a caller can read nothing.
 """
 
 from sandbox.braze.exchange import Answer, Call, page

@@ -69,21 +69,21 @@ class Settings(BaseModel):
         return self
 
     def permissions_of(self, key: str) -> frozenset[str] | None:
-        """What a key may do; None for a key that does not exist."""
+        """Return what a key may do; None for a key that does not exist."""
         granted = self.keys.get(key)
         if granted is None:
             return None
         return PERMISSIONS if "*" in granted else frozenset(granted)
 
     def group(self, group_id: object) -> Group | None:
-        """The subscription group of an id, if there is one."""
+        """Find the subscription group of an id, if there is one."""
         if not isinstance(group_id, str) or group_id not in self.subscription_groups:
             return None
         chosen = self.subscription_groups[group_id]
         return Group(group_id, chosen.channel, chosen.double_opt_in, chosen.opt_in_event)
 
     def track_dialect(self) -> Dialect:
-        """How `/users/track` writes the reset."""
+        """Choose how `/users/track` writes the reset."""
         if self.rate_limit_reset is not None:
             return self.rate_limit_reset
         return "seconds" if self.track_limit == "combined" else "epoch"
@@ -103,7 +103,7 @@ def limits_by_family(limits: _Limits) -> dict[str, list[Limit]]:
 
 
 def default_settings(key: str) -> Settings:
-    """The settings after a reset: one key with every permission, the demo groups, no limits."""
+    """Make the settings after a reset: a key with every permission, the demo groups, no limits."""
     return Settings(
         keys={key: ["*"]},
         subscription_groups={

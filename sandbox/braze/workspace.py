@@ -53,7 +53,7 @@ class LoggedRequest:
     applied: list[Profile] = field(default_factory=list, repr=False)
 
     def public(self) -> dict[str, JsonValue]:
-        """The row as `/_sandbox/requests` shows it (design §6)."""
+        """Return the row as `/_sandbox/requests` shows it (design §6)."""
         return {
             "n": self.n,
             "at": self.at,
@@ -174,7 +174,7 @@ class Workspace:
         return [Bound(family, limit, is_enforced=True) for limit in self._limits.get(family, ())]
 
     def standings(self) -> dict[str, list[tuple[Bound, Standing]]]:
-        """How much is left of each family's limits now; what holds for single keys is left out."""
+        """Return what is left of each family's limits now, without limits of single keys."""
         now = self.clock()
         return {
             family: [(bound, self._windows.look(bound, now)) for bound in bounds]
@@ -249,5 +249,5 @@ class Host(Protocol):
 
 
 def count_objects(arrays: Sequence[object]) -> int:
-    """How many objects the arrays of a track request hold; what is no array counts nothing."""
+    """Count the objects in the arrays of a track request; what is no array counts nothing."""
     return sum(len(array) for array in arrays if isinstance(array, list))

@@ -110,7 +110,7 @@ class Try:
         return self.path.endswith("/acquisitions")
 
     def names_any(self, people: tuple[str, ...]) -> bool:
-        """Whether the body holds one of these identifiers, whatever their spelling."""
+        """Check whether the body holds one of these identifiers, whatever their spelling."""
         return any(form in self.names for person in people for form in comparable(person))
 
 

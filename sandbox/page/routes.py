@@ -51,7 +51,7 @@ _LONGEST_SEARCH: Final = 200
 _LONGEST_SHOWN: Final = 20_000
 
 
-class Host(Protocol):
+class PageHost(Protocol):
     """Holds the stand-in's state and the page's."""
 
     workspace: Workspace
@@ -74,7 +74,7 @@ class WantedSample(BaseModel):
     id: str
 
 
-def page_routes(host: Host) -> list[Route]:
+def page_routes(host: PageHost) -> list[Route]:
     """Build the page's routes.
 
     Returns:
@@ -95,13 +95,13 @@ def page_routes(host: Host) -> list[Route]:
     ]
 
 
-async def _live(host: Host, request: Request) -> Response:
+async def _live(host: PageHost, request: Request) -> Response:
     host.workspace.settle()
     text = request.query_params.get("search", "")[:_LONGEST_SEARCH]
     return _json(snapshot(host.workspace, list(host.console.tries), _partners(), text))
 
 
-async def _stack(host: Host, request: Request) -> Response:
+async def _stack(host: PageHost, request: Request) -> Response:
     if request.method == "POST":
         link = StackLink.model_validate_json(await request.body())
         await run_in_threadpool(host.console.introduce, link)
@@ -111,7 +111,7 @@ async def _stack(host: Host, request: Request) -> Response:
     return _json({"api_url": known.api_url, "tokens": sorted(known.tokens)})
 
 
-async def _samples(host: Host, request: Request) -> Response:
+async def _samples(host: PageHost, request: Request) -> Response:
     if request.method == "GET":
         return _json([_shown(name, case) for name, case in samples()])
     name = WantedSample.model_validate_json(await request.body()).id
@@ -122,7 +122,7 @@ async def _samples(host: Host, request: Request) -> Response:
     return _json(_shown(name, _with_profile(case, host.workspace)))
 
 
-async def _try(host: Host, request: Request) -> Response:
+async def _try(host: PageHost, request: Request) -> Response:
     wanted = WantedTry.model_validate_json(await request.body())
     since = len(host.workspace.requests)
     done = await run_in_threadpool(host.console.attempt, wanted, since)
@@ -138,7 +138,7 @@ async def _try(host: Host, request: Request) -> Response:
     )
 
 
-async def _gate(host: Host, request: Request) -> Response:
+async def _gate(host: PageHost, request: Request) -> Response:
     gates = host.console.gates
     if gates is None:
         return _json(None)
@@ -151,7 +151,7 @@ async def _gate(host: Host, request: Request) -> Response:
     return _json(await run_in_threadpool(gates.show))
 
 
-_Handler = Callable[[Host, Request], Awaitable[Response]]
+_Handler = Callable[[PageHost, Request], Awaitable[Response]]
 _TABLE: Final[list[tuple[str, _Handler, list[str]]]] = [
     ("live", _live, ["GET"]),
     ("stack", _stack, ["GET", "POST"]),
@@ -198,7 +198,7 @@ def _file(name: str) -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
-def _asked(host: Host, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
+def _asked(host: PageHost, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
             return await handler(host, request)

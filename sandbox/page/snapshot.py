@@ -48,9 +48,9 @@ class Journey:
 
     Attributes:
         attempt: The try.
-        state: `refused` by the door · `answered` without a job · `waiting` for the first request to
-            Braze · `retrying` after one that failed · `rejected` by Braze · `under_way`, for an
-            acquisition · `taken` by Braze, not to be seen yet · `arrived`.
+        state: `refused` by the door; `answered` without a job; `waiting` for the first request to
+            Braze; `retrying` after one that failed; `rejected` by Braze; `under_way`, for an
+            acquisition; `taken` by Braze, not to be seen yet; `arrived`.
         rows: The requests about its person since, up to the one that succeeded.
         values: What the last of them left on a profile: values of attributes, properties of events.
     """

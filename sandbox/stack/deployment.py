@@ -76,7 +76,7 @@ class DeploymentError(Exception):
 
 
 def build(folder: Path, log: Path) -> None:
-    """`sam build`, with the layer built for this interpreter.
+    """Run `sam build`, with the layer built for this interpreter.
 
     Raises:
         DeploymentError: It failed or took too long.
@@ -93,7 +93,7 @@ def build(folder: Path, log: Path) -> None:
 
 
 def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> None:
-    """`sam deploy`.
+    """Run `sam deploy`.
 
     Raises:
         DeploymentError: It failed or took too long.
@@ -236,7 +236,7 @@ def _logical_id(name: str) -> str:
 
 
 def stack_name() -> str:
-    """The CloudFormation stack's name, from `samconfig.toml`."""
+    """Read the CloudFormation stack's name from `samconfig.toml`."""
     name: str = _config()["deploy"]["parameters"]["stack_name"]
     return name
 

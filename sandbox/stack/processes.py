@@ -86,7 +86,7 @@ def start(
 
 
 def is_running(record: ProcessRecord) -> bool:
-    """Whether the server itself, and no later process of the same pid, runs."""
+    """Check whether the server itself, and no later process of the same pid, runs."""
     _reap(record.pid)
     return any(process.pid == record.pid and process.born == record.born for process in running())
 

@@ -75,18 +75,18 @@ class StackFile(BaseModel):
         return cls.model_validate_json((folder / FILE_NAME).read_text())
 
     def session(self) -> boto3.Session:
-        """A session with the local engine's root credentials, whatever the environment holds."""
+        """Make a session with the local engine's root credentials; ignores the environment."""
         return boto3.Session(
             aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=self.region
         )
 
     def client_options(self) -> dict[str, Any]:
-        """Arguments for `session().client(name, …)`: the engine's address and bounded time."""
+        """Return arguments for `session().client(name, …)`: the engine's address, bounded time."""
         return client_options(self.aws_endpoint_url)
 
 
 def client_options(endpoint_url: str) -> dict[str, Any]:
-    """As :meth:`StackFile.client_options`, before there is a file."""
+    """Return :meth:`StackFile.client_options` before there is a file."""
     config = Config(
         connect_timeout=2,
         read_timeout=30,

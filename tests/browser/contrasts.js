@@ -1,5 +1,5 @@
-// Every text on the page with its contrast to what is behind it (WCAG 2.2, 1.4.3), and the edges of
-// fields, which need 3 to 1 where texts need 4.5 (1.4.11): theirs is told as 1.5 times what it is.
+// Every text on the page with its contrast to its background (WCAG 2.2, 1.4.3), and the edges of fields.
+// Edges need 3 to 1, texts 4.5 to 1 (1.4.11). So an edge's contrast is multiplied by 1.5.
 
 const channel = (value) => {
   const share = value / 255;

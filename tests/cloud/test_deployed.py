@@ -168,7 +168,7 @@ def arn_of(cloud: Cloud, resource: str) -> str:
 
 
 def test_tokens_are_long_and_no_function_has_one_in_its_variables(cloud: Cloud) -> None:
-    """Whoever may describe a function must not read a token by it."""
+    """The permission to describe a function must not reveal a token."""
     tokens = [cloud.secret(name) for name in ("outgrow", "iterate", "quikly", "braze-webhook")]
     client = cloud.client("lambda")
 

@@ -25,7 +25,7 @@ def sample(name: str) -> dict[str, Any]:
 
 
 def test_an_award_is_read_whole() -> None:
-    """What was won, by whom, when, and until when the sweep has to send it."""
+    """The award, its winner, its time, and the time until which the sweep sends it."""
     assert of_row(sample("awarded")) == ClaimRecord(
         q_scope="spring-launch",
         claimant="f676bdaa1300c941746eb2108c3fcf3d",

@@ -128,7 +128,7 @@ def profiles(stack: StackFile) -> list[dict[str, Any]]:
 
 
 def at_braze(stack: StackFile, **attributes: Any) -> int:
-    """Put a profile there beforehand.
+    """Make a profile before the test.
 
     Returns:
         How many requests the log has now.
@@ -206,7 +206,7 @@ def sweep(stack: StackFile) -> None:
 
 
 def test_an_unknown_e_mail_becomes_an_alias_only_profile(stack: StackFile) -> None:
-    """Looked up, made by alias with the address on it, told of by an event, credited once."""
+    """Looked up, made by alias with its address, sent an event, credited once."""
     person = Person()
 
     acquisition_id = acquire(

@@ -19,7 +19,7 @@ def profile(stack: StackFile, external_id: str) -> dict[str, Any]:
 
 
 def test_the_same_response_50_times_at_once_leaves_one_event(stack: StackFile) -> None:
-    """It counts once, whoever resends it and however often."""
+    """A response counts once, however often it is sent again."""
     control(stack, "reset", {})
     body = {"id": "fifty", "external_id": "fifty", "score": 50}
 

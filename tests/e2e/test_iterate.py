@@ -159,13 +159,13 @@ def test_what_cannot_be_mapped_is_refused_and_what_is_none_of_ours_ignored(
     """422 without a quote of the body; 200 for another kind of event."""
     control(stack, "reset", {})
 
-    nobody = post_survey(stack, body(answer(1, ENJOY, "My secret"), user={}))
+    unidentified = post_survey(stack, body(answer(1, ENJOY, "My secret"), user={}))
     other = post_survey(stack, {"event_type": "survey_viewed"})
     untyped = post_survey(stack, {"survey_response": {}})
 
-    assert (nobody.status_code, other.status_code, untyped.status_code) == (422, 200, 422)
-    assert nobody.json()["reasons"][0]["code"] == "no_identity"
-    assert "secret" not in nobody.text
+    assert (unidentified.status_code, other.status_code, untyped.status_code) == (422, 200, 422)
+    assert unidentified.json()["reasons"][0]["code"] == "no_identity"
+    assert "secret" not in unidentified.text
     assert other.json() == {"status": "ignored"}
     rows = stack.session().client("dynamodb", **stack.client_options())
     payloads = [

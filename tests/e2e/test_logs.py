@@ -107,9 +107,10 @@ def needles(stack: StackFile) -> set[str]:
 
 
 def configured_names() -> set[str]:
-    """Activations and tiers: a brand's own words, which a claim's line and its id may have."""
-    activations = load_quikly(CONFIG_DIRECTORY).activations
-    return {*activations} | {tier.name for rule in activations.values() for tier in rule.tiers}
+    """Activations, tiers and events: a brand's own words, which a line and a job's id may have."""
+    config = load_quikly(CONFIG_DIRECTORY)
+    tiers = {tier.name for rule in config.activations.values() for tier in rule.tiers}
+    return {*config.activations, *config.events.rules} | tiers
 
 
 def leaks(lines: Iterable[tuple[str, str]], forbidden: Iterable[str]) -> list[str]:

@@ -104,7 +104,7 @@ def was_awarded_once(stack: StackFile, email: str) -> bool:
 
 
 def told(stack: StackFile, email: str) -> list[int]:
-    """What Quikly answered each time it was told of a person."""
+    """Return Quikly's answer to each call about a person."""
     calls = control(stack, "quikly")["calls"]
     return [each["status"] for each in calls if email in each["body"]]
 
@@ -430,9 +430,9 @@ def test_what_is_pasted_into_braze_wins(stack: StackFile) -> None:
             for found in control(stack, "profiles")
         )
     )
-    nobody = rendered({}, q_scope="demo-decay", event="demo-action", dispatch_id="d-1")
-    assert nobody["email"] == ""
-    assert call(stack, "demo-decay", nobody["email"])[0] == 422
+    without_email = rendered({}, q_scope="demo-decay", event="demo-action", dispatch_id="d-1")
+    assert without_email["email"] == ""
+    assert call(stack, "demo-decay", without_email["email"])[0] == 422
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")

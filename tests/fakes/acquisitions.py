@@ -617,7 +617,7 @@ class FakeQuikly:
         self.lost: Callable[[int], None] = lambda _: None
         self._hooks = Hooks() if hooks is None else hooks
 
-    def tell(self, call: QuiklyCall, deadline: float | None = None) -> None:
+    def send(self, call: QuiklyCall, deadline: float | None = None) -> None:
         self._hooks.reach("before credit")
         self.deadlines.append(deadline)
         self.asked += 1

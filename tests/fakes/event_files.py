@@ -20,11 +20,9 @@ class EventCase:
     """One file.
 
     Attributes:
-        name: The file's, without its ending.
-        path: What is posted to.
-        body: What is posted: text, or bytes that may be no text.
-        token: ``None`` where none is sent.
-        expect: As in the file.
+        name: The file's name without its ending.
+        body: Text, or bytes that may not be valid text.
+        token: ``None`` if no token is sent.
     """
 
     name: str
@@ -36,7 +34,7 @@ class EventCase:
 
     @property
     def is_good(self) -> bool:
-        """Whether it leaves something at Braze: some are answered 200 and forgotten."""
+        """Whether the case reaches Braze: some are answered 200 and ignored."""
         return "user" in self.expect
 
     def event(self) -> dict[str, Any]:

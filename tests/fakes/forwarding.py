@@ -52,17 +52,17 @@ class ScriptedQuikly:
 
     Attributes:
         script: The errors of the next calls; ``None`` is a success.
-        told: Every call, taken or not.
+        calls: Every call, taken or not.
     """
 
     def __init__(self, *script: QuiklyError | None) -> None:
         self.script = list(script)
-        self.told: list[QuiklyCall] = []
+        self.calls: list[QuiklyCall] = []
 
-    def tell(self, call: QuiklyCall, deadline: float | None = None) -> None:
-        """See :meth:`braze_bridge.quikly.QuiklyApi.tell`."""
+    def send(self, call: QuiklyCall, deadline: float | None = None) -> None:
+        """See :meth:`braze_bridge.quikly.QuiklyApi.send`."""
         del deadline
-        self.told.append(call)
+        self.calls.append(call)
         failure = self.script.pop(0) if self.script else None
         if failure is not None:
             raise failure

@@ -15,6 +15,7 @@ LAYER = ROOT / "layers" / "braze_bridge" / "python" / "braze_bridge"
 IMPORT_RULES = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
     "importlinter"
 ]
+LONGEST_FILE = 500
 FOREIGN = {"boto3", "botocore", "aws_lambda_powertools", "os"}
 
 
@@ -86,3 +87,16 @@ def test_only_settings_read_the_environment() -> None:
     }
 
     assert readers == {"layers/braze_bridge/python/braze_bridge/settings.py"}
+
+
+def test_a_long_file_says_why() -> None:
+    """What ships, the commands, the sandbox and the benchmarks: over 500 lines need a reason."""
+    unexplained = [
+        str(path.relative_to(ROOT))
+        for folder in ("functions", "layers", "ops", "sandbox", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+        if len(lines := path.read_text(encoding="utf-8").splitlines()) > LONGEST_FILE
+        and "lines" not in " ".join(lines[:12])
+    ]
+
+    assert unexplained == []

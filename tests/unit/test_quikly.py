@@ -20,7 +20,7 @@ def api(transport: RecordingTransport, key: str = KEY) -> HttpQuiklyApi:
 
 def refusal(transport: RecordingTransport, key: str = KEY) -> QuiklyError:
     with pytest.raises(QuiklyError) as caught:
-        api(transport, key).tell(CALL)
+        api(transport, key).send(CALL)
     return caught.value
 
 
@@ -28,7 +28,7 @@ def test_the_call_carries_the_three_documented_keys_and_the_bearer_key() -> None
     """As the partner page prints it, without its mistakes."""
     transport = RecordingTransport(answer(200))
 
-    api(transport).tell(CALL, deadline=7.5)
+    api(transport).send(CALL, deadline=7.5)
 
     (request,) = transport.requests
     assert request.deadline == 7.5
@@ -48,7 +48,7 @@ def test_a_person_without_an_address_is_named_by_phone() -> None:
     """An unknown field is left out, not sent as null."""
     transport = RecordingTransport(answer(204))
 
-    api(transport).tell(QuiklyCall("spring", "acquired", phone="+13135550123"))
+    api(transport).send(QuiklyCall("spring", "acquired", phone="+13135550123"))
 
     assert json.loads(transport.requests[0].body or b"") == {
         "q_scope": "spring",

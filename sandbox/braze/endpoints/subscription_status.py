@@ -240,7 +240,7 @@ def set_status(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
         body: One group, one state, up to 50 users.
 
     Returns:
-        201, also if nobody is found; 400 for a bad body.
+        201, also without a matching user; 400 for a bad body.
     """
     try:
         changes = [_read_change(workspace, body, "")]
@@ -257,7 +257,7 @@ def set_status_v2(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
         body: `subscription_groups`, up to 50 users in all; the identifiers' keys are plural.
 
     Returns:
-        201, also if nobody is found; 400 for a bad body.
+        201, also without a matching user; 400 for a bad body.
     """
     entries = body.get("subscription_groups")
     if not isinstance(entries, list) or not entries:

@@ -23,7 +23,6 @@ from sandbox.braze.profiles import Identifier, Profile, ProfileStore
 from sandbox.braze.workspace import Workspace
 
 MAX_ENTRIES = 50
-MERGES_NOT_OBJECTS = "'merge_updates' must be an array of objects"
 TOO_MANY_MERGES = "a single request may not contain more than 50 merge updates"
 MERGE_KEYS = "'merge_updates' must only have 'identifier_to_merge' and 'identifier_to_keep'"
 # The beginning is Braze's; the reference has no more of it.

@@ -171,8 +171,8 @@ def test_export() -> None:
     assert user.other["random_bucket"] == 5445
 
 
-def test_export_of_nobody() -> None:
-    """The docs: users may be empty, with or without the ids that matched nobody."""
+def test_export_without_a_match() -> None:
+    """The docs: users may be empty, with or without the ids that matched no user."""
     request = ExportIdsRequest(["email"], external_ids=["x"])
 
     assert client_of(201, '{"users":[],"message":"success"}').export_ids(request).users == []

@@ -287,7 +287,7 @@ def test_search_counts_all_and_shows_some(page: Caller) -> None:
 
 
 def test_samples_are_listed_as_they_are_posted(page: Caller) -> None:
-    """Text is shown; what is none, or needs headers of its own, is posted unseen."""
+    """Text is shown; a body that is not text, or needs its own headers, is posted unseen."""
     found = {sample["id"]: sample for sample in ask(page, "samples").json()}
 
     assert found[SAMPLE]["path"].startswith("/outgrow/")

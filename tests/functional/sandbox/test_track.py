@@ -338,10 +338,10 @@ def test_update_only_creates_no_profile(braze: Caller, array: str, who: dict[str
     base = BASE[array]
 
     braze.track(**{array: [{**base, **who, "_update_existing_only": True}]})
-    nobody = braze.profiles()
+    profiles = braze.profiles()
     braze.track(**{array: [{**base, **who}]})
 
-    assert nobody == []
+    assert profiles == []
     assert braze.dropped() == [(array, 0, None)]
     assert len(braze.profiles()) == 1
 

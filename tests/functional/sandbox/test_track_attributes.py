@@ -301,7 +301,7 @@ def test_stripped_name_is_not_a_standard_field(braze: Caller) -> None:
 
 
 def test_null_removes_an_attribute(braze: Caller) -> None:
-    """Null removes a custom attribute, an empty string stays, and an absent one is no matter."""
+    """Null removes a custom attribute, an empty string stays, and an absent one changes nothing."""
     braze.attributes({**U, "gone": 1, "empty": "x"})
 
     braze.attributes({**U, "gone": None, "empty": "", "never": None})

@@ -125,7 +125,7 @@ def test_objects_in_properties_become_strings(braze: Caller) -> None:
 
 @pytest.mark.parametrize("bad", [None, "x" * 256, [{"a": 1}], [[1]], [None], ["x" * 256], 2**63])
 def test_bad_property_values_are_lost(braze: Caller, bad: Any) -> None:
-    """A bad property value is lost in silence, and the event with the others is kept."""
+    """A bad property value is dropped silently; the event keeps the other properties."""
     answer = braze.event(**U, properties={"good": 1, "value": bad})
 
     assert answer.json() == {"events_processed": 1, "message": "success"}

@@ -326,9 +326,9 @@ def test_merge_without_a_match_is_202(braze: Caller) -> None:
     braze.attributes({"external_id": "u"})
 
     same = braze.post("/users/merge", merged({"external_id": "u"}, {"external_id": "u"}))
-    nobody = braze.post("/users/merge", merged({"external_id": "x"}, {"external_id": "u"}))
+    unmatched = braze.post("/users/merge", merged({"external_id": "x"}, {"external_id": "u"}))
 
-    assert (same.status_code, nobody.status_code) == (202, 202)
+    assert (same.status_code, unmatched.status_code) == (202, 202)
     assert len(braze.profiles()) == 1
 
 

@@ -126,7 +126,7 @@ def test_lengths_are_counted_in_bytes() -> None:
     ids=["accent", "width", "domain", "domain that has no ASCII form", "another", "plus"],
 )
 def test_one_mailbox_has_one_spelling(one: str, other: str, same: bool) -> None:
-    """Unicode's ways to write one address are one; other letters are somebody else."""
+    """Unicode forms of one address are equal; other letters are another address."""
     assert (one_spelling(one) == one_spelling(other)) is same
 
 

@@ -90,6 +90,6 @@ def test_nothing_breaks_the_reading_of_times(value: Any) -> None:
 
 
 def test_date_alone_stays_a_date() -> None:
-    """A calendar date is told from a time: it must not gain a midnight."""
+    """A calendar date stays a date: it must not become midnight."""
     assert read_iso("2026-11-20") == date(2026, 11, 20)
     assert type(read_iso("2026-11-20")) is date

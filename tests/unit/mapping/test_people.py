@@ -1,4 +1,4 @@
-"""Whom a body is about."""
+"""How a body identifies its person."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_a_key_is_sent_nowhere_else(target: BrazeTarget) -> None:
 
 
 def test_a_key_that_braze_knows_is_fine_whatever_it_may_do() -> None:
-    """A missing permission has a finding of its own."""
+    """Each missing permission is its own finding."""
     for verdict in (Verdict.GRANTED, Verdict.MISSING):
         (finding,) = key_findings(of(verdict), URL, "EU-01", None)
         assert finding.level is Level.OK

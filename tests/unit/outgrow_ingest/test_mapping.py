@@ -288,14 +288,14 @@ def test_attribute_never_changes_whom_the_job_is_about(
 
 
 def test_rejecting_attribute_refuses_the_whole_response(tmp_path: pathlib.Path) -> None:
-    """``on_mismatch = "reject"`` makes a misfit the response's own fault."""
+    """``on_mismatch = "reject"`` refuses the response for one value that does not fit."""
     given = config(tmp_path, CONTACTS)
 
     outcome = mapped({"email": "a@example.com", "score": 1.5}, given=given)
-    nobody = mapped({"score": 1.5}, given=given)
+    unidentified = mapped({"score": 1.5}, given=given)
 
     assert codes(outcome) == [("score", "wrong_type")]
-    assert codes(nobody) == [("person", "no_identity"), ("score", "wrong_type")]
+    assert codes(unidentified) == [("person", "no_identity"), ("score", "wrong_type")]
 
 
 EVENTS = """

@@ -90,3 +90,35 @@ evnt = false
         "events.on.won",
         "events.on.won.evnt",
     }
+
+
+def test_a_faulty_key_is_not_called_missing_as_well(tmp_path: pathlib.Path) -> None:
+    """One mistake is one problem, also if the key is needed."""
+    (tmp_path / "quikly.toml").write_text(
+        """
+schema_version = 1
+[activation.launch]
+mode = "draw"
+events = ["act"]
+opens_at = "stack"
+[activation.launch.tiers.a]
+quantity = "many"
+[activation.other]
+mode = "first"
+events = ["act"]
+opens_at = "stack"
+tiers.reward = 1
+""",
+        encoding="utf-8",
+    )
+
+    found = [
+        (problem.key, problem.message)
+        for problem in check_partner_config(tmp_path)
+        if problem.file == "quikly.toml"
+    ]
+
+    assert found == [
+        ("activation.launch.tiers.a.quantity", "must be a whole number, at least 0"),
+        ("activation.other.tiers.reward", "must be a table"),
+    ]

@@ -75,7 +75,7 @@ def test_a_call_is_sent_as_braze_made_it() -> None:
 
     result = bench.run(forward_message())
 
-    assert bench.quikly.told == [QuiklyCall("spring", "joined", "person-1@example.com")]
+    assert bench.quikly.calls == [QuiklyCall("spring", "joined", "person-1@example.com")]
     assert (len(result.sent), result.retry, result.parked) == (1, {}, [])
 
 
@@ -87,7 +87,7 @@ def test_a_message_that_comes_twice_is_sent_once() -> None:
     bench.clock.advance(timedelta(days=30).total_seconds() - 60)
     results.append(bench.run(forward_message(received_at=bench.clock.now())))
 
-    assert len(bench.quikly.told) == 1
+    assert len(bench.quikly.calls) == 1
     assert [result.duplicate for result in results] == [1, 1]
 
 
@@ -101,7 +101,7 @@ def test_a_call_that_another_lambda_makes_waits_and_is_made_if_that_one_dies() -
     after = bench.run(forward_message())
 
     assert waiting.retry == {"m0": 0.5}
-    assert len(after.sent) == len(bench.quikly.told) == 1
+    assert len(after.sent) == len(bench.quikly.calls) == 1
 
 
 @pytest.mark.parametrize("unknown", [False, True])
@@ -114,7 +114,7 @@ def test_a_failure_that_passes_is_tried_again_later_and_later(unknown: bool) -> 
 
     assert waits == [{"m0": 0.5}, {"m0": 8.0}]
     assert len(done.sent) == 1
-    assert len(bench.quikly.told) == 3
+    assert len(bench.quikly.calls) == 3
 
 
 def test_quikly_s_own_time_is_kept_and_spares_it_the_rest_of_the_batch() -> None:
@@ -125,10 +125,10 @@ def test_quikly_s_own_time_is_kept_and_spares_it_the_rest_of_the_batch() -> None
     result = bench.run(*map(forward_message, range(3)))
 
     assert result.retry == {"m0": 120.0, "m1": 120.0, "m2": 120.0}
-    assert len(bench.quikly.told) == 1
+    assert len(bench.quikly.calls) == 1
     bench = ForwardBench(QuiklyError("Quikly answered 429", status=429, retryable=True))
     assert bench.run(*map(forward_message, range(2))).retry == {"m0": 0.5, "m1": 0.5}
-    assert len(bench.quikly.told) == 1
+    assert len(bench.quikly.calls) == 1
     bench = ForwardBench(QuiklyError("later", retryable=True, retry_after=1e9))
     assert bench.run(forward_message()).retry == {"m0": 36_000.0}
 
@@ -180,7 +180,7 @@ def test_a_call_near_the_end_of_its_retention_is_parked_unmade() -> None:
     result = bench.run(forward_message())
 
     assert [code for _, code in result.parked] == ["expired"]
-    assert bench.quikly.told == []
+    assert bench.quikly.calls == []
 
 
 @pytest.mark.parametrize("body", ["", "{}", "[1]", '{"schema_version":2}', "\ufffex"])
@@ -202,7 +202,7 @@ def test_without_the_memory_no_call_is_made() -> None:
 
     result = bench.run(forward_message())
 
-    assert (bench.quikly.told, result.retry) == ([], {"m0": 0.5})
+    assert (bench.quikly.calls, result.retry) == ([], {"m0": 0.5})
 
 
 def test_a_call_that_could_not_be_marked_as_sent_is_reported_and_not_repeated() -> None:
@@ -233,7 +233,7 @@ def test_no_call_is_begun_that_lambda_would_cut_off() -> None:
 
     result = bench.run(forward_message())
 
-    assert (bench.quikly.told, result.retry) == ([], {"m0": 0.0})
+    assert (bench.quikly.calls, result.retry) == ([], {"m0": 0.0})
 
 
 FAILURES = st.sampled_from(

@@ -100,7 +100,7 @@ def test_every_row_shows_value_type_and_verdict_within_the_width(width: int) -> 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_long_name_is_shortened_in_its_middle(width: int) -> None:
-    """Its beginning and its end tell it from the others."""
+    """Its beginning and its end identify it."""
     outcome = everything_right()
     [row] = [row for row in rows(printed(outcome, width), outcome) if "Please " in row]
     [name] = [each.name for each in outcome.attributes if "Please tell us" in each.name]

@@ -161,11 +161,11 @@ def _scrubbed(value: object) -> object:
 
 @cache
 def logger() -> Logger:
-    """The process's logger; service and level come from the ``POWERTOOLS_*`` variables."""
+    """Make the process's logger; ``POWERTOOLS_*`` variables give its service and level."""
     return Logger(logger_formatter=ScrubbingFormatter())
 
 
 @cache
 def metrics() -> Metrics:
-    """The process's metrics; service and namespace come from the ``POWERTOOLS_*`` variables."""
+    """Make the process's metrics; ``POWERTOOLS_*`` variables give service and namespace."""
     return Metrics()

@@ -1,8 +1,8 @@
 """Quikly's API: one call that says what a person did (`POST …/webhook/braze`).
 
-Quikly documents an address, a bearer key and three keys of the body, but no answer, limit or error
-code (docs/partners/…/retargeting/quikly). So any 2xx is a success, and other statuses have HTTP's
-meaning.
+Quikly documents an address, a bearer key and three keys of the body
+(docs/partners/…/retargeting/quikly). It documents no answer, limit or error code. So any 2xx is a
+success, and other statuses have HTTP's meaning.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class QuiklyCall(NamedTuple):
         return f"QuiklyCall({self.q_scope!r}, {self.event!r})"
 
     def body(self) -> bytes:
-        """The JSON body, without the fields that are not known."""
+        """Encode the JSON body, without the fields that are not known."""
         given = {key: value for key, value in self._asdict().items() if value is not None}
         return json.dumps(given, ensure_ascii=False).encode()
 
@@ -119,7 +119,7 @@ def quikly_endpoint(url: str, *, allow_loopback: bool) -> QuiklyEndpoint:
 class QuiklyApi(Protocol):
     """Quikly's API."""
 
-    def tell(self, call: QuiklyCall, deadline: float | None = None) -> None:
+    def send(self, call: QuiklyCall, deadline: float | None = None) -> None:
         """Make one call, once.
 
         Args:
@@ -148,8 +148,8 @@ class HttpQuiklyApi(NamedTuple):
     now: Callable[[], float]
     timeout: tuple[float, float] = DEFAULT_TIMEOUT
 
-    def tell(self, call: QuiklyCall, deadline: float | None = None) -> None:
-        """See :meth:`QuiklyApi.tell`."""
+    def send(self, call: QuiklyCall, deadline: float | None = None) -> None:
+        """See :meth:`QuiklyApi.send`."""
         key = self.api_key()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise QuiklyError("no usable key is set", retryable=True, key_refused=True)

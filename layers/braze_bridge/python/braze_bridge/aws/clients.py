@@ -1,6 +1,6 @@
 """AWS clients with bounded time: connect 2 s, read 5 s, two tries, unless a client says otherwise.
 
-botocore makes them. boto3 only wraps it, and also loads code that uploads files to S3, which would
+botocore makes them. boto3 only wraps it, and also loads code that uploads files to S3. That would
 make an ingest function start later. A client is made on first use, not at import, and kept for the
 life of the execution environment. The read timeout is far under the shortest function timeout: a
 slow AWS answer becomes an error that the code handles, and not a killed Lambda.
@@ -42,19 +42,19 @@ def _dynamodb(**changes: Any) -> DynamoDBClient:  # noqa: ANN401 - as above
 
 @cache
 def sqs() -> SQSClient:
-    """The process's SQS client."""
+    """Return the process's SQS client."""
     return cast("SQSClient", _client("sqs"))
 
 
 @cache
 def dynamodb() -> DynamoDBClient:
-    """The process's DynamoDB client."""
+    """Return the process's DynamoDB client."""
     return _dynamodb()
 
 
 @cache
 def secretsmanager() -> SecretsManagerClient:
-    """The process's Secrets Manager client."""
+    """Return the process's Secrets Manager client."""
     return cast("SecretsManagerClient", _client("secretsmanager"))
 
 

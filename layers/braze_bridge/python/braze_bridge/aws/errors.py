@@ -29,7 +29,7 @@ def aws_errors(own_error: Callable[[str], Exception]) -> Iterator[None]:
 
 
 def error_code(error: Exception) -> str:
-    """AWS's error code, or the class name of an error that came before any answer."""
+    """Return AWS's error code, or the class name of an error that came before any answer."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", "refused"))

@@ -66,8 +66,8 @@ class SecretSource(Protocol):
 class SecretsManagerSource:
     """A :class:`SecretSource` on AWS Secrets Manager, JSON ``{"current": …, "previous": …}``.
 
-    Powertools' parameters utility has no 30 s limit on reading again, and costs 30 to 60 ms of CPU
-    at a cold start (``docs/decisions.md``).
+    Powertools' parameters utility has no 30 s limit on reading again. It also costs 30 to 60 ms of
+    CPU at a cold start (``docs/decisions.md``).
 
     Args:
         client: Makes the Secrets Manager client; called on first use.

@@ -169,7 +169,7 @@ class DeliveryJob(BaseModel):
         return self
 
     def to_json(self) -> str:
-        """The job as compact JSON that SQS accepts.
+        """Encode the job as compact JSON that SQS accepts.
 
         SQS refuses U+FFFE and U+FFFF, but takes their JSON escapes. (It also refuses control
         characters; JSON escapes them anyway.)

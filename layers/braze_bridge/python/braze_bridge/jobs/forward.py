@@ -47,7 +47,7 @@ class ForwardMessage(BaseModel):
     correlation_id: Annotated[str, Field(min_length=1, max_length=128)]
 
     def to_json(self) -> str:
-        """The message as JSON that SQS accepts: all ASCII, because it refuses U+FFFE and U+FFFF."""
+        """Encode the message as JSON for SQS: all ASCII, because SQS refuses U+FFFE and U+FFFF."""
         return json.dumps(self.model_dump(mode="json"), separators=(",", ":"))
 
 

@@ -23,7 +23,7 @@ _SEPARATORS: Final = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u2212]")
 
 
 def holds_liquid(text: str) -> bool:
-    """Whether the text has an unrendered Liquid tag, plain or URL-encoded."""
+    """Check whether the text has an unrendered Liquid tag, plain or URL-encoded."""
     return "{{" in text or "${" in text or "%7B%7B" in text.upper()
 
 
@@ -48,8 +48,8 @@ def one_spelling(address: str) -> str:
     """Return the one spelling that tells whether two addresses are the same person's.
 
     Otherwise one person could claim an award twice. Unicode writes some addresses in several ways:
-    combined or separate accents and full-width letters (NFKC), and an international domain by its
-    name or its ASCII form (RFC 3490). This is for comparing: Braze gets the address as it came.
+    combined or separate accents, and full-width letters (NFKC). An international domain has a name
+    and an ASCII form (RFC 3490). This is for comparing: Braze gets the address as it came.
 
     Args:
         address: A result of :func:`normal_email`.
@@ -77,10 +77,10 @@ def normal_phone(text: str) -> str | None:
 
 
 def external_id_fits(text: str) -> bool:
-    """Whether Braze takes an external id of this length: at most 987 bytes."""
+    """Check whether Braze takes an external id of this length: at most 987 bytes."""
     return len(text.encode()) <= MAX_EXTERNAL_ID_BYTES
 
 
 def alias_fits(text: str) -> bool:
-    """Whether Braze takes an alias name or label of this length: at most 236 bytes."""
+    """Check whether Braze takes an alias name or label of this length: at most 236 bytes."""
     return len(text.encode()) <= MAX_ALIAS_BYTES

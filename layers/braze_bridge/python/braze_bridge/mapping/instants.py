@@ -68,8 +68,8 @@ def read_instant(value: object) -> datetime | None:
     """Read the time of an event as partners write it.
 
     Args:
-        value: ISO 8601 text (see :func:`read_iso`; a date without a time is midnight UTC), or
-            seconds or milliseconds since 1970 as a number or as 10 or 13 digits.
+        value: ISO 8601 text (see :func:`read_iso`; a date without a time is midnight UTC). Or
+            seconds or milliseconds since 1970, as a number or as 10 or 13 digits.
 
     Returns:
         An aware datetime in UTC, 2000 or later; ``None`` for anything else.

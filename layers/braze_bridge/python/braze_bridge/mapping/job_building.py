@@ -133,12 +133,12 @@ def make_job(
 
 
 def earliest(occurred_at: datetime | None, received_at: datetime) -> datetime:
-    """The time that orders a job: the partner's, but never later than the arrival."""
+    """Return the time that orders a job: the partner's, but never later than the arrival."""
     return received_at if occurred_at is None else min(occurred_at, received_at)
 
 
 def hashed(kind: str, value: object) -> str:
-    """An identity for a response that names none of its own: equal JSON values make equal ones.
+    """Make an identity for a response that names none: equal JSON values make equal ones.
 
     Args:
         kind: What is hashed: ``b`` a whole body, ``r`` the ids of its answers.

@@ -63,7 +63,7 @@ class Hit(NamedTuple):
 
 
 def is_blank(value: object) -> bool:
-    """Whether a JSON value is no answer: null, a blank string, an empty array or object."""
+    """Check whether a JSON value is no answer: null, a blank string, an empty array or object."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or value in ([], {})

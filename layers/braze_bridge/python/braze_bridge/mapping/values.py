@@ -146,7 +146,7 @@ def compact_json(value: object) -> bytes:
 
 
 def looks_like_date(text: str) -> bool:
-    """Whether Braze would store a string as a date.
+    """Check whether Braze would store a string as a date.
 
     It does so for ISO 8601 and its other documented formats, and for ``12-1-2021`` and
     ``12/1/2021`` (https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types).

@@ -27,8 +27,6 @@ def load_compiled(directory: Path, partner: str, kind: type[ConfigT]) -> ConfigT
     Args:
         directory: ``/opt/partner_config`` in Lambda: a read-only layer of the same deployment, as
             trustworthy as the code (https://docs.python.org/3/library/pickle.html warns of others).
-        partner: Such as ``outgrow``.
-        kind: What the file must hold.
 
     Raises:
         ConfigError: There is no such file, or another version of this code wrote it.

@@ -9,7 +9,6 @@ class Problem(NamedTuple):
     """One thing wrong in a configuration file.
 
     Attributes:
-        file: The file's name.
         key: The dotted key, quoted as TOML quotes it; empty for the file itself.
         message: What is wrong and what would be right.
     """
@@ -23,12 +22,8 @@ class Problem(NamedTuple):
 
 
 class ConfigError(Exception):
-    """A configuration that must not be used.
-
-    Attributes:
-        problems: All of them.
-    """
+    """A configuration that must not be used, with all its problems."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__("; ".join(str(problem) for problem in problems))
+        super().__init__("; ".join(map(str, problems)))
         self.problems = problems

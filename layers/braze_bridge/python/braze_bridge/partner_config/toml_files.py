@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from braze_bridge.partner_config.outgrow import OutgrowConfig
     from braze_bridge.partner_config.quikly import QuiklyConfig
 
-    PartnerFile = IterateFile | OutgrowFile | QuiklyFile
-
-FILES: Final[tuple[type[PartnerFile], ...]] = (IterateFile, OutgrowFile, QuiklyFile)
+_File = IterateFile | OutgrowFile | QuiklyFile
+FILES: Final[tuple[type[_File], ...]] = (IterateFile, OutgrowFile, QuiklyFile)
 
 
 def load_iterate(directory: Path) -> IterateConfig:
@@ -55,11 +54,7 @@ def check_partner_config(directory: Path) -> list[Problem]:
 
 
 def compile_partner_config(source: Path, target: Path) -> None:
-    """Write what ``compiled.load_compiled`` loads.
-
-    Args:
-        source: The folder with the TOML files.
-        target: Made if needed.
+    """Write what ``compiled.load_compiled`` loads; the target folder is made if needed.
 
     Raises:
         ConfigError: With every problem of every file; nothing is written then.
@@ -73,16 +68,8 @@ def compile_partner_config(source: Path, target: Path) -> None:
         compiled_file(target, file.partner).write_bytes(pickle.dumps(config, protocol=5))
 
 
-def main() -> int:
-    """Compile the folder named first into the one named second."""
-    source, target = map(Path, sys.argv[1:])
-    try:
-        compile_partner_config(source, target)
-    except ConfigError as error:
-        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        compile_partner_config(*map(Path, sys.argv[1:]))
+    except ConfigError as failed:
+        sys.exit("\n".join(map(str, failed.problems)))

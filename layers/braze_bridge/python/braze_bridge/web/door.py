@@ -151,8 +151,8 @@ class Door(NamedTuple):
     """The checks of a group of routes that share a token.
 
     A sender authenticates with ``Authorization: Bearer <token>``. Both halves of the secret are
-    valid, so that a token can be rotated without a gap. A token that matches neither makes the door
-    read the secret again (at most every 30 s), so that a new one works at once.
+    valid, so that a token can be rotated without a gap. If a token matches neither, the door
+    reads the secret again (at most every 30 s). So a new token works at once.
 
     Attributes:
         allow_query_token: Whether ``?token=`` counts if the header is missing.
@@ -240,7 +240,7 @@ def _matches(token: str, secret: SecretPair) -> bool:
 
 
 def _token(call: dict[str, Any], *, allow_query: bool) -> str | None:
-    """The token that a call shows. If there is an Authorization header, only it counts."""
+    """Find the token that a call shows. If there is an Authorization header, only it counts."""
     authorization = _header(call, "authorization")
     if allow_query and not authorization:
         return _only(_listed(call, "queryStringParameters").get("token", []))
@@ -253,7 +253,7 @@ def _only(values: list[object]) -> str | None:
 
 
 def _header(call: dict[str, Any], name: str) -> list[object]:
-    """Every value of a header, whatever its case and however often it was sent."""
+    """Return every value of a header, whatever its case and however often it was sent."""
     return [
         value
         for sent, values in _listed(call, "headers").items()
@@ -263,7 +263,7 @@ def _header(call: dict[str, Any], name: str) -> list[object]:
 
 
 def _listed(call: dict[str, Any], key: str) -> dict[str, list[object]]:
-    """``headers`` or ``queryStringParameters`` with every value of each name.
+    """Read ``headers`` or ``queryStringParameters`` with every value of each name.
 
     API Gateway has them under ``multiValue…``. The plain key has only the last value of each, and
     is used if the other is missing.
@@ -289,7 +289,7 @@ def _texts(value: object) -> dict[str, str]:
 
 
 def _raw_body(call: dict[str, Any]) -> bytes:
-    """The body's bytes, base64 decoded; none if they cannot be read."""
+    """Return the body's bytes, base64 decoded; none if they cannot be read."""
     body = call.get("body")
     if not isinstance(body, str):
         return b""

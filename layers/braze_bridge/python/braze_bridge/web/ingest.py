@@ -72,7 +72,7 @@ class Ingest(NamedTuple, Generic[ConfigT]):
         return self.answering(config, door, intake)
 
     def answering(self, config: ConfigT, door: Door, intake: Intake) -> Answering:
-        """What answers an API Gateway proxy event."""
+        """Make the function that answers an API Gateway proxy event."""
 
         def answer(event: object) -> ProxyResponse:
             call = door.admit(event)

@@ -6,28 +6,16 @@ import re
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, Field, PlainValidator
 
-from braze_bridge.mapping.profile_fields import (
-    STANDARD_FIELDS,
-    attribute_name_problem,
-    property_name_problem,
-)
-from braze_bridge.partner_config.quikly_activations import (
-    ActivationRule,
-    Decay,
-    Fact,
-    Mode,
-    Odds,
-    ProfileRule,
-    Status,
-    Tier,
-)
-from braze_bridge.partner_config.tables import mapped, toml
+from braze_bridge.braze.limits import MAX_STRING_CHARS
+from braze_bridge.mapping import profile_fields
+from braze_bridge.partner_config import quikly_activations as rules
+from braze_bridge.partner_config.tables import toml
 
-_SCOPE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+SCOPE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 """Scopes are part of job ids, row ids and logs."""
 
 _TIER_NAME: Final = re.compile(r"[A-Za-z0-9._ -]{1,64}")
@@ -35,6 +23,7 @@ _ODDS: Final = re.compile(r"([0-9]{1,12}) ?/ ?([0-9]{1,12})")
 _MAX_TIERS: Final = 50
 """Each tier has a counter in one row, which every winner rewrites."""
 
+_BY_ORDER: Final = {rules.Mode.FIRST, rules.Mode.RANK, rules.Mode.DECAY}
 _EVENTS_WORDS: Final = 'must list the events to accept, each once, such as ["signed-in"]'
 _LONGEST: Final = 10 * 366 * 86_400
 """Seconds: no activation lasts ten years."""
@@ -43,23 +32,16 @@ _YEARS: Final = range(2000, 2200)
 """Of openings and closings. A typing mistake must not lead to where Python's years end."""
 
 
-def _events(value: object) -> tuple[str, ...]:
-    if (
-        isinstance(value, list)
-        and value
-        and all(isinstance(word, str) and word.strip() == word and word for word in value)
-        and len(set(value)) == len(value)
-    ):
-        return tuple(value)
-    raise toml.wrong(_EVENTS_WORDS)
+def _each_once(texts: list[str]) -> bool:
+    return 0 < len(texts) == len({text for text in texts if text and text == text.strip()})
 
 
 def _moment(value: object, also: str = "") -> datetime:
     if not isinstance(value, datetime) or value.tzinfo is None:
         example = "must be a time with its zone, such as 2026-11-27T09:00:00+01:00, unquoted"
-        raise toml.wrong(f"{example}{also}")
+        raise ValueError(f"{example}{also}")
     if value.year not in _YEARS:
-        raise toml.wrong(f"must be from {_YEARS[0]} to {_YEARS[-1]}")
+        raise ValueError(f"must be from {_YEARS[0]} to {_YEARS[-1]}")
     return value.astimezone(UTC)
 
 
@@ -71,35 +53,38 @@ def _seconds(value: object) -> timedelta:
     return timedelta(seconds=toml.whole(1, _LONGEST)(value))
 
 
-def _odds(text: str) -> Odds:
+def _odds(text: str) -> rules.Odds:
     match = _ODDS.fullmatch(text.strip())
     wins, of = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 0 < wins <= of:
-        raise toml.wrong('must be a fraction over 0 and up to 1, such as "1/20"')
-    return Odds(*Fraction(wins, of).as_integer_ratio())
+        raise ValueError('must be a fraction over 0 and up to 1, such as "1/20"')
+    return rules.Odds(*Fraction(wins, of).as_integer_ratio())
 
 
 def _attribute_problem(name: str) -> str | None:
-    if name in STANDARD_FIELDS:
+    if name in profile_fields.STANDARD_FIELDS:
         return "is a field of Braze's own, which no award belongs into"
-    return attribute_name_problem(name)
+    return profile_fields.attribute_name_problem(name)
 
 
+_NAME_PROBLEMS: Final = {
+    "attributes": _attribute_problem,
+    "properties": profile_fields.property_name_problem,
+}
+_EVENTS = toml.texts(_EVENTS_WORDS, _each_once, alone=False)
+Events = Annotated[tuple[str, ...], PlainValidator(_EVENTS)]
 Seconds = Annotated[timedelta, PlainValidator(_seconds)]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
-Answer = Annotated[toml.Name | Literal[False] | None, toml.OrFalse]
-Facts = dict[
-    str, Annotated[Annotated[Fact, Field(strict=False)] | Literal[False] | None, toml.OrFalse]
-]
+Answer = toml.OrFalse[toml.Name]
+Facts = dict[str, toml.OrFalse[Annotated[rules.Fact, Field(strict=False)]]]
 
 
 class TierTable(toml.Table):
     """``tiers.<name>``, or ``consolation``."""
 
-    incentive: Annotated[toml.Text, AfterValidator(toml.fits_braze)] | None = None
+    incentive: Annotated[toml.Text, Field(max_length=MAX_STRING_CHARS)] | None = None
     quantity: toml.Count | None = None
     value: toml.Count | None = None
-    currency: Currency | None = None
+    currency: toml.Currency | None = None
     within_seconds: Seconds | None = None
     odds: Annotated[toml.Text, AfterValidator(_odds)] | None = None
 
@@ -109,26 +94,26 @@ class TierTable(toml.Table):
         if not self.has("value") and self.has("currency"):
             yield "is missing: what is the currency of?", "value"
 
-    def problems_in(self, mode: Mode) -> toml.Problems:
+    def problems_in(self, mode: rules.Mode) -> toml.Problems:
         """Yield what contradicts the mode."""
-        for key, only in (("within_seconds", Mode.SPEED), ("odds", Mode.RANDOM)):
+        for key, only in (("within_seconds", rules.Mode.SPEED), ("odds", rules.Mode.RANDOM)):
             if self.has(key) and mode is not only:
                 yield f"belongs to mode {only}", key
-        if mode is Mode.DECAY and self.has("value"):
+        if mode is rules.Mode.DECAY and self.has("value"):
             yield "comes from decay", "value"
-        if mode is Mode.RANDOM and not self.has("odds"):
+        if mode is rules.Mode.RANDOM and not self.has("odds"):
             yield 'is missing: such as "1/20"', "odds"
-        if mode is Mode.DRAW and self.quantity is None:
+        if mode is rules.Mode.DRAW and self.quantity is None:
             yield "is missing: how many does the draw find?", "quantity"
 
-    def problems_after(self, name: str, before: TierTable, mode: Mode) -> toml.Problems:
+    def problems_after(self, name: str, before: TierTable, mode: rules.Mode) -> toml.Problems:
         """Yield why this tier gets nothing because of the one before it."""
-        if mode is Mode.SPEED:
+        if mode is rules.Mode.SPEED:
             if before.within_seconds is None:
                 yield (f"overlaps {name}, which has no within_seconds and takes all",)
             elif (self.within_seconds or timedelta.max) <= before.within_seconds:
                 yield f"overlaps {name}: it must be longer than that", "within_seconds"
-        elif mode in {Mode.FIRST, Mode.RANK, Mode.DECAY} and before.quantity is None:
+        elif mode in _BY_ORDER and before.quantity is None:
             yield (f"overlaps {name}, which has no quantity and takes all",)
 
 
@@ -138,7 +123,7 @@ class DecayTable(toml.Table):
     needed: ClassVar = dict.fromkeys(("start", "floor", "currency"), "is missing")
     start: toml.Count | None = None
     floor: toml.Count | None = None
-    currency: Currency | None = None
+    currency: toml.Currency | None = None
     over_seconds: Seconds | None = None
     every_seconds: Seconds | None = None
     drop: Annotated[int, PlainValidator(toml.whole(1))] | None = 0
@@ -166,32 +151,23 @@ class AnswersTable(toml.Table):
 class ProfileTable(toml.Table):
     """``profile``, over the ``[activation_profile]`` that all activations share."""
 
-    events: AnswersTable | None = None
-    attributes: Facts | None = None
-    properties: Facts | None = None
+    events: AnswersTable = AnswersTable()
+    attributes: Facts = Field(default_factory=dict)
+    properties: Facts = Field(default_factory=dict)
 
     def _problems(self) -> toml.Problems:
-        for key, facts, name_problem in (
-            ("attributes", self.attributes, _attribute_problem),
-            ("properties", self.properties, property_name_problem),
-        ):
-            for name in facts or {}:
+        for key, name_problem in _NAME_PROBLEMS.items():
+            for name in getattr(self, key):
                 blank = "has spaces around it" if name.strip() != name else None
                 if problem := blank or name_problem(name):
                     yield problem, key, name
 
-    def problems_over(self, base: ProfileTable) -> toml.Problems:
-        """Yield each ``false`` that takes nothing away."""
-        for key in ("attributes", "properties"):
-            problems = mapped.taken_away_problems(getattr(self, key), getattr(base, key))
-            yield from toml.at(problems, key)
-
-    def rule(self) -> ProfileRule:
+    def rule(self) -> rules.ProfileRule:
         """Return the rule of a table that is complete."""
-        return ProfileRule(
-            {Status(status): name for status, name in self.events or AnswersTable() if name},
-            {name: fact for name, fact in (self.attributes or {}).items() if fact},
-            {name: fact for name, fact in (self.properties or {}).items() if fact},
+        return rules.ProfileRule(
+            {rules.Status(status): name for status, name in self.events if name},
+            {name: fact for name, fact in self.attributes.items() if fact},
+            {name: fact for name, fact in self.properties.items() if fact},
         )
 
 
@@ -199,79 +175,65 @@ class ActivationTable(toml.Table):
     """``[activation."<q_scope>"]``."""
 
     needed: ClassVar = {
-        "mode": f"is missing: one of {', '.join(Mode)}",
+        "mode": f"is missing: one of {', '.join(rules.Mode)}",
         "events": _EVENTS_WORDS,
         "opens_at": 'is missing: a time with its zone, or "stack"',
     }
-    mode: Annotated[Mode, Field(strict=False)] | None = None
-    events: Annotated[tuple[str, ...], PlainValidator(_events)] | None = None
+    mode: Annotated[rules.Mode, Field(strict=False)] | None = None
+    events: Events = ()
     opens_at: Annotated[datetime, PlainValidator(_opening)] | None = None
     closes_at: Annotated[datetime, PlainValidator(_moment)] | None = None
     closes_after: Seconds | None = Field(None, alias="closes_after_seconds")
-    tiers: dict[str, TierTable | None] | None = None
+    tiers: toml.Section[TierTable] = Field(default_factory=dict)
     total: toml.Count | None = None
     consolation: TierTable | None = None
     decay: DecayTable | None = None
-    profile: ProfileTable | None = None
-    create_profiles: bool | None = None
-
-    def problems_as(self, scope: str, shared: ProfileTable) -> toml.Problems:
-        """Yield what is wrong with the scope, and with the profile after inheritance."""
-        if not _SCOPE.fullmatch(scope):
-            yield ("is no usable q_scope: at most 100 letters, digits, dots, - and _",)
-        if self.profile is not None:
-            yield from toml.at(self.profile.problems_over(shared), "profile")
+    profile: ProfileTable = ProfileTable()
+    create_profiles: bool = True
 
     def _problems(self) -> toml.Problems:
         if self.closes_at is not None and self.closes_after is not None:
             yield "and closes_at exclude each other", "closes_after_seconds"
         if self.opens_at and self.closes_at and self.closes_at <= self.opens_at:
             yield "is not after opens_at", "closes_at"
-        for name in self.tiers or {}:
+        for name in self.tiers:
             if not _TIER_NAME.fullmatch(name):
                 words = "is no usable name: at most 64 letters, digits, spaces, dots, - and _"
                 yield words, "tiers", name
-        if len(self.tiers or {}) > _MAX_TIERS:
+        if len(self.tiers) > _MAX_TIERS:
             yield f"are more than {_MAX_TIERS}", "tiers"
         if self.mode is not None:
             yield from self._mode_problems(self.mode)
-            tiers = [(name, tier) for name, tier in (self.tiers or {}).items() if tier is not None]
-            for name, tier in tiers:
+            for name, tier in self.tiers.items():
                 yield from toml.at(tier.problems_in(self.mode), "tiers", name)
-            for before, (name, tier) in pairwise(tiers):
+            for before, (name, tier) in pairwise(self.tiers.items()):
                 yield from toml.at(tier.problems_after(*before, self.mode), "tiers", name)
-            if sum(Fraction(*tier.odds) for _, tier in tiers if tier.odds is not None) > 1:
+            if sum(Fraction(*tier.odds) for tier in self.tiers.values() if tier.odds) > 1:
                 yield "overlap: their odds come to more than 1", "tiers"
 
-    def _mode_problems(self, mode: Mode) -> toml.Problems:
-        """Yield what contradicts the mode, under the key to change."""
+    def _mode_problems(self, mode: rules.Mode) -> toml.Problems:
         for key in ("tiers", "consolation", "total"):
-            if mode is Mode.FORWARD and self.has(key):
+            if mode is rules.Mode.FORWARD and self.has(key):
                 yield "has no place where Quikly decides (mode forward)", key
-        if mode is not Mode.FORWARD and (not self.has("tiers") or self.tiers == {}):
+        if mode is not rules.Mode.FORWARD and not self.tiers:
             yield "is missing: at least one, such as [activation.….tiers.reward]", "tiers"
-        if (mode is Mode.DECAY) != self.has("decay"):
+        if (mode is rules.Mode.DECAY) != self.has("decay"):
             yield "belongs to mode decay, and is needed there", "decay"
         if self.consolation is not None:
             for key in ("quantity", "within_seconds", "odds"):
                 if self.consolation.has(key):
                     words = "has no place in a consolation: everybody else gets it"
                     yield words, "consolation", key
-            if "consolation" in (self.tiers or {}):
+            if "consolation" in self.tiers:
                 yield "is also the name of a tier", "consolation"
 
-    def rule(self, scope: str, shared: ProfileTable) -> ActivationRule:
+    def rule(self, scope: str, shared: ProfileTable) -> rules.ActivationRule:
         """Return the rule of a table without problems."""
-        given: dict[str, Any] = {
-            **dict(self),
-            "tiers": tuple(Tier(name, *_values(tier)) for name, tier in (self.tiers or {}).items()),
-            "consolation": self.consolation and Tier("consolation", *_values(self.consolation)),
-            "decay": self.decay and Decay(*_values(self.decay)),
-            "profile": (self.profile or ProfileTable()).over(shared).rule(),
-            "create_profiles": self.create_profiles is not False,
-        }
-        return ActivationRule(scope, **given)
-
-
-def _values(table: toml.Table | None) -> list[Any]:
-    return list(dict(table or {}).values())
+        given: dict[str, Any] = dict(self)
+        tiers = [rules.Tier(name, *dict(tier).values()) for name, tier in self.tiers.items()]
+        given["tiers"] = tuple(tiers)
+        if self.consolation is not None:
+            given["consolation"] = rules.Tier("consolation", *dict(self.consolation).values())
+        given["decay"] = self.decay and rules.Decay(*dict(self.decay).values())
+        given["profile"] = self.profile.over(shared).rule()
+        return rules.ActivationRule(scope, **given)

@@ -6,96 +6,73 @@ all activations: name by name, and ``false`` takes one away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Final
+
+from pydantic import Field
 
 from braze_bridge.partner_config.quikly_events import ActivationEventRule, EventsConfig
 from braze_bridge.partner_config.tables import mapped, toml
 
-EventTables = dict[str, Annotated[mapped.MappedTable | Literal[False] | None, toml.OrFalse]]
-"""By the event's name; ``False`` for one that is not wanted."""
+Rules = dict[str, ActivationEventRule | None]
+EventTable = toml.OrFalse[mapped.MappedTable]
+"""``False`` for an event that is not wanted."""
 
-Rules = Mapping[str, ActivationEventRule | None]
 _NOTHING: Final = mapped.MappedTable()
 
 
 class ScopeTable(toml.Table):
     """``[events.scope."<q_scope>"]``."""
 
-    default: mapped.MappedTable | None = None
-    on: EventTables | None = None
+    default: mapped.MappedTable = _NOTHING
+    on: dict[str, EventTable] = Field(default_factory=dict)
 
 
 class EventsTable(toml.Table):
     """``[events]``."""
 
-    event_id: toml.Paths | None = None
-    occurred_at: toml.Paths | None = None
-    create_profiles: bool | None = None
-    any_scope: bool | None = None
-    person: mapped.PersonTable | None = None
-    default: mapped.MappedTable | None = None
-    on: EventTables | None = None
-    scope: dict[str, ScopeTable | None] | None = None
+    event_id: toml.Paths = ()
+    occurred_at: toml.Paths = ()
+    create_profiles: bool = True
+    any_scope: bool = False
+    person: mapped.PersonTable = mapped.PersonTable()
+    default: mapped.MappedTable = _NOTHING
+    on: dict[str, EventTable] = Field(default_factory=dict)
+    scope: toml.Section[ScopeTable] = Field(default_factory=dict)
 
     def _problems(self) -> toml.Problems:
-        yield from mapped.person_problems(self.person)
-        default = self.default or _NOTHING
-        yield from toml.at(default.problems_over(_NOTHING), "default")
-        yield from _event_problems(self.on, {}, default)
-        for q_scope, table in (self.scope or {}).items():
-            if table is not None:
-                own = table.default or _NOTHING
-                yield from toml.at(own.problems_over(default), "scope", q_scope, "default")
-                problems = _event_problems(table.on, _with_default(own, self.on), own.over(default))
-                yield from toml.at(problems, "scope", q_scope)
+        yield from toml.at(self.person.problems_whole(), "person")
+        yield from toml.at(self.default.problems_over(_NOTHING), "default")
+        for event, table in self.on.items():
+            yield from toml.at(_event_problems(table, self.default), "on", event)
+        for q_scope, scope in self.scope.items():
+            problems = scope.default.problems_over(self.default)
+            yield from toml.at(problems, "scope", q_scope, "default")
+            for event, table in scope.on.items():
+                below = self._under(scope, event).over(scope.default.over(self.default))
+                yield from toml.at(_event_problems(table, below), "scope", q_scope, "on", event)
 
     def config(self) -> EventsConfig:
         """Return the configuration of a section without problems."""
-        default = self.default or _NOTHING
-        return EventsConfig(
-            event_id=self.event_id or (),
-            occurred_at=self.occurred_at or (),
-            person=(self.person or mapped.PersonTable()).rule(create_profiles=self.create_profiles),
-            any_scope=bool(self.any_scope),
-            rules=_rules(self.on or {}, default),
-            scopes={
-                q_scope: self._scope_rules(table, default)
-                for q_scope, table in (self.scope or {}).items()
-                if table is not None
-            },
-        )
+        person = self.person.rule(create_profiles=self.create_profiles)
+        rules = self._rules(ScopeTable())
+        scopes = {q_scope: self._rules(scope) for q_scope, scope in self.scope.items()}
+        return EventsConfig(self.event_id, self.occurred_at, person, self.any_scope, rules, scopes)
 
-    def _scope_rules(self, table: ScopeTable, default: mapped.MappedTable) -> Rules:
-        own = table.default or _NOTHING
-        inherited = _with_default(own, self.on)
-        changed: EventTables = {
-            event: patch.over(inherited.get(event) or _NOTHING) if patch else patch
-            for event, patch in (table.on or {}).items()
-        }
-        return _rules({**inherited, **changed}, own.over(default))
+    def _under(self, scope: ScopeTable, event: str) -> mapped.MappedTable:
+        """Lay an activation's table for every event over the file's table for one event."""
+        return scope.default.over(self.on.get(event) or _NOTHING)
+
+    def _rules(self, scope: ScopeTable) -> Rules:
+        rules: Rules = {}
+        for event, table in {**self.on, **scope.on}.items():
+            own = (scope.on.get(event) or _NOTHING).over(self._under(scope, event))
+            whole = own.over(scope.default.over(self.default))
+            rules[event] = ActivationEventRule(*whole.rules()) if table else None
+        return rules
 
 
-def _with_default(own: mapped.MappedTable, events: EventTables | None) -> EventTables:
-    """Lay an activation's table for every event over the file's tables for one event."""
-    return {event: own.over(patch) if patch else patch for event, patch in (events or {}).items()}
-
-
-def _event_problems(
-    tables: EventTables | None, inherited: EventTables, default: mapped.MappedTable
-) -> toml.Problems:
-    for event, table in (tables or {}).items():
-        if table:
-            below = (inherited.get(event) or _NOTHING).over(default)
-            yield from toml.at(table.problems_over(below), "on", event)
-            if table.over(below).leaves_nothing():
-                yield "has neither attributes nor an event; false ignores it", "on", event
-
-
-def _rules(tables: EventTables, default: mapped.MappedTable) -> Rules:
-    rules: dict[str, ActivationEventRule | None] = dict.fromkeys(tables)
-    for event, table in tables.items():
-        if table:
-            whole = table.over(default)
-            rules[event] = ActivationEventRule(whole.attribute_rules(), whole.event_rule())
-    return rules
+def _event_problems(table: EventTable, below: mapped.MappedTable) -> toml.Problems:
+    if table:
+        yield from table.problems_over(below)
+        if table.over(below).leaves_nothing():
+            yield ("has neither attributes nor an event; false ignores it",)

@@ -3,93 +3,78 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS, attribute_name_problem
-from braze_bridge.mapping.values import ValueType
-from braze_bridge.partner_config.iterate import (
-    EVENT_NAME,
-    PLAIN,
-    IterateConfig,
-    QuestionRule,
-    SurveyRule,
-)
+from braze_bridge.mapping.values import Shape, ValueType
+from braze_bridge.partner_config import iterate as rules
+from braze_bridge.partner_config.rules import DoorConfig
 from braze_bridge.partner_config.tables import mapped, toml
 
-if TYPE_CHECKING:
-    from braze_bridge.mapping.values import Shape
-
-    QuestionRules = dict[str, QuestionRule | Literal[False]]
+QuestionRules = dict[str, rules.QuestionRule | Literal[False]]
 
 
 class QuestionTable(mapped.ValueTable):
-    """What the answers to one question become."""
+    """What the answers to one question become; what it leaves out is as in ``PLAIN``."""
 
-    base: ClassVar = PLAIN.value
-    name: toml.Name | None = None
-    attribute: bool | None = None
+    needed: ClassVar = {}
+    plain: ClassVar = rules.PLAIN.value.shape.type
+    paths: toml.SomePaths | None = Field(rules.PLAIN.value.paths, alias="from")
+    separator: mapped.Separator = rules.PLAIN.value.shape.separator
+    name: toml.Name = ""
+    attribute: bool = True
 
     def _problems(self) -> toml.Problems:
         yield from super()._problems()
-        name = self.name or ""
-        if name and (problem := attribute_name_problem(name)):
+        if self.name and (problem := attribute_name_problem(self.name)):
             yield problem, "name"
-        if name and self.attribute is False:
+        if self.name and not self.attribute:
             yield "names an attribute, but attribute = false says there is none", "name"
-        yield from self.problems_as(name, STANDARD_FIELDS.get(name))
+        yield from self.problems_as(self.name, STANDARD_FIELDS.get(self.name))
 
-    def question(self) -> QuestionRule | None:
+    def question(self) -> rules.QuestionRule | None:
         """Return the rule, or ``None`` if the table is faulty."""
-        name = self.name or ""
-        value = self.rule(name, STANDARD_FIELDS.get(name))
-        if value is None or (self.has("name") and not name):
+        value = self.rule(self.name, STANDARD_FIELDS.get(self.name))
+        if value is None or (self.has("name") and not self.name):
             return None
         is_strict = self.has("on_mismatch") or self.has("default")
-        return QuestionRule(value, self.attribute is not False, is_strict)
+        return rules.QuestionRule(value, self.attribute, is_strict)
 
 
 class SurveyTable(toml.Table):
     """A ``[survey."…"]``, which inherits from ``[default]``."""
 
-    survey_name: toml.Paths | None = None
-    response_id: toml.Paths | None = None
-    occurred_at: toml.Paths | None = None
-    answer: toml.Paths | None = None
-    create_profiles: bool | None = None
-    event_name: Annotated[toml.Name | Literal[False] | None, toml.OrFalse] = None
-    person: mapped.PersonTable | None = None
-    questions: dict[str, Annotated[QuestionTable | Literal[False] | None, toml.OrFalse]] | None = (
-        None
-    )
+    survey_name: toml.Paths = ()
+    response_id: toml.Paths = ()
+    occurred_at: toml.Paths = ()
+    answer: toml.SomePaths = ()
+    create_profiles: bool = True
+    event_name: toml.OrFalse[toml.Name] = rules.EVENT_NAME
+    person: mapped.PersonTable = mapped.PersonTable()
+    questions: dict[str, toml.OrFalse[QuestionTable]] = Field(default_factory=dict)
 
     def _problems(self) -> toml.Problems:
-        seen = set()
-        for written in self.questions or {}:
-            # The spaces around a prompt are no part of the attribute's name.
-            key = written.strip()
-            if not key:
+        for written in self.questions:
+            if not written.strip():
                 yield "must be a prompt or a question id", "questions", written
-            elif key in seen:
-                words = "is the same question twice: spaces around it do not count"
-                yield words, "questions", written
-            seen.add(key)
-        if self.answer == ():
-            yield "must name at least one path", "answer"
+        words = "is the same question twice: spaces around it do not count"
+        yield from toml.at(toml.same_twice(self.questions, words), "questions")
 
     def problems_over(self, base: SurveyTable) -> toml.Problems:
         """Yield what is wrong after inheritance, if this table causes it."""
-        if self.person is not None:
-            yield from mapped.person_problems(self.over(base).person)
-        yield from toml.at(mapped.taken_away_problems(self.questions, base.questions), "questions")
+        if self.has("person"):
+            yield from toml.at(self.over(base).person.problems_whole(), "person")
+        yield from self.taken_away_problems(base)
 
     def type_problems(self, types: dict[str, str]) -> toml.Problems:
-        """Yield each attribute whose type differs elsewhere in the file: Braze keeps the first.
+        """Yield each attribute whose type differs elsewhere: Braze keeps the first.
 
-        Args:
-            types: By attribute, so far; added to.
+        The types so far are by attribute; this table's are added to them.
         """
-        for written, table in (self.questions or {}).items():
-            rule = table.question() if table else PLAIN if table is False else None
+        for written, table in self.questions.items():
+            rule = table.question() if table else rules.PLAIN if table is False else None
             if rule is None or not rule.has_attribute:
                 continue
             name, kind = rule.value.name or written.strip(), _type_at_braze(rule.value.shape)
@@ -101,66 +86,53 @@ class SurveyTable(toml.Table):
 
     def question_rules(self) -> QuestionRules:
         """Return the rules of this table's own questions."""
-        named = {key.strip(): table for key, table in (self.questions or {}).items()}
+        named = {key.strip(): table for key, table in self.questions.items()}
         return {key: (table and table.question()) or False for key, table in named.items()}
 
-    def rule(self, *questions: QuestionRules) -> SurveyRule:
+    def rule(self, *questions: QuestionRules) -> rules.SurveyRule:
         """Return the rule of a table that is complete, with its questions, the nearest first."""
-        return SurveyRule(
-            survey_name=self.survey_name or (),
-            response_id=self.response_id or (),
-            occurred_at=self.occurred_at or (),
-            answer=self.answer or (),
-            person=(self.person or mapped.PersonTable()).rule(create_profiles=self.create_profiles),
-            event_name=EVENT_NAME if self.event_name is None else self.event_name or None,
-            questions=questions,
-        )
+        person = self.person.rule(create_profiles=self.create_profiles)
+        paths = (self.survey_name, self.response_id, self.occurred_at, self.answer)
+        return rules.SurveyRule(*paths, person, self.event_name or None, questions)
 
 
 class DefaultTable(SurveyTable):
     """``[default]``."""
 
-    needed: ClassVar = dict.fromkeys(("survey_id", "answer"), "must name at least one path")
-    survey_id: toml.Paths | None = None
+    needed: ClassVar = dict.fromkeys(("survey_id", "answer"), toml.NO_PATH)
+    survey_id: toml.SomePaths = ()
 
     def _problems(self) -> toml.Problems:
         yield from super()._problems()
-        yield from mapped.person_problems(self.person)
-        if self.survey_id == ():
-            yield self.needed["survey_id"], "survey_id"
+        yield from toml.at(self.person.problems_whole(), "person")
 
 
-class IterateFile(mapped.File):
+class IterateFile(toml.PartnerFile):
     """The whole file."""
 
     partner: ClassVar = "iterate"
-    needed: ClassVar = {**mapped.File.needed, "default": "is missing"}
+    needed: ClassVar = {**toml.PartnerFile.needed, "default": "is missing"}
     default: DefaultTable | None = None
-    survey: dict[str, SurveyTable | None] | None = None
+    survey: toml.Section[SurveyTable] = Field(default_factory=dict)
 
     def _problems(self) -> toml.Problems:
         types: dict[str, str] = {}
         base = self.default or DefaultTable()
         yield from toml.at(base.type_problems(types), "default")
-        for survey_id, table in (self.survey or {}).items():
-            if table is not None:
-                yield from toml.at(table.problems_over(base), "survey", survey_id)
-                yield from toml.at(table.type_problems(types), "survey", survey_id)
+        for survey_id, table in self.survey.items():
+            yield from toml.at(table.problems_over(base), "survey", survey_id)
+            yield from toml.at(table.type_problems(types), "survey", survey_id)
 
-    def config(self) -> IterateConfig:
+    def config(self) -> rules.IterateConfig:
         """Return the configuration of a file without problems."""
         base = self.default or DefaultTable()
         shared = base.question_rules()
-        surveys = {key: table for key, table in (self.survey or {}).items() if table is not None}
-        return IterateConfig(
-            self.door_config(),
-            base.survey_id or (),
-            base.rule(shared),
-            {
-                key: own.over(base).rule(own.question_rules(), shared)
-                for key, own in surveys.items()
-            },
-        )
+        surveys = {
+            survey_id: own.over(base).rule(own.question_rules(), shared)
+            for survey_id, own in self.survey.items()
+        }
+        door = DoorConfig(self.door.allow_query_token)
+        return rules.IterateConfig(door, base.survey_id, base.rule(shared), surveys)
 
 
 def _type_at_braze(shape: Shape) -> str:

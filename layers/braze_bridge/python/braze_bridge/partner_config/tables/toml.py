@@ -1,7 +1,7 @@
 """TOML tables as pydantic models: how a file is read, and what is wrong in it, in our words.
 
-A faulty key becomes ``None`` once its problem is noted. So the checks across keys still run, and
-every mistake of a file is found at once.
+A faulty key counts as there, with its default, once its problem is noted. So the checks across keys
+still run, and every mistake of a file is found at once.
 """
 
 from __future__ import annotations
@@ -10,22 +10,15 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
 from itertools import takewhile
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    PlainValidator,
-    ValidationError,
-)
-from pydantic_core import PydanticCustomError, core_schema
+import pydantic
+from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic_core import PydanticUseDefault
 
 from braze_bridge.braze.limits import MAX_INTEGER, MAX_STRING_CHARS
-from braze_bridge.mapping.paths import Path, PathError, compile_path
+from braze_bridge.mapping.paths import PathError, compile_path
 from braze_bridge.partner_config.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -33,32 +26,49 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Self
 
-    from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema, ErrorDetails
+    from pydantic_core import ErrorDetails
+
+    from braze_bridge.mapping.paths import Path
 
     Problems = Iterator[tuple[str, ...]]
     """Each is a message, followed by the keys that lead to it."""
 
+T = TypeVar("T")
 FileT = TypeVar("FileT", bound="PartnerFile")
 WordT = TypeVar("WordT", bound=str)
 
+NO_PATH: Final = "must name at least one path"
+_PATHS: Final = 'must be a list of paths in quotes, such as ["score", "result.score"]'
+_NOT_BLANK: Final = r"\S"
+_CURRENCY: Final = "^[A-Z]{3}$"
 _WORDS: Final = {
     "bool_type": "must be true or false, without quotes",
     "dict_type": "must be a table",
+    **dict.fromkeys(("int_type", "greater_than_equal", "less_than_equal"), "must be 1"),
     "model_type": "must be a table",
-    "string_pattern_mismatch": "must be three capital letters, such as EUR",
+    "string_too_long": f"is longer than {MAX_STRING_CHARS} characters",
     "string_too_short": "must be a text in quotes, and not empty",
     "string_type": "must be a text in quotes, and not empty",
+    "too_short": NO_PATH,
+    _NOT_BLANK: "must be a text in quotes, and not empty",
+    _CURRENCY: "must be three capital letters, such as EUR",
 }
-"""Our words by pydantic's error type; :func:`wrong` makes errors that bring their own."""
+"""Our words by pydantic's error type or the text's pattern; a ``ValueError`` brings its own."""
 
 
-class Table(BaseModel):
-    """A TOML table; a key that is left out, or faulty, is ``None``."""
+class Table(pydantic.BaseModel):
+    """A TOML table; a key that is left out, or faulty, has its default."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
-    needed: ClassVar[Mapping[str, str]] = {}
-    """The keys that must be there, and the words for one that is not."""
+    model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="allow")
+    needed: ClassVar[dict[str, str]] = {}
+    """The fields that must be there, and the words for one that is not."""
+
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _default_if_faulty(cls, value: object) -> object:
+        if value is None:
+            raise PydanticUseDefault
+        return value
 
     def has(self, field: str) -> bool:
         """Whether the key is there, right or wrong."""
@@ -70,30 +80,43 @@ class Table(BaseModel):
         Tables inside are merged the same way; of tables by name, this one's replace the base's.
         Names lose the spaces around them, as at Braze.
         """
-        given = self.model_fields_set | (base.model_fields_set & type(self).model_fields.keys())
-        merged = {name: _merged(getattr(self, name), getattr(base, name, None)) for name in given}
+        own = {name: getattr(self, name) for name in self.model_fields_set}
+        inherited = {name: value for name, value in base if base.has(name)}
+        names = type(self).model_fields.keys() & (own.keys() | inherited.keys())
+        merged = {name: _merged(own.get(name), inherited.get(name)) for name in names}
         return self.model_copy(update=merged)
 
     def problems(self) -> Problems:
         """Yield the problems across keys, here and in the tables inside."""
-        keys = {field.alias or name: name for name, field in type(self).model_fields.items()}
+        keys = {name: field.alias or name for name, field in type(self).model_fields.items()}
         for key in self.model_extra or {}:
-            yield f"is not a known key{did_you_mean(key, keys)}", key
-        for key, words in self.needed.items():
-            if not self.has(key):
-                yield words, key
+            yield f"is not a known key{did_you_mean(key, keys.values())}", key
+        for name, words in self.needed.items():
+            if not self.has(name):
+                yield words, keys[name]
         yield from self._problems()
-        for key, name in keys.items():
+        for name, key in keys.items():
             value = getattr(self, name)
-            if isinstance(value, Table):
-                yield from at(value.problems(), key)
-            elif isinstance(value, dict):
-                for inner, each in value.items():
-                    if isinstance(each, Table):
-                        yield from at(each.problems(), key, inner)
+            inside = value if isinstance(value, dict) else {None: value}
+            for inner, table in inside.items():
+                if isinstance(table, Table):
+                    yield from at(table.problems(), key, *([] if inner is None else [inner]))
 
     def _problems(self) -> Problems:
         yield from ()
+
+    def taken_away_problems(self, base: Table) -> Problems:
+        """Yield each ``false`` that takes nothing away: most likely a misspelt name."""
+        for name in type(self).model_fields:
+            own, inherited = getattr(self, name), getattr(base, name, None)
+            if isinstance(own, Table):
+                yield from at(own.taken_away_problems(inherited or Table()), name)
+            elif isinstance(own, dict):
+                known = [key.strip() for key in inherited or ()]
+                for written, value in own.items():
+                    if value is False and written.strip() not in known:
+                        near = did_you_mean(written.strip(), known)
+                        yield f"= false takes nothing away{near}", name, written
 
 
 def read_file(directory: pathlib.Path, model: type[FileT]) -> FileT:
@@ -105,15 +128,14 @@ def read_file(directory: pathlib.Path, model: type[FileT]) -> FileT:
     path = directory / f"{model.partner}.toml"
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        words = f"cannot be read ({type(error).__name__})"
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        unread = f"cannot be read ({type(error).__name__})"
+        words = unread if isinstance(error, OSError) else f"is not TOML: {error}"
         raise ConfigError((Problem(path.name, "", words),)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError((Problem(path.name, "", f"is not TOML: {error}"),)) from None
     noted: list[tuple[str, ...]] = []
     try:
         file = model.model_validate(data)
-    except ValidationError as refused:
+    except pydantic.ValidationError as refused:
         for found in refused.errors(include_url=False):
             # The steps into a list are left out: a list is one value.
             *way, key = map(str, takewhile(lambda step: isinstance(step, str), found["loc"]))
@@ -123,7 +145,11 @@ def read_file(directory: pathlib.Path, model: type[FileT]) -> FileT:
                 table = table[step]
             table[key] = None
         file = model.model_validate(data)
-    noted.extend(file.problems())
+    faulty = {tuple(keys[:depth]) for _, *keys in noted for depth in range(len(keys) + 1)}
+    for message, *keys in file.problems():
+        # A key that is faulty, or has a fault inside, is not called missing as well.
+        if tuple(keys) not in faulty or not message.startswith("is missing"):
+            noted.append((message, *keys))
     if noted:
         problems = (Problem(path.name, _dotted(keys), message) for message, *keys in noted)
         raise ConfigError(tuple(dict.fromkeys(problems)))
@@ -142,100 +168,113 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def wrong(message: str) -> PydanticCustomError:
-    """Return an error with our own words."""
-    return PydanticCustomError("wrong", "{message}", {"message": message})
+def must(fit: Callable[[T], bool], words: str) -> Callable[[T], T]:
+    """Return a validator that refuses a value that does not fit."""
 
-
-def whole(least: int, most: int = MAX_INTEGER) -> Callable[[object], int]:
-    """Return a validator of whole numbers."""
-
-    def check(value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+    def check(value: T) -> T:
+        if fit(value):
             return value
-        limit = f" and at most {most}" if most != MAX_INTEGER else ""
-        words = f"must be a whole number, at least {least}{limit}"
-        raise wrong(f"must be {least}" if least == most else words)
+        raise ValueError(words)
+
+    return check
+
+
+def whole(least: int, most: int = MAX_INTEGER) -> Callable[[Any], Any]:
+    """Return a validator of whole numbers."""
+    limit = f" and at most {most}" if most != MAX_INTEGER else ""
+    words = f"must be a whole number, at least {least}{limit}"
+    return must(lambda value: type(value) is int and least <= value <= most, words)
+
+
+def same_twice(names: Iterable[str], words: str) -> Problems:
+    """Yield each name that differs from an earlier one only in the spaces around it."""
+    seen = set()
+    for written in names:
+        if written.strip() in seen:
+            yield words, written
+        seen.add(written.strip())
+
+
+def texts(
+    words: str, fits: Callable[[list[str]], bool], *, alone: bool = True
+) -> Callable[[object], tuple[str, ...]]:
+    """Return a validator of a list of texts; if they may be alone, one text is a list of one."""
+
+    def check(value: object) -> tuple[str, ...]:
+        given = [value] if alone and isinstance(value, str) else value
+        if isinstance(given, list) and all(isinstance(text, str) for text in given) and fits(given):
+            return tuple(given)
+        raise ValueError(words)
 
     return check
 
 
 def some_of(words: Sequence[WordT]) -> Callable[[object], tuple[WordT, ...]]:
     """Return a validator of a list of the given words, each at most once."""
-
-    def check(value: object) -> tuple[WordT, ...]:
-        given = value if isinstance(value, list) else []
-        chosen = tuple(word for each in given for word in words if word == each)
-        if not chosen or len(set(chosen)) != len(given):
-            raise wrong(f"must list some of {', '.join(words)}, each once")
-        return chosen
-
-    return check
+    known = {str(word): word for word in words}
+    check = texts(
+        f"must list some of {', '.join(words)}, each once",
+        lambda given: 0 < len(given) == len(known.keys() & set(given)),
+        alone=False,
+    )
+    return lambda value: tuple(known[text] for text in check(value))
 
 
-def fits_braze(text: str) -> str:
-    """Refuse a text over Braze's limit."""
-    if len(text) > MAX_STRING_CHARS:
-        raise wrong(f"is longer than {MAX_STRING_CHARS} characters")
-    return text
+def _without_faulty(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {key: each for key, each in value.items() if each is not None}
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise wrong(_WORDS["string_type"])
-    return text
-
-
-def _path(text: str) -> Path:
-    try:
-        return compile_path(text)
-    except PathError as error:
-        raise wrong(f"{json.dumps(text, ensure_ascii=False)}: {error}") from None
-
-
-def _one_or_more(value: object) -> object:
-    texts = [value] if isinstance(value, str) else value
-    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
-        return tuple(texts)
-    raise wrong('must be a list of paths in quotes, such as ["score", "result.score"]')
-
-
-class _OrFalse:
-    @staticmethod
-    def __get_pydantic_core_schema__(source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        # Not pydantic's own union: that complains about both alternatives of a faulty value.
-        inner = core_schema.nullable_schema(handler.generate_schema(get_args(source)[0]))
-        return core_schema.no_info_wrap_validator_function(
-            lambda value, validate: value if value is False else validate(value), inner
-        )
-
-
-OrFalse: Final = _OrFalse()
-"""For ``Annotated[X | Literal[False] | None, OrFalse]``: ``false`` takes an inherited X away."""
-
-Text = Annotated[str, AfterValidator(_not_blank)]
-Name = Annotated[Text, AfterValidator(str.strip), AfterValidator(fits_braze)]
 if TYPE_CHECKING:
+    OrFalse: TypeAlias = T | Literal[False] | None
     Paths = tuple[Path, ...]
-else:  # pydantic must not look into a compiled expression, so it is any object here
-    _Path = Annotated[object, PlainValidator(_path)]
-    Paths = Annotated[tuple[_Path, ...], BeforeValidator(_one_or_more)]
+else:
+    # Not pydantic's own union: that complains about both alternatives of a faulty value.
+    OrFalse = Annotated[
+        T | None,
+        pydantic.WrapValidator(
+            lambda value, validate: value if value is False else validate(value)
+        ),
+    ]
+    # pydantic must not look into a compiled expression, so it is any object here.
+    Paths = Annotated[
+        tuple[Annotated[object, PlainValidator(compile_path)], ...],
+        BeforeValidator(texts(_PATHS, lambda _: True)),
+    ]
+SomePaths = Annotated[Paths, Field(min_length=1)]
+Text = Annotated[str, Field(pattern=_NOT_BLANK)]
+Trimmed = Annotated[str, pydantic.StringConstraints(strip_whitespace=True, min_length=1)]
+Name = Annotated[Trimmed, Field(max_length=MAX_STRING_CHARS)]
+Currency = Annotated[str, Field(pattern=_CURRENCY)]
 Count = Annotated[int, PlainValidator(whole(0))]
+Section = Annotated[dict[str, T], BeforeValidator(_without_faulty)]
+"""Tables by a name that the file chooses; a faulty one is left out."""
+
+
+class DoorTable(Table):
+    """``[door]``."""
+
+    allow_query_token: bool = False
 
 
 class PartnerFile(Table):
     """A whole file, ``<partner>.toml``."""
 
     partner: ClassVar[str]
-    needed: ClassVar = {"schema_version": "must be 1"}
-    schema_version: Annotated[int, PlainValidator(whole(1, 1))] | None = None
+    needed: ClassVar = {"schema_version": _WORDS["int_type"]}
+    schema_version: Annotated[int, Field(ge=1, le=1)] = 1
+    door: DoorTable = DoorTable()
 
 
 def _words(error: ErrorDetails) -> str:
-    if error["type"] in {"enum", "literal_error"}:
-        allowed = re.findall(r"'(.*?)'", error["ctx"]["expected"])
+    context = error.get("ctx", {})
+    if allowed := re.findall(r"'(.*?)'", context.get("expected", "")):
         return f"must be one of {', '.join(allowed)}{did_you_mean(error['input'], allowed)}"
-    return _WORDS.get(error["type"], error["msg"])
+    cause = context.get("error")
+    if isinstance(cause, PathError):
+        return f"{json.dumps(error['input'], ensure_ascii=False)}: {cause}"
+    return str(cause or _WORDS.get(context.get("pattern", error["type"]), error["msg"]))
 
 
 def _dotted(keys: Iterable[str]) -> str:
