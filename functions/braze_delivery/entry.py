@@ -24,6 +24,8 @@ class BatchEntry:
         attempts: Failed sends in earlier batches.
         settled_events: Positions of the events that must not be sent again. The ledger's, and those
             that this batch adds.
+        person_exists: At Braze, surely: the job may create the person, or one of its attributes was
+            sent with a job that may.
         open: Its objects without an outcome, and one until all objects of the batch are made. A job
             with something open goes back.
         tried: A send failed in this batch, which counts as an attempt.
@@ -40,6 +42,7 @@ class BatchEntry:
     key: PersonKey
     attempts: int = 0
     settled_events: frozenset[int] = frozenset()
+    person_exists: bool = False
     open: int = 1
     tried: bool = False
     delay: float = 0.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from braze_bridge.aws.side_by_side import side_by_side
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError, RowRefusedError
-from braze_bridge.ledger.port import JobProgress, PersonState
+from braze_bridge.ledger.port import JobProgress, PersonState, update_only
 from braze_bridge.reasons import Reason
 from braze_delivery.parking import job_records, rejected_part, unknown_part
 
@@ -52,7 +52,9 @@ def finish(
         leased: The jobs that could be sent.
         entries: All jobs.
     """
+    created = {entry.key for entry in leased if entry.job.user.may_create and entry.attributes_sent}
     for entry in leased:
+        entry.person_exists = entry.person_exists or entry.key in created
         entry.outcome = _outcome(entry)
         entry.rows = _rows(batch, entry)
     parking = {entry.key for entry in leased if entry.rows}
@@ -178,7 +180,8 @@ def _updated(known: PersonState, entry: BatchEntry) -> PersonState:
     job = entry.job
     newest: Mapping[str, datetime] = known.newest
     if entry.attributes_sent:
-        sent = dict.fromkeys(job.attributes, job.occurred_at)
+        names = job.attributes if entry.person_exists else map(update_only, job.attributes)
+        sent = dict.fromkeys(names, job.occurred_at)
         newest = sent if not newest else _later_of(newest, sent)
     if entry.outcome != "retried":
         # Also a rejected job: its row is the only copy, and a vendor's resend is a duplicate.

@@ -144,6 +144,9 @@ def lease_people(batch: Batch, entries: Sequence[BatchEntry]) -> tuple[Leases, l
 def _continue_job(batch: Batch, entry: BatchEntry, state: PersonState) -> None:
     """Take over what the ledger knows of a job that was started before."""
     progress = state.progress.get(entry.job.job_id, NO_PROGRESS)
+    entry.person_exists = entry.job.user.may_create or not state.newest.keys().isdisjoint(
+        entry.job.attributes
+    )
     entry.attempts = progress.attempts
     entry.settled_events = progress.settled_events
     if entry.job.job_id in state.interrupted and batch.ports.on_unknown_outcome == "park":

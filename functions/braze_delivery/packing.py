@@ -11,7 +11,7 @@ from braze_bridge.braze.errors import InvalidInputError
 from braze_bridge.braze.identifiers import UserAlias, UserIdentifier
 from braze_bridge.braze.limits import MAX_OBJECTS_PER_REQUEST, SAFE_BODY_BYTES
 from braze_bridge.braze.models import FRAME_BYTES, AttributesObject, EventObject, TrackRequest
-from braze_bridge.ledger.port import PersonState
+from braze_bridge.ledger.port import PersonState, update_only
 from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class MergedObjects:
         for key, work in self._people.items():
             if len(work) > 1:
                 work.sort(key=_order)
-            if key[0] in UNIQUE_KINDS:
+            if key[0] in UNIQUE_KINDS and not _is_mixed(work):
                 ungrouped.append((key, work))
             else:
                 yield from self._objects_of_person(key, work, group=key)
@@ -153,14 +153,17 @@ class MergedObjects:
     def _objects_of_person(
         self, key: PersonKey, work: Sequence[BatchEntry], group: PersonKey | None
     ) -> list[TrackObject]:
-        """Merge the jobs that may create the person apart from those that may not."""
-        creating = [entry for entry in work if entry.job.user.may_create]
-        if len(creating) in {0, len(work)}:
+        """Merge the jobs that may create the person apart from those that may not.
+
+        Those that may go first, with all their values: Braze drops the others if there is no such
+        person. Both are in one request, in order, so the others contain only newer values.
+        """
+        if not _is_mixed(work):
             return self._objects_of(key, work, group, {})
-        # Two objects in no fixed order: only the one with the newest value may contain a name.
         newest = {name: entry.position for entry in work for name in entry.job.attributes}
+        creating = [entry for entry in work if entry.job.user.may_create]
         updating = [entry for entry in work if not entry.job.user.may_create]
-        return self._objects_of(key, creating, group, newest) + self._objects_of(
+        return self._objects_of(key, creating, group, {}) + self._objects_of(
             key, updating, group, newest
         )
 
@@ -258,6 +261,10 @@ class MergedObjects:
         ]
 
 
+def _is_mixed(work: Sequence[BatchEntry]) -> bool:
+    return len({entry.job.user.may_create for entry in work}) > 1
+
+
 def _order(entry: BatchEntry) -> tuple[datetime, datetime, str]:
     return (entry.job.occurred_at, entry.job.received_at, entry.job.job_id)
 
@@ -267,13 +274,18 @@ def _limit_broken(error: InvalidInputError) -> Reason:
 
 
 def _fresh(job: DeliveryJob, state: PersonState) -> Mapping[str, AttributeValue]:
-    if not state.newest:
+    """Return the attributes that are not older than what was sent.
+
+    What was sent to a person who perhaps does not exist counts only for jobs like that.
+    """
+    newest = state.newest
+    if not newest:
         return job.attributes
-    return {
-        name: value
-        for name, value in job.attributes.items()
-        if name not in state.newest or job.occurred_at >= state.newest[name]
-    }
+    at = job.occurred_at
+    fresh = {n: v for n, v in job.attributes.items() if n not in newest or at >= newest[n]}
+    if job.user.may_create:
+        return fresh
+    return {n: v for n, v in fresh.items() if at >= newest.get(update_only(n), at)}
 
 
 def _update_existing_only(user: JobUser) -> bool | None:

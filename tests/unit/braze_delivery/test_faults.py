@@ -17,7 +17,7 @@ from botocore.exceptions import ReadTimeoutError
 from braze_bridge.braze.errors import ObjectError
 from braze_bridge.braze.models import TrackResponse
 from braze_bridge.handlers import SqsMessage
-from braze_bridge.jobs.envelope import parse_job
+from braze_bridge.jobs.envelope import JobUser, parse_job
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError, RowRefusedError
 from braze_bridge.ledger.dynamo import DynamoMemoryStore
 from braze_delivery.delivery import Ports, deliver
@@ -30,6 +30,7 @@ from tests.unit.braze_delivery.test_guarantees import Harness
 
 if TYPE_CHECKING:
     from braze_bridge.braze.models import TrackRequest
+    from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.jobs.rejected import RejectedRecord
     from braze_delivery.reporting import BatchResult
 
@@ -444,3 +445,40 @@ def test_a_fault_after_sending_forgets_nothing_that_was_taken(harness: Harness) 
     harness.deliver(*jobs)
 
     assert set(Counter(each["external_id"] for each in harness.braze.events).values()) == {1}
+
+
+# -- values that Braze drops, since there is no such person --------------------------------------
+
+
+def strict(name: str, age: float, **attributes: object) -> DeliveryJob:
+    """A job that may not create the person."""
+    return job(name, JobUser(external_id="ada", may_create=False), attributes=attributes, age=age)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_value_that_braze_drops_makes_no_older_one_stale(
+    harness: Harness, *, together: bool
+) -> None:
+    """The job that may create the person brings its own value, in one batch or in two."""
+    newer, older = strict("new", 60, score=2), job("old", attributes={"score": 1}, age=120)
+
+    for batch in [[newer, older]] if together else [[newer], [older]]:
+        harness.deliver(*batch)
+
+    creating = [item for _, item in harness.braze.taken if "_update_existing_only" not in item]
+    assert [item.get("score") for item in creating] == [1]
+    if together:
+        harness.deliver(job("between", attributes={"score": 0}, age=90))
+        assert harness.braze.profile("ada")["score"] == 2
+
+
+def test_of_values_that_braze_may_drop_the_newest_wins(harness: Harness) -> None:
+    """Also after a job that created the person."""
+    harness.deliver(strict("new", 60, score=3))
+    harness.deliver(strict("old", 120, score=2))
+    assert harness.braze.profile("ada")["score"] == 3
+
+    harness.deliver(job("created", attributes={"score": 4}, age=50))
+    harness.deliver(strict("newest", 40, score=6))
+    harness.deliver(job("late", attributes={"score": 5}, age=45))
+    assert harness.braze.profile("ada")["score"] == 6

@@ -25,6 +25,15 @@ LEASE_MARGIN: Final = 5.0
 """Seconds: more than two Lambdas' clocks differ, and more than a Lambda takes to stop."""
 
 
+def update_only(attribute: str) -> str:
+    """Name the time of a value whose job may not create the person.
+
+    Braze drops such a value if there is no such person. So it makes no older value stale whose job
+    may create the person.
+    """
+    return f"\0{attribute}"
+
+
 @dataclass(frozen=True, slots=True)
 class JobProgress:
     """Progress of a job that is not settled yet.
@@ -47,7 +56,7 @@ class PersonState:
 
     Attributes:
         delivered: Ids of the jobs settled in the last 30 days.
-        newest: Attribute name to the time of the newest value sent.
+        newest: Attribute name, or :func:`update_only` of it, to the time of the newest value sent.
         progress: By job id.
         interrupted: Ids of the jobs whose lease expired unrecorded: their events may or may not be
             at Braze. A job stays here until it is delivered.
