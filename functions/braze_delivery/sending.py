@@ -105,8 +105,7 @@ class Sender:
                 pass
             if not self._in_flight:
                 return
-            longest = max(self._batch.seconds_left() - DEADLINE_MARGIN, 0.0) + REPORTING_SECONDS
-            done, _ = wait(self._in_flight, timeout=longest, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._in_flight, self._patience(), return_when=FIRST_COMPLETED)
             if not done:
                 return  # only a DNS look-up can outlast the deadline
             for future in done:
@@ -152,6 +151,9 @@ class Sender:
         seconds = SHORT_RETRY if until is None else wait_behind_gate(now, until, now)
         self._batch.closed_for = max(self._batch.closed_for, seconds)
 
+    def _patience(self) -> float:
+        return max(self._batch.seconds_left() - DEADLINE_MARGIN, 0.0) + REPORTING_SECONDS
+
     def _outcome(self, future: Future[TrackResponse]) -> TrackResponse | BrazeError:
         error = future.exception()
         if error is None:
@@ -166,14 +168,19 @@ class Sender:
         return UnknownOutcomeError(name)
 
     def _give_up(self) -> None:
-        """Cancel what has not started. What has started is unknown."""
+        """Cancel what has not started. What has no answer at its deadline is unknown."""
+        for future in self._in_flight:
+            self._result.requests -= future.cancel()
         late = UnknownOutcomeError("no answer within this invocation")
-        for future, plan in self._in_flight.items():
-            if future.cancel():
-                self._result.requests -= 1
+        started = {each: plan for each, plan in self._in_flight.items() if not each.cancelled()}
+        self._in_flight.clear()
+        done, _ = wait(started, timeout=self._patience())
+        for future, plan in started.items():
+            if future in done:
+                outcome = self._outcome(future)
+                self._apply(settle(plan, outcome), outcome)
             else:
                 self._apply(Settlement(unknown=plan.objects), late)
-        self._in_flight.clear()
 
     # -- answers -----------------------------------------------------------------------------
 

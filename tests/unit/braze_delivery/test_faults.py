@@ -437,7 +437,7 @@ def test_a_fault_after_sending_forgets_nothing_that_was_taken(harness: Harness) 
         def record_success(self, family: object, rate_limit: object) -> None:
             raise ZeroDivisionError
 
-    jobs = [job(str(n), f"user-{n}", events=1) for n in range(10)]
+    jobs = [job(str(n), f"user-{n}", events=1) for n in range(200)]
 
     with pytest.raises(ZeroDivisionError):
         harness.deliver(*jobs, gate=Faulty())
