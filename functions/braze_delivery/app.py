@@ -25,8 +25,9 @@ from braze_bridge.ledger.dynamo import dynamo_ledger
 from braze_bridge.ledger.port import lease_length
 from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
 from braze_bridge.settings import load_settings
-from braze_delivery.delivery import CONNECT_TIMEOUT, READ_TIMEOUT, Ports, deliver
+from braze_delivery.delivery import Ports, deliver
 from braze_delivery.reporting import report
+from braze_delivery.sending import CONNECT_TIMEOUT, READ_TIMEOUT
 from braze_delivery.settings import DeliverySettings
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ VERSION = "0.1.0"
 
 LEDGER_CONNECTIONS = 8
 """A batch of 1,050 people is 11 reads and 42 writes; more connections would not be faster."""
+
+
+TAIL_CALLS = 8
+"""Calls side by side that park jobs and hide messages."""
+
+HIDE_RESERVE = 0.2
+"""Seconds of the invocation that are left to report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ def dependencies() -> Dependencies:
         now=lambda: clock.now().timestamp(),
         timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
     )
+    tail = ThreadPoolExecutor(TAIL_CALLS, thread_name_prefix="tail")
     table = ledger_client(connections=LEDGER_CONNECTIONS)
     ports = Ports(
         track=client.track,
@@ -98,8 +107,9 @@ def dependencies() -> Dependencies:
         concurrency=settings.send_concurrency,
         retention=timedelta(seconds=settings.queue_retention_seconds),
         on_unknown_outcome=settings.on_unknown_outcome,
+        tail=tail,
     )
-    hider = SqsMessageHider(clients.sqs(), settings.delivery_queue_url)
+    hider = SqsMessageHider(clients.sqs(), settings.delivery_queue_url, tail)
     return Dependencies(ports, hider, secret, EmfMeter(metrics()), logger())
 
 
@@ -118,7 +128,10 @@ def handle(
     if result.key_refused:
         deps.secret.drop()
     handles = {each.message_id: each.receipt_handle for each in received}
-    hidden = deps.hider.hide({handles[mid]: delay for mid, delay in result.retry.items()})
+    hidden = deps.hider.hide(
+        {handles[mid]: delay for mid, delay in result.retry.items()},
+        lambda: seconds_left() - HIDE_RESERVE,
+    )
     report(result, deps.meter, deps.log, unhidden=len(result.retry) - hidden)
     return result.retry
 

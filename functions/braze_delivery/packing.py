@@ -11,7 +11,7 @@ from braze_bridge.braze.errors import InvalidInputError
 from braze_bridge.braze.identifiers import UserAlias, UserIdentifier
 from braze_bridge.braze.limits import MAX_OBJECTS_PER_REQUEST, SAFE_BODY_BYTES
 from braze_bridge.braze.models import FRAME_BYTES, AttributesObject, EventObject, TrackRequest
-from braze_bridge.ledger.port import NO_PROGRESS, PersonState
+from braze_bridge.ledger.port import PersonState, update_only
 from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from braze_bridge.jobs.envelope import AttributeValue, DeliveryJob, JobUser
     from braze_bridge.ledger.port import PersonKey
+    from braze_delivery.entry import BatchEntry
 
 InputArray = Literal["attributes", "events"]
 
@@ -27,20 +28,6 @@ UNIQUE_KINDS: Final = frozenset({"external_id", "braze_id"})
 """With these identifiers no request can create a second profile of the person."""
 
 _UNKNOWN_STATE: Final = PersonState()
-
-
-@dataclass(frozen=True, slots=True)
-class BatchEntry:
-    """One job of a batch.
-
-    Attributes:
-        position: Of its message in the batch.
-        key: The job's person.
-    """
-
-    position: int
-    job: DeliveryJob
-    key: PersonKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +56,7 @@ class RequestPlan:
     """The objects of one request, in order.
 
     Attributes:
-        then: The same person's next requests, each sent after the one before is settled. In
-            parallel an older value could arrive last, and two requests could each create the
-            person.
+        then: The same person's next requests. Each is sent after the one before is settled.
     """
 
     attributes: tuple[TrackObject, ...]
@@ -107,14 +92,10 @@ class RequestPlan:
         return RequestPlan(tuple(attributes), tuple(events))
 
     @staticmethod
-    def chain(plans: Sequence[RequestPlan], then: tuple[RequestPlan, ...] = ()) -> RequestPlan:
-        """Chain requests: the first, then the others one after the other."""
-        first, *others = plans
-        return replace(first, then=(*others, *then))
-
-    def following(self) -> RequestPlan | None:
-        """Return the next request of the chain, with the rest behind it."""
-        return RequestPlan.chain(self.then) if self.then else None
+    def in_line(plans: Sequence[RequestPlan]) -> RequestPlan:
+        """Put requests in a line: each is sent after the one before it is settled."""
+        line = [each for plan in plans for each in (replace(plan, then=()), *plan.then)]
+        return replace(line[0], then=tuple(line[1:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +143,7 @@ class MergedObjects:
         for key, work in self._people.items():
             if len(work) > 1:
                 work.sort(key=_order)
-            if key[0] in UNIQUE_KINDS:
+            if key[0] in UNIQUE_KINDS and not _is_mixed(work):
                 ungrouped.append((key, work))
             else:
                 yield from self._objects_of_person(key, work, group=key)
@@ -172,14 +153,17 @@ class MergedObjects:
     def _objects_of_person(
         self, key: PersonKey, work: Sequence[BatchEntry], group: PersonKey | None
     ) -> list[TrackObject]:
-        """Merge the jobs that may create the person apart from those that may not."""
-        creating = [entry for entry in work if entry.job.user.may_create]
-        if len(creating) in {0, len(work)}:
+        """Merge the jobs that may create the person apart from those that may not.
+
+        Those that may go first, with all their values: Braze drops the others if there is no such
+        person. Both are in one request, in order, so the others contain only newer values.
+        """
+        if not _is_mixed(work):
             return self._objects_of(key, work, group, {})
-        # Two objects in no fixed order: only the one with the newest value may contain a name.
         newest = {name: entry.position for entry in work for name in entry.job.attributes}
+        creating = [entry for entry in work if entry.job.user.may_create]
         updating = [entry for entry in work if not entry.job.user.may_create]
-        return self._objects_of(key, creating, group, newest) + self._objects_of(
+        return self._objects_of(key, creating, group, {}) + self._objects_of(
             key, updating, group, newest
         )
 
@@ -216,8 +200,7 @@ class MergedObjects:
                 if fresh:
                     carriers.append((entry, fresh))
             if job.events:
-                settled = state.progress.get(job.job_id, NO_PROGRESS).settled_events
-                events += self._event_objects(entry, identifier, existing_only, group, settled)
+                events += self._event_objects(entry, identifier, existing_only, group)
         objects: list[TrackObject] = []
         if events and existing_only is False:
             # This object creates the alias; whether events do, Braze's pages contradict each other
@@ -235,11 +218,10 @@ class MergedObjects:
         identifier: UserIdentifier,
         existing_only: bool | None,  # noqa: FBT001 - Braze's own three-valued switch
         group: PersonKey | None,
-        settled: frozenset[int],
     ) -> list[TrackObject]:
         objects = []
         for index, event in enumerate(entry.job.events):
-            if index in settled:
+            if index in entry.settled_events:
                 continue
             try:
                 body = EventObject(
@@ -279,6 +261,10 @@ class MergedObjects:
         ]
 
 
+def _is_mixed(work: Sequence[BatchEntry]) -> bool:
+    return len({entry.job.user.may_create for entry in work}) > 1
+
+
 def _order(entry: BatchEntry) -> tuple[datetime, datetime, str]:
     return (entry.job.occurred_at, entry.job.received_at, entry.job.job_id)
 
@@ -288,13 +274,18 @@ def _limit_broken(error: InvalidInputError) -> Reason:
 
 
 def _fresh(job: DeliveryJob, state: PersonState) -> Mapping[str, AttributeValue]:
-    if not state.newest:
+    """Return the attributes that are not older than what was sent.
+
+    What was sent to a person who perhaps does not exist counts only for jobs like that.
+    """
+    newest = state.newest
+    if not newest:
         return job.attributes
-    return {
-        name: value
-        for name, value in job.attributes.items()
-        if name not in state.newest or job.occurred_at >= state.newest[name]
-    }
+    at = job.occurred_at
+    fresh = {n: v for n, v in job.attributes.items() if n not in newest or at >= newest[n]}
+    if job.user.may_create:
+        return fresh
+    return {n: v for n, v in fresh.items() if at >= newest.get(update_only(n), at)}
 
 
 def _update_existing_only(user: JobUser) -> bool | None:
@@ -355,7 +346,7 @@ def pack(
 
     Groups go first, the largest one first, each into the first request with room. The other objects
     fill the gaps. So there are ``ceil(objects / max_objects)`` requests, unless bytes or large
-    groups need more. A group that is too large for one request becomes a chain.
+    groups need more. Of a group that is too large for one request, only the first objects are sent.
 
     Args:
         objects: Encoded objects: first those with a group, each group's next to each other.
@@ -371,13 +362,7 @@ def pack(
             first_ungrouped.append(item)
             break
         groups.setdefault(item.group, []).append(item)
-    whole: list[Sequence[TrackObject]] = []
-    for group in groups.values():
-        pieces = _cut_group(group, max_objects, room)
-        if len(pieces) == 1:
-            whole.append(group)
-        else:
-            yield RequestPlan.chain([RequestPlan.of(piece) for piece in pieces])
+    whole = [fitting(group, max_objects, room) for group in groups.values()]
     bins = deque(_place_groups(whole, max_objects, room))
     current = bins.popleft() if bins else _Bin([], 0)
     for item in chain(first_ungrouped, remaining):
@@ -424,51 +409,30 @@ class _Bin:
         return len(self.objects) + count <= max_objects and self.size + size <= room
 
 
-def _cut_group(
-    group: Sequence[TrackObject], max_objects: int, room: int
-) -> list[list[TrackObject]]:
-    """Cut a group that is too large for one request. A creating object leads each piece."""
-    if len(group) <= max_objects and sum(len(item.body) + 1 for item in group) <= room:
-        return [list(group)]
-    lead = [item for item in group[:1] if not item.entries]
-    lead_size = sum(len(item.body) + 1 for item in lead)
-    pieces: list[list[TrackObject]] = []
-    piece, used = list(lead), lead_size
-    for item in group[len(lead) :]:
-        size = len(item.body) + 1
-        if len(piece) > len(lead) and (len(piece) == max_objects or used + size > room):
-            pieces.append(piece)
-            piece, used = list(lead), lead_size
-        piece.append(item)
-        used += size
-    pieces.append(piece)
-    return pieces
+def fitting(
+    objects: Sequence[TrackObject],
+    max_objects: int = MAX_OBJECTS_PER_REQUEST,
+    room: int = SAFE_BODY_BYTES - FRAME_BYTES,
+) -> Sequence[TrackObject]:
+    """Return the first objects, as many as fit into one request; at least one."""
+    used = 0
+    for count, item in enumerate(objects):
+        used += len(item.body) + 1
+        if count and (count == max_objects or used > room):
+            return objects[:count]
+    return objects
 
 
-def halves(whole: RequestPlan) -> list[RequestPlan]:
-    """Halve a refused request, to find the object that Braze does not name.
+def apart(whole: RequestPlan) -> list[RequestPlan]:
+    """Send each object of a refused request alone, to find those that Braze does not name.
 
-    A group stays together if there is another cut. A lone group is cut too: its halves are a chain,
-    and a creating object leads both.
+    The objects of a group go one after the other, the others side by side.
 
     Args:
-        whole: More than one object. Its ``then`` is left to the caller.
+        whole: Its ``then`` is left to the caller.
     """
-    objects = whole.objects
-    groups: dict[object, list[TrackObject]] = {}
-    for item in objects:
-        groups.setdefault(id(item) if item.group is None else item.group, []).append(item)
-    if len(groups) > 1:
-        left: list[TrackObject] = []
-        right: list[TrackObject] = []
-        for group in groups.values():
-            (left if len(left) < len(objects) // 2 else right).extend(group)
-        if right:
-            return [RequestPlan.of(left), RequestPlan.of(right)]
-        last = list(groups.values())[-1]
-        return [RequestPlan.of(left[: -len(last)]), RequestPlan.of(last)]
-    lead = [item for item in objects[:1] if not item.entries and len(objects) > 2]  # noqa: PLR2004
-    rest = objects[len(lead) :]
-    middle = len(rest) // 2
-    parts = [*lead, *rest[:middle]], [*lead, *rest[middle:]]
-    return [RequestPlan.chain([RequestPlan.of(part) for part in parts])]
+    plans: dict[object, list[RequestPlan]] = {}
+    for item in whole.objects:
+        line = plans.setdefault(id(item) if item.group is None else item.group, [])
+        line.append(RequestPlan.of([item]))
+    return [RequestPlan.in_line(line) for line in plans.values()]

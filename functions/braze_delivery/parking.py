@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.jobs.envelope import split_job
 from braze_bridge.jobs.rejected import MAX_PAYLOAD_BYTES, RejectedRecord
+from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from braze_bridge.handlers import SqsMessage
     from braze_bridge.jobs.envelope import DeliveryJob
-    from braze_bridge.reasons import Reason
 
 QUEUE_ROUTE: Final = "queue:delivery"
 """The route of a parked message that could not be read as a job."""
@@ -26,18 +26,15 @@ MAX_BASE_ID_CHARS: Final = 200
 """Characters of a job's id kept in an id made from it; ids have at most 256."""
 
 
+MAX_REASON_CHARS: Final = 300
+"""Of a field's name and of a detail in a row, for the same cause. A job's names have no limit."""
+
+
 def message_records(
     message: SqsMessage, reasons: tuple[Reason, ...], now: datetime
 ) -> list[RejectedRecord]:
     """Make the rows of an unreadable message, in pieces if it is too long for one row."""
-    body = message.body
-    name = f"message:{hashlib.sha256(body.encode('utf-8', 'replace')).hexdigest()}"
-    room = MAX_PAYLOAD_BYTES // 4  # a character has at most 4 bytes
-    if len(body.encode("utf-8", "replace")) <= MAX_PAYLOAD_BYTES:
-        pieces = {name: body}
-    else:
-        starts = range(0, len(body), room)
-        pieces = {f"{name}/{n}": body[at : at + room] for n, at in enumerate(starts, start=1)}
+    digest = hashlib.sha256(message.body.encode("utf-8", "replace")).hexdigest()
     return [
         RejectedRecord(
             id=id_,
@@ -45,12 +42,12 @@ def message_records(
             source="delivery",
             route=QUEUE_ROUTE,
             payload=piece,
-            reasons=reasons[:MAX_REASONS],
+            reasons=_short(reasons),
             correlation_id=message.message_id,
             first_seen=now,
             last_seen=now,
         )
-        for id_, piece in pieces.items()
+        for id_, piece in _pieces(f"message:{digest}", message.body).items()
     ]
 
 
@@ -59,21 +56,48 @@ def job_records(
 ) -> list[RejectedRecord]:
     """Make the rows of a job, in parts if it is too long for one row.
 
-    The payload keeps the job's id. A suffix makes another row beside the job's own.
+    The payload keeps the job's id. A suffix makes another row beside the job's own. One attribute
+    that is too long for a row is kept as pieces of text.
     """
-    return [
-        RejectedRecord(
-            id=f"{part.job_id}{suffix}",
-            kind="objects",
-            source=job.source,
-            payload=part.to_json(),
-            reasons=reasons[:MAX_REASONS],
-            correlation_id=job.correlation_id,
-            first_seen=now,
-            last_seen=now,
+    records = []
+    for part in split_job(job, MAX_PAYLOAD_BYTES):
+        pieces = _pieces(f"{part.job_id}{suffix}", part.to_json())
+        is_whole = len(pieces) == 1
+        records += [
+            RejectedRecord(
+                id=id_,
+                kind="objects" if is_whole else "body",
+                source=job.source,
+                route=None if is_whole else QUEUE_ROUTE,
+                payload=piece,
+                reasons=_short(reasons),
+                correlation_id=job.correlation_id,
+                first_seen=now,
+                last_seen=now,
+            )
+            for id_, piece in pieces.items()
+        ]
+    return records
+
+
+def _pieces(name: str, text: str) -> dict[str, str]:
+    """Cut a text that is too long for one row; return the pieces by the ids of their rows."""
+    if len(text.encode("utf-8", "replace")) <= MAX_PAYLOAD_BYTES:
+        return {name: text}
+    room = MAX_PAYLOAD_BYTES // 4  # a character has at most 4 bytes
+    starts = range(0, len(text), room)
+    return {f"{name}/{n}": text[at : at + room] for n, at in enumerate(starts, start=1)}
+
+
+def _short(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    return tuple(
+        Reason(
+            code=each.code,
+            field=each.field and each.field[:MAX_REASON_CHARS],
+            detail=each.detail and each.detail[:MAX_REASON_CHARS],
         )
-        for part in split_job(job, MAX_PAYLOAD_BYTES)
-    ]
+        for each in reasons[:MAX_REASONS]
+    )
 
 
 def rejected_part(job: DeliveryJob, rejected: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from braze_bridge.observability import Metric, PartnerMeter
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-
-Outcome = Literal["delivered", "duplicate", "rejected", "retried"]
+    from braze_delivery.entry import Outcome
 
 
 @dataclass(slots=True)
@@ -39,7 +38,7 @@ class BatchResult:
         oldest_wait: Seconds since the door received the oldest job. If the gate is closed, until it
             opens.
         stale_attributes: Attributes dropped, since newer ones are sent.
-        unattributed_errors: Errors of successes that named no object we sent.
+        unclear_answers: Braze's words, cleaned, in each success that does not add up.
         closings: Reasons for which this batch closed the gate.
         unrecorded: People whose update the ledger did not store.
         held_up: Why nothing was sent, and for how many jobs or people: the gate's reason, the
@@ -60,7 +59,7 @@ class BatchResult:
     key_refused: int = 0
     oldest_wait: float = 0.0
     stale_attributes: int = 0
-    unattributed_errors: int = 0
+    unclear_answers: list[str] = field(default_factory=list)
     closings: list[str] = field(default_factory=list)
     unrecorded: int = 0
     held_up: dict[str, int] = field(default_factory=dict)
@@ -76,6 +75,9 @@ class BatchResult:
 
 IDS_PER_LINE = 500
 """Correlation ids of a log line: 20 KB; CloudWatch Logs takes 256 KB."""
+
+TEXTS_PER_LINE = 5
+"""Different texts of Braze in a log line."""
 
 
 def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: int) -> None:
@@ -99,7 +101,8 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
     meter.add(Metric.BRAZE_KEY_REFUSED, result.key_refused)
     meter.add(Metric.GATE_CLOSED, result.gate_closed)
     meter.add(Metric.STALE_ATTRIBUTES, result.stale_attributes)
-    meter.add(Metric.UNATTRIBUTED_ERRORS, result.unattributed_errors)
+    meter.add(Metric.UNCLEAR_ANSWERS, len(result.unclear_answers))
+    meter.add(Metric.PEOPLE_UNRECORDED, result.unrecorded)
     if result.remaining is not None:
         meter.add(Metric.BRAZE_REMAINING, result.remaining)
     for partner, figures in result.by_partner.items():
@@ -118,7 +121,7 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
             "job rejected",
             extra={"job": record_id, "reason": code, "correlation_id": correlation_id},
         )
-    problems = result.closings or result.held_up or result.unattributed_errors or result.unrecorded
+    problems = result.closings or result.held_up or result.unclear_answers or result.unrecorded
     level = log.warning if problems else log.info
     level(
         "batch",
@@ -132,7 +135,8 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
             "rate_limited": result.rate_limited,
             "key_refused": result.key_refused,
             "stale_attributes": result.stale_attributes,
-            "unattributed_errors": result.unattributed_errors,
+            "unclear_answers": len(result.unclear_answers),
+            "unclear_texts": sorted(set(result.unclear_answers))[:TEXTS_PER_LINE],
             "closings": result.closings,
             "held_up": result.held_up,
             "unrecorded": result.unrecorded,

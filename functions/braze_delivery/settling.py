@@ -1,8 +1,7 @@
 """Decide what Braze's answer to one request means for each object in it. Pure.
 
-If Braze names an object by array and index, that object is rejected. If it names none, the request
-is halved until the object is alone. If all requests fail the same way, assume a configuration fault
-and reject nothing.
+If Braze names an object by array and index, that object is rejected. If it names none, each object
+is sent again alone.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from braze_bridge.braze.errors import (
 )
 from braze_bridge.braze.models import TrackResponse
 from braze_bridge.reasons import Reason
-from braze_delivery.packing import RequestPlan, TrackObject, halves
+from braze_delivery.packing import RequestPlan, TrackObject, apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +34,6 @@ MAX_DETAIL: Final = 300
 
 KEY_RETRY_SECONDS: Final = 60.0
 """How long jobs wait after Braze refused the key, the permission or the address."""
-
-MANY_REFUSALS: Final = 8
-"""After 8 refusals without a name and without a success, requests are sent one at a time, the
-smallest first. If 8 *lone* objects are refused with the same text and nothing succeeds, assume a
-configuration fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +59,14 @@ class Settlement:
         delivered: Braze took them.
         rejected: Braze refused them by name, or alone with a certain reason.
         unconfirmed: Refused alone without a name. They are rejected if other requests succeed.
-        split: Merged objects that Braze refused: each job's part must be sent alone.
+        split: Merged objects that Braze refused: their jobs' own objects must be sent.
         resend: Smaller requests to send at once.
         retry: To send later.
         unknown: They may or may not be at Braze.
         closing: Why no further request may start.
-        unattributed: Errors of a success that named no object of the request.
+        unclear: Braze's success does not say that it took them: its counts are too small, or an
+            error names no object.
+        texts: What Braze said of unclear objects, cleaned.
     """
 
     delivered: Sequence[TrackObject] = ()
@@ -81,7 +77,8 @@ class Settlement:
     retry: Sequence[TrackObject] = ()
     unknown: Sequence[TrackObject] = ()
     closing: Closing | None = None
-    unattributed: int = 0
+    unclear: Sequence[TrackObject] = ()
+    texts: tuple[str, ...] = ()
 
 
 def settle(sent: RequestPlan, outcome: TrackResponse | BrazeError) -> Settlement:
@@ -115,14 +112,49 @@ def _closing(error: BrazeError) -> Closing:
             return Closing("family", seconds, "requests_refused")
 
 
+def understood(answer: TrackResponse) -> TrackResponse | BrazeError:
+    """Return the answer, or an error if it is not Braze's JSON: a proxy may have answered."""
+    counts = answer.attributes_processed, answer.events_processed
+    if answer.message or answer.errors or counts != (None, None):
+        return answer
+    return UnknownOutcomeError(
+        "a success that is not Braze's", status=answer.status, rate_limit=answer.rate_limit
+    )
+
+
 def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
-    if not answer.errors:
-        return Settlement(delivered=sent.objects)
-    named, unattributed = _named(sent, answer.errors)
+    named, texts = _named(sent, answer.errors)
     settlement = _reject_named(named)
-    settlement.delivered = [item for item in sent.objects if id(item) not in named]
-    settlement.unattributed = unattributed
+    settlement.texts = texts
+    for objects, processed in (
+        (sent.attributes, answer.attributes_processed),
+        (sent.events, answer.events_processed),
+    ):
+        rest = [item for item in objects if id(item) not in named]
+        # Without a count an error that names no object may be about any.
+        is_clear = not texts if processed is None else processed >= _fewest(rest)
+        if is_clear:
+            settlement.delivered = [*settlement.delivered, *rest]
+        else:
+            settlement.unclear = [*settlement.unclear, *rest]
+    if settlement.unclear and not texts:
+        settlement.texts = ("fewer processed than sent",)
+    if settlement.unclear and len(sent.objects) == 1:
+        # Whatever Braze says of a lone object is about this object.
+        return _isolate(sent, _reason("braze_refused", settlement.texts[0]), is_certain=True)
     return settlement
+
+
+def _fewest(objects: Sequence[TrackObject]) -> int:
+    """Count what Braze must have processed at least: it may count two attributes objects as one.
+
+    Its page says "the number of external IDs with attributes"
+    (https://www.braze.com/docs/api/endpoints/user_data/post_user_track).
+    """
+    if not objects or objects[0].array == "events":
+        return len(objects)
+    people = [item.entries[0].key if item.entries else item.group for item in objects]
+    return len(set(people))
 
 
 def _settle_bad_request(sent: RequestPlan, error: BadRequestError) -> Settlement:
@@ -138,16 +170,17 @@ def _settle_bad_request(sent: RequestPlan, error: BadRequestError) -> Settlement
 
 def _named(
     sent: RequestPlan, errors: Sequence[ObjectError]
-) -> tuple[dict[int, tuple[TrackObject, Reason]], int]:
+) -> tuple[dict[int, tuple[TrackObject, Reason]], tuple[str, ...]]:
+    """Find the objects that the errors name, and the texts of the errors that name none."""
     named: dict[int, tuple[TrackObject, Reason]] = {}
-    unattributed = 0
+    texts: list[str] = []
     for error in errors:
         item = sent.find(error.input_array, error.index)
         if item is None:
-            unattributed += 1
+            texts.append(error.type[:MAX_DETAIL] or "an error without a text")
         else:
             named.setdefault(id(item), (item, _reason("braze_refused", error.type)))
-    return named, unattributed
+    return named, tuple(texts)
 
 
 def _reject_named(named: dict[int, tuple[TrackObject, Reason]]) -> Settlement:
@@ -161,9 +194,9 @@ def _reject_named(named: dict[int, tuple[TrackObject, Reason]]) -> Settlement:
 
 
 def _isolate(sent: RequestPlan, reason: Reason, *, is_certain: bool) -> Settlement:
-    """Halve the request. A lone object is rejected if the reason is certain."""
+    """Send each object alone. A lone object is rejected if the reason is certain."""
     if len(sent.objects) > 1:
-        return Settlement(resend=halves(sent))
+        return Settlement(resend=apart(sent))
     (item,) = sent.objects
     if len(item.entries) > 1:
         return Settlement(split=[item])
@@ -174,29 +207,3 @@ def _isolate(sent: RequestPlan, reason: Reason, *, is_certain: bool) -> Settleme
 
 def _reason(code: str, text: str) -> Reason:
     return Reason(code=code, detail=text[:MAX_DETAIL] or None)
-
-
-class UnnamedRefusals:
-    """Counts refusals without a name since the last success."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._lone_objects = 0
-        self._texts: set[str] = set()
-
-    def add(self, error: BrazeError, settlement: Settlement) -> None:
-        """Count an error, if it is such a refusal."""
-        if isinstance(error, BadRequestError) and not (settlement.rejected or error.errors):
-            self._count += 1
-            self._lone_objects += len(settlement.unconfirmed)
-            self._texts.add(error.message)
-
-    @property
-    def are_many(self) -> bool:
-        """Whether requests must be sent one at a time."""
-        return self._count >= MANY_REFUSALS
-
-    @property
-    def show_a_fault(self) -> bool:
-        """Whether to assume a configuration fault."""
-        return self._lone_objects >= MANY_REFUSALS and len(self._texts) == 1

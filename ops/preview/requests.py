@@ -17,16 +17,17 @@ from braze_bridge.mapping.attributes import DETAILS
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.reasons import Reason
 from braze_bridge.web.door import MAX_BODY_BYTES
-from braze_delivery.packing import BatchEntry, MergedObjects, pack
+from braze_delivery.entry import BatchEntry
+from braze_delivery.packing import MergedObjects, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.mapping.attributes import Skip
     from braze_bridge.mapping.outcomes import Outcome
-    from braze_delivery.packing import RequestPlan
+    from braze_delivery.packing import RequestPlan, TrackObject
     from ops.preview.body_mappings import BodyMappings
 
 CORRELATION_ID: Final = "preview"
@@ -140,8 +141,7 @@ def requests_for(job: DeliveryJob) -> tuple[tuple[BrazeRequest, ...], tuple[Reas
         merge = MergedObjects([BatchEntry(0, part, part.user.key)], {})
         requests += [
             BrazeRequest(USERS_TRACK, len(each.objects), each.request().body())
-            for first in pack(merge)
-            for each in _in_order(first)
+            for each in _requests(list(merge))
         ]
         refused += [
             refusal.reason.model_copy(update={"field": _place(refusal.event, refusal.reason)})
@@ -150,9 +150,14 @@ def requests_for(job: DeliveryJob) -> tuple[tuple[BrazeRequest, ...], tuple[Reas
     return tuple(requests), tuple(refused)
 
 
-def _in_order(first: RequestPlan) -> Iterator[RequestPlan]:
-    yield first
-    yield from first.then
+def _requests(objects: Sequence[TrackObject]) -> Iterator[RequestPlan]:
+    """Pack the objects; those of a person that do not fit into a request are a later batch's."""
+    while objects:
+        sent: set[int] = set()
+        for plan in pack(objects):
+            sent.update(map(id, plan.objects))
+            yield plan
+        objects = [item for item in objects if id(item) not in sent]
 
 
 def _place(event: int | None, reason: Reason) -> str:

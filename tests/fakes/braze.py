@@ -36,6 +36,7 @@ class FakeTrack:
 
     Attributes:
         bodies: Every request's JSON, refused ones too.
+        deadlines: The deadline of every request.
         taken: Every object taken, as ``(array, object)``, in order.
         named: Chooses objects to refuse by name, in a 201, or in a 400 if no other object is left.
         nameless: Chooses objects whose request gets a 400 that names none.
@@ -46,6 +47,7 @@ class FakeTrack:
     def __init__(self) -> None:
         self.bodies: list[JsonObject] = []
         self.sizes: list[int] = []
+        self.deadlines: list[float | None] = []
         self.taken: list[tuple[str, JsonObject]] = []
         self.named: Callable[[JsonObject], bool] = lambda _: False
         self.nameless: Callable[[JsonObject], bool] = lambda _: False
@@ -54,10 +56,14 @@ class FakeTrack:
         self._lock = Lock()
 
     def __call__(
-        self, request: TrackRequest, *, timeout: tuple[float, float] | None = None
+        self,
+        request: TrackRequest,
+        *,
+        timeout: tuple[float, float] | None = None,
+        deadline: float | None = None,
     ) -> TrackResponse:
         """See :meth:`braze_bridge.braze.client.BrazeClient.track`."""
-        del timeout
+        self.deadlines.append(deadline)
         with self._lock:
             return self._answer(request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from braze_bridge.ledger.port import JobProgress, Leases, PersonState
+from braze_bridge.ledger.port import CALL_SECONDS, JobProgress, Leases, PersonState
 from braze_bridge.ledger.shared import CONFLICT, Reading, SharedLedger, Stored
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class InMemoryMemoryStore:
         self.loses: Callable[[str], str | None] = lambda _: None
         self._lock = Lock()
 
-    def read(self, ids: Sequence[str]) -> Reading:
+    def read(
+        self, ids: Sequence[str], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
+    ) -> Reading:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.read`."""
         self.before("read")
         with self._lock:
@@ -47,7 +49,9 @@ class InMemoryMemoryStore:
             found = {id_: self.items[id_] for id_ in ids if id_ in self.items and id_ not in failed}
         return Reading(found, failed)
 
-    def write(self, writes: Sequence[Write]) -> Mapping[str, str]:
+    def write(
+        self, writes: Sequence[Write], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
+    ) -> Mapping[str, str]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.write`."""
         self.before("write")
         refused: dict[str, str] = {}
@@ -125,7 +129,10 @@ class NoLedger:
         return Leases(states=states, busy={})
 
     def record(
-        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
+        self,
+        leases: Leases,
+        updates: Mapping[PersonKey, PersonState],
+        seconds_left: Callable[[], float] = lambda: CALL_SECONDS,
     ) -> frozenset[PersonKey]:
         """Forget the updates."""
         return frozenset()

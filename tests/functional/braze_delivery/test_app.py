@@ -29,7 +29,7 @@ from tests.fakes.meter import RecordingMeter
 from tests.fakes.secret import FixedSecret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class RecordingHider:
@@ -38,7 +38,9 @@ class RecordingHider:
     def __init__(self) -> None:
         self.delays: dict[str, float] = {}
 
-    def hide(self, delays: Mapping[str, float]) -> int:
+    def hide(
+        self, delays: Mapping[str, float], seconds_left: Callable[[], float] = lambda: 60.0
+    ) -> int:
         self.delays |= delays
         return len(delays)
 
@@ -219,12 +221,12 @@ def test_errors_that_name_no_object_are_counted(harness: Harness) -> None:
     unnamed = ObjectError(None, None, "something")
     taken = TrackResponse(201, "success", 1, None, (unnamed,), None)
     harness.deps = replace(
-        harness.deps, ports=replace(harness.deps.ports, track=lambda _, timeout=None: taken)
+        harness.deps, ports=replace(harness.deps.ports, track=lambda _, **_options: taken)
     )
 
     harness.handle(job().to_json())
 
-    assert harness.meter.totals[Metric.UNATTRIBUTED_ERRORS] == 1
+    assert harness.meter.totals[Metric.UNCLEAR_ANSWERS] == 1
     assert harness.meter.totals[Metric.JOBS_DELIVERED] == 1
 
 

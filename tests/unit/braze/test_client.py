@@ -253,7 +253,7 @@ def test_a_partial_success_names_its_failures() -> None:
         ObjectError("purchases", 74, "worse"),
         ObjectError(None, None, "where?"),
         ObjectError(None, None, ""),
-        ObjectError("events", None, "other key"),
+        ObjectError("events", 3, "other key"),
         ObjectError(None, None, "a bare text"),
         ObjectError(None, None, ""),
     )

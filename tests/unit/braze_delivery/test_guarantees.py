@@ -80,7 +80,7 @@ def harness() -> Harness:
 class CrashesAtRecord(InMemoryLedger):
     """A ledger whose holder is killed after Braze took everything, before the record."""
 
-    def record(self, leases, updates):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    def record(self, leases, updates, seconds_left=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         raise KilledError
 
 
@@ -543,7 +543,9 @@ def test_an_answer_that_never_ends_does_not_take_the_whole_invocation(harness: H
 
     class NeverAnswers(InlineExecutor):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-            return Future()
+            future: Future[Any] = Future()
+            future.set_running_or_notify_cancel()
+            return future
 
     left = iter([30.0])
     message = SqsMessage("m", job().to_json())

@@ -1,4 +1,4 @@
-"""Merging, packing, halving and undoing a merge, as pure functions."""
+"""Merging, packing, sending apart and undoing a merge, as pure functions."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, UserAlias
-from braze_bridge.ledger.port import JobProgress, PersonKey, PersonState
+from braze_bridge.ledger.port import PersonKey, PersonState
+from braze_delivery.entry import BatchEntry
 from braze_delivery.packing import (
-    BatchEntry,
     InvalidPart,
     MergedObjects,
     RequestPlan,
     TrackObject,
-    halves,
+    apart,
     pack,
     split_merged,
 )
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import event, job
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 ALIAS = JobUser(user_alias=UserAlias(alias_name="a@example.com", alias_label="email"))
 
@@ -92,10 +89,10 @@ def test_an_attribute_older_than_the_last_one_sent_is_dropped_and_counted() -> N
 
 def test_events_already_settled_are_not_sent_again() -> None:
     """What the ledger knows of a job's progress is left out."""
-    half = job("half", events=3)
-    state = PersonState(progress={half.job_id: JobProgress(1, frozenset({0, 2}))})
+    (half,) = entries(job("half", events=3))
+    half.settled_events = frozenset({0, 2})
 
-    merged = merge(entries(half), {half.user.key: state})
+    merged = merge([half], {})
 
     assert [body["name"] for body in bodies(merged.objects)] == ["answered-1"]
 
@@ -153,11 +150,6 @@ def test_an_identifier_braze_cannot_take_refuses_the_job() -> None:
     assert merged.objects == []
 
 
-def unchained(plans: Iterable[RequestPlan]) -> list[RequestPlan]:
-    """Every request, also those later in a chain."""
-    return [each for first in plans for each in (first, *first.then)]
-
-
 def fake_object(array: str, size: int, group: tuple[str, ...] | None) -> TrackObject:
     return TrackObject(array, b"x" * size, (), None, group)  # type: ignore[arg-type]  # of two
 
@@ -168,7 +160,7 @@ def fake_object(array: str, size: int, group: tuple[str, ...] | None) -> TrackOb
     )
 )
 def test_plans_hold_everything_and_keep_the_limits(people: list[tuple[bool, bool, int]]) -> None:
-    """No object is lost, no request is over its limits, and a group that fits stays whole."""
+    """No request is over its limits. Of a group that does not fit, the first objects are sent."""
     objects = []
     for number, (bonded, has_attributes, events) in enumerate(people):
         group = (str(number),) if bonded else None
@@ -177,17 +169,23 @@ def test_plans_hold_everything_and_keep_the_limits(people: list[tuple[bool, bool
 
     objects.sort(key=lambda item: item.group is None)  # as a merge gives them
 
-    plans = unchained(pack(objects, 75, 3_000))
+    plans = list(pack(objects, 75, 3_000))
 
-    assert {id(item) for item in objects} == {id(item) for each in plans for item in each.objects}
+    sent = {id(item) for each in plans for item in each.objects}
+    assert {id(item) for item in objects if item.group is None} <= sent
     for each in plans:
         assert 1 <= len(each.objects) <= 75
         assert sum(len(item.body) + 1 for item in each.objects) <= 3_000
-    for number, (bonded, has_attributes, events) in enumerate(people):
-        size = 41 * has_attributes + 31 * events
-        if bonded and has_attributes + events <= 75 and size < 2_900:
-            homes = [each for each in plans if any(i.group == (str(number),) for i in each.objects)]
-            assert len(homes) <= 1
+    for number, (_, has_attributes, events) in enumerate(people):
+        whole = [item for item in objects if item.group == (str(number),)]
+        if whole:
+            (home,) = [
+                each for each in plans if any(i.group == whole[0].group for i in each.objects)
+            ]
+            there = [item for item in home.objects if item.group == whole[0].group]
+            assert there == whole[: len(there)]
+            if len(whole) <= 75 and 41 * has_attributes + 31 * events < 2_900:
+                assert there == whole
 
 
 @given(st.integers(0, 1_500))
@@ -206,36 +204,29 @@ def test_objects_without_a_group_fill_the_gaps_that_groups_leave() -> None:
     assert len(list(pack(objects))) == 10
 
 
-def test_the_creating_object_leads_every_piece_of_a_group_too_long_for_a_request() -> None:
-    """200 events of a new alias are three requests. Each can create it."""
+def test_of_a_group_too_long_for_a_request_the_first_objects_are_sent() -> None:
+    """200 events of a new alias: the creating object and 74 events. The others come later."""
     creator = fake_object("attributes", 10, ("alias",))
-    (first,) = pack([creator, *(fake_object("events", 10, ("alias",)) for _ in range(200))])
-    plans = unchained([first])
+    (plan,) = pack([creator, *(fake_object("events", 10, ("alias",)) for _ in range(200))])
 
-    assert [(creator,)] * 3 == [each.attributes for each in plans]
-    assert sum(len(each.events) for each in plans) == 200
+    assert (plan.attributes, len(plan.events)) == ((creator,), 74)
 
 
 @given(sizes=st.lists(st.integers(1, 20), min_size=1, max_size=20), bonded=st.booleans())
-def test_halving_ends_with_each_object_alone(sizes: list[int], *, bonded: bool) -> None:
-    """With each halving the parts are smaller and no object is lost."""
+def test_sent_apart_each_object_is_alone(sizes: list[int], *, bonded: bool) -> None:
+    """No object is lost. The objects of a group follow one another."""
     objects = []
     for number, size in enumerate(sizes):
         group = (str(number),) if bonded else None
         objects += [fake_object("attributes", 1, group)]
         objects += [fake_object("events", 1, group) for _ in range(size - 1)]
-    waiting = [RequestPlan.of(objects)]
-    alone: set[int] = set()
-    while waiting:
-        whole = waiting.pop()
-        if len(whole.objects) == 1:
-            alone.add(id(whole.objects[0]))
-            continue
-        for half in unchained(halves(whole)):
-            assert 1 <= len(half.objects) < len(whole.objects)
-            waiting.append(half)
 
-    assert {id(item) for item in objects} == alone
+    plans = apart(RequestPlan.of(objects))
+
+    alone = [each.objects for plan in plans for each in (plan, *plan.then)]
+    assert {1} == {len(each) for each in alone}
+    assert sorted(map(id, objects)) == sorted(id(item) for (item,) in alone)
+    assert len(plans) == (len(sizes) if bonded else sum(sizes))
 
 
 def test_undoing_a_merge_gives_each_job_its_own_object_oldest_first() -> None:
@@ -274,12 +265,3 @@ def test_an_error_names_an_object_only_if_it_exists(
     a, b, c = (fake_object(kind, 1, None) for kind in ("attributes", "events", "events"))
 
     assert found == (RequestPlan.of([a, b, c]).find(array, index) is not None)
-
-
-def test_the_halves_of_one_group_are_sent_one_after_the_other() -> None:
-    """In parallel each could create the person."""
-    group = [fake_object("attributes", 1, ("a",)), *[fake_object("events", 1, ("a",))] * 5]
-
-    (first,) = halves(RequestPlan.of(group))
-
-    assert len(first.then) == 1

@@ -20,7 +20,8 @@ from braze_bridge.braze.errors import (
     UnsupportedMediaTypeError,
 )
 from braze_bridge.braze.models import TrackResponse
-from braze_delivery.packing import BatchEntry, RequestPlan, TrackObject
+from braze_delivery.entry import BatchEntry
+from braze_delivery.packing import RequestPlan, TrackObject
 from braze_delivery.settling import Settlement, settle
 from tests.fakes.delivery_jobs import job
 
@@ -53,6 +54,7 @@ def everything(settlement: Settlement) -> list[int]:
             [item for smaller in settlement.resend for item in smaller.objects],
             settlement.retry,
             settlement.unknown,
+            settlement.unclear,
         )
         for item in group
     )
@@ -61,7 +63,7 @@ def everything(settlement: Settlement) -> list[int]:
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_a_success_without_errors_delivers_everything(status: int) -> None:
     """202 is Braze's answer during maintenance: queued is taken."""
-    assert PLAN.objects == settle(PLAN, response(status=status)).delivered
+    assert list(PLAN.objects) == settle(PLAN, response(status=status)).delivered
 
 
 def test_errors_in_a_success_cost_only_the_objects_they_name() -> None:
@@ -85,13 +87,43 @@ def test_errors_in_a_success_cost_only_the_objects_they_name() -> None:
 
 
 def test_an_error_that_names_no_object_rejects_none() -> None:
-    """It is counted as unattributed."""
+    """The counts say that all were taken. The texts are kept."""
     settlement = settle(
         PLAN, response(ObjectError(None, None, "odd"), ObjectError("events", 9, "odd"))
     )
 
     assert list(PLAN.objects) == settlement.delivered
-    assert settlement.unattributed == 2
+    assert settlement.texts == ("odd", "odd")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "events", "errors", "unclear"),
+    [
+        (0, 2, (), [A, MERGED, B]),
+        (2, 2, (), [A, MERGED, B]),
+        (3, 1, (), [E1, E2]),
+        (None, None, (ObjectError(None, None, "odd"),), list(PLAN.objects)),
+        (2, 2, (ObjectError("attributes", 0, "no"),), []),
+        (1, 2, (ObjectError("attributes", 0, "no"),), [MERGED, B]),
+    ],
+)
+def test_what_braze_does_not_count_is_unclear(
+    attributes: int | None,
+    events: int | None,
+    errors: tuple[ObjectError, ...],
+    unclear: list[TrackObject],
+) -> None:
+    """Only in the array whose count is too small."""
+    answer = TrackResponse(201, "success", attributes, events, errors, None)
+
+    assert unclear == list(settle(PLAN, answer).unclear)
+
+
+def test_a_lone_object_that_braze_does_not_count_is_rejected() -> None:
+    """What Braze says of a request with one object is about this object."""
+    answer = TrackResponse(201, "success", 0, None, (), None)
+
+    assert [item for item, _ in settle(RequestPlan.of([A]), answer).rejected] == [A]
 
 
 def test_a_bad_request_that_names_objects_resends_the_others() -> None:
@@ -104,25 +136,25 @@ def test_a_bad_request_that_names_objects_resends_the_others() -> None:
     assert [smaller.objects for smaller in settlement.resend] == [(A, MERGED, B, E2)]
 
 
-def test_a_bad_request_that_names_no_object_is_halved() -> None:
-    """The two halves hold what the whole held."""
+def test_after_a_bad_request_that_names_no_object_each_is_sent_alone() -> None:
+    """The requests hold what the whole held."""
     settlement = settle(PLAN, BadRequestError("no"))
 
-    assert len(settlement.resend) == 2
+    assert len(settlement.resend) == 5
     assert sorted(map(id, PLAN.objects)) == everything(settlement)
 
 
 def test_an_object_refused_alone_is_unconfirmed_and_a_merged_one_is_split() -> None:
-    """A lone object ends the halving, but a merged object still contains several jobs."""
+    """A merged object still contains several jobs."""
     assert [item for item, _ in settle(RequestPlan.of([A]), BadRequestError("no")).unconfirmed] == [
         A
     ]
     assert settle(RequestPlan.of([MERGED]), BadRequestError("no")).split == [MERGED]
 
 
-def test_too_large_is_halved_and_a_lone_object_is_rejected() -> None:
+def test_too_large_is_sent_apart_and_a_lone_object_is_rejected() -> None:
     """A 413 can only mean the size."""
-    assert len(settle(PLAN, PayloadTooLargeError("", status=413)).resend) == 2
+    assert len(settle(PLAN, PayloadTooLargeError("", status=413)).resend) == 5
     ((item, reason),) = settle(RequestPlan.of([A]), PayloadTooLargeError("", status=413)).rejected
     assert (item, reason.code) == (A, "too_large")
 
@@ -180,6 +212,7 @@ def test_an_unsent_request_is_distinguished_from_an_unknown_outcome(
     [
         response(),
         response(ObjectError("attributes", 1, "x"), ObjectError("attributes", 1, "y")),
+        TrackResponse(201, "success", 1, 2, (), None),
         BadRequestError("no"),
         BadRequestError("no", errors=(ObjectError("attributes", 2, "x"),)),
         PayloadTooLargeError(""),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
 from braze_bridge.jobs.rejected import RejectedRecord
-from braze_bridge.ledger.port import NO_PROGRESS, Leases, PersonState
+from braze_bridge.ledger.port import CALL_SECONDS, NO_PROGRESS, Leases, PersonState
 from braze_bridge.reasons import Reason
 from braze_delivery.delivery import Ports, deliver
 from ops.preview.body_mappings import LOADERS, BodyMappings
@@ -84,7 +84,10 @@ class RememberingLedger:
         return Leases(states=states, busy={}, full=keys & self.full)
 
     def record(
-        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
+        self,
+        leases: Leases,
+        updates: Mapping[PersonKey, PersonState],
+        seconds_left: Callable[[], float] = lambda: CALL_SECONDS,
     ) -> frozenset[PersonKey]:
         for key, new in updates.items():
             old = self.known.get(key, PersonState())
@@ -334,7 +337,7 @@ def test_a_message_that_can_be_read_now_is_sent_under_its_own_id() -> None:
 
 def test_a_message_that_still_cannot_be_read_stays() -> None:
     """With today's reasons, and no value."""
-    record = parked_message('{"schema_version": 9, "email": "ada@example.com"}')
+    record = parked_message('{"schema_version": 0, "email": "ada@example.com"}')
 
     verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
 

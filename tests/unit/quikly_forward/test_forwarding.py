@@ -22,7 +22,7 @@ from tests.fakes.meter import RecordingMeter
 from tests.fakes.secret import FixedSecret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 LEASE = timedelta(seconds=90)
 
@@ -59,7 +59,9 @@ class ForwardBench:
 class NoHider:
     """Changes no visibility; the batch does not use it."""
 
-    def hide(self, delays: Mapping[str, float]) -> int:
+    def hide(
+        self, delays: Mapping[str, float], seconds_left: Callable[[], float] = lambda: 60.0
+    ) -> int:
         return 0
 
 

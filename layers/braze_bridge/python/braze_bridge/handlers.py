@@ -23,12 +23,14 @@ class SqsMessage(NamedTuple):
 
     Attributes:
         receive_count: How often it was handed out, this time included.
+        sent_at: When it was put into the queue, epoch seconds; ``None`` if SQS does not say.
     """
 
     message_id: str
     body: str
     receive_count: int = 1
     receipt_handle: str = ""
+    sent_at: float | None = None
 
 
 def background_handler(
@@ -70,6 +72,7 @@ def answer_batch(
             record["body"],
             int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
             record.get("receiptHandle", ""),
+            int(record.get("attributes", {}).get("SentTimestamp", "0")) / 1000 or None,
         )
         for record in event["Records"]
     }

@@ -184,6 +184,18 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
+def _index(value: object) -> int | None:
+    """Read a whole number, also as a text."""
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isdigit()
+        and len(value) < _INDEX_DIGITS
+    ):
+        return int(value)
+    return _count(value)
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
@@ -193,6 +205,9 @@ def _json(body: bytes) -> object:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+_INDEX_DIGITS: Final = 10
 
 
 def _object_errors(errors: object, key: str) -> tuple[ObjectError, ...]:
@@ -209,7 +224,7 @@ def _object_error(item: object, key: str) -> ObjectError:
     array = item.get("input_array")
     return ObjectError(
         input_array=next((known for known in _INPUT_ARRAYS if known == array), None),
-        index=_count(item.get("index")),
+        index=_index(item.get("index")),
         type=clean(item.get("type"), key) or clean(item.get("message"), key),
     )
 

@@ -21,11 +21,14 @@ from pydantic import (
     StrictInt,
     StrictStr,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
 
 from braze_bridge.reasons import invalid_fields
+
+VERSION: Final = 1
 
 MAX_JOB_BYTES: Final = 900_000
 """A longer job is split. Since 2025 SQS takes 1 MiB (1,048,576 bytes) a message, with its
@@ -187,16 +190,51 @@ class UnreadableJobError(Exception):
         self.reasons = reasons
 
 
+class LaterJobError(UnreadableJobError):
+    """A queue message is a job that newer code wrote: of a later version, or with unknown fields.
+
+    Attributes:
+        received_at: When the door received it, if that can be read.
+    """
+
+    def __init__(self, reasons: tuple[tuple[str, str], ...], received_at: datetime | None) -> None:
+        super().__init__(reasons)
+        self.received_at = received_at
+
+
 def parse_job(body: str | bytes) -> DeliveryJob:
     """Read the JSON of a job of any shipped version.
 
     Raises:
-        UnreadableJobError: It is not JSON, of an unknown version, or breaks the contract.
+        LaterJobError: Newer code may read it.
+        UnreadableJobError: It is not JSON, or breaks the contract.
     """
     try:
         return DeliveryJob.model_validate_json(body)
     except ValidationError as error:
-        raise UnreadableJobError(invalid_fields(error, whole="job")) from None
+        reasons = invalid_fields(error, whole="job")
+        faults = {what for _, what in reasons}
+        fields = {} if "json_invalid" in faults else _fields(body)
+        version = fields.get("schema_version", VERSION)
+        is_later = isinstance(version, int) and version > VERSION
+        if is_later or (faults == {"extra_forbidden"} and version == VERSION):
+            raise LaterJobError(reasons, _instant(fields.get("received_at"))) from None
+        raise UnreadableJobError(reasons) from None
+
+
+def _fields(body: str | bytes) -> dict[str, object]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        return TypeAdapter(AwareDatetime).validate_python(value)
+    except ValidationError:
+        return None
 
 
 def canonical_hash(body: object) -> str:

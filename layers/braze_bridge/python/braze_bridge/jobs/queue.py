@@ -6,10 +6,12 @@ from math import ceil
 from typing import TYPE_CHECKING, Final, Protocol
 
 from braze_bridge.aws.errors import aws_errors
+from braze_bridge.aws.side_by_side import side_by_side
 from braze_bridge.jobs.envelope import DeliveryJob, split_job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from types_boto3_sqs import SQSClient
     from types_boto3_sqs.type_defs import (
@@ -79,14 +81,23 @@ def _batches(bodies: Sequence[str], group: str) -> list[list[SendMessageBatchReq
     return batches
 
 
+HIDE_SECONDS: Final = 10.0
+"""A caller without a deadline waits no longer for one call."""
+
+
 class MessageHider(Protocol):
     """Sets when SQS hands out messages again."""
 
-    def hide(self, delays: Mapping[str, float]) -> int:
+    def hide(
+        self,
+        delays: Mapping[str, float],
+        seconds_left: Callable[[], float] = lambda: HIDE_SECONDS,
+    ) -> int:
         """Hide messages.
 
         Args:
             delays: Receipt handle to seconds from now.
+            seconds_left: Until it must return.
 
         Returns:
             How many were hidden as asked. The others return after the queue's visibility timeout:
@@ -96,27 +107,43 @@ class MessageHider(Protocol):
 
 
 class SqsMessageHider:
-    """A :class:`MessageHider` by ``ChangeMessageVisibilityBatch``."""
+    """A :class:`MessageHider` by ``ChangeMessageVisibilityBatch``. It stops at the first failure.
 
-    def __init__(self, client: SQSClient, queue_url: str) -> None:
+    Args:
+        client: Of SQS.
+        queue_url: Of the messages.
+        executor: Makes the calls side by side; without it they follow one another.
+    """
+
+    def __init__(self, client: SQSClient, queue_url: str, executor: Executor | None = None) -> None:
         self._client = client
         self._queue_url = queue_url
+        self._executor = executor
 
-    def hide(self, delays: Mapping[str, float]) -> int:
+    def hide(
+        self,
+        delays: Mapping[str, float],
+        seconds_left: Callable[[], float] = lambda: HIDE_SECONDS,
+    ) -> int:
         """See :meth:`MessageHider.hide`."""
-        hidden = 0
         waiting = list(delays.items())
-        for start in range(0, len(waiting), BATCH_ENTRIES):
-            entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
-                {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": ceil(seconds)}
-                for number, (handle, seconds) in enumerate(waiting[start : start + BATCH_ENTRIES])
-            ]
-            try:
-                with aws_errors(QueueUnavailableError):
-                    answer = self._client.change_message_visibility_batch(
-                        QueueUrl=self._queue_url, Entries=entries
-                    )
-            except QueueUnavailableError:
-                continue
-            hidden += len(answer.get("Successful", ()))
-        return hidden
+        chunks = [waiting[at : at + BATCH_ENTRIES] for at in range(0, len(waiting), BATCH_ENTRIES)]
+        hidden = side_by_side(
+            self._hide_chunk, chunks, self._executor, seconds_left, lambda count: count < 0
+        )
+        return sum(count for count in hidden if count is not None and count > 0)
+
+    def _hide_chunk(self, waiting: Sequence[tuple[str, float]]) -> int:
+        """Hide up to ten messages; return how many, or -1 if the queue does not answer."""
+        entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
+            {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": ceil(seconds)}
+            for number, (handle, seconds) in enumerate(waiting)
+        ]
+        try:
+            with aws_errors(QueueUnavailableError):
+                answer = self._client.change_message_visibility_batch(
+                    QueueUrl=self._queue_url, Entries=entries
+                )
+        except QueueUnavailableError:
+            return -1
+        return len(answer.get("Successful", ()))

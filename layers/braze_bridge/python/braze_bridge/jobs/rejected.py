@@ -59,6 +59,10 @@ class RejectedStoreUnavailableError(Exception):
     """The record was not kept: the original must not be deleted."""
 
 
+class RowRefusedError(RejectedStoreUnavailableError):
+    """The store can never keep this record; it may keep others."""
+
+
 class RejectedStore(Protocol):
     """Keeps what was rejected."""
 
@@ -66,9 +70,16 @@ class RejectedStore(Protocol):
         """Keep a record. It replaces one with the same id, except the time of the first sighting.
 
         Raises:
+            RowRefusedError: This record can never be kept.
             RejectedStoreUnavailableError: It was not kept.
         """
         ...
+
+
+def _problem(code: str) -> RejectedStoreUnavailableError:
+    return (RowRefusedError if code == "ValidationException" else RejectedStoreUnavailableError)(
+        code
+    )
 
 
 _REASONS: Final[TypeAdapter[tuple[Reason, ...]]] = TypeAdapter(tuple[Reason, ...])
@@ -102,7 +113,7 @@ class DynamoRejectedStore:
         assignments = [f"#{name} = :{name}" for name in row]
         assignments.append("#first_seen = if_not_exists(#first_seen, :first_seen)")
         row["first_seen"] = {"S": iso_millis(record.first_seen)}
-        with aws_errors(RejectedStoreUnavailableError):
+        with aws_errors(_problem):
             self._client.update_item(
                 TableName=self._table,
                 Key={"id": {"S": record.id}},

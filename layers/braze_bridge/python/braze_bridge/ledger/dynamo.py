@@ -15,22 +15,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.aws.errors import aws_errors
-from braze_bridge.ledger.port import LedgerUnavailableError
+from braze_bridge.aws.side_by_side import side_by_side
+from braze_bridge.ledger.port import CALL_SECONDS, LedgerUnavailableError
 from braze_bridge.ledger.shared import CONFLICT, Reading, SharedLedger, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
-    from typing import TypeVar
 
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, BatchStatementRequestTypeDef
 
     from braze_bridge.clock import Clock
     from braze_bridge.ledger.shared import Write
-
-    ItemT = TypeVar("ItemT")
-    ResultT = TypeVar("ResultT")
 
 READ_BATCH: Final = 100
 WRITE_BATCH: Final = 25
@@ -41,6 +38,9 @@ WRITE_BATCH_BYTES: Final = 2_000_000
 """A larger call could outlast its read timeout. Few memories are large."""
 
 UNPROCESSED: Final = "unprocessed"
+
+LATE: Final = "late"
+"""No answer within the caller's time."""
 
 _INSERT: Final = "INSERT INTO \"{}\" VALUE {{'id': ?, 'rev': ?, 'memory': ?, 'expires_at': ?}}"
 _UPDATE: Final = (
@@ -83,27 +83,34 @@ class DynamoMemoryStore:
         self._insert = _INSERT.format(table)
         self._update = _UPDATE.format(table)
 
-    def read(self, ids: Sequence[str]) -> Reading:
+    def read(
+        self, ids: Sequence[str], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
+    ) -> Reading:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.read`."""
         chunks = [ids[at : at + READ_BATCH] for at in range(0, len(ids), READ_BATCH)]
         found: dict[str, Stored] = {}
         failed: dict[str, str] = {}
-        for reading in self._each(self._read_chunk, chunks):
-            found.update(reading.found)
-            failed.update(reading.failed)
+        readings = side_by_side(self._read_chunk, chunks, self._executor, seconds_left)
+        for chunk, reading in zip(chunks, readings, strict=True):
+            if reading is None:
+                failed.update(dict.fromkeys(chunk, LATE))
+            else:
+                found.update(reading.found)
+                failed.update(reading.failed)
         return Reading(found, failed)
 
-    def write(self, writes: Sequence[Write]) -> Mapping[str, str]:
+    def write(
+        self, writes: Sequence[Write], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
+    ) -> Mapping[str, str]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.write`."""
+        chunks = list(_write_chunks(writes))
         failed: dict[str, str] = {}
-        for chunk in self._each(self._write_chunk, list(_write_chunks(writes))):
-            failed.update(chunk)
+        results = side_by_side(self._write_chunk, chunks, self._executor, seconds_left)
+        for chunk, result in zip(chunks, results, strict=True):
+            failed.update(
+                dict.fromkeys([each.id for each in chunk], LATE) if result is None else result
+            )
         return failed
-
-    def _each(self, call: Callable[[ItemT], ResultT], chunks: Sequence[ItemT]) -> Sequence[ResultT]:
-        if self._executor is None or len(chunks) == 1:
-            return [call(chunk) for chunk in chunks]
-        return list(self._executor.map(call, chunks))
 
     def _read_chunk(self, ids: Sequence[str]) -> Reading:
         table = self._table

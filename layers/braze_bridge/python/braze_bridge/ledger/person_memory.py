@@ -14,7 +14,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from braze_bridge.ledger.port import JobProgress, PersonState
+from braze_bridge.ledger.port import JobProgress, PersonState, update_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -396,7 +396,10 @@ def state_for(
     if newest:
         at = instant = None
         for job in request.jobs:
-            for name, each in zip(job.attributes, fingerprints.names(job.attributes), strict=True):
+            names = list(job.attributes)
+            if not job.user.may_create:
+                names += map(update_only, job.attributes)
+            for name, each in zip(names, fingerprints.names(names), strict=True):
                 found = newest.get(each)
                 if found is None:
                     continue

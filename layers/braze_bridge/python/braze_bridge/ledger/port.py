@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import DeliveryJob
@@ -18,8 +18,20 @@ if TYPE_CHECKING:
 PersonKey = tuple[str, ...]
 """An identifier's kind and value, as :attr:`braze_bridge.jobs.envelope.JobUser.key` gives it."""
 
+CALL_SECONDS: Final = 10.0
+"""No single call to the store is waited for longer."""
+
 LEASE_MARGIN: Final = 5.0
 """Seconds: more than two Lambdas' clocks differ, and more than a Lambda takes to stop."""
+
+
+def update_only(attribute: str) -> str:
+    """Name the time of a value whose job may not create the person.
+
+    Braze drops such a value if there is no such person. So it makes no older value stale whose job
+    may create the person.
+    """
+    return f"\0{attribute}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,7 @@ class PersonState:
 
     Attributes:
         delivered: Ids of the jobs settled in the last 30 days.
-        newest: Attribute name to the time of the newest value sent.
+        newest: Attribute name, or :func:`update_only` of it, to the time of the newest value sent.
         progress: By job id.
         interrupted: Ids of the jobs whose lease expired unrecorded: their events may or may not be
             at Braze. A job stays here until it is delivered.
@@ -68,6 +80,7 @@ class Leases:
             sent for them, and waiting does not help soon.
         held: The leases. Only :meth:`Ledger.record` reads them.
         store_errors: The store's error code to the number of people it kept out of ``states``.
+        unanswered: Those people. They are in ``busy``, too.
     """
 
     states: Mapping[PersonKey, PersonState]
@@ -75,6 +88,7 @@ class Leases:
     full: frozenset[PersonKey] = frozenset()
     held: Mapping[PersonKey, object] = field(default_factory=dict, repr=False)
     store_errors: Mapping[str, int] = field(default_factory=dict)
+    unanswered: frozenset[PersonKey] = frozenset()
 
 
 class LedgerUnavailableError(Exception):
@@ -93,7 +107,10 @@ class Ledger(Protocol):
         ...
 
     def record(
-        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
+        self,
+        leases: Leases,
+        updates: Mapping[PersonKey, PersonState],
+        seconds_left: Callable[[], float] = lambda: CALL_SECONDS,
     ) -> frozenset[PersonKey]:
         """Add updates to what is known, and end the leases of the people in ``updates``.
 
@@ -104,6 +121,7 @@ class Ledger(Protocol):
             updates: Jobs now delivered, newest times, and progress of unsettled jobs (totals, not
                 increments). They never remove or set back what is known, even if the lease was
                 lost meanwhile. ``interrupted`` is ignored.
+            seconds_left: Until it must return.
 
         Returns:
             The people whose updates were not, or not surely, written. Their leases expire, and

@@ -30,7 +30,7 @@ from braze_bridge.ledger.person_memory import (
     state_for,
     try_lease,
 )
-from braze_bridge.ledger.port import Leases, LedgerUnavailableError, PersonState
+from braze_bridge.ledger.port import CALL_SECONDS, Leases, LedgerUnavailableError, PersonState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -101,12 +101,16 @@ class Reading(NamedTuple):
 class MemoryStore(Protocol):
     """Items by id, with conditional writes. It reports each item's failure and never raises."""
 
-    def read(self, ids: Sequence[str]) -> Reading:
-        """Read items, consistently."""
+    def read(
+        self, ids: Sequence[str], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
+    ) -> Reading:
+        """Read items, consistently, until no seconds are left."""
         ...
 
-    def write(self, writes: Sequence[Write]) -> Mapping[str, str]:
-        """Write items, each independent of the others.
+    def write(
+        self, writes: Sequence[Write], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
+    ) -> Mapping[str, str]:
+        """Write items, each independent of the others, until no seconds are left.
 
         Returns:
             Id to error code of each item that was not, or not surely, written;
@@ -173,7 +177,10 @@ class SharedLedger:
         return call.answer(self._jitter)
 
     def record(
-        self, leases: Leases, updates: Mapping[PersonKey, PersonState]
+        self,
+        leases: Leases,
+        updates: Mapping[PersonKey, PersonState],
+        seconds_left: Callable[[], float] = lambda: CALL_SECONDS,
     ) -> frozenset[PersonKey]:
         """See :meth:`braze_bridge.ledger.port.Ledger.record`."""
         if not updates:
@@ -181,12 +188,13 @@ class SharedLedger:
         call = _RecordCall(leases, updates, self._prints(), self._token(OWNER_BYTES))
         attempts = self._attempts()
         is_first = True
-        while call.open and attempts.may_start(call.errors.values()):
+        while call.open and seconds_left() > 0 and attempts.may_start(call.errors.values()):
             # The first attempt assumes that our own lease is still the last write: mostly true.
-            reading = None if is_first else self._store.read(list(call.open))
+            reading = None if is_first else self._store.read(list(call.open), seconds_left)
             is_first = False
             writes = call.plan_writes(reading, Moment.of(self._clock.now()))
-            call.apply_results(writes, self._store.write(writes) if writes else {})
+            failed = self._store.write(writes, seconds_left) if writes else {}
+            call.apply_results(writes, failed)
         return frozenset(each.person for each in call.open.values())
 
     def _attempts(self) -> _Attempts:
@@ -289,7 +297,9 @@ class _LeaseCall:
             self._busy[request.person] = SHORTEST_WAIT + jitter()
             code = self.errors.get(id_, CONFLICT)
             counts[code] = counts.get(code, 0) + 1
-        return Leases(self._states, self._busy, frozenset(self._full), self._held, counts)
+        unanswered = frozenset(request.person for request in self.open.values())
+        full = frozenset(self._full)
+        return Leases(self._states, self._busy, full, self._held, counts, unanswered)
 
 
 class _Update(NamedTuple):
