@@ -68,6 +68,7 @@ def finish(
     kept_leased = _park(batch, entries, until(0.75))
     if parking:
         _record(batch, leases, leased, parking - kept_leased, until(1))
+    _retry_unrecorded(batch, leased, kept_leased)
 
 
 def _outcome(entry: BatchEntry) -> Outcome:
@@ -167,10 +168,15 @@ def _record(
     for entry in leased:
         if entry.key in updates:
             updates[entry.key] = _updated(updates[entry.key], entry)
-    unrecorded = batch.ports.ledger.record(leases, updates, seconds_left)
-    batch.result.unrecorded += len(unrecorded)
+    _retry_unrecorded(batch, leased, batch.ports.ledger.record(leases, updates, seconds_left))
+
+
+def _retry_unrecorded(
+    batch: Batch, leased: Sequence[BatchEntry], people: Collection[PersonKey]
+) -> None:
+    batch.result.unrecorded += len(people)
     for entry in leased:
-        if entry.key in unrecorded and entry.attributes_sent:
+        if entry.key in people and entry.attributes_sent:
             entry.outcome = "retried"
             entry.wait(UNRECORDED_RETRY)
 

@@ -206,7 +206,8 @@ class Sender:
         if settlement.closing is not None:
             self._close(settlement.closing)
         texts = {reason.detail for _, reason in self._nameless}
-        if settlement.unconfirmed and len(self._nameless) >= MANY_REFUSALS and len(texts) == 1:
+        many = len(self._nameless) >= MANY_REFUSALS and len(texts) == 1
+        if settlement.unconfirmed and many:
             self._close(Closing("family", None, "requests_refused"))
         self._plan_follow_ups(sent, settlement)
 
@@ -225,10 +226,11 @@ class Sender:
         settlement.resend += apart(RequestPlan.of(self._sendable_again(settlement.unclear)))
         if not isinstance(outcome, BrazeError):
             return
-        for item in settlement.retry:
-            self._retry_later(item, outcome, counts=settlement.closing is None)
+        if settlement.closing is None:  # else the jobs come back in steps, behind the gate
+            for item in settlement.retry:
+                self._retry_later(item, outcome)
         for item in self._sendable_again(settlement.unknown):
-            self._retry_later(item, outcome, counts=True)
+            self._retry_later(item, outcome)
 
     def _sendable_again(self, objects: Sequence[TrackObject]) -> list[TrackObject]:
         """Return the objects that may be sent again although Braze may have taken them."""
@@ -241,12 +243,12 @@ class Sender:
                 entry.unknown.add(item.event)
         return [item for item in objects if item.event is None]
 
-    def _retry_later(self, item: TrackObject, error: BrazeError, *, counts: bool) -> None:
-        """Leave the object open, and note its delay."""
+    def _retry_later(self, item: TrackObject, error: BrazeError) -> None:
+        """Leave the object open, and note its delay and the attempt."""
         for entry in item.entries:
             seconds = retry_delay(error, entry.attempts + 1, self._ports.jitter)
             entry.wait(SHORT_RETRY if seconds is None else seconds)
-            entry.tried = entry.tried or counts
+            entry.tried = True
 
     def _close(self, closing: Closing) -> None:
         seconds = closing.seconds if closing.seconds is not None else CLOSING_SECONDS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from braze_bridge.braze.errors import ObjectError
+from braze_bridge.braze.errors import ObjectError, RateLimitedError, UnknownOutcomeError
 from braze_bridge.braze.models import TrackResponse
 from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import JobUser, parse_job
@@ -482,3 +482,28 @@ def test_of_values_that_braze_may_drop_the_newest_wins(harness: Harness) -> None
     harness.deliver(strict("newest", 40, score=6))
     harness.deliver(job("late", attributes={"score": 5}, age=45))
     assert harness.braze.profile("ada")["score"] == 6
+
+
+def test_a_person_whose_event_cannot_be_parked_forgets_no_newer_value(harness: Harness) -> None:
+    """Nothing is recorded of the person, so the person's other job comes back, too."""
+    harness.braze.before = lambda _: (
+        UnknownOutcomeError("lost") if harness.braze.bodies[-1].get("events") else None
+    )
+    harness.rejected.refusing = True
+    others = [job(f"other-{n}", f"user-{n}") for n in range(74)]  # the event gets its own request
+    newer = job("newer", attributes={"score": 2}, age=60)
+
+    result = harness.deliver(
+        *others, newer, job("event", events=1, age=50), on_unknown_outcome="park"
+    )
+
+    assert (result.delivered, result.retried, result.unrecorded) == (74, 2, 1)
+
+
+def test_jobs_that_a_rate_limit_stops_come_back_in_steps(harness: Harness) -> None:
+    """A gate that is opened by hand releases them soon, whatever time Braze gave."""
+    harness.braze.before = lambda _: RateLimitedError("x", status=429, retry_after=3600.0)
+
+    result = harness.deliver(job("1"))
+
+    assert max(result.retry.values()) < 120
