@@ -42,7 +42,7 @@ define checked_beside
 	exit $$tests
 endef
 
-test: environments ## what a change must pass: lint, types, import rules, the tests (6 minutes on two cores)
+test: environments ## what a change must pass: lint, types, import rules, the tests (about 7 minutes on two cores)
 	$(call checked_beside,$(PYTEST) -m 'not campaign' tests/e2e $(TESTS))
 
 test-all: environments ## that, what takes long or needs Chromium, and branch coverage of what ships
