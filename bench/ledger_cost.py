@@ -23,7 +23,14 @@ from botocore.config import Config
 from braze_bridge.aws.clients import ledger_client
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser
 from braze_bridge.ledger.dynamo import DynamoMemoryStore
-from braze_bridge.ledger.person_memory import BLANK, Fingerprints, Moment, apply_update, encode
+from braze_bridge.ledger.person_memory import (
+    BLANK,
+    Fingerprints,
+    LeaseRequest,
+    Moment,
+    apply_update,
+    encode,
+)
 from braze_bridge.ledger.port import PersonState
 from braze_bridge.ledger.shared import SharedLedger
 
@@ -143,7 +150,11 @@ def known_memory() -> bytes:
         delivered=frozenset(f"outgrow:quiz:earlier-{number}" for number in range(KNOWN_JOBS)),
         newest={f"outgrow_answer_{index}": earlier for index in range(KNOWN_ATTRIBUTES)},
     )
-    return encode(apply_update(BLANK, updates, b"", Moment.of(earlier), Fingerprints(KEY)))
+    return encode(
+        apply_update(
+            BLANK, updates, LeaseRequest((), [], {}), b"", Moment.of(earlier), Fingerprints(KEY)
+        )
+    )
 
 
 def cpu(work: Callable[[], None]) -> float:

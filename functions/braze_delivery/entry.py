@@ -24,13 +24,14 @@ class BatchEntry:
         attempts: Failed sends in earlier batches.
         settled_events: Positions of the events that must not be sent again. The ledger's, and those
             that this batch adds.
-        person_exists: At Braze, surely: the job may create the person, or one of its attributes was
-            sent with a job that may.
+        person_exists: At Braze, surely: the job may create the person, or Braze took something of
+            a job that may.
         open: Its objects without an outcome, and one until all objects of the batch are made. A job
             with something open goes back.
         tried: A send failed in this batch, which counts as an attempt.
         delay: Seconds until it comes back; 0 if nothing asks for a time.
         attributes_sent: Braze took its attributes.
+        taken: Braze took something of it.
         unknown: Positions of events to park, since they may be at Braze.
         refused: Parts that can never be sent: the event's position, or ``None`` for the attributes.
         rows: To park.
@@ -47,6 +48,7 @@ class BatchEntry:
     tried: bool = False
     delay: float = 0.0
     attributes_sent: bool = False
+    taken: bool = False
     unknown: set[int] = field(default_factory=set)
     refused: list[tuple[int | None, Reason]] = field(default_factory=list)
     rows: list[RejectedRecord] = field(default_factory=list)
@@ -59,6 +61,7 @@ class BatchEntry:
     def delivered(self, event: int | None) -> None:
         """Note that Braze took an event, or the attributes (``None``)."""
         self.open -= 1
+        self.taken = True
         if event is None:
             self.attributes_sent = True
         else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from braze_bridge.aws.side_by_side import side_by_side
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError, RowRefusedError
-from braze_bridge.ledger.port import JobProgress, PersonState, update_only
+from braze_bridge.ledger.port import PersonState, update_only
 from braze_bridge.reasons import Reason
 from braze_delivery.parking import job_records, rejected_part, unknown_part
 
@@ -52,7 +53,7 @@ def finish(
         leased: The jobs that could be sent.
         entries: All jobs.
     """
-    created = {entry.key for entry in leased if entry.job.user.may_create and entry.attributes_sent}
+    created = {entry.key for entry in leased if entry.job.user.may_create and entry.taken}
     for entry in leased:
         entry.person_exists = entry.person_exists or entry.key in created
         entry.outcome = _outcome(entry)
@@ -185,15 +186,22 @@ def _updated(known: PersonState, entry: BatchEntry) -> PersonState:
     """Add one job's outcome to the update of its person."""
     job = entry.job
     newest: Mapping[str, datetime] = known.newest
+    exists = known.exists or (entry.taken and job.user.may_create)
     if entry.attributes_sent:
         names = job.attributes if entry.person_exists else map(update_only, job.attributes)
         sent = dict.fromkeys(names, job.occurred_at)
         newest = sent if not newest else _later_of(newest, sent)
     if entry.outcome != "retried":
         # Also a rejected job: its row is the only copy, and a vendor's resend is a duplicate.
-        return PersonState(known.delivered | {job.job_id}, newest, known.progress)
-    progress = JobProgress(entry.attempts + entry.tried, entry.settled_events)
-    return PersonState(known.delivered, newest, {**known.progress, job.job_id: progress})
+        delivered = known.delivered | {job.job_id}
+        return replace(known, delivered=delivered, newest=newest, exists=exists)
+    return replace(
+        known,
+        newest=newest,
+        attempts={**known.attempts, job.job_id: entry.attempts + entry.tried},
+        counted=known.counted.union(job.once_ids[each] for each in entry.settled_events),
+        exists=exists,
+    )
 
 
 def _later_of(

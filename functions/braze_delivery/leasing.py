@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.gate.rules import UNREADABLE, wait_behind_gate
 from braze_bridge.jobs.envelope import LaterJobError, UnreadableJobError, parse_job
-from braze_bridge.ledger.port import NO_PROGRESS, Leases, LedgerUnavailableError
+from braze_bridge.ledger.port import Leases, LedgerUnavailableError
 from braze_bridge.reasons import Reason
 from braze_delivery.batch import SHORT_RETRY
 from braze_delivery.entry import BatchEntry
@@ -143,14 +143,15 @@ def lease_people(batch: Batch, entries: Sequence[BatchEntry]) -> tuple[Leases, l
 
 def _continue_job(batch: Batch, entry: BatchEntry, state: PersonState) -> None:
     """Take over what the ledger knows of a job that was started before."""
-    progress = state.progress.get(entry.job.job_id, NO_PROGRESS)
-    entry.person_exists = entry.job.user.may_create or not state.newest.keys().isdisjoint(
-        entry.job.attributes
-    )
-    entry.attempts = progress.attempts
-    entry.settled_events = progress.settled_events
-    if entry.job.job_id in state.interrupted and batch.ports.on_unknown_outcome == "park":
+    job = entry.job
+    entry.person_exists = job.user.may_create or state.exists
+    entry.attempts = state.attempts.get(job.job_id, 0)
+    if state.counted:
+        entry.settled_events = frozenset(
+            position for position, id_ in enumerate(job.once_ids) if id_ in state.counted
+        )
+    if job.job_id in state.interrupted and batch.ports.on_unknown_outcome == "park":
         # An earlier invocation crashed while it held this job. Do not send its events again.
-        every = frozenset(range(len(entry.job.events)))
+        every = frozenset(range(len(job.events)))
         entry.unknown = set(every - entry.settled_events)
         entry.settled_events = every

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from braze_bridge.ledger.port import CALL_SECONDS, JobProgress, Leases, PersonState
+from braze_bridge.ledger.port import CALL_SECONDS, Leases, PersonState
 from braze_bridge.ledger.shared import CONFLICT, Reading, SharedLedger, Stored
 
 if TYPE_CHECKING:
@@ -122,10 +122,10 @@ class NoLedger:
 
     def lease(self, jobs: Sequence[DeliveryJob]) -> Leases:
         """Lease everyone."""
-        progress: dict[PersonKey, dict[str, JobProgress]] = {}
+        attempts: dict[PersonKey, dict[str, int]] = {}
         for job in jobs:
-            progress.setdefault(job.user.key, {})[job.job_id] = JobProgress(self.attempts)
-        states = {key: PersonState(progress=known) for key, known in progress.items()}
+            attempts.setdefault(job.user.key, {})[job.job_id] = self.attempts
+        states = {key: PersonState(attempts=known) for key, known in attempts.items()}
         return Leases(states=states, busy={})
 
     def record(

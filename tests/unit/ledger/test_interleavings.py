@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from braze_bridge.ledger.port import JobProgress, Leases, PersonState
+from braze_bridge.ledger.port import Leases, PersonState
 from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import job
 from tests.fakes.ledger import (
@@ -174,7 +174,7 @@ class Interleavings(RuleBasedStateMachine):
         state = (
             PersonState(frozenset(ids), {"score": at})
             if settled
-            else PersonState(progress=dict.fromkeys(ids, JobProgress(1)))
+            else PersonState(attempts=dict.fromkeys(ids, 1))
         )
         losses = ["ReadTimeoutError"] if lost else []
         self.store.loses = lambda _: losses.pop() if losses else None

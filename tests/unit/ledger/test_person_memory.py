@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,13 +13,13 @@ from braze_bridge.ledger.person_memory import (
     BLANK,
     MAX_MEMORY_BYTES,
     RETENTION_SECONDS,
+    Attempts,
     Fingerprints,
     Lease,
     LeaseRequest,
     Moment,
     NoLease,
     PersonMemory,
-    StoredProgress,
     UnreadableMemoryError,
     apply_update,
     decode,
@@ -28,16 +29,24 @@ from braze_bridge.ledger.person_memory import (
     state_for,
     try_lease,
 )
-from braze_bridge.ledger.port import JobProgress, PersonState, lease_length
+from braze_bridge.ledger.port import PersonState, lease_length
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import event, job
+
+if TYPE_CHECKING:
+    from braze_bridge.jobs.envelope import DeliveryJob
 
 PRINTS = Fingerprints(b"a key")
 NOW = Moment.of(NOON)
 OWNER = b"owner-of-12."
 LEASE = 65_000_000
 
+names = st.sampled_from(["score", "segment", "école"])
+ids = st.sampled_from(["job-1", "job-2", "job-3"])
+once_ids = st.sampled_from(["job-1#0", "job-1#1", "event-a"])
 shorts = st.integers(0, 2**64 - 1)
+jobs = shorts | ids.map(PRINTS.job)
+counted = shorts | once_ids.map(PRINTS.once)
 seconds = st.integers(NOW.seconds - 2 * RETENTION_SECONDS, NOW.seconds)
 memories = st.builds(
     PersonMemory,
@@ -46,36 +55,58 @@ memories = st.builds(
         Lease,
         st.binary(min_size=12, max_size=12).filter(any),
         st.integers(0, 2**62),
-        st.lists(shorts, max_size=4).map(tuple),
+        st.lists(jobs | counted, max_size=4).map(tuple),
     ),
-    st.dictionaries(shorts, seconds, max_size=5),
+    st.dictionaries(jobs, seconds, max_size=5),
     st.dictionaries(shorts, st.integers(-(2**62), 2**62), max_size=5),
-    st.dictionaries(shorts, seconds, max_size=5),
+    st.dictionaries(counted, seconds, max_size=5),
+    st.dictionaries(jobs | counted, seconds, max_size=5),
     st.dictionaries(
-        shorts,
-        st.builds(StoredProgress, seconds, st.integers(0, 65_535), st.binary(max_size=40)),
+        jobs,
+        st.builds(Attempts, seconds, st.integers(0, 65_535), st.binary(max_size=40)),
         max_size=5,
     ),
+    st.booleans(),
 )
-names = st.sampled_from(["score", "segment", "école"])
-ids = st.sampled_from(["job-1", "job-2", "job-3"])
 instants = st.integers(-1_000, 1_000).map(lambda n: NOON + timedelta(microseconds=n))
 updates = st.builds(
     PersonState,
     st.frozensets(ids),
     st.dictionaries(names, instants),
-    st.dictionaries(
-        ids, st.builds(JobProgress, st.integers(0, 9), st.frozensets(st.integers(0, 99)))
-    ),
+    st.dictionaries(ids, st.integers(0, 9)),
+    st.frozensets(once_ids),
+    st.dictionaries(ids, instants),
+    st.booleans(),
+)
+ASKED = LeaseRequest(
+    ("external_id", "ada"),
+    [],
+    {
+        "job-1": (PRINTS.job("job-1"), PRINTS.once("event-a")),
+        "job-2": (PRINTS.job("job-2"),),
+    },
 )
 
 
+def recorded(
+    memory: PersonMemory, update: PersonState, owner: bytes = OWNER, now: Moment = NOW
+) -> PersonMemory:
+    return apply_update(memory, update, ASKED, owner, now, PRINTS)
+
+
+def leased(
+    memory: PersonMemory, ask: LeaseRequest, owner: bytes = OWNER, now: Moment = NOW
+) -> PersonMemory | float | NoLease:
+    return try_lease(memory, ask, owner, now, LEASE, PRINTS)
+
+
 def request(*jobs: str) -> LeaseRequest:
-    return LeaseRequest(("external_id", "ada"), [job(each) for each in jobs], _shorts(*jobs))
+    return asking([job(each) for each in jobs])
 
 
-def _shorts(*jobs: str) -> dict[str, int]:
-    return {f"outgrow:default:{each}": PRINTS.job(f"outgrow:default:{each}") for each in jobs}
+def asking(jobs: list[DeliveryJob]) -> LeaseRequest:
+    marks: dict[str, tuple[int, ...]] = {each.job_id: (PRINTS.job(each.job_id),) for each in jobs}
+    return LeaseRequest(("external_id", "ada"), jobs, marks)
 
 
 @given(memories)
@@ -97,14 +128,32 @@ def test_version_1_stays_readable() -> None:
         Lease(OWNER, 1_795_348_800_000_000, (7,)),
         {1: 1_795_000_000},
         {2: -1},
+        {},
         {3: 1_795_000_001},
-        {4: StoredProgress(1_795_000_002, 5, b"\x05")},
+        {4: Attempts(1_795_000_002, 5, b"\x05")},
     )
+
+
+def test_settled_events_of_version_1_become_counted_ids_when_their_job_is_leased() -> None:
+    """The bitmap names positions. Only the job knows the ids that belong to them."""
+    whole, other = job("1", events=10), job("2", events=1)
+    bitmap = Attempts(NOW.seconds - 5, 2, b"\x05\x02")
+    old = BLANK._replace(attempts={PRINTS.job(each.job_id): bitmap for each in (whole, other)})
+
+    memory = leased(old, asking([whole]))
+
+    assert isinstance(memory, PersonMemory)
+    memory = decode(encode(memory))
+    state = state_for(memory, asking([whole]), PRINTS)
+    assert state.counted == {whole.once_ids[0], whole.once_ids[2], whole.once_ids[9]}
+    assert state.attempts == {whole.job_id: 2}
+    assert memory.counted.keys() == set(map(PRINTS.once, state.counted))
+    assert memory.attempts[PRINTS.job(other.job_id)] == bitmap
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x02" + encode(BLANK)[1:], encode(BLANK)[:-1], encode(BLANK) + b"x", VERSION_1[:-1]],
+    [b"", b"\x03" + encode(BLANK)[1:], encode(BLANK)[:-1], encode(BLANK) + b"x", VERSION_1[:-1]],
 )
 def test_bytes_of_another_version_or_damaged_are_refused(data: bytes) -> None:
     """They must not pass for an empty memory: that would forget in silence."""
@@ -138,8 +187,8 @@ def test_ids_depend_on_the_key_and_show_nothing() -> None:
 @given(memories, updates)
 def test_recording_twice_is_recording_once(memory: PersonMemory, update: PersonState) -> None:
     """A lost answer may be followed by the same recording."""
-    once = apply_update(memory, update, OWNER, NOW, PRINTS)
-    assert apply_update(once, update, OWNER, NOW, PRINTS) == once
+    once = recorded(memory, update)
+    assert recorded(once, update) == once
 
 
 @given(memories, updates, updates)
@@ -147,8 +196,8 @@ def test_two_recordings_have_the_same_result_in_either_order(
     memory: PersonMemory, first: PersonState, second: PersonState
 ) -> None:
     """After a lost lease either Lambda may record first."""
-    one = apply_update(apply_update(memory, first, OWNER, NOW, PRINTS), second, OWNER, NOW, PRINTS)
-    two = apply_update(apply_update(memory, second, OWNER, NOW, PRINTS), first, OWNER, NOW, PRINTS)
+    one = recorded(recorded(memory, first), second)
+    two = recorded(recorded(memory, second), first)
     assert one == two
 
 
@@ -157,7 +206,7 @@ def test_recording_never_forgets_and_never_goes_back(
     memory: PersonMemory, update: PersonState
 ) -> None:
     """Delivered jobs of 30 days stay, and times only grow, to the microsecond."""
-    after = apply_update(memory, update, OWNER, NOW, PRINTS)
+    after = recorded(memory, update)
     limit = NOW.seconds - RETENTION_SECONDS
     assert {each for each, at in memory.delivered.items() if at > limit} <= after.delivered.keys()
     assert {PRINTS.job(each) for each in update.delivered} <= after.delivered.keys()
@@ -170,24 +219,31 @@ def test_recording_ends_its_own_lease_only() -> None:
     """Another Lambda's lease stays."""
     lease = Lease(OWNER, NOW.microseconds + 1, (1,))
     memory = BLANK._replace(lease=lease)
-    assert apply_update(memory, PersonState(), OWNER, NOW, PRINTS).lease is None
-    assert apply_update(memory, PersonState(), b"another one.", NOW, PRINTS).lease == lease
+    assert recorded(memory, PersonState()).lease is None
+    assert recorded(memory, PersonState(), b"another one.").lease == lease
 
 
-def test_progress_only_grows_and_ends_with_the_job() -> None:
-    """Settled events are never sent again."""
-    first = PersonState(progress={"j": JobProgress(2, frozenset({0, 9}))})
-    second = PersonState(progress={"j": JobProgress(1, frozenset({3}))})
-    memory = apply_update(
-        apply_update(BLANK, first, OWNER, NOW, PRINTS), second, OWNER, NOW, PRINTS
+def test_attempts_only_grow_and_end_with_the_job() -> None:
+    """What must not be sent again stays; the rest ends when the job is delivered."""
+    whole = job("1", events=3)
+    ask, (first, _, last) = asking([whole]), whole.once_ids
+    failed = PersonState(attempts={whole.job_id: 2}, counted=frozenset({first}))
+    stopped = PersonState(
+        attempts={whole.job_id: 1}, counted=frozenset({last}), interrupted={whole.job_id: NOON}
     )
-    ask = LeaseRequest(("external_id", "ada"), [], {"j": PRINTS.job("j")})
+    memory = recorded(recorded(BLANK, failed), stopped)
 
-    assert state_for(memory, ask, PRINTS).progress == {"j": JobProgress(2, frozenset({0, 3, 9}))}
+    assert state_for(memory, ask, PRINTS) == PersonState(
+        attempts={whole.job_id: 2},
+        counted=frozenset({first, last}),
+        interrupted={whole.job_id: NOON},
+    )
 
-    done = apply_update(memory, PersonState(delivered=frozenset({"j"})), OWNER, NOW, PRINTS)
-    assert state_for(done, ask, PRINTS) == PersonState(delivered=frozenset({"j"}))
-    assert apply_update(done, first, OWNER, NOW, PRINTS) == done
+    done = recorded(memory, PersonState(delivered=frozenset({whole.job_id})))
+    assert state_for(done, ask, PRINTS) == PersonState(
+        delivered=frozenset({whole.job_id}), counted=frozenset({first, last})
+    )
+    assert recorded(done, stopped) == done
 
 
 @pytest.mark.parametrize(
@@ -195,45 +251,44 @@ def test_progress_only_grows_and_ends_with_the_job() -> None:
 )
 def test_a_delivered_job_is_remembered_for_30_days(age: int, kept: bool) -> None:
     """By the stored time, not by the store's deletion."""
-    memory = BLANK._replace(delivered={1: NOW.seconds - age}, interrupted={2: NOW.seconds - age})
+    at = NOW.seconds - age
+    memory = PersonMemory(None, {1: at}, {2: at}, {3: at}, {4: at}, {5: Attempts(at, 1)}, True)
     after = drop_expired(memory, NOW)
-    assert (1 in after.delivered, 2 in after.interrupted) == (kept, kept)
+    assert after == (memory if kept else PersonMemory(newest={2: at}, exists=True))
 
 
 def test_an_expired_lease_marks_its_jobs_as_interrupted_until_they_are_delivered() -> None:
     """Also those that are not in the next holder's batch."""
-    memory = try_lease(BLANK, request("1", "2"), OWNER, NOW, LEASE)
+    memory = leased(BLANK, request("1", "2"))
     assert isinstance(memory, PersonMemory)
     late = Moment(NOW.seconds + 65, NOW.microseconds + LEASE)
 
-    memory = try_lease(memory, request("2", "3"), b"another one.", late, LEASE)
+    memory = leased(memory, request("2", "3"), b"another one.", late)
     assert isinstance(memory, PersonMemory)
-    assert state_for(memory, request("2", "3"), PRINTS).interrupted == {"outgrow:default:2"}
+    assert state_for(memory, request("2", "3"), PRINTS).interrupted.keys() == {"outgrow:default:2"}
 
     update = PersonState(delivered=frozenset({"outgrow:default:2"}))
-    memory = apply_update(memory, update, b"another one.", late, PRINTS)
+    memory = recorded(memory, update, b"another one.", late)
     state = state_for(memory, request("1", "2", "3"), PRINTS)
-    assert state.interrupted == {"outgrow:default:1"}
+    assert state.interrupted.keys() == {"outgrow:default:1"}
 
 
 def test_a_lease_stands_to_its_last_microsecond() -> None:
     """It can be taken after it, not before."""
-    memory = try_lease(BLANK, request("1"), OWNER, NOW, LEASE)
+    memory = leased(BLANK, request("1"))
     assert isinstance(memory, PersonMemory)
     almost = Moment(NOW.seconds + 64, NOW.microseconds + LEASE - 1)
     over = Moment(NOW.seconds + 65, NOW.microseconds + LEASE)
 
-    assert try_lease(memory, request("1"), b"another one.", almost, LEASE) == 1.0
-    assert isinstance(try_lease(memory, request("1"), b"another one.", over, LEASE), PersonMemory)
+    assert leased(memory, request("1"), b"another one.", almost) == 1.0
+    assert isinstance(leased(memory, request("1"), b"another one.", over), PersonMemory)
 
 
 def test_no_person_is_leased_if_all_jobs_are_delivered() -> None:
     """A resend costs no write, and does not wait for another Lambda's lease."""
-    busy = PersonMemory(
-        Lease(OWNER, 2**62, ()), dict.fromkeys(_shorts("1").values(), 5), {}, {}, {}
-    )
-    assert try_lease(busy, request("1"), OWNER, NOW, LEASE) is NoLease.ALL_DELIVERED
-    assert isinstance(try_lease(busy, request("1", "2"), OWNER, NOW, LEASE), float)
+    busy = PersonMemory(Lease(OWNER, 2**62, ()), {PRINTS.job("outgrow:default:1"): 5})
+    assert leased(busy, request("1")) is NoLease.ALL_DELIVERED
+    assert isinstance(leased(busy, request("1", "2")), float)
 
 
 @pytest.mark.parametrize(("left", "seconds"), [(65, 2), (62, 3), (45, 20), (20, 20), (0.2, 1)])
@@ -248,10 +303,10 @@ def test_a_person_who_needs_more_than_an_item_is_refused_before_anything_is_sent
     """Nothing is dropped to make room."""
     crowded = BLANK._replace(newest=dict.fromkeys(range(MAX_MEMORY_BYTES // 16 - 20), 1))
     big = job("2", attributes={f"attribute {n}": n for n in range(100)})
-    ask = LeaseRequest(("external_id", "ada"), [big], {big.job_id: 1})
+    ask = asking([big])
 
-    assert isinstance(try_lease(crowded, request("1"), OWNER, NOW, LEASE), PersonMemory)
-    assert try_lease(crowded, ask, OWNER, NOW, LEASE) is NoLease.FULL
+    assert isinstance(leased(crowded, request("1")), PersonMemory)
+    assert leased(crowded, ask) is NoLease.FULL
 
 
 @given(st.integers(0, 5), st.integers(0, 40), st.integers(0, 40))
@@ -267,15 +322,17 @@ def test_what_was_leased_fits_with_any_outcome(jobs: int, attributes: int, event
     ]
     room = sum(len(each.attributes) for each in batch) * 16 + len(batch) * 60
     crowded = BLANK._replace(newest=dict.fromkeys(range((MAX_MEMORY_BYTES - room) // 16), 1))
-    ask = LeaseRequest(
-        ("external_id", "ada"), batch, {each.job_id: PRINTS.job(each.job_id) for each in batch}
-    )
-    memory = try_lease(crowded, ask, OWNER, NOW, LEASE)
+    ask = asking(batch)
+    memory = leased(crowded, ask)
     if not isinstance(memory, PersonMemory):
         return
-    newest = {name: NOON for each in batch for name in each.attributes}
-    unsettled = {each.job_id: JobProgress(1, frozenset(range(len(each.events)))) for each in batch}
-    after = apply_update(memory, PersonState(newest=newest, progress=unsettled), b"", NOW, PRINTS)
+    update = PersonState(
+        newest={name: NOON for each in batch for name in each.attributes},
+        attempts={each.job_id: 1 for each in batch},
+        counted=frozenset(id_ for each in batch for id_ in each.once_ids),
+        interrupted={each.job_id: NOON for each in batch},
+    )
+    after = apply_update(memory, update, ask, b"", NOW, PRINTS)
     assert len(encode(after)) <= MAX_MEMORY_BYTES
 
 
@@ -283,7 +340,7 @@ def test_expired_entries_make_room() -> None:
     """A person who was busy last month is not full this month."""
     old = NOW.seconds - RETENTION_SECONDS
     crowded = BLANK._replace(delivered=dict.fromkeys(range(MAX_MEMORY_BYTES // 12), old))
-    assert isinstance(try_lease(crowded, request("1"), OWNER, NOW, LEASE), PersonMemory)
+    assert isinstance(leased(crowded, request("1")), PersonMemory)
 
 
 @pytest.mark.parametrize(("timeout", "visibility"), [(20, 180), (60, 420), (300, 1860)])

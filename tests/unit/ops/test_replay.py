@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
 from braze_bridge.jobs.rejected import RejectedRecord
-from braze_bridge.ledger.port import CALL_SECONDS, NO_PROGRESS, Leases, PersonState
+from braze_bridge.ledger.port import CALL_SECONDS, Leases, PersonState
 from braze_bridge.reasons import Reason
 from braze_delivery.delivery import Ports, deliver
 from ops.preview.body_mappings import LOADERS, BodyMappings
@@ -95,7 +94,10 @@ class RememberingLedger:
             for name, at in new.newest.items():
                 newest[name] = max(at, newest.get(name, at))
             self.known[key] = PersonState(
-                old.delivered | new.delivered, newest, {**old.progress, **new.progress}
+                old.delivered | new.delivered,
+                newest,
+                {**old.attempts, **new.attempts},
+                old.counted | new.counted,
             )
         return frozenset()
 
@@ -441,7 +443,7 @@ def test_an_expired_job_goes_on_where_it_stopped() -> None:
     run = Run()
     whole = job("1", events=[event("taken", NOON), event("waited", NOON)], age=2 * DAY)
     run.ledger.known[whole.user.key] = PersonState(
-        progress={whole.job_id: replace(NO_PROGRESS, attempts=1, settled_events=frozenset({0}))}
+        attempts={whole.job_id: 1}, counted=frozenset({whole.once_ids[0]})
     )
     run.clock.advance(2 * DAY)
     assert run.deliver(whole) == (0, 0, 1, 0)

@@ -168,6 +168,11 @@ class DeliveryJob(BaseModel):
             raise ValueError("a person identified by phone cannot be given another phone")
         return self
 
+    @property
+    def once_ids(self) -> tuple[str, ...]:
+        """The ids of what may count only once: its events."""
+        return tuple(f"{self.job_id}#{position}" for position in range(len(self.events)))
+
     def to_json(self) -> str:
         """Encode the job as compact JSON that SQS accepts.
 

@@ -35,37 +35,29 @@ def update_only(attribute: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class JobProgress:
-    """Progress of a job that is not settled yet.
-
-    Attributes:
-        attempts: Failed sends so far.
-        settled_events: Positions of its events that must not be sent again.
-    """
-
-    attempts: int = 0
-    settled_events: frozenset[int] = frozenset()
-
-
-NO_PROGRESS = JobProgress()
-
-
-@dataclass(frozen=True, slots=True)
 class PersonState:
     """What the ledger knows of a person, limited to the requested jobs.
 
     Attributes:
         delivered: Ids of the jobs settled in the last 30 days.
         newest: Attribute name, or :func:`update_only` of it, to the time of the newest value sent.
-        progress: By job id.
-        interrupted: Ids of the jobs whose lease expired unrecorded: their events may or may not be
-            at Braze. A job stays here until it is delivered.
+        attempts: Job id to its failed sends so far.
+        counted: Ids of events and objects, as :attr:`DeliveryJob.once_ids` gives them, that must
+            not be sent again: they are delivered or parked. Of a delivered job only the ids that
+            another job may share are kept; its own id is enough for the others.
+        interrupted: Ids of the jobs whose events and objects may or may not be at Braze, with the
+            time until which they may have been sent. Their lease expired unrecorded, or Braze's
+            answer was lost, or that is so of a job with the same event. A job stays here until it
+            is delivered.
+        exists: Braze took something of a job that may create the person.
     """
 
     delivered: frozenset[str] = frozenset()
     newest: Mapping[str, datetime] = field(default_factory=dict)
-    progress: Mapping[str, JobProgress] = field(default_factory=dict)
-    interrupted: frozenset[str] = frozenset()
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    counted: frozenset[str] = frozenset()
+    interrupted: Mapping[str, datetime] = field(default_factory=dict)
+    exists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +110,8 @@ class Ledger(Protocol):
 
         Args:
             leases: The answer of :meth:`lease`.
-            updates: Jobs now delivered, newest times, and progress of unsettled jobs (totals, not
-                increments). They never remove or set back what is known, even if the lease was
-                lost meanwhile. ``interrupted`` is ignored.
+            updates: What is new; ``attempts`` are totals, not increments. They never remove or set
+                back what is known, even if the lease was lost meanwhile.
             seconds_left: Until it must return.
 
         Returns:

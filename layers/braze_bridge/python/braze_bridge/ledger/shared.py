@@ -125,6 +125,7 @@ class _HeldLease(NamedTuple):
     id: str
     owner: bytes
     memory: PersonMemory
+    request: LeaseRequest
 
 
 class SharedLedger:
@@ -255,7 +256,9 @@ class _LeaseCall:
             if memory.lease is not None and memory.lease.owner == owner:
                 self._writing[id_] = memory  # written before; only the answer was lost
                 continue
-            decision = try_lease(memory, request, owner, now, self._lease_length)
+            decision = try_lease(
+                memory, request, owner, now, self._lease_length, self._fingerprints
+            )
             if isinstance(decision, PersonMemory):
                 expected = None if stored is None else stored.revision
                 writes.append(Write(id_, expected, owner, encode(decision), expires_at))
@@ -282,7 +285,7 @@ class _LeaseCall:
             if id_ not in failed:
                 request = self.open.pop(id_)
                 self._states[request.person] = state_for(memory, request, self._fingerprints)
-                self._held[request.person] = _HeldLease(id_, self._owner, memory)
+                self._held[request.person] = _HeldLease(id_, self._owner, memory, request)
 
     def answer(self, jitter: Callable[[], float]) -> Leases:
         """Build the answer; a person still open is busy.
@@ -338,7 +341,9 @@ class _RecordCall:
             if reading is not None:
                 memory, expected = self._read(id_, reading, now)
             if memory is not None:
-                after = apply_update(memory, state, held.owner, now, self._fingerprints)
+                after = apply_update(
+                    memory, state, held.request, held.owner, now, self._fingerprints
+                )
                 writes.append(Write(id_, expected, self._revision, encode(after), expires_at))
         return writes
 
@@ -409,9 +414,9 @@ def _requests(jobs: Sequence[DeliveryJob], fingerprints: Fingerprints) -> dict[s
         request = by_person.get(person)
         if request is None:
             request = by_person[person] = LeaseRequest(person, [], {})
-        if job.job_id not in request.short_ids:
+        if job.job_id not in request.marks:
             request.jobs.append(job)
-            request.short_ids[job.job_id] = fingerprints.job(job.job_id)
+            request.marks[job.job_id] = (fingerprints.job(job.job_id),)
     return {fingerprints.person(person): request for person, request in by_person.items()}
 
 
