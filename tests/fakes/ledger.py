@@ -6,7 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from braze_bridge.ledger.port import CALL_SECONDS, Leases, PersonState
-from braze_bridge.ledger.shared import CONFLICT, Reading, SharedLedger, Stored
+from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,18 +40,18 @@ class InMemoryMemoryStore:
 
     def read(
         self, ids: Sequence[str], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
-    ) -> Reading:
+    ) -> tuple[dict[str, Stored], dict[str, str]]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.read`."""
         self.before("read")
         with self._lock:
             self.calls.append(("read", len(ids)))
             failed = {id_: code for id_ in ids if (code := self.fails("read", id_))}
             found = {id_: self.items[id_] for id_ in ids if id_ in self.items and id_ not in failed}
-        return Reading(found, failed)
+        return found, failed
 
     def write(
         self, writes: Sequence[Write], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
-    ) -> Mapping[str, str]:
+    ) -> dict[str, str]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.write`."""
         self.before("write")
         refused: dict[str, str] = {}
