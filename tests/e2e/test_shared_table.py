@@ -20,12 +20,12 @@ from braze_bridge.gate.port import ADMITTED
 from braze_bridge.gate.rules import OPEN
 from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
 from braze_bridge.ledger.port import PersonState
-from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored, Write
+from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored, Writes
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from types_boto3_dynamodb import DynamoDBClient
 
@@ -76,13 +76,15 @@ def table(client: DynamoDBClient) -> Iterator[str]:
 class CarelessMemoryStore(DynamoMemoryStore):
     """The negative control: it replaces whatever stands there."""
 
-    def write(self, writes: Sequence[Write], seconds_left: object = None) -> dict[str, str]:
-        left = {write.id: write for write in writes}
+    def write(
+        self, writes: Writes, revision: bytes, expires_at: int, seconds_left: object = None
+    ) -> dict[str, str]:
+        left = writes
         while left:
             found, _ = self.read(list(left), LONG)
             now = {id_: stored.revision for id_, stored in found.items()}
-            tries = [each._replace(expected=now.get(id_)) for id_, each in left.items()]
-            failed = super().write(tries, LONG)
+            tries: Writes = {id_: (now.get(id_), data) for id_, (_, data) in left.items()}
+            failed = super().write(tries, revision, expires_at, LONG)
             left = {id_: each for id_, each in left.items() if id_ in failed}
         return {}
 
@@ -159,18 +161,15 @@ def test_the_engine_answers_as_the_fake_does(calls: DynamoCalls, table: str) -> 
     """Inserts, replacements, both conflicts, binary values and absent items."""
     store = DynamoMemoryStore(calls, table)
     data = bytes(range(256))
-    first = Write("a", None, b"one", data, 5)
-    assert store.write([first, Write("b", None, b"one", b"", 5)], LONG) == {}
-    assert store.write(
-        [
-            Write("a", None, b"two", data, 6),
-            Write("b", b"another", b"two", data, 6),
-            Write("c", b"one", b"two", data, 6),
-            Write("d", None, b"two", data, 6),
-        ],
-        LONG,
-    ) == {"a": CONFLICT, "b": CONFLICT, "c": CONFLICT}
-    assert store.write([Write("a", b"one", b"three", data[:9], 7)], LONG) == {}
+    assert store.write({"a": (None, data), "b": (None, b"")}, b"one", 5, LONG) == {}
+    writes: Writes = {
+        "a": (None, data),
+        "b": (b"another", data),
+        "c": (b"one", data),
+        "d": (None, data),
+    }
+    assert store.write(writes, b"two", 6, LONG) == dict.fromkeys("abc", CONFLICT)
+    assert store.write({"a": (b"one", data[:9])}, b"three", 7, LONG) == {}
 
     found, failed = store.read(["a", "b", "c", "d"], LONG)
     assert failed == {}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from braze_bridge.clock import Clock
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger.port import PersonKey
-    from braze_bridge.ledger.shared import Write
+    from braze_bridge.ledger.shared import Writes
 
 LEASE_SECONDS = 65.0
 
@@ -50,34 +50,38 @@ class InMemoryMemoryStore:
         return found, failed
 
     def write(
-        self, writes: Sequence[Write], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
+        self,
+        writes: Writes,
+        revision: bytes,
+        expires_at: int,
+        seconds_left: Callable[[], float] = lambda: CALL_SECONDS,
     ) -> dict[str, str]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.write`."""
         self.before("write")
         refused: dict[str, str] = {}
         with self._lock:
             self.calls.append(("write", len(writes)))
-            for write in writes:
-                code = self.fails("write", write.id)
-                if code is None and not self.may_replace(write):
+            for id_, (expected, data) in writes.items():
+                code = self.fails("write", id_)
+                if code is None and not self.may_replace(id_, expected):
                     code = CONFLICT
                 if code is None:
-                    self.items[write.id] = Stored(write.revision, write.data, write.expires_at)
-                    code = self.loses(write.id)
+                    self.items[id_] = Stored(revision, data, expires_at)
+                    code = self.loses(id_)
                 if code is not None:
-                    refused[write.id] = code
+                    refused[id_] = code
         return refused
 
-    def may_replace(self, write: Write) -> bool:
-        """Check the write's condition."""
-        stored = self.items.get(write.id)
-        return (None if stored is None else stored.revision) == write.expected
+    def may_replace(self, id_: str, expected: bytes | None) -> bool:
+        """Check a write's condition."""
+        stored = self.items.get(id_)
+        return (None if stored is None else stored.revision) == expected
 
 
 class CarelessMemoryStore(InMemoryMemoryStore):
     """The negative control: it ignores conditions."""
 
-    def may_replace(self, write: Write) -> bool:
+    def may_replace(self, id_: str, expected: bytes | None) -> bool:
         return True
 
 

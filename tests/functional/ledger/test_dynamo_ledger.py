@@ -13,7 +13,7 @@ from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.keys import fingerprint_key
 from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
 from braze_bridge.ledger.port import LedgerUnavailableError, PersonState
-from braze_bridge.ledger.shared import SharedLedger, Write
+from braze_bridge.ledger.shared import SharedLedger
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
 from tests.fakes.dynamodb import TABLE, FakeDynamo
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from braze_bridge.jobs.envelope import DeliveryJob
-    from braze_bridge.ledger.shared import MemoryStore
+    from braze_bridge.ledger.shared import MemoryStore, Writes
 
 KEY = b"the key of tests"
 
@@ -203,12 +203,12 @@ def test_lost_answers_of_writes_are_cleared_up_by_reading(
 def test_large_memories_are_written_in_smaller_batches(dynamo: FakeDynamo) -> None:
     """Some hundred kilobytes each would make a call too long."""
     store = DynamoMemoryStore(dynamo.calls(), TABLE)
-    writes = [Write(f"{n:032}", None, b"r" * 12, bytes(300_000), 5) for n in range(20)]
+    writes: Writes = {f"{n:032}": (None, bytes(300_000)) for n in range(20)}
 
-    assert store.write(writes, lambda: 9) == {}
+    assert store.write(writes, b"r" * 12, 5, lambda: 9) == {}
 
     assert [count for _, count in dynamo.counted] == [6, 6, 6, 2]
-    found, failed = store.read([write.id for write in writes], lambda: 9)
+    found, failed = store.read(list(writes), lambda: 9)
     assert not failed
     assert {stored.data for stored in found.values()} == {bytes(300_000)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from braze_bridge.ledger.person_memory import (
     MAX_MEMORY_BYTES,
     RETENTION_SECONDS,
     Fingerprints,
-    LeaseRequest,
+    Person,
     PersonMemory,
     UnreadableMemoryError,
     apply_update,
@@ -52,8 +53,8 @@ memories = st.builds(
     st.binary(min_size=12, max_size=12),
     st.integers(0, 2**62),
     st.lists(jobs | counted, max_size=4).map(tuple),
-    st.dictionaries(jobs, seconds, max_size=5),
     st.dictionaries(shorts, st.integers(-(2**62), 2**62), max_size=5),
+    st.dictionaries(jobs, seconds, max_size=5),
     st.dictionaries(counted, seconds, max_size=5),
     st.dictionaries(jobs | counted, seconds, max_size=5),
     st.dictionaries(
@@ -73,7 +74,8 @@ updates = st.builds(
     st.dictionaries(ids, instants),
     st.booleans(),
 )
-ASKED = LeaseRequest(
+ASKED = Person(
+    "id",
     ("external_id", "ada"),
     [],
     {
@@ -89,26 +91,30 @@ def recorded(
     update: PersonState,
     owner: bytes = OWNER,
     now: int = NOW,
-    ask: LeaseRequest | None = None,
+    ask: Person | None = None,
 ) -> PersonMemory:
-    return apply_update(memory, update, ask or ASKED, owner, now, PRINTS)
+    return apply_update(replace(ask or ASKED, memory=memory), update, owner, now, PRINTS)
 
 
 def leased(
-    memory: PersonMemory, ask: LeaseRequest, owner: bytes = OWNER, now: int = NOW
+    memory: PersonMemory, ask: Person, owner: bytes = OWNER, now: int = NOW
 ) -> PersonMemory | float | str:
-    return try_lease(memory, ask, owner, now, LEASE)
+    return try_lease(replace(ask, memory=memory), owner, now, LEASE)
 
 
-def request(*jobs: str) -> LeaseRequest:
+def state(memory: PersonMemory, ask: Person) -> PersonState:
+    return state_for(replace(ask, memory=memory), PRINTS)
+
+
+def request(*jobs: str) -> Person:
     return asking([job(each) for each in jobs])
 
 
-def asking(jobs: list[DeliveryJob]) -> LeaseRequest:
+def asking(jobs: list[DeliveryJob]) -> Person:
     marks = {
         each.job_id: (PRINTS.job(each.job_id), *map(PRINTS.once, each.once_ids)) for each in jobs
     }
-    return LeaseRequest(("external_id", "ada"), jobs, marks)
+    return Person("id", ("external_id", "ada"), jobs, marks)
 
 
 @given(memories)
@@ -130,8 +136,8 @@ def test_version_1_stays_readable() -> None:
         OWNER,
         1_795_348_800_000_000,
         (7,),
-        {1: 1_795_000_000},
         {2: -1},
+        {1: 1_795_000_000},
         {4 + 1 + 0: 1_795_000_002, 4 + 1 + 2: 1_795_000_002},
         {3: 1_795_000_001},
         {4: (1_795_000_002, 5)},
@@ -153,9 +159,9 @@ def test_settled_events_of_version_1_count_under_their_ids() -> None:
     assert isinstance(other, PersonMemory)
     memory = decode(encode(recorded(other, PersonState())))
 
-    state = state_for(memory, asking([whole, replayed]), PRINTS)
-    assert state.counted == {whole.once_ids[0], whole.once_ids[2], whole.once_ids[9]}
-    assert state.attempts == {whole.job_id: 2}
+    known = state(memory, asking([whole, replayed]))
+    assert known.counted == {whole.once_ids[0], whole.once_ids[2], whole.once_ids[9]}
+    assert known.attempts == {whole.job_id: 2}
 
 
 @given(st.lists(st.text(), unique=True), st.integers(0, 500))
@@ -246,14 +252,14 @@ def test_attempts_only_grow_and_end_with_the_job() -> None:
     )
     memory = recorded(recorded(BLANK, failed, ask=ask), stopped, ask=ask)
 
-    assert state_for(memory, ask, PRINTS) == PersonState(
+    assert state(memory, ask) == PersonState(
         attempts={whole.job_id: 2},
         counted=frozenset({first, last}),
         interrupted={whole.job_id: NOON},
     )
 
     done = recorded(memory, PersonState(delivered=frozenset({whole.job_id})), ask=ask)
-    assert state_for(done, ask, PRINTS) == PersonState(
+    assert state(done, ask) == PersonState(
         delivered=frozenset({whole.job_id}), counted=frozenset({first, last})
     )
     assert recorded(done, stopped, ask=ask) == done
@@ -285,12 +291,12 @@ def test_an_expired_lease_marks_its_jobs_as_interrupted_until_they_are_delivered
 
     memory = leased(memory, request("2", "3"), b"another one.", late)
     assert isinstance(memory, PersonMemory)
-    assert state_for(memory, request("2", "3"), PRINTS).interrupted.keys() == {"outgrow:default:2"}
+    assert state(memory, request("2", "3")).interrupted.keys() == {"outgrow:default:2"}
 
     update = PersonState(delivered=frozenset({"outgrow:default:2"}))
     memory = recorded(memory, update, b"another one.", late, request("2", "3"))
-    state = state_for(memory, request("1", "2", "3"), PRINTS)
-    assert state.interrupted.keys() == {"outgrow:default:1"}
+    known = state(memory, request("1", "2", "3"))
+    assert known.interrupted.keys() == {"outgrow:default:1"}
 
 
 def test_a_lease_stands_to_its_last_microsecond() -> None:
@@ -354,7 +360,7 @@ def test_what_was_leased_fits_with_any_outcome(jobs: int, attributes: int, event
         counted=frozenset(id_ for each in batch for id_ in each.once_ids),
         interrupted={each.job_id: NOON for each in batch},
     )
-    after = apply_update(memory, update, ask, b"", NOW, PRINTS)
+    after = recorded(memory, update, b"", ask=ask)
     assert len(encode(after)) <= MAX_MEMORY_BYTES
 
 

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
     from braze_bridge.aws.dynamodb import DynamoCalls
     from braze_bridge.clock import Clock
-    from braze_bridge.ledger.shared import Write
+    from braze_bridge.ledger.shared import Writes
 
 READ_BATCH: Final = 100
 WRITE_BATCH: Final = 25
 """Per call: docs.aws.amazon.com/amazondynamodb, API reference, BatchGetItem and
 BatchExecuteStatement."""
 
-WRITE_BATCH_BYTES: Final = 2_000_000
-"""A larger call could outlast its read timeout. Few memories are large."""
+WRITE_BATCH_BYTES: Final = 2_700_000
+"""Of JSON. A larger call could outlast its read timeout. Few memories are large."""
 
 UNPROCESSED: Final = "unprocessed"
 
@@ -102,9 +102,22 @@ class DynamoMemoryStore:
                 failed.update(answer[1])
         return found, failed
 
-    def write(self, writes: Sequence[Write], seconds_left: Callable[[], float]) -> dict[str, str]:
+    def write(
+        self, writes: Writes, revision: bytes, expires_at: int, seconds_left: Callable[[], float]
+    ) -> dict[str, str]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.write`."""
-        chunks = list(_write_chunks(writes))
+        end = f'{{"N":"{expires_at}"}}'
+        start = f'{{"B":"{_base64(revision)}"}},{{"B":"'
+        statements = {
+            id_: (
+                f'{self._insert}{{"S":"{id_}"}},{start}{_base64(data)}"}},{end}]}}'
+                if expected is None
+                else f'{self._update}{start}{_base64(data)}"}},{end},{{"S":"{id_}"}},'
+                f'{{"B":"{_base64(expected)}"}}]}}'
+            )
+            for id_, (expected, data) in writes.items()
+        }
+        chunks = list(_chunks(statements))
         failed: dict[str, str] = {}
         answers = side_by_side(
             lambda chunk: self._write_chunk(chunk, seconds_left()),
@@ -113,9 +126,7 @@ class DynamoMemoryStore:
             seconds_left,
         )
         for chunk, answer in zip(chunks, answers, strict=True):
-            failed.update(
-                dict.fromkeys([each.id for each in chunk], LATE) if answer is None else answer
-            )
+            failed.update(dict.fromkeys(chunk, LATE) if answer is None else answer)
         return failed
 
     def _read_chunk(
@@ -141,40 +152,33 @@ class DynamoMemoryStore:
             return found, {}
         return found, {key["id"]["S"]: UNPROCESSED for key in left[table]["Keys"]}
 
-    def _write_chunk(self, writes: Sequence[Write], seconds: float) -> dict[str, str]:
-        body = f'{{"Statements":[{",".join([self._statement(each) for each in writes])}]}}'
+    def _write_chunk(self, statements: dict[str, str], seconds: float) -> dict[str, str]:
+        body = f'{{"Statements":[{",".join(statements.values())}]}}'
         try:
             answer = self._calls.call("BatchExecuteStatement", body.encode(), seconds)
         except DynamoCallError as error:
-            return dict.fromkeys([write.id for write in writes], str(error))
+            return dict.fromkeys(statements, str(error))
         failed: dict[str, str] = {}
-        for write, each in zip(writes, answer["Responses"], strict=True):
+        for id_, each in zip(statements, answer["Responses"], strict=True):
             problem = each.get("Error")
             if problem is not None:
                 code = problem.get("Code", "unknown")
-                failed[write.id] = CONFLICT if code in _CONFLICTS else code
+                failed[id_] = CONFLICT if code in _CONFLICTS else code
         return failed
-
-    def _statement(self, write: Write) -> str:
-        id_, expected, revision, data, expires_at = write
-        values = f'{{"B":"{_base64(revision)}"}},{{"B":"{_base64(data)}"}},{{"N":"{expires_at}"}}'
-        if expected is None:
-            return f'{self._insert}{{"S":"{id_}"}},{values}]}}'
-        return f'{self._update}{values},{{"S":"{id_}"}},{{"B":"{_base64(expected)}"}}]}}'
 
 
 def _base64(data: bytes) -> str:
     return b2a_base64(data, newline=False).decode("ascii")
 
 
-def _write_chunks(writes: Sequence[Write]) -> Iterable[Sequence[Write]]:
-    chunk: list[Write] = []
+def _chunks(statements: dict[str, str]) -> Iterable[dict[str, str]]:
+    chunk: dict[str, str] = {}
     size = 0
-    for write in writes:
-        if len(chunk) == WRITE_BATCH or (chunk and size + len(write.data) > WRITE_BATCH_BYTES):
+    for id_, statement in statements.items():
+        if len(chunk) == WRITE_BATCH or (chunk and size + len(statement) > WRITE_BATCH_BYTES):
             yield chunk
-            chunk, size = [], 0
-        chunk.append(write)
-        size += len(write.data)
+            chunk, size = {}, 0
+        chunk[id_] = statement
+        size += len(statement)
     if chunk:
         yield chunk

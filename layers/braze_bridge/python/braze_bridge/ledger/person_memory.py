@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from functools import lru_cache
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -46,20 +47,19 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 _HEAD: Final = Struct(f"<B{OWNER_BYTES}sq?6I")
-"""Version, lease owner and end, whether the person exists, counts of the sections."""
+"""Version, lease owner and end, whether the person exists, counts of: marks of the lease,
+newest, delivered, counted, interrupted, attempts. Then come all their hashes, and all values."""
 _HEAD_1: Final = Struct(f"<B{OWNER_BYTES}sq5I")
-"""Version 1 has no ``exists`` and no counted ids."""
-_MARK: Final = Struct("<Q")
-_TIME: Final = Struct("<QI")
-_NAME: Final = Struct("<Qq")
-_ATTEMPTS: Final = Struct("<QIH")
+_MARK_1: Final = Struct("<Q")
+_TIME_1: Final = Struct("<QI")
+_NAME_1: Final = Struct("<Qq")
 _PROGRESS_1: Final = Struct("<QIHH")
-"""Short job id, epoch seconds, attempts, bytes of the bitmap of settled events that follows."""
+"""Of version 1, which kept each hash beside its value. The last one: short job id, epoch seconds,
+attempts, bytes of the bitmap of settled events that follows."""
 
-_JOB_BYTES: Final = _MARK.size + _TIME.size + _ATTEMPTS.size
-"""The most that a job adds besides attributes, events and objects: leased, interrupted, tried."""
-_ONCE_BYTES: Final = _MARK.size + 2 * _TIME.size
-"""The most that an event or object adds: leased, interrupted, counted."""
+_NAME_BYTES: Final = 16
+_MARK_BYTES: Final = 34
+"""The most that a job, an event or an object adds: leased (8), interrupted (12), tried (14)."""
 
 _MOST_ATTEMPTS: Final = 2**16 - 1
 _NAMES_CACHED: Final = 10_000
@@ -133,20 +133,6 @@ def _short(keyed: hashlib.blake2b, text: str) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-class LeaseRequest(NamedTuple):
-    """The jobs for which one person is to be leased.
-
-    Attributes:
-        jobs: Each once.
-        marks: Job id to the hashes of that id and of the job's events and objects. If one of them
-            may be at Braze, that is so for every job that has it.
-    """
-
-    person: PersonKey
-    jobs: list[DeliveryJob]
-    marks: dict[str, tuple[int, ...]]
-
-
 class PersonMemory(NamedTuple):
     """Everything stored of a person, by hashes. Its dicts are replaced, never changed.
 
@@ -154,8 +140,8 @@ class PersonMemory(NamedTuple):
         owner: Random bytes of the lease request that holds the person; zeros without a lease.
         until: The lease's end, µs.
         marks: Of the jobs that the lease was taken for.
-        delivered: Job to the epoch second it was recorded.
         newest: Attribute name to µs.
+        delivered: Job to the epoch second it was recorded.
         counted: Event or object to the epoch second it was recorded.
         interrupted: Mark to the epoch second until which it may have been sent.
         attempts: Job to the epoch second of the last record, and the failed sends.
@@ -165,8 +151,8 @@ class PersonMemory(NamedTuple):
     owner: bytes
     until: int
     marks: tuple[int, ...]
-    delivered: dict[int, int]
     newest: dict[int, int]
+    delivered: dict[int, int]
     counted: dict[int, int]
     interrupted: dict[int, int]
     attempts: dict[int, tuple[int, int]]
@@ -177,22 +163,49 @@ BLANK: Final = PersonMemory(_NO_OWNER, 0, (), {}, {}, {}, {}, {}, exists=False)
 _UNKNOWN: Final = PersonState()
 
 
+@dataclass(slots=True, eq=False)
+class Person:
+    """A person whose lease some jobs need.
+
+    Attributes:
+        id: Of the item.
+        jobs: Each once.
+        marks: Job id to the hashes of that id and of the job's events and objects. If one of them
+            may be at Braze, that is so for every job that has it.
+        memory: As last read or written.
+        revision: Of the item then; ``None`` if there was none.
+    """
+
+    id: str
+    key: PersonKey
+    jobs: list[DeliveryJob]
+    marks: dict[str, tuple[int, ...]]
+    memory: PersonMemory = BLANK
+    revision: bytes | None = None
+
+
 # -- bytes -------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2_000)
+def _form(
+    marks: int, newest: int, delivered: int, counted: int, interrupted: int, attempts: int
+) -> Struct:
+    times = delivered + counted + interrupted + attempts
+    return Struct(f"{_HEAD.format}{marks + newest + times}Q{newest}q{times}I{attempts}H")
 
 
 def encode(memory: PersonMemory) -> bytes:
     """Encode a memory as bytes, version 2."""
-    owner, until, marks, delivered, newest, counted, interrupted, attempts, exists = memory
-    counts = len(marks), len(delivered), len(newest), len(counted), len(interrupted), len(attempts)
-    parts = [_HEAD.pack(_VERSION, owner, until, exists, *counts)]
-    parts += map(_MARK.pack, marks)
-    parts += map(_TIME.pack, delivered, delivered.values())
-    parts += map(_NAME.pack, newest, newest.values())
-    if counted or interrupted or attempts:
-        parts += map(_TIME.pack, counted, counted.values())
-        parts += map(_TIME.pack, interrupted, interrupted.values())
-        parts += [_ATTEMPTS.pack(job, at, failed) for job, (at, failed) in attempts.items()]
-    return b"".join(parts)
+    owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
+    counts = len(marks), len(newest), len(delivered), len(counted), len(interrupted), len(attempts)
+    head = _VERSION, owner, until, exists, *counts
+    keys = *marks, *newest, *delivered, *counted, *interrupted, *attempts
+    values = *newest.values(), *delivered.values(), *counted.values(), *interrupted.values()
+    if attempts:
+        at, failed = zip(*attempts.values(), strict=True)
+        values = *values, *at, *failed
+    return _form(*counts).pack(*head, *keys, *values)
 
 
 def decode(data: bytes) -> PersonMemory:
@@ -201,50 +214,61 @@ def decode(data: bytes) -> PersonMemory:
     Raises:
         UnreadableMemoryError: A later version wrote it, or it is damaged.
     """
+    version = data[0] if data else 0
     try:
-        version = data[0] if data else 0
-        if version == _VERSION:
-            at = _HEAD.size
-            _, owner, until, exists, *counts = _HEAD.unpack_from(data)
-        elif version == 1:
-            at, exists = _HEAD_1.size, False
-            _, owner, until, *counts = _HEAD_1.unpack_from(data)
-            counts.insert(3, 0)
-        else:
-            raise UnreadableMemoryError(f"version {version}")
-        *others, n_attempts = counts
-        sections = []
-        for count, form in zip(others, (_MARK, _TIME, _NAME, _TIME, _TIME), strict=True):
-            end = at + count * form.size
-            sections.append(form.iter_unpack(data[at:end]))
-            at = end
-        marks, delivered, newest, counted, interrupted = sections
         if version == 1:
-            attempts, settled = _decode_progress(data, at, n_attempts)
-        elif len(data) == at + n_attempts * _ATTEMPTS.size:
-            settled = {}
-            attempts = {j: (s, n) for j, s, n in _ATTEMPTS.iter_unpack(data[at:])}
-        else:
-            raise UnreadableMemoryError("its length is not what its head says")
-        return PersonMemory(
-            owner,
-            until,
-            tuple(chain.from_iterable(marks)),
-            dict(delivered),
-            dict(newest),
-            {**dict(counted), **settled},
-            dict(interrupted),
-            attempts,
-            exists,
-        )
+            return _decode_version_1(data)
+        if version != _VERSION:
+            raise UnreadableMemoryError(f"version {version}")
+        _, owner, until, exists, *counts = _HEAD.unpack_from(data)
+        fields = _form(*counts).unpack(data)
     except StructError as error:
         raise UnreadableMemoryError(str(error)) from None
+    at = 4 + len(counts)
+    marks = fields[at : at + counts[0]]
+    at += counts[0]
+    total = sum(counts) - counts[0]
+    sections = []
+    for count in counts[1:]:
+        values_at = at + total
+        keys, values = fields[at : at + count], fields[values_at : values_at + count]
+        sections.append(dict(zip(keys, values, strict=True)) if count else {})
+        at += count
+    newest, delivered, counted, interrupted, tried = sections
+    failed = fields[at + total :]
+    attempts = {job: (seconds, n) for (job, seconds), n in zip(tried.items(), failed, strict=True)}
+    return PersonMemory(
+        owner, until, marks, newest, delivered, counted, interrupted, attempts, exists
+    )
+
+
+def _decode_version_1(data: bytes) -> PersonMemory:
+    _, owner, until, *counts, n_progress = _HEAD_1.unpack_from(data)
+    at = _HEAD_1.size
+    sections = []
+    for count, form in zip(counts, (_MARK_1, _TIME_1, _NAME_1, _TIME_1), strict=True):
+        end = at + count * form.size
+        sections.append(form.iter_unpack(data[at:end]))
+        at = end
+    marks, delivered, newest, interrupted = sections
+    attempts, counted = _decode_progress(data, at, n_progress)
+    return PersonMemory(
+        owner,
+        until,
+        tuple([mark for (mark,) in marks]),
+        dict(newest),
+        dict(delivered),
+        counted,
+        dict(interrupted),
+        attempts,
+        exists=False,
+    )
 
 
 def _decode_progress(
     data: bytes, at: int, count: int
 ) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
-    """Decode what version 1 kept of unsettled jobs: their attempts, and their settled events."""
+    """Decode the attempts of unsettled jobs, and their settled events as counted ids."""
     attempts: dict[int, tuple[int, int]] = {}
     settled: dict[int, int] = {}
     for _ in range(count):
@@ -275,13 +299,12 @@ def _seconds_after(at: int) -> int:
 
 
 def try_lease(
-    memory: PersonMemory, request: LeaseRequest, owner: bytes, now: int, lease_length: int
+    person: Person, owner: bytes, now: int, lease_length: int
 ) -> PersonMemory | float | Literal["delivered", "full"]:
     """Lease a person, unless another Lambda holds the lease.
 
     Args:
-        memory: What is known.
-        request: The jobs that need the person.
+        person: With what is known.
         owner: Of the new lease.
         now: This Lambda's time, µs.
         lease_length: µs.
@@ -290,28 +313,23 @@ def try_lease(
         The memory to write. Or, while another Lambda holds the person, the seconds after which to
         ask again. Or that every requested job is delivered, or that the item has no room.
     """
-    delivered = memory.delivered
-    wanted = [marks for marks in request.marks.values() if marks[0] not in delivered]
-    if not wanted:
+    _, until, lost, newest, delivered, counted, interrupted, attempts, exists = person.memory
+    marks: list[int] = []
+    for each in person.marks.values():
+        if each[0] not in delivered:
+            marks += each
+    if not marks:
         return "delivered"
-    if memory.until > now:
-        return retry_after(memory.until - now, lease_length)
-    interrupted = memory.interrupted
-    if memory.marks:
-        lost = [(memory.marks, _seconds_after(memory.until))]
-        interrupted = _interrupted(interrupted, lost, delivered, memory.counted)
+    if until > now:
+        return retry_after(until - now, lease_length)
+    if lost:
+        late = [(lost, _seconds_after(until))]
+        interrupted = _interrupted(interrupted, late, delivered, counted)
+    end = now + lease_length
     leased = PersonMemory(
-        owner,
-        now + lease_length,
-        tuple(chain.from_iterable(wanted)),
-        delivered,
-        memory.newest,
-        memory.counted,
-        interrupted,
-        memory.attempts,
-        memory.exists,
+        owner, end, tuple(marks), newest, delivered, counted, interrupted, attempts, exists
     )
-    return leased if _fits(leased, request, now) else "full"
+    return leased if _fits(leased, person, now) else "full"
 
 
 def retry_after(left: int, lease_length: int) -> float:
@@ -331,43 +349,38 @@ def retry_after(left: int, lease_length: int) -> float:
     return max(min(max(age, FIRST_WAIT), left / 1_000_000), SHORTEST_WAIT)
 
 
-def _fits(leased: PersonMemory, request: LeaseRequest, now: int) -> bool:
+def _fits(leased: PersonMemory, person: Person, now: int) -> bool:
     """Check that the item has room for everything that may be recorded for the jobs."""
-    names = set().union(*[job.attributes for job in request.jobs])
-    marks = sum(map(len, request.marks.values()))
-    new = (
-        len(names) * _NAME.size
-        + len(request.jobs) * _JOB_BYTES
-        + (marks - len(request.jobs)) * _ONCE_BYTES
-    )
-    return (
-        size(leased) + new <= MAX_MEMORY_BYTES
-        or size(drop_expired(leased, now)) + new <= MAX_MEMORY_BYTES
-    )
+    new = 0
+    for job in person.jobs:
+        new += len(job.attributes) * _NAME_BYTES + len(person.marks[job.job_id]) * _MARK_BYTES
+    if size(leased) + new <= MAX_MEMORY_BYTES:
+        return True
+    names = {name for job in person.jobs for name in job.attributes}
+    repeated = sum(len(job.attributes) for job in person.jobs) - len(names)
+    new -= repeated * _NAME_BYTES
+    return size(drop_expired(leased, now)) + new <= MAX_MEMORY_BYTES
 
 
 def size(memory: PersonMemory) -> int:
     """Compute the length of the encoded memory."""
-    _, _, marks, delivered, newest, counted, interrupted, attempts, _ = memory
-    return (
-        _HEAD.size
-        + len(marks) * _MARK.size
-        + (len(delivered) + len(counted) + len(interrupted)) * _TIME.size
-        + len(newest) * _NAME.size
-        + len(attempts) * _ATTEMPTS.size
-    )
+    _, _, marks, newest, delivered, counted, interrupted, attempts, _ = memory
+    times = len(delivered) + len(counted) + len(interrupted) + len(attempts)
+    return _HEAD.size + len(marks) * 8 + len(newest) * 16 + times * 12 + len(attempts) * 2
 
 
 def drop_expired(memory: PersonMemory, now: int) -> PersonMemory:
     """Drop what is older than 30 days. Times of attributes stay."""
+    owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
+    if not (delivered or counted or interrupted or attempts):
+        return memory
     limit = now // 1_000_000 - RETENTION_SECONDS
-    owner, until, marks, delivered, newest, counted, interrupted, attempts, exists = memory
     return PersonMemory(
         owner,
         until,
         marks,
-        _young(delivered, limit),
         newest,
+        _young(delivered, limit),
         _young(counted, limit),
         _young(interrupted, limit),
         attempts and {job: each for job, each in attempts.items() if each[0] > limit},
@@ -381,22 +394,20 @@ def _young(times: dict[int, int], limit: int) -> dict[int, int]:
     return times
 
 
-def state_for(
-    memory: PersonMemory, request: LeaseRequest, fingerprints: Fingerprints
-) -> PersonState:
+def state_for(person: Person, fingerprints: Fingerprints) -> PersonState:
     """Translate a memory back, as far as the requested jobs' own names allow."""
-    _, _, _, delivered, newest, counted, interrupted, attempts, exists = memory
+    _, _, _, newest, delivered, counted, interrupted, attempts, exists = person.memory
     if not (delivered or newest or counted or interrupted or attempts or exists):
         return _UNKNOWN
-    marks = request.marks
+    marks = person.marks
     open_ = {job: each for job, each in marks.items() if each[0] not in delivered}
     return PersonState(
         frozenset(marks.keys() - open_.keys()),
-        _times(newest, request.jobs, fingerprints) if newest else {},
+        _times(newest, person.jobs, fingerprints) if newest else {},
         {job: attempts[each[0]][1] for job, each in open_.items() if each[0] in attempts},
         frozenset(
             once_id
-            for job in request.jobs
+            for job in person.jobs
             for once_id, mark in zip(job.once_ids, marks[job.job_id][1:], strict=True)
             if mark in counted
         )
@@ -432,12 +443,7 @@ def _times(
 
 
 def apply_update(
-    memory: PersonMemory,
-    update: PersonState,
-    request: LeaseRequest,
-    owner: bytes,
-    now: int,
-    fingerprints: Fingerprints,
+    person: Person, update: PersonState, owner: bytes, now: int, fingerprints: Fingerprints
 ) -> PersonMemory:
     """Add an update, and end the lease if the owner still holds it.
 
@@ -445,37 +451,38 @@ def apply_update(
     answer too.
 
     Args:
-        memory: What is known now, perhaps with another Lambda's lease.
+        person: With what is known now, perhaps with another Lambda's lease.
         update: As :meth:`braze_bridge.ledger.port.Ledger.record` takes it. It is about jobs of the
-            request.
-        request: Of the lease that the update was made under.
-        owner: Of that lease.
+            person.
+        owner: Of the lease that the update was made under.
         now: The time of recording, µs.
         fingerprints: Of the ledger.
     """
-    memory = drop_expired(memory, now)
-    held_by, until, marks, delivered, newest, counted, interrupted, attempts, exists = memory
+    memory = drop_expired(person.memory, now)
+    held_by, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
     if held_by == owner:
         held_by, until, marks = _NO_OWNER, 0, ()
     seconds = now // 1_000_000
     if update.delivered:
-        delivered = {**delivered, **{request.marks[j][0]: seconds for j in update.delivered}}
+        delivered = dict(delivered)
+        for job in update.delivered:
+            delivered[person.marks[job][0]] = seconds
     if update.newest:
         newest = _newest(newest, update.newest, fingerprints)
     if update.counted:
         counted = {**counted, **dict.fromkeys(map(fingerprints.once, update.counted), seconds)}
     if attempts or update.attempts:
-        tried = {request.marks[job][0]: failed for job, failed in update.attempts.items()}
+        tried = {person.marks[job][0]: failed for job, failed in update.attempts.items()}
         attempts = _attempts(attempts, tried, delivered, seconds)
     if interrupted or update.interrupted:
         lost = [
-            (request.marks[job], _seconds_after(microseconds(at)))
+            (person.marks[job], _seconds_after(microseconds(at)))
             for job, at in update.interrupted.items()
         ]
         interrupted = _interrupted(interrupted, lost, delivered, counted)
     exists = exists or update.exists
     return PersonMemory(
-        held_by, until, marks, delivered, newest, counted, interrupted, attempts, exists
+        held_by, until, marks, newest, delivered, counted, interrupted, attempts, exists
     )
 
 
@@ -487,7 +494,7 @@ def _newest(
     for short, time in zip(fingerprints.names(sent), sent.values(), strict=True):
         if time is not instant:  # a job's attributes share one time
             instant, at = time, microseconds(time)
-        if newest.get(short, at) <= at:
+        if short not in newest or newest[short] < at:
             newest[short] = at
     return newest
 

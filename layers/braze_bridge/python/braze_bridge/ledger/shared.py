@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from dataclasses import dataclass
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from braze_bridge.aws.secrets import SecretUnavailableError
@@ -20,7 +20,7 @@ from braze_bridge.ledger.person_memory import (
     RETENTION_SECONDS,
     SHORTEST_WAIT,
     Fingerprints,
-    LeaseRequest,
+    Person,
     PersonMemory,
     UnreadableMemoryError,
     apply_update,
@@ -72,18 +72,8 @@ class Stored(NamedTuple):
     expires_at: int
 
 
-class Write(NamedTuple):
-    """An item to write if it still has the expected revision.
-
-    Attributes:
-        expected: The revision it replaces; ``None`` if there must be no item.
-    """
-
-    id: str
-    expected: bytes | None
-    revision: bytes
-    data: bytes
-    expires_at: int
+Writes = dict[str, tuple[bytes | None, bytes]]
+"""Id to the revision that is replaced (``None`` if there must be no item) and the new data."""
 
 
 class MemoryStore(Protocol):
@@ -99,32 +89,20 @@ class MemoryStore(Protocol):
         """
         ...
 
-    def write(self, writes: Sequence[Write], seconds_left: Callable[[], float]) -> dict[str, str]:
+    def write(
+        self, writes: Writes, revision: bytes, expires_at: int, seconds_left: Callable[[], float]
+    ) -> dict[str, str]:
         """Write items, each independent of the others, until no seconds are left.
+
+        Args:
+            revision: Of all of them.
+            expires_at: Likewise, epoch seconds.
 
         Returns:
             Id to error code of each item that was not, or not surely, written;
             :data:`CONFLICT` if its condition did not hold.
         """
         ...
-
-
-@dataclass(slots=True, eq=False)
-class _Person:
-    """A person of one call.
-
-    Attributes:
-        owner: Of the lease.
-        memory: As last read or written.
-        revision: Of that; ``None`` if there is no item.
-        update: To record.
-    """
-
-    request: LeaseRequest
-    owner: bytes
-    memory: PersonMemory = BLANK
-    revision: bytes | None = None
-    update: PersonState | None = None
 
 
 class SharedLedger:
@@ -170,42 +148,38 @@ class SharedLedger:
         """See :meth:`braze_bridge.ledger.port.Ledger.lease`."""
         prints = self._prints()
         owner = self._token(OWNER_BYTES)
-        people = _people(jobs, prints, owner)
+        people = _people(jobs, prints)
         states: dict[PersonKey, PersonState] = {}
         busy: dict[PersonKey, float] = {}
         full: set[PersonKey] = set()
 
-        def take(person: _Person, now: int) -> PersonMemory | None:
-            key, memory = person.request.person, person.memory
-            if memory.owner == owner:
+        def take(person: Person, now: int) -> PersonMemory | None:
+            if person.memory.owner == owner:
                 return None  # written before; only the answer was lost
-            decision = try_lease(memory, person.request, owner, now, self._lease_length)
+            decision = try_lease(person, owner, now, self._lease_length)
             if isinstance(decision, PersonMemory):
                 return decision
             if decision == "delivered":
-                states[key] = state_for(memory, person.request, prints)
+                states[person.key] = state_for(person, prints)
             elif decision == "full":
-                full.add(key)
+                full.add(person.key)
             else:
-                busy[key] = decision
+                busy[person.key] = decision
             return None
 
-        open_ = dict(people)
+        open_ = {person.id: person for person in people}
         errors = self._write_all(open_, take, owner, lambda: CALL_SECONDS, read_first=True)
         held: dict[PersonKey, object] = {}
-        for id_, person in people.items():
-            if id_ not in open_ and person.memory.owner == owner:
-                states[person.request.person] = state_for(person.memory, person.request, prints)
-                held[person.request.person] = (id_, person)
+        for person in people:
+            if person.memory.owner == owner:
+                states[person.key] = state_for(person, prints)
+                held[person.key] = person
         if open_ and not (states or busy or full):
             raise LedgerUnavailableError(", ".join(sorted(set(errors.values()))))
-        counts: dict[str, int] = {}
-        for id_ in open_:
-            code = errors.get(id_, CONFLICT)
-            counts[code] = counts.get(code, 0) + 1
-        unanswered = frozenset(person.request.person for person in open_.values())
+        unanswered = {person.key: errors.get(id_, CONFLICT) for id_, person in open_.items()}
         busy |= {key: SHORTEST_WAIT + self._jitter() for key in unanswered}
-        return Leases(states, busy, frozenset(full), held, counts, unanswered)
+        counts = Counter(unanswered.values())
+        return Leases(states, busy, frozenset(full), held, counts, frozenset(unanswered))
 
     def record(
         self,
@@ -216,28 +190,23 @@ class SharedLedger:
         """See :meth:`braze_bridge.ledger.port.Ledger.record`."""
         prints = self._prints()
         revision = self._token(OWNER_BYTES)
-        open_: dict[str, _Person] = {}
-        for key, update in updates.items():
-            match leases.held.get(key):
-                case (str(id_), _Person() as person):
-                    person.update = update
-                    open_[id_] = person
+        people = [each for key in updates if isinstance(each := leases.held.get(key), Person)]
+        owners = {person.id: person.memory.owner for person in people}
 
-        def add(person: _Person, now: int) -> PersonMemory | None:
-            if person.revision == revision or person.update is None:
+        def add(person: Person, now: int) -> PersonMemory | None:
+            if person.revision == revision:
                 return None  # written before; only the answer was lost
-            return apply_update(
-                person.memory, person.update, person.request, person.owner, now, prints
-            )
+            return apply_update(person, updates[person.key], owners[person.id], now, prints)
 
+        open_ = {person.id: person for person in people}
         # The first attempt assumes that our own lease is still the last write: mostly true.
         self._write_all(open_, add, revision, seconds_left, read_first=False)
-        return frozenset(person.request.person for person in open_.values())
+        return frozenset(person.key for person in open_.values())
 
     def _write_all(
         self,
-        open_: dict[str, _Person],
-        decide: Callable[[_Person, int], PersonMemory | None],
+        open_: dict[str, Person],
+        decide: Callable[[Person, int], PersonMemory | None],
         revision: bytes,
         seconds_left: Callable[[], float],
         *,
@@ -261,9 +230,8 @@ class SharedLedger:
             errors = self._read(open_, seconds_left) if read_first else {}
             read_first = True
             now = microseconds(self._clock.now())
-            expires_at = now // 1_000_000 + RETENTION_SECONDS
-            writes: list[Write] = []
-            written: list[PersonMemory] = []
+            writes: Writes = {}
+            memories: dict[str, PersonMemory] = {}
             for id_, person in list(open_.items()):
                 if id_ in errors:
                     continue
@@ -271,19 +239,20 @@ class SharedLedger:
                 if memory is None:
                     del open_[id_]
                 else:
-                    write = Write(id_, person.revision, revision, encode(memory), expires_at)
-                    writes.append(write)
-                    written.append(memory)
-            failed = self._store.write(writes, seconds_left) if writes else {}
-            for write, memory in zip(writes, written, strict=True):
-                if write.id not in failed:
-                    person = open_.pop(write.id)
-                    person.memory, person.revision = memory, revision
-            errors |= failed
+                    memories[id_] = memory
+                    writes[id_] = person.revision, encode(memory)
+            if writes:
+                expires_at = now // 1_000_000 + RETENTION_SECONDS
+                failed = self._store.write(writes, revision, expires_at, seconds_left)
+                for id_, memory in memories.items():
+                    if id_ not in failed:
+                        person = open_.pop(id_)
+                        person.memory, person.revision = memory, revision
+                errors |= failed
         return errors
 
     def _read(
-        self, people: Mapping[str, _Person], seconds_left: Callable[[], float]
+        self, people: Mapping[str, Person], seconds_left: Callable[[], float]
     ) -> dict[str, str]:
         found, errors = self._store.read(list(people), seconds_left)
         seconds = self._clock.now().timestamp()
@@ -343,19 +312,16 @@ class _Attempts:
         return self._monotonic() < self._until
 
 
-def _people(
-    jobs: Iterable[DeliveryJob], fingerprints: Fingerprints, owner: bytes
-) -> dict[str, _Person]:
-    """Group the jobs by their person's id in the store."""
-    requests: dict[PersonKey, LeaseRequest] = {}
+def _people(jobs: Iterable[DeliveryJob], fingerprints: Fingerprints) -> list[Person]:
+    """Group the jobs by person."""
+    people: dict[PersonKey, Person] = {}
     for job in jobs:
-        key = job.user.key
-        request = requests.get(key)
-        if request is None:
-            request = requests[key] = LeaseRequest(key, [], {})
-        job_id = job.job_id
-        if job_id not in request.marks:
-            request.jobs.append(job)
-            once = map(fingerprints.once, job.once_ids)
-            request.marks[job_id] = (fingerprints.job(job_id), *once)
-    return {fingerprints.person(key): _Person(request, owner) for key, request in requests.items()}
+        key, job_id = job.user.key, job.job_id
+        person = people.get(key)
+        if person is None:
+            person = people[key] = Person(fingerprints.person(key), key, [], {})
+        if job_id not in person.marks:
+            person.jobs.append(job)
+            once_ids = job.once_ids if job.events or job.objects else ()
+            person.marks[job_id] = (fingerprints.job(job_id), *map(fingerprints.once, once_ids))
+    return list(people.values())
