@@ -56,7 +56,7 @@ def client(stack: StackFile) -> DynamoDBClient:
 
 @pytest.fixture(scope="module")
 def calls(client: DynamoDBClient, stack: StackFile) -> DynamoCalls:
-    return dynamo_calls(client, stack.session().get_credentials())
+    return dynamo_calls(client, stack.session().get_credentials(), longest=30)
 
 
 @pytest.fixture

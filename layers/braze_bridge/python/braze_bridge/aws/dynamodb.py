@@ -108,6 +108,7 @@ class SignedCalls:
         region: Of the table.
         credentials: Gives valid ones.
         clock: The machine's.
+        longest: Seconds of silence allowed.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class SignedCalls:
         credentials: Callable[[], ReadOnlyCredentials],
         path: str = "/",
         clock: Clock | None = None,
+        longest: float = READ_SECONDS,
     ) -> None:
         self._exchange = exchange
         self._host = host
@@ -126,11 +128,12 @@ class SignedCalls:
         self._region = region
         self._credentials = credentials
         self._clock = clock or SystemClock()
+        self._longest = longest
 
     def call(self, operation: str, body: bytes, seconds: float = READ_SECONDS) -> Any:  # noqa: ANN401 - JSON
         """See :meth:`DynamoCalls.call`."""
         headers = self._signed(f"DynamoDB_20120810.{operation}", body)
-        answer = self._exchange(headers, body, min(seconds, READ_SECONDS))
+        answer = self._exchange(headers, body, min(seconds, self._longest))
         checksum = answer.headers.get(b"x-amz-crc32")
         if checksum is not None and int(checksum) != zlib.crc32(answer.body):
             raise DynamoCallError("ChecksumMismatch")
@@ -277,12 +280,18 @@ class _Connection:
         return Answer(status, headers, body)
 
 
-def dynamo_calls(client: DynamoDBClient, credentials: Credentials | None = None) -> SignedCalls:
+def dynamo_calls(
+    client: DynamoDBClient,
+    credentials: Credentials | None = None,
+    *,
+    longest: float = READ_SECONDS,
+) -> SignedCalls:
     """Make the calls of a botocore client: the same endpoint and region.
 
     Args:
         client: Of botocore. Nothing is sent through it.
         credentials: By default those of the environment.
+        longest: Seconds of silence allowed.
     """
     endpoint = client.meta.endpoint_url
     url = urlsplit(endpoint)
@@ -299,4 +308,5 @@ def dynamo_calls(client: DynamoDBClient, credentials: Credentials | None = None)
         path=url.path or "/",
         region=client.meta.region_name,
         credentials=frozen,
+        longest=longest,
     )
