@@ -20,6 +20,7 @@ from struct import error as StructError  # noqa: N812 - it is an exception and r
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from braze_bridge.ledger.port import PersonState, update_only
+from braze_bridge.ledger.version_1 import decode_version_1, event_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -49,14 +50,6 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _HEAD: Final = Struct(f"<B{OWNER_BYTES}sq?6I")
 """Version, lease owner and end, whether the person exists, counts of: marks of the lease,
 newest, delivered, counted, interrupted, attempts. Then come all their hashes, and all values."""
-_HEAD_1: Final = Struct(f"<B{OWNER_BYTES}sq5I")
-_MARK_1: Final = Struct("<Q")
-_TIME_1: Final = Struct("<QI")
-_NAME_1: Final = Struct("<Qq")
-_PROGRESS_1: Final = Struct("<QIHH")
-"""Of version 1, which kept each hash beside its value. The last one: short job id, epoch seconds,
-attempts, bytes of the bitmap of settled events that follows."""
-
 _NAME_BYTES: Final = 16
 _MARK_BYTES: Final = 34
 """The most that a job, an event or an object adds: leased (8), interrupted (12), tried (14)."""
@@ -64,7 +57,6 @@ _MARK_BYTES: Final = 34
 _MOST_ATTEMPTS: Final = 2**16 - 1
 _NAMES_CACHED: Final = 10_000
 _POSITION: Final = re.compile(r"(.*)#(0|[1-9][0-9]{0,5})", re.DOTALL)
-_64_BITS: Final = 2**64 - 1
 
 
 class UnreadableMemoryError(Exception):
@@ -112,7 +104,7 @@ class Fingerprints:
         version 1 kept of a job are found, though nothing but the job's hash was stored.
         """
         if once_id[-1:].isdecimal() and (parts := _POSITION.fullmatch(once_id)):
-            return (_short(self._job, parts[1]) + 1 + int(parts[2])) & _64_BITS
+            return event_of(_short(self._job, parts[1]), int(parts[2]))
         return _short(self._once, once_id)
 
     def names(self, attributes: Iterable[str]) -> list[int]:
@@ -217,7 +209,7 @@ def decode(data: bytes) -> PersonMemory:
     version = data[0] if data else 0
     try:
         if version == 1:
-            return _decode_version_1(data)
+            return PersonMemory(*decode_version_1(data), exists=False)
         if version != _VERSION:
             raise UnreadableMemoryError(f"version {version}")
         _, owner, until, exists, *counts = _HEAD.unpack_from(data)
@@ -240,49 +232,6 @@ def decode(data: bytes) -> PersonMemory:
     return PersonMemory(
         owner, until, marks, newest, delivered, counted, interrupted, attempts, exists
     )
-
-
-def _decode_version_1(data: bytes) -> PersonMemory:
-    _, owner, until, *counts, n_progress = _HEAD_1.unpack_from(data)
-    at = _HEAD_1.size
-    sections = []
-    for count, form in zip(counts, (_MARK_1, _TIME_1, _NAME_1, _TIME_1), strict=True):
-        end = at + count * form.size
-        sections.append(form.iter_unpack(data[at:end]))
-        at = end
-    marks, delivered, newest, interrupted = sections
-    attempts, counted = _decode_progress(data, at, n_progress)
-    return PersonMemory(
-        owner,
-        until,
-        tuple([mark for (mark,) in marks]),
-        dict(newest),
-        dict(delivered),
-        counted,
-        dict(interrupted),
-        attempts,
-        exists=False,
-    )
-
-
-def _decode_progress(
-    data: bytes, at: int, count: int
-) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
-    """Decode the attempts of unsettled jobs, and their settled events as counted ids."""
-    attempts: dict[int, tuple[int, int]] = {}
-    settled: dict[int, int] = {}
-    for _ in range(count):
-        job, seconds, failed, length = _PROGRESS_1.unpack_from(data, at)
-        at += _PROGRESS_1.size
-        bitmap = int.from_bytes(data[at : at + length], "little")
-        at += length
-        attempts[job] = seconds, failed
-        settled |= {
-            (job + 1 + n) & _64_BITS: seconds for n in range(bitmap.bit_length()) if bitmap >> n & 1
-        }
-    if at != len(data):
-        raise UnreadableMemoryError("its length is not what its head says")
-    return attempts, settled
 
 
 # -- rules -------------------------------------------------------------------------------------
