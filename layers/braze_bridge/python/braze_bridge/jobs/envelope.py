@@ -126,6 +126,9 @@ class JobUser(BaseModel):
         return ("phone", str(self.phone))
 
 
+MAX_ID_CHARS: Final = 240
+"""Of an id when it is made. It may have 256; the rest is for the suffixes of parts and replays."""
+
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 
 
