@@ -190,7 +190,8 @@ def test_a_body_goes_through_its_mapping_as_it_is_now(config: pathlib.Path) -> N
     verdict = judge(record, BodyMappings(config), NOON, resend_unknown=False)
 
     assert isinstance(verdict, Send)
-    assert verdict.job.job_id == "outgrow:quiz:17"
+    assert verdict.job.job_id.startswith("outgrow:quiz:17:")
+    assert verdict.job.sender == "bridge"
     assert verdict.job.user == JobUser(email="ada@example.com")
     assert verdict.job.attributes == {"outgrow_quiz_score": 5}
     assert verdict.job.correlation_id == record.correlation_id
@@ -244,7 +245,7 @@ def test_an_iterate_body_is_mapped_by_iterate_s_file(config: pathlib.Path) -> No
     verdict = judge(record, BodyMappings(config), NOON, resend_unknown=False)
 
     assert isinstance(verdict, Send)
-    assert verdict.job.job_id == f"iterate:{SURVEY}:sr-1"
+    assert verdict.job.job_id.startswith(f"iterate:{SURVEY}:sr-1:")
     assert verdict.job.user == JobUser(external_id="c-1")
     assert [event.time.isoformat() for event in verdict.job.events] == ["2026-11-20T08:01:00+00:00"]
 
@@ -332,7 +333,9 @@ def test_a_message_that_can_be_read_now_is_sent_under_its_own_id() -> None:
     verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
 
     assert isinstance(verdict, Send)
-    assert verdict.job == job("1", age=5 * DAY).model_copy(update={"received_at": NOON})
+    assert verdict.job == job("1", age=5 * DAY).sent_by("bridge").model_copy(
+        update={"received_at": NOON}
+    )
 
 
 def test_a_message_that_still_cannot_be_read_stays() -> None:
