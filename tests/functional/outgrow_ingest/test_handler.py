@@ -48,6 +48,24 @@ def test_accepted_only_after_the_queue_took_it() -> None:
     assert body["job_id"].startswith("outgrow:default:r-1:")
 
 
+def test_a_response_that_comes_again_with_other_content_is_another_job_with_the_same_event() -> (
+    None
+):
+    """Its attributes are updated, and its event still counts once. A stamp changes nothing."""
+    bench = OutgrowBench()
+    answers = [
+        {"id": "r-1", "email": "ada@example.com", "score": score, "delivery": number}
+        for number, score in enumerate((10, 10, 90))
+    ]
+    for body in answers:
+        assert answered(bench.post(body, "/outgrow/demo"))[0] == 200
+
+    first, again, other = bench.queue.jobs
+    assert first.job_id == again.job_id != other.job_id
+    assert first.once_ids == other.once_ids == ("outgrow:demo:r-1:outgrow_completed:0",)
+    assert other.attributes["outgrow_quiz_score"] == 90
+
+
 def test_refused_only_after_the_body_was_parked() -> None:
     """A refusing store makes a 503. After a 422 the sender would not send again."""
     bench = OutgrowBench()
