@@ -102,12 +102,9 @@ def _short(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
 
 def rejected_part(job: DeliveryJob, rejected: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:
     """Reduce a job to its rejected attributes (``None``) and events (by position)."""
-    events = sorted({event for event, _ in rejected if event is not None})
-    return job.model_copy(
-        update={
-            "attributes": job.attributes if any(event is None for event, _ in rejected) else {},
-            "events": tuple(job.events[index] for index in events),
-        }
+    return job.part(
+        [event for event, _ in rejected if event is not None],
+        attributes=any(event is None for event, _ in rejected),
     )
 
 
@@ -117,10 +114,6 @@ def unknown_part(job: DeliveryJob, events: Sequence[int]) -> DeliveryJob:
     Its id depends on the events, so that a later set does not replace this row.
     """
     digest = hashlib.sha256(f"{job.job_id} {list(events)}".encode()).hexdigest()[:12]
-    return job.model_copy(
-        update={
-            "job_id": f"{job.job_id[:MAX_BASE_ID_CHARS]}~unknown-{digest}",
-            "attributes": {},
-            "events": tuple(job.events[index] for index in events),
-        }
+    return job.part(events, attributes=False).model_copy(
+        update={"job_id": f"{job.job_id[:MAX_BASE_ID_CHARS]}~unknown-{digest}"}
     )
