@@ -408,6 +408,9 @@ def report(options: argparse.Namespace, out: TextIO) -> None:
             "batch": options.batch,
             "connections": options.connections,
             "figures": [asdict(each) for each in figures],
+            "quiet_cpu": {
+                each.scenario: each.quiet_cpu for each in figures if each.ledger != "memory"
+            },
             "event_loads": event,
             "memory": memory,
             "missed": [what for what, _, _, kept in rows if not kept],
