@@ -1,8 +1,8 @@
 """Do ten delivery Lambdas use all of Braze's limit? A simulation on a virtual clock.
 
 ``python -m bench.delivery_scale --cpu-us 55 --batch 1050 --memory 1024``. Without ``--cpu-us`` it
-takes the figure of :mod:`bench.delivery_speed`. The budget is at least 97 % of the limit, and at most
-0.1 % answers 429.
+takes the figure of :mod:`bench.delivery_speed`. The budget is at least 97 % of the limit, and at
+most 0.1 % answers 429.
 
 The gate is the real one: :mod:`braze_bridge.gate.shared` and its rules. The rest is this model:
 
