@@ -9,6 +9,7 @@ from typing import Final
 BENCHMARKS: Final = (
     "ingest_start",
     "delivery_speed",
+    "delivery_scale",
     "ledger_cost",
     "claims",
     "acquisition_lookups",
