@@ -27,6 +27,7 @@ from braze_bridge.braze.subscriptions import (
     SubscriptionStatusSetRequest,
     SubscriptionUsers,
 )
+from braze_bridge.gate.calls import CONNECT_TIMEOUT, SHORTEST_READ
 from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.quikly import QuiklyError
 from quikly_acquisition.actions import (
@@ -58,9 +59,7 @@ from quikly_acquisition.found_profiles import (
 )
 from quikly_acquisition.models import PersonKey
 from quikly_acquisition.parallel_calls import (
-    CONNECT_TIMEOUT,
     QUIKLY_TIMEOUT,
-    SHORTEST_READ,
     Call,
     ParallelCalls,
 )
@@ -128,7 +127,7 @@ class ActionRunner:
         self._send_jobs(by_kind.get(SendJob, {}))
         self._credit(by_kind.get(Credit, {}))
         remember = self._deps.records.remember
-        list(self._deps.executor.map(lambda each: remember(dict([each])), self._learnt.items()))
+        list(self._deps.storing.map(lambda each: remember(dict([each])), self._learnt.items()))
         return self._observations
 
     @contextmanager

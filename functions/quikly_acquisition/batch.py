@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from braze_bridge.gate.calls import CONNECT_TIMEOUT, SHORTEST_READ
 from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
 from quikly_acquisition.action_runner import ActionRunner
 from quikly_acquisition.actions import Done, Observation, OutcomeUnknown, Refused, TryAgain, Wait
 from quikly_acquisition.models import Step, UnreadableStepError, parse_step
 from quikly_acquisition.next_action import next_action
-from quikly_acquisition.parallel_calls import CONNECT_TIMEOUT, DEADLINE_MARGIN, SHORTEST_READ
+from quikly_acquisition.parallel_calls import DEADLINE_MARGIN
 from quikly_acquisition.records import RecordsUnavailableError
 from quikly_acquisition.reporting import BatchResult
 from quikly_acquisition.step_queue import QueuedStep
@@ -205,7 +206,7 @@ class _Batch:
             for id_, observation in observations.items()
         ]
         due: dict[str, AcquisitionRecord] = {}
-        saved = self.deps.executor.map(self._save, changed)
+        saved = self.deps.storing.map(self._save, changed)
         for record, is_stored in zip(changed, saved, strict=True):
             if is_stored is None:
                 self._give_back(record.acquisition_id)

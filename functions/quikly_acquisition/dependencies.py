@@ -32,6 +32,7 @@ class Dependencies:
         quikly: ``None`` if no address is configured.
         jobs: Delivery's queue.
         executor: Runs calls in parallel.
+        storing: Stores records in parallel, also while a call hangs in each thread of ``executor``.
         concurrency: Most calls at once.
         rules: The configured activations, by scope.
         jitter: Makes random numbers in [0, 1).
@@ -49,6 +50,7 @@ class Dependencies:
     settings: WorkflowSettings
     clock: Clock
     executor: Executor
+    storing: Executor
     concurrency: int
     jitter: Callable[[], float]
     meter: Meter

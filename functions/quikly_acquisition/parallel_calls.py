@@ -6,7 +6,7 @@ A call that there is no time or no thread to start gets no observation: the next
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -16,9 +16,15 @@ from braze_bridge.braze.errors import (
     BrazeError,
     PermissionDeniedError,
     RateLimitedError,
-    UnknownOutcomeError,
 )
 from braze_bridge.braze.transport import Deadline
+from braze_bridge.gate.calls import (
+    REPORTING_SECONDS,
+    SHORTEST_READ,
+    CallLoop,
+    FaultyCallError,
+    NoAnswerError,
+)
 from braze_bridge.gate.rules import wait_behind_gate
 from quikly_acquisition.actions import Held, Observation, OutcomeUnknown, TryAgain
 from quikly_acquisition.error_outcomes import KEY_REASONS, Closing, braze_outcome
@@ -43,22 +49,12 @@ if TYPE_CHECKING:
         | SubscriptionStatusSetResponse
     )
 
-CONNECT_TIMEOUT: Final = 3.05
-READ_TIMEOUT: Final = 10.0
-"""Seconds: each of these endpoints answers in well under one."""
-
 QUIKLY_TIMEOUT: Final = (3.0, 7.0)
 """Connect and read seconds. No credit begins with less time left, since the outcome of a call that
 is cut short is unknown."""
 
 DEADLINE_MARGIN: Final = 6.0
 """Seconds of the Lambda's time for storing the results and queueing the next steps."""
-
-REPORTING_SECONDS: Final = 0.5
-"""A call that ends at its deadline needs a moment to report whether it was sent."""
-
-SHORTEST_READ: Final = 1.0
-"""A request needs at least this much reading time to start."""
 
 ActionT = TypeVar("ActionT")
 
@@ -140,17 +136,21 @@ class ParallelCalls:
             held = Held(admission.closed_until, admission.reason)
             self._hold(waiting, held, admission.since)
             return
-        in_flight: dict[Future[BrazeAnswer], Call] = {}
-        while True:
-            self._start(family, waiting, in_flight)
-            if not in_flight:
-                break
-            done, late = wait(in_flight, timeout=self._patience(), return_when=FIRST_COMPLETED)
-            if not done:
-                self._give_up(late, in_flight)
-                continue
-            for future in done:
-                waiting.extendleft(self._answered(family, in_flight.pop(future), future))
+        loop = CallLoop[Call, "BrazeAnswer"](
+            _Round(self, family, waiting),
+            gate,
+            family,
+            self.deps.executor,
+            self.deps.concurrency,
+            lambda: self.remaining() - DEADLINE_MARGIN,
+        )
+        try:
+            stopped = loop.run()
+        finally:
+            self.figures.requests += loop.started
+        if stopped.until is not None:
+            unsent = [] if stopped.unsent is None else [stopped.unsent]
+            self._hold([*unsent, *waiting], Held(stopped.until, stopped.why))
 
     def close(self, family: EndpointFamily, closing: Closing) -> None:
         """Close the gate of a family, or of all."""
@@ -159,68 +159,32 @@ class ParallelCalls:
         if closing.reason not in self.figures.closings:
             self.figures.closings.append(closing.reason)
 
-    def _start(
-        self,
-        family: EndpointFamily,
-        waiting: deque[Call],
-        in_flight: dict[Future[BrazeAnswer], Call],
-    ) -> None:
-        gate = self.deps.gate
-        while waiting and len(in_flight) < self.deps.concurrency:
-            left = self.remaining() - DEADLINE_MARGIN - CONNECT_TIMEOUT
-            if left < SHORTEST_READ:
-                waiting.clear()
-                return
-            if not gate.may_start(family, len(in_flight)):
-                until = gate.closed_until(family)
-                if until is not None:
-                    self._hold(waiting, Held(until, "paced"))
-                    waiting.clear()
-                return
-            call = waiting.popleft()
-            timeout = (CONNECT_TIMEOUT, min(READ_TIMEOUT, left))
-            future = self.deps.executor.submit(
-                call.send, timeout=timeout, deadline=self._deadline()
-            )
-            in_flight[future] = call
-            self.figures.requests += 1
-
-    def _give_up(
-        self, late: Iterable[Future[BrazeAnswer]], in_flight: dict[Future[BrazeAnswer], Call]
-    ) -> None:
-        """End the wait for calls that outlast their deadline, and cancel those not started."""
-        for future in late:
-            call = in_flight.pop(future)
-            if future.cancel():
-                self.figures.requests -= 1
-            else:
-                self._observe([call], TryAgain("no_answer"))
-
-    def _answered(
-        self, family: EndpointFamily, call: Call, future: Future[BrazeAnswer]
+    def answered(
+        self, family: EndpointFamily, call: Call, outcome: BrazeAnswer | BrazeError
     ) -> Sequence[Call]:
         """Read an answer; returns the calls that replace the refused one."""
-        error = future.exception()
-        if error is None:
-            answer = future.result()
-            self.deps.gate.record_success(family, answer.rate_limit)
-            self.observations.update(call.read(answer))
+        if not isinstance(outcome, BrazeError):
+            self.deps.gate.record_success(family, outcome.rate_limit)
+            self.observations.update(call.read(outcome))
             return ()
-        if not isinstance(error, BrazeError):
-            error = UnknownOutcomeError(self._fault(error))
-        replacing = call.split(error)
+        if isinstance(outcome, NoAnswerError):
+            self._observe([call], TryAgain("no_answer"))
+            return ()
+        if isinstance(outcome, FaultyCallError):
+            self._count_fault(outcome.fault)
+        replacing = call.split(outcome)
         if replacing is not None:
             return replacing
-        self.figures.rate_limited += isinstance(error, RateLimitedError)
-        self.figures.key_refused += isinstance(error, AuthenticationError | PermissionDeniedError)
+        self.figures.rate_limited += isinstance(outcome, RateLimitedError)
+        self.figures.key_refused += isinstance(outcome, AuthenticationError | PermissionDeniedError)
         # The closing counts from the answer, since the batch may have begun long before.
-        outcome = braze_outcome(error, self.deps.clock.now())
-        if outcome.closing is not None:
-            self.close(family, outcome.closing)
-        if isinstance(outcome.observation, Held):
-            self._hold([call], outcome.observation)
+        result = braze_outcome(outcome, self.deps.clock.now())
+        if result.closing is not None:
+            self.close(family, result.closing)
+        if isinstance(result.observation, Held):
+            self._hold([call], result.observation)
         else:
-            self._observe([call], outcome.observation)
+            self._observe([call], result.observation)
         return ()
 
     def _hold(self, calls: Iterable[Call], held: Held, since: datetime | None = None) -> None:
@@ -238,8 +202,11 @@ class ParallelCalls:
         if not isinstance(error, Exception):
             raise error
         name = type(error).__name__
-        self.figures.faults[name] = self.figures.faults.get(name, 0) + 1
+        self._count_fault(name)
         return name
+
+    def _count_fault(self, name: str) -> None:
+        self.figures.faults[name] = self.figures.faults.get(name, 0) + 1
 
     def _deadline(self) -> Deadline:
         """Return the deadline of a call that starts now."""
@@ -248,3 +215,24 @@ class ParallelCalls:
     def _patience(self) -> float:
         """Return for how many seconds to wait for calls under way."""
         return max(self.remaining() - DEADLINE_MARGIN + REPORTING_SECONDS, SHORTEST_READ)
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """The requests of one family, as the loop asks for them."""
+
+    calls: ParallelCalls
+    family: EndpointFamily
+    waiting: deque[Call]
+
+    def next(self) -> Call | None:
+        """Choose the next request."""
+        return self.waiting.popleft() if self.waiting else None
+
+    def send(self, call: Call, *, timeout: tuple[float, float], deadline: Deadline) -> BrazeAnswer:
+        """Make a request."""
+        return call.send(timeout=timeout, deadline=deadline)
+
+    def answered(self, call: Call, outcome: BrazeAnswer | BrazeError) -> None:
+        """Take its outcome."""
+        self.waiting.extendleft(self.calls.answered(self.family, call, outcome))

@@ -15,6 +15,7 @@ from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
+from braze_bridge.gate.calls import CONNECT_TIMEOUT, READ_TIMEOUT
 from braze_bridge.gate.dynamo import dynamo_gate
 from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsJobQueue
@@ -27,7 +28,7 @@ from braze_bridge.settings import load_settings
 from quikly_acquisition.batch import run_batch
 from quikly_acquisition.dependencies import Dependencies
 from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
-from quikly_acquisition.parallel_calls import CONNECT_TIMEOUT, QUIKLY_TIMEOUT, READ_TIMEOUT
+from quikly_acquisition.parallel_calls import QUIKLY_TIMEOUT
 from quikly_acquisition.reporting import report
 from quikly_acquisition.settings import AcquisitionWorkerSettings
 from quikly_acquisition.step_queue import SqsStepQueue
@@ -45,6 +46,9 @@ LEDGER_CONNECTIONS: Final = 2
 
 LEASE_MARGIN_SECONDS: Final = 30
 """Another worker takes over a credit only this long after its Lambda must have ended."""
+
+STORING_CALLS = 8
+"""Calls side by side that store records."""
 
 
 @cache
@@ -107,6 +111,7 @@ def dependencies() -> Dependencies:
         ),
         clock=clock,
         executor=ThreadPoolExecutor(pool, thread_name_prefix="acquisition"),
+        storing=ThreadPoolExecutor(STORING_CALLS, thread_name_prefix="storing"),
         concurrency=pool,
         jitter=random.random,
         meter=EmfMeter(metrics()),

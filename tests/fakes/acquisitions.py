@@ -676,6 +676,7 @@ class Simulation:
             settings=settings,
             clock=self.clock,
             executor=InlineExecutor() if executor is None else executor,
+            storing=InlineExecutor(),
             concurrency=20,
             jitter=jitter,
             meter=self.meter,

@@ -234,7 +234,7 @@ def test_a_call_that_never_started_is_cancelled_and_has_no_outcome() -> None:
         threads.submit(freed.wait, 10.0)
         sim = Simulation(executor=threads)
         figures = Figures()
-        left = iter([60.0] * 2)
+        left = iter([60.0])
         runner = ActionRunner(sim.deps, lambda: next(left, 0.0), figures)
         seen = runner.run({"a": ReadStatus(SMS_GROUP, PHONE)}, {"a": record("texts")})
         freed.set()
