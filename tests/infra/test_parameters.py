@@ -84,7 +84,7 @@ def takes(name: str, value: str) -> bool:
         ("LogRetentionDays", "30", True),
         ("LogRetentionDays", "31", False),
         ("ThrottleRate", "0", False),
-        ("DeliveryBatchSize", "1050", True),
+        ("DeliveryBatchSize", "4500", True),
         ("DeliveryBatchSize", "1000", False),
         ("DeliveryBatchSize", "10050", False),
         ("DeliveryBatchWindow", "0", False),
