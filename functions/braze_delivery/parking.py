@@ -101,19 +101,18 @@ def _short(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
 
 
 def rejected_part(job: DeliveryJob, rejected: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:
-    """Reduce a job to its rejected attributes (``None``) and events (by position)."""
+    """Reduce a job to its rejected attributes (``None``), events and objects (by number)."""
     return job.part(
-        [event for event, _ in rejected if event is not None],
-        attributes=any(event is None for event, _ in rejected),
+        [part for part, _ in rejected if part is not None],
+        attributes=any(part is None for part, _ in rejected),
     )
 
 
-def unknown_part(job: DeliveryJob, events: Sequence[int]) -> DeliveryJob:
-    """Reduce a job to events with an unknown outcome.
+def unknown_part(job: DeliveryJob, parts: Sequence[int]) -> DeliveryJob:
+    """Reduce a job to events and objects with an unknown outcome.
 
-    Its id depends on the events, so that a later set does not replace this row.
+    Its id depends on the parts, so that a later set does not replace this row.
     """
-    digest = hashlib.sha256(f"{job.job_id} {list(events)}".encode()).hexdigest()[:12]
-    return job.part(events, attributes=False).model_copy(
-        update={"job_id": f"{job.job_id[:MAX_BASE_ID_CHARS]}~unknown-{digest}"}
-    )
+    digest = hashlib.sha256(f"{job.job_id} {list(parts)}".encode()).hexdigest()[:12]
+    job_id = f"{job.job_id[:MAX_BASE_ID_CHARS]}~unknown-{digest}"
+    return job.part(parts, attributes=False).model_copy(update={"job_id": job_id})
