@@ -16,6 +16,7 @@ from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
+from braze_bridge.gate.calls import CONNECT_TIMEOUT, READ_TIMEOUT
 from braze_bridge.gate.dynamo import dynamo_gate
 from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsMessageHider
@@ -27,7 +28,6 @@ from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
 from braze_bridge.settings import load_settings
 from braze_delivery.delivery import Ports, deliver
 from braze_delivery.reporting import report
-from braze_delivery.sending import CONNECT_TIMEOUT, READ_TIMEOUT
 from braze_delivery.settings import DeliverySettings
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_delivery.reporting import BatchResult, PartnerFigures
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ MAX_RETRY: Final = 36_000.0
 """Seconds. A message may be hidden for 12 h in all, the time in flight included:
 docs.aws.amazon.com/AWSSimpleQueueService, developer guide, sqs-visibility-timeout."""
 
+RETENTION_SHARE: Final = 0.75
+"""A job older than this share of the retention is parked: SQS deletes expired messages silently."""
+
+DEADLINE_MARGIN: Final = 6.5
+"""Seconds of the invocation after the last request's deadline: to report it, record, park and hide
+messages. So every request ends before its lease does."""
+
 QUICK_RECEIVES: Final = 6
 """Receives of a message with a short delay. Each later receive doubles the delay."""
 
@@ -42,7 +50,7 @@ class Ports:
         jitter: Random numbers in [0, 1).
         retention: Of the delivery queue.
         on_unknown_outcome: Whether events of a request that timed out are sent again or parked.
-        tail: Parks side by side; without it, one after the other.
+        tail: Leases, records and parks beside the requests; without it, one after the other.
     """
 
     track: Callable[..., TrackResponse]
@@ -64,6 +72,7 @@ class Batch:
     Attributes:
         now: The start of the batch.
         seconds_left: Gives the seconds left of this invocation.
+        oldest_kept: A job that was received earlier is parked.
         unreadable: Messages that are no job, with their rows.
         closed_for: Seconds that all jobs wait if the gate closed during the batch.
     """
@@ -75,9 +84,15 @@ class Batch:
         self.ports = ports
         self.seconds_left = seconds_left
         self.now = ports.clock.now()
+        self.oldest_kept = self.now - ports.retention * RETENTION_SHARE
         self.result = BatchResult(received=len(messages))
         self.unreadable: list[tuple[SqsMessage, list[RejectedRecord]]] = []
         self.closed_for = 0.0
+
+    def full_job(self, entry: BatchEntry) -> DeliveryJob:
+        """Return the job as the contract has it, to park it."""
+        job = entry.job
+        return job if isinstance(job, DeliveryJob) else parse_job(self.messages[entry.position].body)
 
     def hold_up(self, why: str, count: int = 1) -> None:
         """Note why so many jobs or people wait."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from braze_bridge.braze.limits import EndpointFamily
-from braze_bridge.ledger.port import Leases
+from braze_delivery.admitting import read_jobs, wait_for_gate, without_expired
 from braze_delivery.batch import Batch, Ports
-from braze_delivery.finishing import finish
-from braze_delivery.leasing import lease_people, read_jobs, wait_for_gate, without_expired
+from braze_delivery.finishing import Finisher
+from braze_delivery.leasing import LeasedChunks, chunks_of
 from braze_delivery.sending import Sender
 
 if TYPE_CHECKING:
@@ -44,16 +44,15 @@ def deliver(
     fresh = without_expired(batch, entries)
     if admission.closed_until is not None:
         wait_for_gate(batch, fresh, admission, admission.closed_until)
-        finish(batch, Leases(states={}, busy={}), [], entries)
-    else:
-        leases, leased = lease_people(batch, fresh)
-        try:
-            Sender(batch, leases, leased).run()
-        except Exception:
-            # Lambda reports the fault and all messages come back. What Braze took must be recorded
-            # before, or its events count twice.
-            finish(batch, leases, leased, entries)
-            raise
-        finish(batch, leases, leased, entries)
+        fresh = []
+    chunks = LeasedChunks(batch, chunks_of(fresh))
+    finisher = Finisher(batch)
+    try:
+        if fresh:
+            Sender(batch, chunks, finisher.record_early).run()
+    finally:
+        # Also after a fault: Lambda reports it and all messages come back. What Braze took must be
+        # recorded before, or its events count twice.
+        finisher.finish(chunks, entries)
     batch.count(entries)
     return batch.result

@@ -2,74 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.jobs.rejected import RejectedRecord
     from braze_bridge.ledger.port import PersonKey
     from braze_bridge.reasons import Reason
+    from braze_delivery.leasing import Chunk
+    from braze_delivery.reading import Job
 
 Outcome = Literal["delivered", "duplicate", "rejected", "retried"]
+
+NO_PARTS: Final[frozenset[int]] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
 class BatchEntry:
     """One job of a batch. The Braze objects made from it point to it.
 
+    Its parts have numbers: ``None`` for its attributes, then from 0 its events and its objects, as
+    in ``once_ids``.
+
     Attributes:
         position: Of its message in the batch.
         key: The job's person.
+        chunk: The people that are leased with this one.
         attempts: Failed sends in earlier batches.
-        settled_events: Positions of the events that must not be sent again. The ledger's, and those
-            that this batch adds.
+        settled: Events and objects that must not be sent again. The ledger's, and those that this
+            batch adds.
         person_exists: At Braze, surely: the job may create the person, or Braze took something of
             a job that may.
-        open: Its objects without an outcome, and one until all objects of the batch are made. A job
-            with something open goes back.
+        open: Its objects without an outcome, and one until all objects of its person are made. A
+            job with something open goes back.
         tried: A send failed in this batch, which counts as an attempt.
+        interrupted: Events may be at Braze, and are looked up before they are sent again.
         delay: Seconds until it comes back; 0 if nothing asks for a time.
         attributes_sent: Braze took its attributes.
         taken: Braze took something of it.
-        unknown: Positions of events to park, since they may be at Braze.
-        refused: Parts that can never be sent: the event's position, or ``None`` for the attributes.
+        replaced_by: Newer jobs of the person whose values are sent in place of its own.
+        unknown: Events and objects to park, since they may be at Braze.
+        refused: Parts that can never be sent.
         rows: To park.
         outcome: A job goes back unless something else is certain.
     """
 
     position: int
-    job: DeliveryJob
+    job: Job
     key: PersonKey
+    chunk: Chunk | None = None
     attempts: int = 0
-    settled_events: frozenset[int] = frozenset()
+    settled: frozenset[int] = NO_PARTS
     person_exists: bool = False
     open: int = 1
     tried: bool = False
+    interrupted: bool = False
     delay: float = 0.0
     attributes_sent: bool = False
     taken: bool = False
-    unknown: set[int] = field(default_factory=set)
-    refused: list[tuple[int | None, Reason]] = field(default_factory=list)
-    rows: list[RejectedRecord] = field(default_factory=list)
+    replaced_by: tuple[BatchEntry, ...] = ()
+    unknown: frozenset[int] = NO_PARTS
+    refused: tuple[tuple[int | None, Reason], ...] = ()
+    rows: tuple[RejectedRecord, ...] = ()
     outcome: Outcome = "retried"
 
     def wait(self, seconds: float) -> None:
         """Come back no earlier than this."""
         self.delay = max(self.delay, seconds)
 
-    def delivered(self, event: int | None) -> None:
-        """Note that Braze took an event, or the attributes (``None``)."""
+    def delivered(self, part: int | None) -> None:
+        """Note that Braze took a part."""
         self.open -= 1
         self.taken = True
-        if event is None:
+        if part is None:
             self.attributes_sent = True
         else:
-            self.settled_events |= {event}
+            self.settled |= {part}
 
-    def refuse(self, event: int | None, reason: Reason) -> None:
-        """Note that an event, or the attributes (``None``), can never be sent."""
-        where = "attributes" if event is None else f"events.{event}"
+    def refuse(self, part: int | None, reason: Reason) -> None:
+        """Note that a part can never be sent."""
+        where = self.name_of(part)
         if reason.field is not None:
             where = f"{where}.{reason.field}"
-        self.refused.append((event, reason.model_copy(update={"field": where})))
+        self.refused += ((part, reason.model_copy(update={"field": where})),)
+
+    def name_of(self, part: int | None) -> str:
+        """Name a part as its field in the job."""
+        if part is None:
+            return "attributes"
+        events = len(self.job.events)
+        return f"events.{part}" if part < events else f"objects.{part - events}"

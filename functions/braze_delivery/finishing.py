@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
-from braze_bridge.aws.side_by_side import side_by_side
+from braze_bridge.aws.side_by_side import in_background, side_by_side
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError, RowRefusedError
 from braze_bridge.ledger.port import PersonState, update_only
 from braze_bridge.reasons import Reason
-from braze_delivery.parking import job_records, rejected_part, unknown_part
+from braze_delivery.parking import job_records, part_of, unknown_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from concurrent.futures import Future
     from datetime import datetime
 
     from braze_bridge.handlers import SqsMessage
     from braze_bridge.jobs.rejected import RejectedRecord, RejectedStore
-    from braze_bridge.ledger.port import Leases, PersonKey
+    from braze_bridge.ledger.port import PersonKey
     from braze_delivery.batch import Batch
     from braze_delivery.entry import BatchEntry, Outcome
+    from braze_delivery.leasing import Chunk, LeasedChunks
 
 LONGEST_FINISH: Final = 5.5
 """Seconds for all of it, even if more are left. A store that hangs so long answers no more."""
@@ -39,59 +42,128 @@ _NO_UPDATE: Final = PersonState()
 _STORED: Final = "stored"
 
 
-def finish(
-    batch: Batch, leases: Leases, leased: Sequence[BatchEntry], entries: Sequence[BatchEntry]
-) -> None:
-    """Record and park.
+class Finisher:
+    """Records and parks the outcomes of a batch.
 
-    People without parking are recorded first: a slow rejected table must not delay them. Every
-    lease ends here, also of people without anything to send.
-
-    Args:
-        batch: Of the jobs.
-        leases: Of their people.
-        leased: The jobs that could be sent.
-        entries: All jobs.
+    People without anything to park are recorded first, chunk by chunk, while other chunks are being
+    sent. So a slow rejected table does not delay them. Every lease ends here, also of people
+    without anything to send.
     """
-    created = {entry.key for entry in leased if entry.job.user.may_create and entry.taken}
-    for entry in leased:
-        entry.person_exists = entry.person_exists or entry.key in created
-        entry.outcome = _outcome(entry)
-        entry.rows = _rows(batch, entry)
-    parking = {entry.key for entry in leased if entry.rows}
-    left = batch.seconds_left()
-    longest = min(max(left - RESERVE, RESERVE), LONGEST_FINISH)
 
-    def until(share: float) -> Callable[[], float]:
-        return lambda: batch.seconds_left() - left + longest * share
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._parking: dict[int, set[PersonKey]] = {}
+        self._recording: list[tuple[Chunk, Collection[PersonKey], Future[frozenset[PersonKey]]]] = []
 
-    _record(batch, leases, leased, leases.states.keys() - parking, until(0.5))
-    kept_leased = _park(batch, entries, until(0.75))
-    if parking:
-        _record(batch, leases, leased, parking - kept_leased, until(1))
-    _retry_unrecorded(batch, leased, kept_leased)
+    def record_early(self, chunk: Chunk) -> None:
+        """Record a settled chunk in the background."""
+        left = self._batch.seconds_left()
+        until = min(left - RESERVE, LONGEST_FINISH)
+        self._begin(chunk, lambda: self._batch.seconds_left() - left + until)
+
+    def finish(self, chunks: LeasedChunks, entries: Sequence[BatchEntry]) -> None:
+        """Record and park the rest.
+
+        Args:
+            chunks: The people leased.
+            entries: All jobs.
+        """
+        batch = self._batch
+        left = batch.seconds_left()
+        longest = min(max(left - RESERVE, RESERVE), LONGEST_FINISH)
+
+        def until(share: float) -> Callable[[], float]:
+            return lambda: batch.seconds_left() - left + longest * share
+
+        chunks.give_back(left - longest * 0.25)
+        for chunk in chunks.taken:
+            if id(chunk) not in self._parking:
+                self._begin(chunk, until(0.5))
+        self._end_recording(until(0.5))
+        kept_leased = _park(batch, entries, until(0.75))
+        for chunk in chunks.taken:
+            parking = self._parking[id(chunk)]
+            if parking - kept_leased:
+                self._record(chunk, parking - kept_leased, until(1))
+            self._retry_unrecorded(chunk, parking & kept_leased)
+        self._end_recording(until(1))
+
+    def _begin(self, chunk: Chunk, seconds_left: Callable[[], float]) -> None:
+        """Decide the outcomes of a chunk's jobs, and record the people without rows to park."""
+        for entries in chunk.leased.values():
+            if len(entries) > 1:
+                created = any(each.taken and each.job.user.may_create for each in entries)
+                for entry in entries:
+                    entry.person_exists = entry.person_exists or created
+            for entry in entries:
+                entry.outcome = _outcome(entry)
+                if entry.unknown or entry.refused:
+                    entry.rows = _rows(self._batch, entry)
+        parking = {key for key, jobs in chunk.leased.items() if any(each.rows for each in jobs)}
+        self._parking[id(chunk)] = parking
+        self._record(chunk, chunk.leases.states.keys() - parking, seconds_left)
+
+    def _record(
+        self, chunk: Chunk, people: Collection[PersonKey], seconds_left: Callable[[], float]
+    ) -> None:
+        """Begin to record the jobs of these people, which ends their leases."""
+        now = self._batch.now
+        updates = {key: _update(chunk.leased.get(key, ()), now) for key in people}
+        record = partial(self._batch.ports.ledger.record, chunk.leases, updates, seconds_left)
+        self._recording.append((chunk, people, in_background(self._batch.ports.tail, record)))
+
+    def _end_recording(self, seconds_left: Callable[[], float]) -> None:
+        recording, self._recording = self._recording, []
+        fault: Exception | None = None
+        for chunk, people, future in recording:
+            unrecorded = people
+            try:
+                unrecorded = future.result(max(seconds_left(), 0.0) + RESERVE / 2)
+            except TimeoutError:
+                self._batch.hold_up("ledger: no answer in time", len(people))
+            except Exception as error:  # noqa: BLE001 - the others must be recorded before
+                fault = error
+            self._retry_unrecorded(chunk, unrecorded)
+        if fault is not None:
+            raise fault
+
+    def _retry_unrecorded(self, chunk: Chunk, people: Collection[PersonKey]) -> None:
+        """Let jobs come back whose newest times are not remembered: an older answer could win.
+
+        The job comes back as an interrupted one: attributes are sent again, which is harmless, and
+        its events follow ``on_unknown_outcome``. A job without attributes has no such times, so it
+        is done.
+        """
+        self._batch.result.unrecorded += len(people)
+        for key in people:
+            for entry in chunk.leased.get(key, ()):
+                if entry.attributes_sent:
+                    entry.outcome = "retried"
+                    entry.wait(UNRECORDED_RETRY)
 
 
 def _outcome(entry: BatchEntry) -> Outcome:
-    if entry.open:
+    if entry.open or not all(each.attributes_sent for each in entry.replaced_by):
         return "retried"
     return "rejected" if entry.refused or entry.unknown else "delivered"
 
 
-def _rows(batch: Batch, entry: BatchEntry) -> list[RejectedRecord]:
+def _rows(batch: Batch, entry: BatchEntry) -> tuple[RejectedRecord, ...]:
     """Make the rows of the job's unknown and refused parts."""
     rows: list[RejectedRecord] = []
+    job = batch.full_job(entry)
     if entry.unknown:
         # Parked now even if the rest of the job is retried: they must not be sent again.
-        events = sorted(entry.unknown)
+        parts = sorted(entry.unknown)
         reasons = tuple(
-            _UNKNOWN_OUTCOME.model_copy(update={"field": f"events.{index}"}) for index in events
+            _UNKNOWN_OUTCOME.model_copy(update={"field": entry.name_of(part)}) for part in parts
         )
-        rows += job_records(unknown_part(entry.job, events), reasons, batch.now)
+        rows += job_records(unknown_part(job, parts), reasons, batch.now)
     if entry.refused and not entry.open:
         reasons = tuple(reason for _, reason in entry.refused)
-        rows += job_records(rejected_part(entry.job, entry.refused), reasons, batch.now)
-    return rows
+        refused = part_of(job, {part for part, _ in entry.refused})
+        rows += job_records(refused, reasons, batch.now)
+    return tuple(rows)
 
 
 def _park(
@@ -103,9 +175,8 @@ def _park(
         The people whose events could not be parked. Nothing is recorded of them: the lease expires,
         and the job comes back with an unknown outcome.
     """
-    waiting = [(rows, None, message) for message, rows in batch.unreadable]
-    parking: list[tuple[list[RejectedRecord], BatchEntry | None, SqsMessage]] = [
-        *waiting,
+    parking: list[tuple[Sequence[RejectedRecord], BatchEntry | None, SqsMessage]] = [
+        *((rows, None, message) for message, rows in batch.unreadable),
         *((each.rows, each, batch.messages[each.position]) for each in entries if each.rows),
     ]
     problems = side_by_side(
@@ -124,7 +195,7 @@ def _park(
             if entry is None:
                 batch.result.rejected += 1
             else:
-                entry.settled_events |= entry.unknown
+                entry.settled |= entry.unknown
                 if not entry.unknown or not entry.open:
                     entry.outcome = "rejected"
             continue
@@ -148,65 +219,44 @@ def _store(
             store.park(row)
     except RejectedStoreUnavailableError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - a bug of ours; people must still be recorded
+        return RejectedStoreUnavailableError(f"failed: {type(error).__name__}")
     return _STORED
 
 
-def _record(
-    batch: Batch,
-    leases: Leases,
-    leased: Sequence[BatchEntry],
-    people: Collection[PersonKey],
-    seconds_left: Callable[[], float],
-) -> None:
-    """Record the jobs of these people, and end their leases.
-
-    If that fails, the newest times of attributes are not remembered, and an older answer could win
-    later. So the job comes back as an interrupted one: attributes are sent again, which is
-    harmless, and its events follow ``on_unknown_outcome``. A job without attributes has no such
-    times, so it is done.
-    """
-    updates = dict.fromkeys(people, _NO_UPDATE)
-    for entry in leased:
-        if entry.key in updates:
-            updates[entry.key] = _updated(updates[entry.key], entry)
-    _retry_unrecorded(batch, leased, batch.ports.ledger.record(leases, updates, seconds_left))
-
-
-def _retry_unrecorded(
-    batch: Batch, leased: Sequence[BatchEntry], people: Collection[PersonKey]
-) -> None:
-    batch.result.unrecorded += len(people)
-    for entry in leased:
-        if entry.key in people and entry.attributes_sent:
-            entry.outcome = "retried"
-            entry.wait(UNRECORDED_RETRY)
-
-
-def _updated(known: PersonState, entry: BatchEntry) -> PersonState:
-    """Add one job's outcome to the update of its person."""
-    job = entry.job
-    newest: Mapping[str, datetime] = known.newest
-    exists = known.exists or (entry.taken and job.user.may_create)
-    if entry.attributes_sent:
-        names = job.attributes if entry.person_exists else map(update_only, job.attributes)
-        sent = dict.fromkeys(names, job.occurred_at)
-        newest = sent if not newest else _later_of(newest, sent)
-    if entry.outcome != "retried":
-        # Also a rejected job: its row is the only copy, and a vendor's resend is a duplicate.
-        delivered = known.delivered | {job.job_id}
-        return replace(known, delivered=delivered, newest=newest, exists=exists)
-    return replace(
-        known,
-        newest=newest,
-        attempts={**known.attempts, job.job_id: entry.attempts + entry.tried},
-        counted=known.counted.union(job.once_ids[each] for each in entry.settled_events),
-        exists=exists,
+def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
+    """Make the update of one person from the outcomes of the jobs."""
+    if not entries:
+        return _NO_UPDATE
+    delivered: list[str] = []
+    newest: dict[str, datetime] = {}
+    attempts: dict[str, int] = {}
+    counted: list[str] = []
+    interrupted: dict[str, datetime] = {}
+    exists = False
+    for entry in entries:
+        job = entry.job
+        if entry.taken and job.user.may_create:
+            exists = True
+        if entry.attributes_sent:
+            sent = job.attributes
+            names = sent if entry.person_exists else map(update_only, sent)
+            for name in names:
+                newest[name] = max(newest.get(name, job.occurred_at), job.occurred_at)
+        is_done = entry.outcome != "retried"
+        if is_done:
+            # Also a rejected job: its row is the only copy, and a vendor's resend is a duplicate.
+            delivered.append(job.job_id)
+        else:
+            attempts[job.job_id] = entry.attempts + entry.tried
+            if entry.interrupted:
+                interrupted[job.job_id] = now
+        if not is_done or job.schema_version > 1:
+            settled = set(entry.settled)
+            if is_done:
+                settled.update(part for part, _ in entry.refused if part is not None)
+            ids = job.once_ids if settled else ()
+            counted += [ids[part] for part in settled]
+    return PersonState(
+        frozenset(delivered), newest, attempts, frozenset(counted), interrupted, exists
     )
-
-
-def _later_of(
-    known: Mapping[str, datetime], sent: Mapping[str, datetime]
-) -> Mapping[str, datetime]:
-    return {**known} | {
-        name: at for name, at in sent.items() if name not in known or at > known[name]
-    }

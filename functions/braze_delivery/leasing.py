@@ -1,157 +1,184 @@
-"""The first step of a batch: read the jobs, check their age, lease their people."""
+"""The second step of a batch: lease its people, chunk by chunk."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import islice
+from math import ceil
+from typing import TYPE_CHECKING, Final, cast
 
-from braze_bridge.gate.rules import UNREADABLE, wait_behind_gate
-from braze_bridge.jobs.envelope import LaterJobError, UnreadableJobError, parse_job
+from braze_bridge.aws.side_by_side import in_background
 from braze_bridge.ledger.port import Leases, LedgerUnavailableError
 from braze_bridge.reasons import Reason
-from braze_delivery.batch import SHORT_RETRY
-from braze_delivery.entry import BatchEntry
-from braze_delivery.parking import job_records, message_records
+from braze_delivery.batch import DEADLINE_MARGIN, SHORT_RETRY
+from braze_delivery.parking import job_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
-    from braze_bridge.gate.port import Admission
-    from braze_bridge.handlers import SqsMessage
+    from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger.port import PersonKey, PersonState
     from braze_delivery.batch import Batch
+    from braze_delivery.entry import BatchEntry
 
-RETENTION_SHARE: Final = 0.75
-"""A job older than this share of the retention is parked: SQS deletes expired messages silently."""
+CHUNK_PEOPLE: Final = 263
+"""At most so many people are leased in one call: a quarter of a batch of 1,050. With fewer, the
+calls cost more than their overlap saves."""
 
-KEY_REASONS: Final = frozenset({"key_refused", "permission_missing"})
-"""Closings that only a person with access to Braze can end."""
+CHUNKS_AHEAD: Final = 2
+"""Chunks whose leases are asked for and not needed yet."""
 
-EXPIRED: Final = Reason(code="expired", detail="waited for most of the queue's retention")
+_NO_LEASES: Final = Leases(states={}, busy={})
 
 _PERSON_FULL: Final = Reason(
     code="person_full", detail="more is remembered of this person than the ledger holds for one"
 )
 
 
-def read_jobs(batch: Batch) -> list[BatchEntry]:
-    """Read the messages. Those that are no job are to be parked."""
-    entries = []
-    for position, message in enumerate(batch.messages):
-        try:
-            job = parse_job(message.body)
-        except LaterJobError as error:
-            _keep_later_job(batch, message, error.received_at)
-        except UnreadableJobError as error:
-            reasons = tuple(
-                Reason(code="unreadable_job", field=where, detail=what)
-                for where, what in error.reasons
-            )
-            batch.unreadable.append((message, message_records(message, reasons, batch.now)))
-        else:
-            entries.append(BatchEntry(position, job, job.user.key))
-    if entries:
-        oldest = min(entry.job.received_at for entry in entries)
-        batch.result.oldest_wait = max((batch.now - oldest).total_seconds(), 0.0)
-    return entries
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """People that are leased and recorded together. A person's jobs are never in two chunks.
 
-
-def _keep_later_job(batch: Batch, message: SqsMessage, received_at: datetime | None) -> None:
-    """Wait for newer code, as during a canary or after a rollback. Only age parks the job."""
-    sent_at = batch.now
-    if message.sent_at is not None:
-        sent_at = datetime.fromtimestamp(message.sent_at, UTC)
-    if is_expired(batch, received_at or sent_at):
-        batch.unreadable.append((message, message_records(message, (EXPIRED,), batch.now)))
-    else:
-        batch.hold_up("later version")
-        batch.send_back(message, batch.growing(message))
-
-
-def is_expired(batch: Batch, since: datetime) -> bool:
-    """Check whether SQS could soon delete a message silently."""
-    return since < batch.now - batch.ports.retention * RETENTION_SHARE
-
-
-def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEntry]:
-    """Return the jobs that are young enough; the others are to be parked."""
-    fresh = []
-    for entry in entries:
-        if is_expired(batch, entry.job.received_at):
-            entry.rows = job_records(entry.job, (EXPIRED,), batch.now, "~expired")
-        else:
-            fresh.append(entry)
-    return fresh
-
-
-def wait_for_gate(
-    batch: Batch, entries: Sequence[BatchEntry], admission: Admission, until: datetime
-) -> None:
-    """Send all jobs back, in steps, so that a gate opened by hand releases them soon."""
-    result = batch.result
-    closed_for = max((until - batch.now).total_seconds(), 0.0)
-    step = wait_behind_gate(admission.since or batch.now, until, batch.now)
-    for entry in entries:
-        entry.wait(step)
-        if admission.reason == UNREADABLE:
-            entry.wait(batch.growing(batch.messages[entry.position], step))
-    batch.hold_up(admission.reason, len(entries))
-    # Keeps the alarms on while jobs wait for the gate.
-    result.oldest_wait += closed_for
-    result.key_refused = int(admission.reason in KEY_REASONS)
-    result.gate_closed = True
-
-
-def lease_people(batch: Batch, entries: Sequence[BatchEntry]) -> tuple[Leases, list[BatchEntry]]:
-    """Lease the people of the jobs.
-
-    Returns:
-        The leases, and the jobs to send: of a leased person, and no duplicates.
+    Attributes:
+        people: Their jobs.
+        leases: Empty until the ledger answers.
+        leased: The jobs to send, by person: those of a leased person, without duplicates.
+        unsettled: Objects that are made and not settled, and one until all are made.
     """
-    try:
-        leases = batch.ports.ledger.lease([entry.job for entry in entries])
-    except LedgerUnavailableError as error:
-        for entry in entries:
+
+    people: dict[PersonKey, list[BatchEntry]]
+    leases: Leases = _NO_LEASES
+    leased: dict[PersonKey, list[BatchEntry]] = field(default_factory=dict)
+    unsettled: int = 1
+
+    @property
+    def entries(self) -> list[BatchEntry]:
+        """All jobs."""
+        return [entry for jobs in self.people.values() for entry in jobs]
+
+
+def chunks_of(entries: Sequence[BatchEntry]) -> list[Chunk]:
+    """Group the jobs by person, in chunks of about the same size."""
+    people: dict[PersonKey, list[BatchEntry]] = {}
+    for entry in entries:
+        people.setdefault(entry.key, []).append(entry)
+    if not people:
+        return []
+    size = ceil(len(people) / ceil(len(people) / CHUNK_PEOPLE))
+    left = iter(people.items())
+    chunks = []
+    while part := dict(islice(left, size)):
+        chunk = Chunk(part)
+        for entry in chunk.entries:
+            entry.chunk = chunk
+        chunks.append(chunk)
+    return chunks
+
+
+class LeasedChunks:
+    """Leases the chunks, in order and some ahead, while others are sent.
+
+    Attributes:
+        taken: The chunks with an answer of the ledger.
+    """
+
+    def __init__(self, batch: Batch, chunks: Sequence[Chunk]) -> None:
+        self.taken: list[Chunk] = []
+        self._batch = batch
+        self._left = iter(chunks)
+        self._ahead: deque[tuple[Chunk, Future[Leases]]] = deque()
+
+    def next(self) -> Chunk | None:
+        """Wait for the leases of the next chunk; ``None`` if there is no other chunk."""
+        for chunk in islice(self._left, CHUNKS_AHEAD - len(self._ahead)):
+            self._ahead.append((chunk, self._lease(chunk)))
+        return self._take(DEADLINE_MARGIN) if self._ahead else None
+
+    def give_back(self, reserve: float) -> None:
+        """Wait for leases that came ahead and are not needed, so that they end.
+
+        Args:
+            reserve: Seconds of the invocation that must be left.
+        """
+        while self._ahead:
+            self._take(reserve)
+
+    def _lease(self, chunk: Chunk) -> Future[Leases]:
+        # The ledger reads only what a plain job and a whole one have in common.
+        jobs = cast("Sequence[DeliveryJob]", [entry.job for entry in chunk.entries])
+        ledger = self._batch.ports.ledger
+        return in_background(self._batch.ports.tail, lambda: ledger.lease(jobs))
+
+    def _take(self, reserve: float) -> Chunk:
+        batch = self._batch
+        chunk, future = self._ahead.popleft()
+        problem = "no answer in time"
+        try:
+            chunk.leases = future.result(max(batch.seconds_left() - reserve, 0.0))
+        except LedgerUnavailableError as error:
+            problem = str(error)
+        except TimeoutError:
+            future.cancel()
+        else:
+            self.taken.append(chunk)
+            _take_over(batch, chunk)
+            return chunk
+        for entry in chunk.entries:
             entry.wait(batch.growing(batch.messages[entry.position]))
-        batch.hold_up(f"ledger: {error}", len(entries))
-        return Leases(states={}, busy={}), []
+        batch.hold_up(f"ledger: {problem}", len(chunk.entries))
+        return chunk
+
+
+def _take_over(batch: Batch, chunk: Chunk) -> None:
+    """Decide for each job whether it is sent."""
+    leases = chunk.leases
     for code, count in leases.store_errors.items():
         batch.hold_up(f"ledger: {code}", count)
     if leases.busy:
         batch.hold_up("busy", len(leases.busy))
-    leased = []
-    seen: set[tuple[PersonKey, str]] = set()
-    for entry in entries:
-        name = entry.key, entry.job.job_id
-        state = leases.states.get(entry.key)
-        if entry.key in leases.full:
-            # A separate row: the job's own row may contain what Braze refused.
-            entry.rows = job_records(entry.job, (_PERSON_FULL,), batch.now, "~full")
-        elif state is None:
-            seconds = leases.busy.get(entry.key, SHORT_RETRY)
-            if entry.key in leases.unanswered:
-                seconds = batch.growing(batch.messages[entry.position], seconds)
-            entry.wait(seconds)
-        elif entry.job.job_id in state.delivered or name in seen:
-            entry.outcome = "duplicate"
-        else:
-            seen.add(name)
-            leased.append(entry)
-            _continue_job(batch, entry, state)
-    return leases, leased
+    for key, entries in chunk.people.items():
+        state = leases.states.get(key)
+        if state is None:
+            for entry in entries:
+                _wait_for_person(batch, entry, leases)
+            continue
+        fresh: dict[str, BatchEntry] = {}
+        for entry in entries:
+            if entry.job.job_id in state.delivered or entry.job.job_id in fresh:
+                entry.outcome = "duplicate"
+            else:
+                fresh[entry.job.job_id] = entry
+                _continue_job(batch, entry, state)
+        if fresh:
+            chunk.leased[key] = list(fresh.values())
+
+
+def _wait_for_person(batch: Batch, entry: BatchEntry, leases: Leases) -> None:
+    if entry.key in leases.full:
+        # A separate row: the job's own row may contain what Braze refused.
+        entry.rows = job_records(batch.full_job(entry), (_PERSON_FULL,), batch.now, "~full")
+        return
+    seconds = leases.busy.get(entry.key, SHORT_RETRY)
+    if entry.key in leases.unanswered:
+        seconds = batch.growing(batch.messages[entry.position], seconds)
+    entry.wait(seconds)
 
 
 def _continue_job(batch: Batch, entry: BatchEntry, state: PersonState) -> None:
     """Take over what the ledger knows of a job that was started before."""
     job = entry.job
     entry.person_exists = job.user.may_create or state.exists
-    entry.attempts = state.attempts.get(job.job_id, 0)
+    if state.attempts:
+        entry.attempts = state.attempts.get(job.job_id, 0)
     if state.counted:
-        entry.settled_events = frozenset(
-            position for position, id_ in enumerate(job.once_ids) if id_ in state.counted
+        entry.settled = frozenset(
+            part for part, id_ in enumerate(job.once_ids) if id_ in state.counted
         )
-    if job.job_id in state.interrupted and batch.ports.on_unknown_outcome == "park":
-        # An earlier invocation crashed while it held this job. Do not send its events again.
-        every = frozenset(range(len(job.events)))
-        entry.unknown = set(every - entry.settled_events)
-        entry.settled_events = every
+    if state.interrupted and job.job_id in state.interrupted:
+        # An earlier invocation crashed while it held this job, or Braze's answer was lost. Objects
+        # are sent at most once; events follow the policy.
+        first = 0 if batch.ports.on_unknown_outcome == "park" else len(job.events)
+        entry.unknown = frozenset(range(first, len(job.once_ids))) - entry.settled
+        entry.settled |= entry.unknown

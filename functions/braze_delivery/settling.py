@@ -22,7 +22,7 @@ from braze_bridge.braze.errors import (
 )
 from braze_bridge.braze.models import TrackResponse
 from braze_bridge.reasons import Reason
-from braze_delivery.packing import RequestPlan, TrackObject, apart
+from braze_delivery.packing import ARRAYS, RequestPlan, TrackObject, apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,10 @@ MAX_DETAIL: Final = 300
 
 KEY_RETRY_SECONDS: Final = 60.0
 """How long jobs wait after Braze refused the key, the permission or the address."""
+
+
+class NotBrazeError(UnknownOutcomeError):
+    """A success that is not Braze's JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Settlement:
         rejected: Braze refused them by name, or alone with a certain reason.
         unconfirmed: Refused alone without a name. They are rejected if other requests succeed.
         split: Merged objects that Braze refused: their jobs' own objects must be sent.
+        behind: Attributes that Braze took, of people with a refused merge. They are newer, so they
+            must be sent once more behind the split ones.
         resend: Smaller requests to send at once.
         retry: To send later.
         unknown: They may or may not be at Braze.
@@ -69,15 +75,16 @@ class Settlement:
         texts: What Braze said of unclear objects, cleaned.
     """
 
-    delivered: Sequence[TrackObject] = ()
+    delivered: list[TrackObject] = field(default_factory=list)
     rejected: list[tuple[TrackObject, Reason]] = field(default_factory=list)
     unconfirmed: list[tuple[TrackObject, Reason]] = field(default_factory=list)
     split: list[TrackObject] = field(default_factory=list)
+    behind: list[TrackObject] = field(default_factory=list)
     resend: list[RequestPlan] = field(default_factory=list)
     retry: Sequence[TrackObject] = ()
     unknown: Sequence[TrackObject] = ()
     closing: Closing | None = None
-    unclear: Sequence[TrackObject] = ()
+    unclear: list[TrackObject] = field(default_factory=list)
     texts: tuple[str, ...] = ()
 
 
@@ -114,10 +121,9 @@ def _closing(error: BrazeError) -> Closing:
 
 def understood(answer: TrackResponse) -> TrackResponse | BrazeError:
     """Return the answer, or an error if it is not Braze's JSON: a proxy may have answered."""
-    counts = answer.attributes_processed, answer.events_processed
-    if answer.message or answer.errors or counts != (None, None):
+    if answer.message or answer.errors or any(answer.processed(each) is not None for each in ARRAYS):
         return answer
-    return UnknownOutcomeError(
+    return NotBrazeError(
         "a success that is not Braze's", status=answer.status, rate_limit=answer.rate_limit
     )
 
@@ -126,17 +132,18 @@ def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
     named, texts = _named(sent, answer.errors)
     settlement = _reject_named(named)
     settlement.texts = texts
-    for objects, processed in (
-        (sent.attributes, answer.attributes_processed),
-        (sent.events, answer.events_processed),
-    ):
-        rest = [item for item in objects if id(item) not in named]
+    for array, objects in sent.arrays.items():
+        rest = [item for item in objects if id(item) not in named] if named else objects
+        processed = answer.processed(array)
         # Without a count an error that names no object may be about any.
         is_clear = not texts if processed is None else processed >= _fewest(rest)
-        if is_clear:
-            settlement.delivered = [*settlement.delivered, *rest]
-        else:
-            settlement.unclear = [*settlement.unclear, *rest]
+        (settlement.delivered if is_clear else settlement.unclear).extend(rest)
+    split = {item.group for item in settlement.split if item.group is not None}
+    if split:
+        delivered, settlement.delivered = settlement.delivered, []
+        for item in delivered:
+            is_behind = item.group in split and item.array == "attributes" and item.part is None
+            (settlement.behind if is_behind else settlement.delivered).append(item)
     if settlement.unclear and not texts:
         settlement.texts = ("fewer processed than sent",)
     if settlement.unclear and len(sent.objects) == 1:
@@ -149,12 +156,12 @@ def _fewest(objects: Sequence[TrackObject]) -> int:
     """Count what Braze must have processed at least: it may count two attributes objects as one.
 
     Its page says "the number of external IDs with attributes"
-    (https://www.braze.com/docs/api/endpoints/user_data/post_user_track).
+    (https://www.braze.com/docs/api/endpoints/user_data/post_user_track). An object that only
+    creates a person has no attributes.
     """
-    if not objects or objects[0].array == "events":
+    if not objects or objects[0].array != "attributes":
         return len(objects)
-    people = [item.entries[0].key if item.entries else item.group for item in objects]
-    return len(set(people))
+    return len({item.entries[0].key for item in objects if item.entries})
 
 
 def _settle_bad_request(sent: RequestPlan, error: BadRequestError) -> Settlement:

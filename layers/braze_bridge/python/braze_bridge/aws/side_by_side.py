@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -11,6 +12,46 @@ if TYPE_CHECKING:
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
+
+
+def submit(executor: Executor, call: Callable[[], ResultT]) -> Future[ResultT] | None:
+    """Submit a call, as :meth:`Executor.submit`.
+
+    A pool puts the call into its queue and then starts a thread. If that fails ("can't start new
+    thread"), another thread of the pool may still make the call, much later.
+
+    Returns:
+        ``None`` if no thread could be started; then the call is never made.
+    """
+    result: Future[ResultT] = Future()
+
+    def run() -> ResultT:
+        if not result.set_running_or_notify_cancel():
+            raise CancelledError
+        try:
+            answer = call()
+        except BaseException as error:
+            result.set_exception(error)
+            raise
+        result.set_result(answer)
+        return answer
+
+    try:
+        return executor.submit(run)
+    except RuntimeError:
+        return None if result.cancel() else result
+
+
+def in_background(executor: Executor | None, call: Callable[[], ResultT]) -> Future[ResultT]:
+    """Submit a call, or make it now if there is no executor or no thread."""
+    future = None if executor is None else submit(executor, call)
+    if future is None:
+        future = Future()
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001 - the future hands it to whoever asks
+            future.set_exception(error)
+    return future
 
 
 def side_by_side(
@@ -41,7 +82,12 @@ def side_by_side(
             if is_failure(result):
                 break
         return results
-    numbers = {executor.submit(call, item): number for number, item in enumerate(items)}
+    numbers: dict[Future[ResultT], int] = {}
+    for number, item in enumerate(items):
+        future = submit(executor, partial(call, item))
+        if future is None:
+            break
+        numbers[future] = number
     waiting = set(numbers)
     while waiting:
         timeout = max(seconds_left(), 0)

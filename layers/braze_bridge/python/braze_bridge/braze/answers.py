@@ -143,6 +143,7 @@ def track_response(answer: Answer) -> TrackResponse:
         message=answer.message,
         attributes_processed=_count(document.get("attributes_processed")),
         events_processed=_count(document.get("events_processed")),
+        purchases_processed=_count(document.get("purchases_processed")),
         errors=answer.errors,
         rate_limit=answer.rate_limit,
     )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from braze_bridge.braze.errors import ObjectError
+    from braze_bridge.braze.errors import InputArray, ObjectError
     from braze_bridge.braze.identifiers import UserAlias, UserIdentifier
     from braze_bridge.braze.rate_limits import RateLimit
 
@@ -157,7 +157,7 @@ def _whole(text: str, error: type[InvalidInputError]) -> bytes:
 
 # --- POST /users/track ------------------------------------------------------------------------
 
-FRAME_BYTES: Final = len(b'{"attributes":[],"events":[]}')
+FRAME_BYTES: Final = len(b'{"attributes":[],"events":[],"purchases":[]}')
 """The most bytes of a request besides its objects and the commas between them."""
 
 
@@ -168,6 +168,7 @@ class TrackRequest:
     Attributes:
         attributes: encoded `AttributesObject`s. Braze's errors name their index.
         events: encoded `EventObject`s, likewise. Braze applies attributes first.
+        purchases: encoded purchase objects, likewise.
 
     Raises:
         InvalidRequestError: there is no object, there are over 75 in all, or the body would be
@@ -176,6 +177,7 @@ class TrackRequest:
 
     attributes: Sequence[bytes] = field(default=(), repr=False)
     events: Sequence[bytes] = field(default=(), repr=False)
+    purchases: Sequence[bytes] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.objects:
@@ -193,8 +195,8 @@ class TrackRequest:
 
     @property
     def objects(self) -> int:
-        """Number of attributes and events together."""
-        return len(self.attributes) + len(self.events)
+        """Number of objects of all kinds together."""
+        return len(self.attributes) + len(self.events) + len(self.purchases)
 
     @cached_property
     def size(self) -> int:
@@ -208,6 +210,8 @@ class TrackRequest:
             arrays.append(b'"attributes":[' + b",".join(self.attributes) + b"]")
         if self.events:
             arrays.append(b'"events":[' + b",".join(self.events) + b"]")
+        if self.purchases:
+            arrays.append(b'"purchases":[' + b",".join(self.purchases) + b"]")
         return b"{" + b",".join(arrays) + b"}"
 
 
@@ -220,6 +224,7 @@ class TrackResponse:
         message: `success` or `queued`; empty if the body cannot be read.
         attributes_processed: number queued; None if Braze does not say.
         events_processed: likewise.
+        purchases_processed: likewise.
         errors: the objects that were *not* queued.
     """
 
@@ -229,6 +234,17 @@ class TrackResponse:
     events_processed: int | None
     errors: tuple[ObjectError, ...]
     rate_limit: RateLimit | None
+    purchases_processed: int | None = None
+
+    def processed(self, array: InputArray) -> int | None:
+        """Return the number queued of an array."""
+        match array:
+            case "attributes":
+                return self.attributes_processed
+            case "events":
+                return self.events_processed
+            case "purchases":
+                return self.purchases_processed
 
 
 # --- POST /users/export/ids -------------------------------------------------------------------

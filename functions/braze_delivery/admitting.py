@@ -1,0 +1,90 @@
+"""The first step of a batch: read the messages, check their age, ask the gate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from braze_bridge.gate.rules import UNREADABLE, wait_behind_gate
+from braze_bridge.jobs.envelope import LaterJobError, UnreadableJobError
+from braze_bridge.reasons import Reason
+from braze_delivery.entry import BatchEntry
+from braze_delivery.parking import job_records, message_records
+from braze_delivery.reading import read_job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from braze_bridge.gate.port import Admission
+    from braze_bridge.handlers import SqsMessage
+    from braze_delivery.batch import Batch
+
+KEY_REASONS: Final = frozenset({"key_refused", "permission_missing"})
+"""Closings that only a person with access to Braze can end."""
+
+EXPIRED: Final = Reason(code="expired", detail="waited for most of the queue's retention")
+
+
+def read_jobs(batch: Batch) -> list[BatchEntry]:
+    """Read the messages. Those that are no job are to be parked."""
+    entries = []
+    for position, message in enumerate(batch.messages):
+        try:
+            job = read_job(message.body)
+        except LaterJobError as error:
+            _keep_later_job(batch, message, error.received_at)
+        except UnreadableJobError as error:
+            reasons = tuple(
+                Reason(code="unreadable_job", field=where, detail=what)
+                for where, what in error.reasons
+            )
+            batch.unreadable.append((message, message_records(message, reasons, batch.now)))
+        else:
+            entries.append(BatchEntry(position, job, job.user.key))
+    if entries:
+        oldest = min(entry.job.received_at for entry in entries)
+        batch.result.oldest_wait = max((batch.now - oldest).total_seconds(), 0.0)
+    return entries
+
+
+def _keep_later_job(batch: Batch, message: SqsMessage, received_at: datetime | None) -> None:
+    """Wait for newer code, as during a canary or after a rollback. Only age parks the job."""
+    # The earlier time: newer code may write a time that this code misreads.
+    times = [] if received_at is None else [received_at]
+    if message.sent_at is not None:
+        times.append(datetime.fromtimestamp(message.sent_at, UTC))
+    if times and min(times) < batch.oldest_kept:
+        batch.unreadable.append((message, message_records(message, (EXPIRED,), batch.now)))
+    else:
+        batch.hold_up("later version")
+        batch.send_back(message, batch.growing(message))
+
+
+def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEntry]:
+    """Return the jobs that are young enough; the others are to be parked."""
+    fresh = []
+    limit = batch.oldest_kept
+    for entry in entries:
+        if entry.job.received_at < limit:
+            entry.rows = job_records(batch.full_job(entry), (EXPIRED,), batch.now, "~expired")
+        else:
+            fresh.append(entry)
+    return fresh
+
+
+def wait_for_gate(
+    batch: Batch, entries: Sequence[BatchEntry], admission: Admission, until: datetime
+) -> None:
+    """Send all jobs back, in steps, so that a gate opened by hand releases them soon."""
+    result = batch.result
+    closed_for = max((until - batch.now).total_seconds(), 0.0)
+    step = wait_behind_gate(admission.since or batch.now, until, batch.now)
+    for entry in entries:
+        entry.wait(step)
+        if admission.reason == UNREADABLE:
+            entry.wait(batch.growing(batch.messages[entry.position], step))
+    batch.hold_up(admission.reason, len(entries))
+    # Keeps the alarms on while jobs wait for the gate.
+    result.oldest_wait += closed_for
+    result.key_refused = int(admission.reason in KEY_REASONS)
+    result.gate_closed = True

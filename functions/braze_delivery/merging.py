@@ -1,0 +1,235 @@
+"""Merge the jobs of one person into as few Braze objects as possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from braze_bridge.braze.errors import InvalidInputError
+from braze_bridge.braze.limits import SAFE_BODY_BYTES
+from braze_bridge.ledger.port import update_only
+from braze_bridge.reasons import Reason
+from braze_delivery.encoding import Addressee, is_plain
+from braze_delivery.packing import TrackObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from braze_bridge.jobs.envelope import AttributeValue
+    from braze_bridge.ledger.port import PersonKey, PersonState
+    from braze_delivery.entry import BatchEntry
+    from braze_delivery.reading import Job
+
+    Values = Mapping[str, AttributeValue]
+    Carrier = tuple[BatchEntry, Values]
+
+UNIQUE_KINDS: Final = frozenset({"external_id", "braze_id"})
+"""With these identifiers no request can create a second profile of the person."""
+
+_STALE: Final = Reason(code="stale", detail="a newer value of the attribute was sent")
+
+
+@dataclass(slots=True)
+class Merged:
+    """The objects of one person.
+
+    Attributes:
+        objects: In the order in which Braze must apply them.
+        is_group: They must stay in one request, in order: parallel requests could create the person
+            twice, or let an older value arrive last.
+        stale: Number of dropped attributes, older than what was already sent.
+    """
+
+    objects: list[TrackObject]
+    is_group: bool
+    stale: int
+
+
+def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merged:
+    """Merge the jobs of one person.
+
+    Attributes become one object with the newest values; every event and object stays. Jobs that may
+    create the person go first, with all their values: Braze drops the others if there is no such
+    person. The others bring only values that no newer creating job has.
+
+    A part that can never be sent is refused at its job. A job without an object and without a
+    refused part has nothing left to send.
+
+    Args:
+        key: The person.
+        entries: The jobs that are leased and no duplicates. They are sorted by time.
+        state: What the ledger knows of the person.
+    """
+    if len(entries) > 1:
+        entries.sort(key=_order)
+    creating = [entry for entry in entries if entry.job.user.may_create]
+    merging = _Merging(key, entries, state)
+    if not creating or len(creating) == len(entries):
+        merging.add(entries, {})
+    else:
+        merging.add(creating, {})
+        newest = {name: entry for entry in creating for name in entry.job.attributes}
+        merging.add([each for each in entries if not each.job.user.may_create], newest)
+    attributes = merging.attributes
+    is_group = merging.has_objects or len(attributes) > 1 or key[0] not in UNIQUE_KINDS
+    objects = attributes + merging.rest if merging.rest else attributes
+    if is_group and len(objects) > 1:
+        for item in objects:
+            item.group = key
+    return Merged(objects, is_group, merging.stale)
+
+
+class _Merging:
+    def __init__(
+        self, key: PersonKey, entries: Sequence[BatchEntry], state: PersonState
+    ) -> None:
+        self.attributes: list[TrackObject] = []
+        self.rest: list[TrackObject] = []
+        self.has_objects = False
+        self.stale = 0
+        self._key = key
+        self._jobs = entries
+        self._state = state
+        self._once: set[str] | None = set() if len(entries) > 1 else None
+
+    def add(self, entries: Sequence[BatchEntry], newest: Mapping[str, BatchEntry]) -> None:
+        """Add jobs that agree on whether Braze may create the person."""
+        person = Addressee(entries[0].job, self._key)
+        carriers: list[Carrier] = []
+        before = len(self.rest)
+        for entry in entries:
+            job = entry.job
+            if job.attributes:
+                values = _without_replaced(entry, _fresh(job, self._state), newest)
+                self.stale += len(job.attributes) - len(values)
+                if values:
+                    carriers.append((entry, values))
+            if job.events or job.objects:
+                self._add_once_only(person, entry)
+        if person.existing_only is False and len(self.rest) > before:
+            # This object creates the alias; whether events do, Braze's pages contradict each other
+            # (https://www.braze.com/docs/api/objects_filters/event_object). It has no attributes,
+            # so no refused value affects the events, and a repetition changes nothing.
+            body = person.attributes({}, plain=is_plain(entries[0].job))
+            self.attributes.append(TrackObject("attributes", body, ()))
+        if carriers:
+            self.attributes += _attributes_objects(person, carriers)
+
+    def _add_once_only(self, person: Addressee, entry: BatchEntry) -> None:
+        """Add the events and objects of a job that were not sent before."""
+        job = entry.job
+        plain = is_plain(job)
+        for part, event in enumerate(job.events):
+            if part not in entry.settled and not self._is_repeated(job, part):
+                try:
+                    body = person.event(event, plain=plain)
+                except InvalidInputError as error:
+                    entry.refuse(part, limit_broken(error))
+                else:
+                    self.rest.append(TrackObject("events", body, (entry,), part))
+        for part, item in enumerate(job.objects, len(job.events)):
+            self.has_objects = True
+            if part not in entry.settled and not self._is_repeated(job, part):
+                if item.array == "attributes" and self._is_overtaken(job, item.object):
+                    entry.refuse(part, _STALE)
+                else:
+                    self.rest.append(TrackObject(item.array, person.object(item), (entry,), part))
+
+    def _is_repeated(self, job: Job, part: int) -> bool:
+        """Check that another job of the batch brings the same event."""
+        if self._once is None:
+            return False
+        id_ = job.once_ids[part]
+        if id_ in self._once:
+            return True
+        self._once.add(id_)
+        return False
+
+    def _is_overtaken(self, job: Job, names: Iterable[str]) -> bool:
+        """Check that a newer plain value of one of the attributes was sent, or is in this batch."""
+        at = job.occurred_at
+        return any(
+            at < self._state.newest.get(name, at)
+            or (not job.user.may_create and at < self._state.newest.get(update_only(name), at))
+            or any(name in each.job.attributes and at < each.job.occurred_at for each in self._jobs)
+            for name in names
+        )
+
+
+def _attributes_objects(person: Addressee, carriers: Sequence[Carrier]) -> list[TrackObject]:
+    """Make one object of all carriers, or one each if together they break a limit."""
+    entry, values = carriers[0]
+    if len(carriers) == 1:
+        try:
+            body = person.attributes(values, plain=is_plain(entry.job))
+        except InvalidInputError as error:
+            entry.refuse(None, limit_broken(error))
+            return []
+        return [TrackObject("attributes", body, (entry,))]
+    union = {name: value for _, values in carriers for name, value in values.items()}
+    try:
+        body = person.attributes(union, plain=all(is_plain(each.job) for each, _ in carriers))
+    except InvalidInputError:
+        body = None
+    if body is not None and len(body) < SAFE_BODY_BYTES // 2:
+        entries = tuple(entry for entry, _ in carriers)
+        return [TrackObject("attributes", body, entries, values=tuple(v for _, v in carriers))]
+    return [item for carrier in carriers for item in _attributes_objects(person, [carrier])]
+
+
+def split_merged(merged: TrackObject) -> list[TrackObject]:
+    """Undo a merge that Braze refused: one object for each job.
+
+    Returns:
+        The objects, oldest first. Sent one after the other, they leave the merged values, less what
+        Braze refuses. A job is refused if its own attributes break a limit: a newer value had
+        replaced the invalid one.
+    """
+    first = merged.entries[0]
+    person = Addressee(first.job, first.key)
+    parts = []
+    for carrier in zip(merged.entries, merged.values, strict=True):
+        for part in _attributes_objects(person, [carrier]):
+            part.group = first.key
+            parts.append(part)
+    return parts
+
+
+def _order(entry: BatchEntry) -> tuple[datetime, datetime, str]:
+    return (entry.job.occurred_at, entry.job.received_at, entry.job.job_id)
+
+
+def limit_broken(error: InvalidInputError) -> Reason:
+    """Make the reason of a part that breaks a limit of Braze."""
+    return Reason(code="limit_broken", field=error.name, detail=str(error.reason))
+
+
+def _fresh(job: Job, state: PersonState) -> Values:
+    """Return the attributes that are not older than what was sent.
+
+    What was sent to a person who perhaps does not exist counts only for jobs like that.
+    """
+    newest = state.newest
+    at = job.occurred_at
+    if not newest or max(newest.values()) <= at:
+        return job.attributes
+    fresh = {n: v for n, v in job.attributes.items() if n not in newest or at >= newest[n]}
+    if job.user.may_create:
+        return fresh
+    return {n: v for n, v in fresh.items() if at >= newest.get(update_only(n), at)}
+
+
+def _without_replaced(
+    entry: BatchEntry, values: Values, creating: Mapping[str, BatchEntry]
+) -> Values:
+    """Leave out values that a newer creating job of the batch brings; note these jobs."""
+    newer = {
+        name: creating[name]
+        for name in values
+        if name in creating and _order(creating[name]) > _order(entry)
+    }
+    if not newer:
+        return values
+    entry.replaced_by = tuple(newer.values())
+    return {name: value for name, value in values.items() if name not in newer}
