@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal, Self
+from math import isfinite
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     StrictBool,
     StrictFloat,
     StrictInt,
@@ -26,15 +28,19 @@ from pydantic import (
     model_validator,
 )
 
+from braze_bridge.braze.limits import MAX_INTEGER, MAX_OBJECTS_PER_REQUEST, MAX_PROPERTY_DEPTH
 from braze_bridge.reasons import invalid_fields
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""What producers write. v1 stays readable for ever."""
 
 MAX_JOB_BYTES: Final = 900_000
 """A longer job is split. Since 2025 SQS takes 1 MiB (1,048,576 bytes) a message, with its
 attributes."""
 
-EARLIEST_YEAR: Final = 1970
+MAX_OBJECT_BYTES: Final = 300_000
+"""Of one Braze object's JSON. A door takes 262,144 bytes; a row of the rejected table has room for
+350,000."""
 
 IDENTIFIER_NAMES: Final = frozenset({"external_id", "braze_id", "user_alias"})
 """Braze's primary identifiers. As attribute names they would change the person of an object
@@ -59,6 +65,12 @@ _LONGEST_TIME: Final = datetime(2000, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
 
 Scalar = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | StrictStr
 """A value Braze stores as it is: JSON true/false, a number or a string."""
+
+Instant = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
+]
+"""A plausible time. Near year 1 or 9999, a change of the time zone raises OverflowError."""
 
 AttributeValue = Scalar | list[Scalar] | None
 """``None`` unsets the attribute at Braze."""
@@ -114,64 +126,163 @@ class JobUser(BaseModel):
         return ("phone", str(self.phone))
 
 
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class JobEvent(BaseModel):
-    """A custom event: flat properties, since Braze's pages disagree on nested ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Text
-    time: AwareDatetime
-    properties: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
-
-
-class DeliveryJob(BaseModel):
-    """Version 1 of the contract between the ingest functions and delivery.
+    """A custom event: flat properties, since Braze's pages disagree on nested ones.
 
     Attributes:
-        job_id: The same for every resend of the same response: source, content or survey, and the
-            partner's own id of the response; never random.
-        occurred_at: The partner's time, never later than ``received_at``; it orders updates.
-        attributes: Name to scalar, array of scalars, or ``None`` (unset). Operators such as ``inc``
-            are not allowed: they can be neither resent nor merged.
+        id: Counts once, whatever job brings it. Required in v2, absent in v1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
-    job_id: Annotated[str, Field(min_length=1, max_length=256)]
+    id: Id | None = None
+    name: Text
+    time: Instant
+    properties: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+
+
+class JobObject(BaseModel):
+    """A Braze object that cannot be merged: an operator, nested values, a purchase. v2 only.
+
+    It is sent at most once: after an unknown outcome it is parked.
+
+    Attributes:
+        id: Counts once. By default it is made of the job's id and the position.
+        object: Without an identifier and ``_update_existing_only``: delivery adds them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    array: Literal["attributes", "events", "purchases"]
+    object: dict[str, JsonValue]
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> Self:
+        _check_json(self.object, MAX_PROPERTY_DEPTH)
+        if len(json.dumps(self.object, ensure_ascii=False).encode()) > MAX_OBJECT_BYTES:
+            raise ValueError(f"an object must not be longer than {MAX_OBJECT_BYTES} bytes")
+        refused = IDENTIFIER_NAMES | {"", "_update_existing_only"}
+        if self.array != "attributes":
+            refused |= {"email", "phone"}
+        if not self.object or not refused.isdisjoint(map(str.strip, self.object)):
+            raise ValueError("an object must not be empty, and must not choose its person")
+        return self
+
+
+def _check_json(value: JsonValue, depth: int) -> None:
+    """Check what pydantic does not: the depth, and numbers that other JSON readers refuse."""
+    if depth < 0:
+        raise ValueError(f"an object must not be nested deeper than {MAX_PROPERTY_DEPTH}")
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_json(each, depth - 1)
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError("a number of an object must be finite")
+    elif isinstance(value, int) and not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
+        raise ValueError("a number of an object must fit 64 bits")
+
+
+_ONLY_V2: Final[dict[str, Any]] = {
+    "sender": True,
+    "objects": True,
+    "events": {"__all__": {"id": True}},
+}
+
+
+class DeliveryJob(BaseModel):
+    """The contract between whatever queues jobs and delivery, in versions 1 and 2.
+
+    Attributes:
+        job_id: The same for every resend of the same response: source, content or survey, the
+            partner's own id of the response and, in v2, a hash of its content. Never random.
+        sender: What put the job into the queue: a function's name, or ``bridge`` for a replay.
+            Required in v2, absent in v1.
+        occurred_at: The partner's time, never later than ``received_at``; it orders updates.
+        attributes: Name to scalar, array of scalars, or ``None`` (unset). Operators such as ``inc``
+            are not allowed: they can be neither resent nor merged.
+        objects: v2 only. They keep their order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1, 2] = 1
+    job_id: Id
     source: Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,31}$")]
-    occurred_at: AwareDatetime
-    received_at: AwareDatetime
+    sender: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = None
+    occurred_at: Instant
+    received_at: Instant
     correlation_id: Annotated[str, Field(min_length=1, max_length=128)]
     user: JobUser
     attributes: dict[str, AttributeValue] = Field(default_factory=dict)
     events: tuple[JobEvent, ...] = ()
+    objects: Annotated[tuple[JobObject, ...], Field(max_length=MAX_OBJECTS_PER_REQUEST)] = ()
 
     @model_validator(mode="after")
     def _can_be_sent(self) -> Self:
         if self.occurred_at > self.received_at:
             raise ValueError("occurred_at must not be later than received_at")
-        if self.occurred_at.year < EARLIEST_YEAR:
-            raise ValueError("occurred_at must not be before 1970")
-        if not self.attributes and not self.events:
-            raise ValueError("a job needs an attribute or an event")
+        if not (self.attributes or self.events or self.objects):
+            raise ValueError("a job needs an attribute, an event or an object")
         # Braze strips names: " external_id" would arrive as the identifier.
         names = set(map(str.strip, self.attributes))
         if not _RESERVED.isdisjoint(names):
             raise ValueError("attributes must not hold identifiers, control keys or blank names")
-        if "email" in self.attributes and (self.user.email, self.user.phone) != (None, None):
+        for each in self.objects:
+            if each.array == "attributes":
+                names |= set(map(str.strip, each.object))
+        if "email" in names and (self.user.email, self.user.phone) != (None, None):
             # Braze would look the person up by this address, not by the job's identifier.
             raise ValueError(
                 "a person identified by e-mail or phone cannot be given another e-mail"
             )
-        if "phone" in self.attributes and self.user.phone is not None:
+        if "phone" in names and self.user.phone is not None:
             raise ValueError("a person identified by phone cannot be given another phone")
+        return self
+
+    @model_validator(mode="after")
+    def _is_of_its_version(self) -> Self:
+        ids = [event.id for event in self.events]
+        if self.schema_version == 1:
+            if self.sender is not None or self.objects or any(ids):
+                raise ValueError("version 1 has no sender, no objects and no ids of events")
+        elif self.sender is None or None in ids:
+            raise ValueError("version 2 needs a sender, and an id for each event")
+        elif len(set(self.once_ids)) < len(self.once_ids):
+            raise ValueError("two events or objects of a job must not have the same id")
         return self
 
     @property
     def once_ids(self) -> tuple[str, ...]:
-        """The ids of what may count only once: its events."""
-        return tuple(f"{self.job_id}#{position}" for position in range(len(self.events)))
+        """The ids of what may count only once, in order: of the events, then of the objects."""
+        if self.schema_version == 1:
+            return tuple([f"{self.job_id}#{at}" for at in range(len(self.events))])
+        return (
+            *[str(event.id) for event in self.events],
+            *[each.id or f"{self.job_id}!{at}" for at, each in enumerate(self.objects)],
+        )
+
+    def with_ids(self) -> Self:
+        """Write :attr:`once_ids` into the objects, so that a part of the job keeps them."""
+        ids = self.once_ids[len(self.events) :]
+        objects = [
+            each.model_copy(update={"id": id_}) for each, id_ in zip(self.objects, ids, strict=True)
+        ]
+        return self.model_copy(update={"objects": tuple(objects)}) if objects else self
+
+    def sent_by(self, sender: str) -> Self:
+        """Return the job as another sender queues it: in v2, with the same ids."""
+        events = [
+            event.model_copy(update={"id": id_})
+            for event, id_ in zip(self.events, self.once_ids, strict=False)
+        ]
+        return self.model_copy(
+            update={"schema_version": 2, "sender": sender, "events": tuple(events)}
+        )
 
     def to_json(self) -> str:
         """Encode the job as compact JSON that SQS accepts.
@@ -179,7 +290,7 @@ class DeliveryJob(BaseModel):
         SQS refuses U+FFFE and U+FFFF, but takes their JSON escapes. (It also refuses control
         characters; JSON escapes them anyway.)
         """
-        text = self.model_dump_json()
+        text = self.model_dump_json(exclude=_ONLY_V2 if self.schema_version == 1 else None)
         return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
@@ -222,7 +333,7 @@ def parse_job(body: str | bytes) -> DeliveryJob:
         fields = {} if "json_invalid" in faults else _fields(body)
         version = fields.get("schema_version", VERSION)
         is_later = isinstance(version, int) and version > VERSION
-        if is_later or (faults == {"extra_forbidden"} and version == VERSION):
+        if is_later or faults == {"extra_forbidden"}:
             raise LaterJobError(reasons, _instant(fields.get("received_at"))) from None
         raise UnreadableJobError(reasons) from None
 
@@ -237,7 +348,7 @@ def _fields(body: str | bytes) -> dict[str, object]:
 
 def _instant(value: object) -> datetime | None:
     try:
-        return TypeAdapter(AwareDatetime).validate_python(value)
+        return TypeAdapter(Instant).validate_python(value)
     except ValidationError:
         return None
 
@@ -252,16 +363,17 @@ def split_job(job: DeliveryJob, max_bytes: int = MAX_JOB_BYTES) -> list[Delivery
     """Split a job whose JSON is too long into parts with ids ``job_id/1`` … ``job_id/n``.
 
     Args:
-        max_bytes: Of a part's JSON. An attribute or event is never cut, so a larger one makes a
-            larger part.
+        max_bytes: Of a part's JSON. An attribute, event or object is never cut, so a larger one
+            makes a larger part.
 
     Returns:
-        The job itself if it surely fits, else its parts in order: attributes first, then events.
-        A resend makes the same parts.
+        The job itself if it surely fits, else its parts in order: attributes first, then events,
+        then objects. A resend makes the same parts. Events and objects keep their ids.
     """
     # The cuts depend only on what every resend repeats: a part is known by its number. (The time of
     # an event may be that of its arrival.)
-    longest = job.model_copy(
+    whole = job.with_ids()
+    longest = whole.model_copy(
         update={
             "events": tuple(
                 event.model_copy(update={"time": _LONGEST_TIME}) for event in job.events
@@ -273,32 +385,43 @@ def split_job(job: DeliveryJob, max_bytes: int = MAX_JOB_BYTES) -> list[Delivery
     )
     if len(longest.to_json().encode()) <= max_bytes:
         return [job]
-    bare = longest.model_copy(update={"attributes": {}, "events": ()})
+    bare = longest.model_copy(update={"attributes": {}, "events": (), "objects": ()})
     room = max_bytes - len(bare.to_json().encode()) - 16
-    parts: list[tuple[dict[str, AttributeValue], list[JobEvent]]] = []
+    parts: list[_Part] = []
     used = room
 
-    def part_with(size: int) -> tuple[dict[str, AttributeValue], list[JobEvent]]:
+    def part_with(size: int) -> _Part:
         nonlocal used
         if used + size > room:
-            parts.append(({}, []))
+            parts.append(_Part({}, [], []))
             used = 0
         used += size
         return parts[-1]
 
     for name, value in job.attributes.items():
-        attributes, _ = part_with(len(json.dumps({name: value})))
-        attributes[name] = value
+        part_with(len(json.dumps({name: value}))).attributes[name] = value
     for event, sized in zip(job.events, longest.events, strict=True):
-        _, events = part_with(len(sized.model_dump_json().encode()) + 1)
-        events.append(event)
+        part_with(_size(sized)).events.append(event)
+    for each in whole.objects:
+        part_with(_size(each)).objects.append(each)
     return [
         job.model_copy(
             update={
                 "job_id": f"{job.job_id}/{number}",
-                "attributes": attributes,
-                "events": tuple(events),
+                "attributes": part.attributes,
+                "events": tuple(part.events),
+                "objects": tuple(part.objects),
             }
         )
-        for number, (attributes, events) in enumerate(parts, start=1)
+        for number, part in enumerate(parts, start=1)
     ]
+
+
+class _Part(NamedTuple):
+    attributes: dict[str, AttributeValue]
+    events: list[JobEvent]
+    objects: list[JobObject]
+
+
+def _size(member: JobEvent | JobObject) -> int:
+    return len(member.model_dump_json().encode()) + 1
