@@ -50,9 +50,11 @@ def deliver(
     try:
         if fresh:
             Sender(batch, chunks, finisher.record_early).run()
-    finally:
-        # Also after a fault: Lambda reports it and all messages come back. What Braze took must be
-        # recorded before, or its events count twice.
+    except Exception:
+        # Lambda reports the fault and all messages come back. What Braze took must be recorded
+        # before, or its events count twice.
         finisher.finish(chunks, entries)
+        raise
+    finisher.finish(chunks, entries)
     batch.count(entries)
     return batch.result

@@ -232,7 +232,7 @@ def test_a_page_of_a_proxy_is_no_success(harness: Harness) -> None:
 
 def newer(age: float = 60, **changes: object) -> str:
     """A job of a later version."""
-    return json.dumps(json.loads(job(age=age).to_json()) | {"schema_version": 2} | changes)
+    return json.dumps(json.loads(job(age=age).to_json()) | {"schema_version": 3} | changes)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def newer(age: float = 60, **changes: object) -> str:
     [
         newer(),
         newer(attributes="another shape"),
-        newer(schema_version=1, objects=[]),
+        newer(schema_version=1, places=[]),
         newer(schema_version=1, user={"external_id": "ada", "instance": "eu"}),
     ],
 )

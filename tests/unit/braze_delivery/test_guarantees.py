@@ -541,16 +541,18 @@ def test_many_invalid_objects_among_valid_ones_are_no_configuration_fault(harnes
 def test_an_answer_that_never_ends_does_not_take_the_whole_invocation(harness: Harness) -> None:
     """The known is recorded in time; the request's outcome is unknown."""
 
+    started: list[Future[Any]] = []
+
     class NeverAnswers(InlineExecutor):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             future: Future[Any] = Future()
             future.set_running_or_notify_cancel()
+            started.append(future)
             return future
 
-    left = iter([30.0])
     message = SqsMessage("m", job().to_json())
     ports = replace(harness.ports, executor=NeverAnswers())
 
-    result = deliver([message], ports, lambda: next(left, 2.0))
+    result = deliver([message], ports, lambda: 2.0 if started else 30.0)
 
     assert (result.retried, result.requests) == (1, 1)
