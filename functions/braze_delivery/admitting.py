@@ -9,6 +9,7 @@ from braze_bridge.gate.rules import UNREADABLE, wait_behind_gate
 from braze_bridge.jobs.envelope import LaterJobError, UnreadableJobError
 from braze_bridge.reasons import Reason
 from braze_delivery.entry import BatchEntry
+from braze_delivery.leasing import Chunk
 from braze_delivery.parking import job_records, message_records
 from braze_delivery.reading import read_job
 
@@ -28,6 +29,7 @@ EXPIRED: Final = Reason(code="expired", detail="waited for most of the queue's r
 def read_jobs(batch: Batch) -> list[BatchEntry]:
     """Read the messages. Those that are no job are to be parked."""
     entries = []
+    no_chunk = Chunk({})
     for position, message in enumerate(batch.messages):
         try:
             job = read_job(message.body)
@@ -40,7 +42,7 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
             )
             batch.unreadable.append((message, message_records(message, reasons, batch.now)))
         else:
-            entries.append(BatchEntry(position, job, job.user.key))
+            entries.append(BatchEntry(position, job, job.user.key, no_chunk))
     if entries:
         oldest = min(entry.job.received_at for entry in entries)
         batch.result.oldest_wait = max((batch.now - oldest).total_seconds(), 0.0)

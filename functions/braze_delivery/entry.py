@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from braze_bridge.jobs.rejected import RejectedRecord
@@ -17,8 +18,7 @@ Outcome = Literal["delivered", "duplicate", "rejected", "retried"]
 NO_PARTS: Final[frozenset[int]] = frozenset()
 
 
-@dataclass(slots=True, eq=False)
-class BatchEntry:
+class BatchEntry(Struct, eq=False):
     """One job of a batch. The Braze objects made from it point to it.
 
     Its parts have numbers: ``None`` for its attributes, then from 0 its events and its objects, as
@@ -50,7 +50,7 @@ class BatchEntry:
     position: int
     job: Job
     key: PersonKey
-    chunk: Chunk | None = None
+    chunk: Chunk
     attempts: int = 0
     settled: frozenset[int] = NO_PARTS
     person_exists: bool = False

@@ -13,7 +13,7 @@ from braze_bridge.reasons import Reason
 from braze_delivery.parking import job_records, part_of, unknown_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -37,7 +37,7 @@ _UNKNOWN_OUTCOME: Final = Reason(
     code="unknown_outcome", detail="the request timed out: Braze may have taken it"
 )
 
-_NO_UPDATE: Final = PersonState()
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 _STORED: Final = "stored"
 
@@ -90,7 +90,8 @@ class Finisher:
 
     def _begin(self, chunk: Chunk, seconds_left: Callable[[], float]) -> None:
         """Decide the outcomes of a chunk's jobs, and record the people without rows to park."""
-        for entries in chunk.leased.values():
+        parking = set()
+        for key, entries in chunk.leased.items():
             if len(entries) > 1:
                 created = any(each.taken and each.job.user.may_create for each in entries)
                 for entry in entries:
@@ -99,7 +100,8 @@ class Finisher:
                 entry.outcome = _outcome(entry)
                 if entry.unknown or entry.refused:
                     entry.rows = _rows(self._batch, entry)
-        parking = {key for key, jobs in chunk.leased.items() if any(each.rows for each in jobs)}
+                    if entry.rows:
+                        parking.add(key)
         self._parking[id(chunk)] = parking
         self._record(chunk, chunk.leases.states.keys() - parking, seconds_left)
 
@@ -143,7 +145,9 @@ class Finisher:
 
 
 def _outcome(entry: BatchEntry) -> Outcome:
-    if entry.open or not all(each.attributes_sent for each in entry.replaced_by):
+    if entry.open:
+        return "retried"
+    if entry.replaced_by and not all(each.attributes_sent for each in entry.replaced_by):
         return "retried"
     return "rejected" if entry.refused or entry.unknown else "delivered"
 
@@ -226,37 +230,48 @@ def _store(
 
 def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
     """Make the update of one person from the outcomes of the jobs."""
-    if not entries:
-        return _NO_UPDATE
-    delivered: list[str] = []
+    delivered: frozenset[str] = _NOTHING
     newest: dict[str, datetime] = {}
     attempts: dict[str, int] = {}
-    counted: list[str] = []
+    counted: frozenset[str] = _NOTHING
     interrupted: dict[str, datetime] = {}
     exists = False
     for entry in entries:
         job = entry.job
-        if entry.taken and job.user.may_create:
-            exists = True
+        exists = exists or (entry.taken and job.user.may_create)
         if entry.attributes_sent:
-            sent = job.attributes
-            names = sent if entry.person_exists else map(update_only, sent)
-            for name in names:
-                newest[name] = max(newest.get(name, job.occurred_at), job.occurred_at)
+            _add_times(newest, entry)
         is_done = entry.outcome != "retried"
         if is_done:
             # Also a rejected job: its row is the only copy, and a vendor's resend is a duplicate.
-            delivered.append(job.job_id)
+            delivered |= {job.job_id}
         else:
             attempts[job.job_id] = entry.attempts + entry.tried
             if entry.interrupted:
                 interrupted[job.job_id] = now
-        if not is_done or job.schema_version > 1:
-            settled = set(entry.settled)
-            if is_done:
-                settled.update(part for part, _ in entry.refused if part is not None)
-            ids = job.once_ids if settled else ()
-            counted += [ids[part] for part in settled]
-    return PersonState(
-        frozenset(delivered), newest, attempts, frozenset(counted), interrupted, exists
-    )
+        if entry.settled or entry.refused:
+            counted |= _once_ids(entry, is_done=is_done)
+    return PersonState(delivered, newest, attempts, counted, interrupted, exists)
+
+
+def _add_times(newest: dict[str, datetime], entry: BatchEntry) -> None:
+    at = entry.job.occurred_at
+    names: Iterable[str] = entry.job.attributes
+    if not entry.person_exists:
+        names = map(update_only, names)
+    sent = dict.fromkeys(names, at)
+    if newest:
+        sent = {name: max(newest.get(name, at), at) for name in sent}
+    newest |= sent
+
+
+def _once_ids(entry: BatchEntry, *, is_done: bool) -> frozenset[str]:
+    """Return the ids that must not be sent again. The id of a done v1 job stands for its own."""
+    job = entry.job
+    if is_done and job.schema_version == 1:
+        return _NOTHING
+    parts: set[int | None] = set(entry.settled)
+    if is_done:
+        parts.update(part for part, _ in entry.refused)
+    ids = job.once_ids
+    return frozenset(ids[part] for part in parts if part is not None)

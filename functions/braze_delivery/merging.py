@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from braze_bridge.braze.errors import InvalidInputError
 from braze_bridge.braze.limits import SAFE_BODY_BYTES
@@ -30,20 +32,21 @@ UNIQUE_KINDS: Final = frozenset({"external_id", "braze_id"})
 _STALE: Final = Reason(code="stale", detail="a newer value of the attribute was sent")
 
 
-@dataclass(slots=True)
-class Merged:
+class Merged(Struct, eq=False):
     """The objects of one person.
 
     Attributes:
-        objects: In the order in which Braze must apply them.
-        is_group: They must stay in one request, in order: parallel requests could create the person
+        attributes: The first objects, in the order in which Braze must apply them.
+        rest: Events and objects that cannot be merged, in the order of their jobs' times.
+        is_group: All must stay in one request, in order: parallel requests could create the person
             twice, or let an older value arrive last.
         stale: Number of dropped attributes, older than what was already sent.
     """
 
-    objects: list[TrackObject]
-    is_group: bool
-    stale: int
+    attributes: list[TrackObject] = []
+    rest: list[TrackObject] = []
+    is_group: bool = False
+    stale: int = 0
 
 
 def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merged:
@@ -61,100 +64,117 @@ def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merg
         entries: The jobs that are leased and no duplicates. They are sorted by time.
         state: What the ledger knows of the person.
     """
-    if len(entries) > 1:
-        entries.sort(key=_order)
-    creating = [entry for entry in entries if entry.job.user.may_create]
-    merging = _Merging(key, entries, state)
-    if not creating or len(creating) == len(entries):
-        merging.add(entries, {})
+    merged = Merged()
+    if len(entries) == 1:
+        _add_alike(merged, key, entries, entries, state, {})
     else:
-        merging.add(creating, {})
+        entries.sort(key=_order)
+        creating = [entry for entry in entries if entry.job.user.may_create]
+        updating = [entry for entry in entries if not entry.job.user.may_create]
         newest = {name: entry for entry in creating for name in entry.job.attributes}
-        merging.add([each for each in entries if not each.job.user.may_create], newest)
-    attributes = merging.attributes
-    is_group = merging.has_objects or len(attributes) > 1 or key[0] not in UNIQUE_KINDS
-    objects = attributes + merging.rest if merging.rest else attributes
-    if is_group and len(objects) > 1:
-        for item in objects:
+        for alike, newer in ((creating, {}), (updating, newest)):
+            if alike:
+                _add_alike(merged, key, alike, entries, state, newer)
+    if key[0] not in UNIQUE_KINDS or len(merged.attributes) > 1:
+        merged.is_group = True
+    if merged.is_group and len(merged.attributes) + len(merged.rest) > 1:
+        for item in chain(merged.attributes, merged.rest):
             item.group = key
-    return Merged(objects, is_group, merging.stale)
+    return merged
 
 
-class _Merging:
-    def __init__(
-        self, key: PersonKey, entries: Sequence[BatchEntry], state: PersonState
-    ) -> None:
-        self.attributes: list[TrackObject] = []
-        self.rest: list[TrackObject] = []
-        self.has_objects = False
-        self.stale = 0
-        self._key = key
-        self._jobs = entries
-        self._state = state
-        self._once: set[str] | None = set() if len(entries) > 1 else None
-
-    def add(self, entries: Sequence[BatchEntry], newest: Mapping[str, BatchEntry]) -> None:
-        """Add jobs that agree on whether Braze may create the person."""
-        person = Addressee(entries[0].job, self._key)
-        carriers: list[Carrier] = []
-        before = len(self.rest)
-        for entry in entries:
-            job = entry.job
-            if job.attributes:
-                values = _without_replaced(entry, _fresh(job, self._state), newest)
-                self.stale += len(job.attributes) - len(values)
-                if values:
-                    carriers.append((entry, values))
-            if job.events or job.objects:
-                self._add_once_only(person, entry)
-        if person.existing_only is False and len(self.rest) > before:
-            # This object creates the alias; whether events do, Braze's pages contradict each other
-            # (https://www.braze.com/docs/api/objects_filters/event_object). It has no attributes,
-            # so no refused value affects the events, and a repetition changes nothing.
-            body = person.attributes({}, plain=is_plain(entries[0].job))
-            self.attributes.append(TrackObject("attributes", body, ()))
-        if carriers:
-            self.attributes += _attributes_objects(person, carriers)
-
-    def _add_once_only(self, person: Addressee, entry: BatchEntry) -> None:
-        """Add the events and objects of a job that were not sent before."""
+def _add_alike(
+    merged: Merged,
+    key: PersonKey,
+    entries: Sequence[BatchEntry],
+    of_person: Sequence[BatchEntry],
+    state: PersonState,
+    newest: Mapping[str, BatchEntry],
+) -> None:
+    """Add jobs that agree on whether Braze may create the person."""
+    person = Addressee(entries[0].job, key)
+    carriers: list[Carrier] = []
+    before = len(merged.rest)
+    for entry in entries:
         job = entry.job
-        plain = is_plain(job)
-        for part, event in enumerate(job.events):
-            if part not in entry.settled and not self._is_repeated(job, part):
-                try:
-                    body = person.event(event, plain=plain)
-                except InvalidInputError as error:
-                    entry.refuse(part, limit_broken(error))
-                else:
-                    self.rest.append(TrackObject("events", body, (entry,), part))
-        for part, item in enumerate(job.objects, len(job.events)):
-            self.has_objects = True
-            if part not in entry.settled and not self._is_repeated(job, part):
-                if item.array == "attributes" and self._is_overtaken(job, item.object):
-                    entry.refuse(part, _STALE)
-                else:
-                    self.rest.append(TrackObject(item.array, person.object(item), (entry,), part))
+        if job.attributes:
+            values = _fresh(job, state) if state.newest else job.attributes
+            if newest:
+                values = _without_replaced(entry, values, newest)
+            merged.stale += len(job.attributes) - len(values)
+            if values:
+                carriers.append((entry, values))
+        if job.events:
+            _add_events(merged, person, entry, of_person)
+        if job.objects:
+            merged.is_group = True
+            _add_objects(merged, person, entry, of_person, state)
+    if person.existing_only is False and len(merged.rest) > before:
+        # This object creates the alias; whether events do, Braze's pages contradict each other
+        # (https://www.braze.com/docs/api/objects_filters/event_object). It has no attributes, so no
+        # refused value affects the events, and a repetition changes nothing.
+        body = person.attributes({}, plain=is_plain(entries[0].job))
+        merged.attributes.append(TrackObject("attributes", body, ()))
+    if carriers:
+        merged.attributes += _attributes_objects(person, carriers)
 
-    def _is_repeated(self, job: Job, part: int) -> bool:
-        """Check that another job of the batch brings the same event."""
-        if self._once is None:
-            return False
-        id_ = job.once_ids[part]
-        if id_ in self._once:
-            return True
-        self._once.add(id_)
+
+def _add_events(
+    merged: Merged, person: Addressee, entry: BatchEntry, of_person: Sequence[BatchEntry]
+) -> None:
+    for part, event in enumerate(entry.job.events):
+        if part in entry.settled or _is_repeated(entry, part, of_person):
+            continue
+        try:
+            body = person.event(event)
+        except InvalidInputError as error:
+            entry.refuse(part, limit_broken(error))
+        else:
+            merged.rest.append(TrackObject("events", body, (entry,), part))
+
+
+def _add_objects(
+    merged: Merged,
+    person: Addressee,
+    entry: BatchEntry,
+    of_person: Sequence[BatchEntry],
+    state: PersonState,
+) -> None:
+    job = entry.job
+    for part, item in enumerate(job.objects, len(job.events)):
+        if part in entry.settled or _is_repeated(entry, part, of_person):
+            continue
+        if item.array == "attributes" and _is_overtaken(job, item.object, of_person, state):
+            entry.refuse(part, _STALE)
+            continue
+        try:
+            body = person.object(item)
+        except InvalidInputError as error:
+            entry.refuse(part, limit_broken(error))
+        else:
+            merged.rest.append(TrackObject(item.array, body, (entry,), part))
+
+
+def _is_repeated(entry: BatchEntry, part: int, of_person: Sequence[BatchEntry]) -> bool:
+    """Check that an earlier job of the batch brings the same event or object."""
+    if len(of_person) == 1:
         return False
+    id_ = entry.job.once_ids[part]
+    earlier = takewhile(lambda each: each is not entry, of_person)
+    return any(id_ in each.job.once_ids for each in earlier)
 
-    def _is_overtaken(self, job: Job, names: Iterable[str]) -> bool:
-        """Check that a newer plain value of one of the attributes was sent, or is in this batch."""
-        at = job.occurred_at
-        return any(
-            at < self._state.newest.get(name, at)
-            or (not job.user.may_create and at < self._state.newest.get(update_only(name), at))
-            or any(name in each.job.attributes and at < each.job.occurred_at for each in self._jobs)
-            for name in names
-        )
+
+def _is_overtaken(
+    job: Job, names: Iterable[str], of_person: Sequence[BatchEntry], state: PersonState
+) -> bool:
+    """Check that a newer plain value of one of the attributes was sent, or is in this batch."""
+    at = job.occurred_at
+    return any(
+        at < state.newest.get(name, at)
+        or (not job.user.may_create and at < state.newest.get(update_only(name), at))
+        or any(name in each.job.attributes and at < each.job.occurred_at for each in of_person)
+        for name in names
+    )
 
 
 def _attributes_objects(person: Addressee, carriers: Sequence[Carrier]) -> list[TrackObject]:
@@ -212,7 +232,7 @@ def _fresh(job: Job, state: PersonState) -> Values:
     """
     newest = state.newest
     at = job.occurred_at
-    if not newest or max(newest.values()) <= at:
+    if max(newest.values()) <= at:
         return job.attributes
     fresh = {n: v for n, v in job.attributes.items() if n not in newest or at >= newest[n]}
     if job.user.may_create:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from braze_bridge.braze.limits import MAX_OBJECTS_PER_REQUEST, SAFE_BODY_BYTES
 from braze_bridge.braze.models import FRAME_BYTES, TrackRequest
 
@@ -20,8 +22,7 @@ ARRAYS: Final[tuple[InputArray, ...]] = ("attributes", "events", "purchases")
 """In the order in which Braze processes them."""
 
 
-@dataclass(slots=True, eq=False)
-class TrackObject:
+class TrackObject(Struct, eq=False):
     """One encoded Braze object and the jobs it came from.
 
     Attributes:
@@ -85,9 +86,10 @@ class RequestPlan:
         return replace(line[0], then=tuple(line[1:]))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Bin:
     objects: list[TrackObject] = field(default_factory=list)
+    count: int = 0
     size: int = 0
 
 
@@ -110,18 +112,22 @@ def pack(
     room = max_bytes - FRAME_BYTES
     bins: list[_Bin] = []
     for whole in pieces:
-        piece = fitting(whole, max_objects, room) if len(whole) > 1 else whole
-        size = sum([len(item.body) for item in piece]) + len(piece)
-        most = max_objects - len(piece)
+        count, size = 1, len(whole[0].body) + 1
+        piece = whole
+        if len(whole) > 1:
+            piece = fitting(whole, max_objects, room)
+            count = len(piece)
+            size = sum([len(item.body) for item in piece]) + count
         for candidate in bins:
-            if len(candidate.objects) <= most and candidate.size + size <= room:
+            if candidate.count + count <= max_objects and candidate.size + size <= room:
                 break
         else:
             candidate = _Bin()
             bins.append(candidate)
         candidate.objects += piece
+        candidate.count += count
         candidate.size += size
-        if len(candidate.objects) == max_objects:
+        if candidate.count == max_objects:
             bins.remove(candidate)
             yield RequestPlan.of(candidate.objects)
     for filled in bins:

@@ -144,15 +144,15 @@ def read_job(body: str) -> Job:
 def _is_plain(job: PlainJob) -> bool:
     """Check what the decoder does not."""
     user = job.user
-    given = user.external_id, user.braze_id, user.user_alias, user.email, user.phone
-    contact = user.email is not None or user.phone is not None
+    given = (user.external_id, user.braze_id, user.user_alias, user.email, user.phone)
+    if given.count(None) != len(given) - 1 or not _is_identifier(user):
+        return False
+    names = tuple(job.attributes)
+    has_contact = user.email is not None or user.phone is not None
     return (
-        given.count(None) == len(given) - 1
-        and _is_identifier(user)
-        and EARLIEST <= job.occurred_at <= job.received_at < LATEST
+        EARLIEST <= job.occurred_at <= job.received_at < LATEST
         and _is_source(job.source)
-        and bool(job.attributes or job.events)
-        and (not job.attributes or _are_attributes(tuple(job.attributes), contact=contact))
+        and (_are_attributes(names, contact=has_contact) if names else bool(job.events))
         and (not job.events or all(map(_is_event, job.events)))
         and _is_of_its_version(job)
     )
@@ -198,15 +198,20 @@ def _are_properties(names: tuple[str, ...]) -> bool:
 
 
 def _is_of_its_version(job: PlainJob) -> bool:
-    ids = [event.id for event in job.events] if job.events else []
     if job.schema_version == 1:
-        return job.sender is None and not any(ids)
+        return job.sender is None and not any([event.id for event in job.events])
+    ids = {event.id for event in job.events}
     return (
         job.sender is not None
-        and _SENDER.fullmatch(job.sender) is not None
+        and _is_sender(job.sender)
         and None not in ids
-        and len(set(ids)) == len(ids)
+        and len(ids) == len(job.events)
     )
+
+
+@lru_cache(maxsize=1024)
+def _is_sender(sender: str) -> bool:
+    return _SENDER.fullmatch(sender) is not None
 
 
 def identifier_of(user: PlainUser | JobUser) -> UserIdentifier:

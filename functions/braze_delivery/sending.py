@@ -98,16 +98,19 @@ class Sender:
             for key, entries in chunk.leased.items():
                 merged = merge(key, entries, states[key])
                 self._result.stale_attributes += merged.stale
-                for item in merged.objects:
+                objects = merged.attributes
+                if merged.rest:
+                    objects = objects + merged.rest
+                for item in objects:
                     for entry in item.entries:
                         entry.open += 1
-                    chunk.unsettled += bool(item.entries)
+                        chunk.unsettled += 1
                 for entry in entries:
                     entry.open -= 1
-                if merged.is_group:
-                    yield merged.objects
-                else:
-                    yield from ([item] for item in merged.objects)
+                if not merged.is_group:
+                    yield from ([item] for item in objects)
+                elif objects:
+                    yield objects
             self._settled(chunk)
 
     # -- what the loop asks --------------------------------------------------------------------
@@ -157,7 +160,7 @@ class Sender:
         for item in settlement.delivered:
             for entry in item.entries:
                 entry.delivered(item.part)
-            self._done(item)
+                self._settled(entry.chunk)
         self._reject(settlement.rejected)
         settlement.resend += apart(RequestPlan.of(self._sendable_again(settlement.unclear)))
         if not isinstance(outcome, BrazeError):
@@ -210,8 +213,8 @@ class Sender:
 
     def _done(self, item: TrackObject) -> None:
         """Note that the object is not sent any more in this batch."""
-        if item.entries and item.entries[0].chunk is not None:
-            self._settled(item.entries[0].chunk)
+        for entry in item.entries:
+            self._settled(entry.chunk)
 
     def _settled(self, chunk: Chunk) -> None:
         chunk.unsettled -= 1
@@ -242,9 +245,7 @@ class Sender:
         for entry in merged.entries:
             entry.open -= entry not in made
         chosen = fitting(parts)
-        chunk = merged.entries[0].chunk
-        if chunk is not None:
-            chunk.unsettled += len(chosen)
+        merged.entries[0].chunk.unsettled += len(chosen)
         self._done(merged)
         return chosen
 

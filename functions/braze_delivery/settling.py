@@ -136,7 +136,7 @@ def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
         rest = [item for item in objects if id(item) not in named] if named else objects
         processed = answer.processed(array)
         # Without a count an error that names no object may be about any.
-        is_clear = not texts if processed is None else processed >= _fewest(rest)
+        is_clear = not texts if processed is None else _are_counted(rest, processed)
         (settlement.delivered if is_clear else settlement.unclear).extend(rest)
     split = {item.group for item in settlement.split if item.group is not None}
     if split:
@@ -152,16 +152,18 @@ def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
     return settlement
 
 
-def _fewest(objects: Sequence[TrackObject]) -> int:
-    """Count what Braze must have processed at least: it may count two attributes objects as one.
+def _are_counted(objects: Sequence[TrackObject], processed: int) -> bool:
+    """Compare with what Braze must have processed at least.
 
-    Its page says "the number of external IDs with attributes"
-    (https://www.braze.com/docs/api/endpoints/user_data/post_user_track). An object that only
-    creates a person has no attributes.
+    It may count two attributes objects as one: its page says "the number of external IDs with
+    attributes" (https://www.braze.com/docs/api/endpoints/user_data/post_user_track). An object that
+    only creates a person has no attributes.
     """
-    if not objects or objects[0].array != "attributes":
-        return len(objects)
-    return len({item.entries[0].key for item in objects if item.entries})
+    if processed >= len(objects):
+        return True
+    if objects[0].array != "attributes":
+        return False
+    return processed >= len({item.entries[0].key for item in objects if item.entries})
 
 
 def _settle_bad_request(sent: RequestPlan, error: BadRequestError) -> Settlement:
