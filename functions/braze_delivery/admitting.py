@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from braze_bridge.gate.rules import UNREADABLE, wait_behind_gate
 from braze_bridge.jobs.envelope import LaterJobError, UnreadableJobError
 from braze_bridge.reasons import Reason
-from braze_delivery.entry import BatchEntry
-from braze_delivery.leasing import Chunk
+from braze_delivery.entry import BatchEntry, Chunk
 from braze_delivery.parking import job_records, message_records
 from braze_delivery.reading import read_job
 
@@ -68,7 +67,9 @@ def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEn
     limit = batch.oldest_kept
     for entry in entries:
         if entry.job.received_at < limit:
-            entry.rows = job_records(batch.full_job(entry), (EXPIRED,), batch.now, "~expired")
+            entry.rows = tuple(
+                job_records(batch.full_job(entry), (EXPIRED,), batch.now, "~expired")
+            )
         else:
             fresh.append(entry)
     return fresh

@@ -92,7 +92,9 @@ class Batch:
     def full_job(self, entry: BatchEntry) -> DeliveryJob:
         """Return the job as the contract has it, to park it."""
         job = entry.job
-        return job if isinstance(job, DeliveryJob) else parse_job(self.messages[entry.position].body)
+        return (
+            job if isinstance(job, DeliveryJob) else parse_job(self.messages[entry.position].body)
+        )
 
     def hold_up(self, why: str, count: int = 1) -> None:
         """Note why so many jobs or people wait."""

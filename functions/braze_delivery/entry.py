@@ -1,21 +1,47 @@
-"""The record of one job in a batch: all that happens to it."""
+"""The record of one job in a batch, and of the people that are leased together."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
+
+from braze_bridge.ledger.port import Leases
 
 if TYPE_CHECKING:
     from braze_bridge.jobs.rejected import RejectedRecord
     from braze_bridge.ledger.port import PersonKey
     from braze_bridge.reasons import Reason
-    from braze_delivery.leasing import Chunk
     from braze_delivery.reading import Job
 
 Outcome = Literal["delivered", "duplicate", "rejected", "retried"]
 
 NO_PARTS: Final[frozenset[int]] = frozenset()
+
+_NO_LEASES: Final = Leases(states={}, busy={})
+
+
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """People that are leased and recorded together. A person's jobs are never in two chunks.
+
+    Attributes:
+        people: Their jobs.
+        leases: Empty until the ledger answers.
+        leased: The jobs to send, by person: those of a leased person, without duplicates.
+        unsettled: Objects that are made and not settled, and one until all are made.
+    """
+
+    people: dict[PersonKey, list[BatchEntry]]
+    leases: Leases = _NO_LEASES
+    leased: dict[PersonKey, list[BatchEntry]] = field(default_factory=dict)
+    unsettled: int = 1
+
+    @property
+    def entries(self) -> list[BatchEntry]:
+        """All jobs."""
+        return [entry for jobs in self.people.values() for entry in jobs]
 
 
 class BatchEntry(Struct, eq=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.rejected import RejectedRecord, RejectedStore
     from braze_bridge.ledger.port import PersonKey
     from braze_delivery.batch import Batch
-    from braze_delivery.entry import BatchEntry, Outcome
-    from braze_delivery.leasing import Chunk, LeasedChunks
+    from braze_delivery.entry import BatchEntry, Chunk, Outcome
+    from braze_delivery.leasing import LeasedChunks
 
 LONGEST_FINISH: Final = 5.5
 """Seconds for all of it, even if more are left. A store that hangs so long answers no more."""
@@ -53,7 +52,9 @@ class Finisher:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._parking: dict[int, set[PersonKey]] = {}
-        self._recording: list[tuple[Chunk, Collection[PersonKey], Future[frozenset[PersonKey]]]] = []
+        self._recording: list[
+            tuple[Chunk, Collection[PersonKey], Future[frozenset[PersonKey]]]
+        ] = []
 
     def record_early(self, chunk: Chunk) -> None:
         """Record a settled chunk in the background."""

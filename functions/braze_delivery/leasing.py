@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Final, cast
 
 from braze_bridge.aws.side_by_side import in_background
-from braze_bridge.ledger.port import Leases, LedgerUnavailableError
+from braze_bridge.ledger.port import LedgerUnavailableError
 from braze_bridge.reasons import Reason
 from braze_delivery.batch import DEADLINE_MARGIN, SHORT_RETRY
+from braze_delivery.entry import Chunk
 from braze_delivery.parking import job_records
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from braze_bridge.jobs.envelope import DeliveryJob
-    from braze_bridge.ledger.port import PersonKey, PersonState
+    from braze_bridge.ledger.port import Leases, PersonKey, PersonState
     from braze_delivery.batch import Batch
     from braze_delivery.entry import BatchEntry
 
@@ -30,33 +30,9 @@ calls cost more than their overlap saves."""
 CHUNKS_AHEAD: Final = 2
 """Chunks whose leases are asked for and not needed yet."""
 
-_NO_LEASES: Final = Leases(states={}, busy={})
-
 _PERSON_FULL: Final = Reason(
     code="person_full", detail="more is remembered of this person than the ledger holds for one"
 )
-
-
-@dataclass(slots=True, eq=False)
-class Chunk:
-    """People that are leased and recorded together. A person's jobs are never in two chunks.
-
-    Attributes:
-        people: Their jobs.
-        leases: Empty until the ledger answers.
-        leased: The jobs to send, by person: those of a leased person, without duplicates.
-        unsettled: Objects that are made and not settled, and one until all are made.
-    """
-
-    people: dict[PersonKey, list[BatchEntry]]
-    leases: Leases = _NO_LEASES
-    leased: dict[PersonKey, list[BatchEntry]] = field(default_factory=dict)
-    unsettled: int = 1
-
-    @property
-    def entries(self) -> list[BatchEntry]:
-        """All jobs."""
-        return [entry for jobs in self.people.values() for entry in jobs]
 
 
 def chunks_of(entries: Sequence[BatchEntry]) -> list[Chunk]:
@@ -158,7 +134,7 @@ def _take_over(batch: Batch, chunk: Chunk) -> None:
 def _wait_for_person(batch: Batch, entry: BatchEntry, leases: Leases) -> None:
     if entry.key in leases.full:
         # A separate row: the job's own row may contain what Braze refused.
-        entry.rows = job_records(batch.full_job(entry), (_PERSON_FULL,), batch.now, "~full")
+        entry.rows = tuple(job_records(batch.full_job(entry), (_PERSON_FULL,), batch.now, "~full"))
         return
     seconds = leases.busy.get(entry.key, SHORT_RETRY)
     if entry.key in leases.unanswered:

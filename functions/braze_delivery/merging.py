@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from braze_bridge.jobs.envelope import AttributeValue
+    from braze_bridge.jobs.envelope import AttributeValue, JobEvent, JobObject
     from braze_bridge.ledger.port import PersonKey, PersonState
     from braze_delivery.entry import BatchEntry
-    from braze_delivery.reading import Job
+    from braze_delivery.reading import Job, PlainEvent
 
     Values = Mapping[str, AttributeValue]
     Carrier = tuple[BatchEntry, Values]
@@ -122,7 +122,8 @@ def _add_alike(
 def _add_events(
     merged: Merged, person: Addressee, entry: BatchEntry, of_person: Sequence[BatchEntry]
 ) -> None:
-    for part, event in enumerate(entry.job.events):
+    events: Sequence[PlainEvent | JobEvent] = entry.job.events
+    for part, event in enumerate(events):
         if part in entry.settled or _is_repeated(entry, part, of_person):
             continue
         try:
@@ -141,7 +142,8 @@ def _add_objects(
     state: PersonState,
 ) -> None:
     job = entry.job
-    for part, item in enumerate(job.objects, len(job.events)):
+    objects: Sequence[JobObject] = job.objects
+    for part, item in enumerate(objects, len(job.events)):
         if part in entry.settled or _is_repeated(entry, part, of_person):
             continue
         if item.array == "attributes" and _is_overtaken(job, item.object, of_person, state):
@@ -191,10 +193,12 @@ def _attributes_objects(person: Addressee, carriers: Sequence[Carrier]) -> list[
     try:
         body = person.attributes(union, plain=all(is_plain(each.job) for each, _ in carriers))
     except InvalidInputError:
-        body = None
-    if body is not None and len(body) < SAFE_BODY_BYTES // 2:
-        entries = tuple(entry for entry, _ in carriers)
-        return [TrackObject("attributes", body, entries, values=tuple(v for _, v in carriers))]
+        pass
+    else:
+        if len(body) < SAFE_BODY_BYTES // 2:
+            entries = tuple(entry for entry, _ in carriers)
+            values_of = tuple(values for _, values in carriers)
+            return [TrackObject("attributes", body, entries, values=values_of)]
     return [item for carrier in carriers for item in _attributes_objects(person, [carrier])]
 
 

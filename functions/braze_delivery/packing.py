@@ -54,9 +54,9 @@ class RequestPlan:
     then: tuple[RequestPlan, ...] = ()
 
     @property
-    def objects(self) -> list[TrackObject]:
+    def objects(self) -> tuple[TrackObject, ...]:
         """All objects, in the order in which Braze processes them."""
-        return [item for objects in self.arrays.values() for item in objects]
+        return tuple([item for objects in self.arrays.values() for item in objects])
 
     def request(self) -> TrackRequest:
         """Make the request."""

@@ -52,7 +52,6 @@ String = Annotated[str, Meta(max_length=MAX_STRING_CHARS)]
 Integer = Annotated[int, Meta(ge=-MAX_INTEGER - 1, le=MAX_INTEGER)]
 Scalar = bool | Integer | float | String
 Array = Annotated[list[Scalar], Meta(max_length=MAX_ARRAY_ELEMENTS)]
-Nothing = Annotated[tuple[int, ...], Meta(max_length=0)]
 
 
 class PlainAlias(Struct, forbid_unknown_fields=True, gc=False):
@@ -108,7 +107,7 @@ class PlainJob(Struct, forbid_unknown_fields=True, gc=False):
     sender: str | None = None
     attributes: dict[Name, Scalar | Array | None] = {}
     events: tuple[PlainEvent, ...] = ()
-    objects: Nothing = ()
+    objects: tuple[()] = ()
 
     @property
     def once_ids(self) -> tuple[str, ...]:
@@ -160,7 +159,7 @@ def _is_plain(job: PlainJob) -> bool:
 
 def _is_identifier(user: PlainUser) -> bool:
     value = user.external_id or user.email or user.braze_id
-    if value is None:
+    if not value:
         try:
             identifier_of(user)
         except InvalidInputError:
@@ -199,7 +198,7 @@ def _are_properties(names: tuple[str, ...]) -> bool:
 
 def _is_of_its_version(job: PlainJob) -> bool:
     if job.schema_version == 1:
-        return job.sender is None and not any([event.id for event in job.events])
+        return job.sender is None and not any(event.id for event in job.events)
     ids = {event.id for event in job.events}
     return (
         job.sender is not None

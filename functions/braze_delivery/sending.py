@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from braze_bridge.braze.models import TrackResponse
     from braze_bridge.braze.transport import Deadline
     from braze_delivery.batch import Batch
-    from braze_delivery.leasing import Chunk, LeasedChunks
+    from braze_delivery.entry import Chunk
+    from braze_delivery.leasing import LeasedChunks
     from braze_delivery.packing import TrackObject
     from braze_delivery.settling import Settlement
 

@@ -121,7 +121,11 @@ def _closing(error: BrazeError) -> Closing:
 
 def understood(answer: TrackResponse) -> TrackResponse | BrazeError:
     """Return the answer, or an error if it is not Braze's JSON: a proxy may have answered."""
-    if answer.message or answer.errors or any(answer.processed(each) is not None for each in ARRAYS):
+    if (
+        answer.message
+        or answer.errors
+        or any(answer.processed(each) is not None for each in ARRAYS)
+    ):
         return answer
     return NotBrazeError(
         "a success that is not Braze's", status=answer.status, rate_limit=answer.rate_limit

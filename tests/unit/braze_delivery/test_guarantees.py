@@ -540,7 +540,6 @@ def test_many_invalid_objects_among_valid_ones_are_no_configuration_fault(harnes
 
 def test_an_answer_that_never_ends_does_not_take_the_whole_invocation(harness: Harness) -> None:
     """The known is recorded in time; the request's outcome is unknown."""
-
     started: list[Future[Any]] = []
 
     class NeverAnswers(InlineExecutor):

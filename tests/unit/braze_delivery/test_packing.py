@@ -14,16 +14,10 @@ from hypothesis import strategies as st
 
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, UserAlias
 from braze_bridge.ledger.port import PersonKey, PersonState
-from braze_delivery.entry import BatchEntry
-from braze_delivery.packing import (
-    InvalidPart,
-    MergedObjects,
-    RequestPlan,
-    TrackObject,
-    apart,
-    pack,
-    split_merged,
-)
+from braze_delivery.entry import BatchEntry, Chunk
+from braze_delivery.merging import merge as merge_person
+from braze_delivery.merging import split_merged
+from braze_delivery.packing import RequestPlan, TrackObject, apart, pack
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import event, job
 
@@ -31,22 +25,24 @@ ALIAS = JobUser(user_alias=UserAlias(alias_name="a@example.com", alias_label="em
 
 
 def entries(*jobs: DeliveryJob) -> list[BatchEntry]:
-    return [BatchEntry(position, each, each.user.key) for position, each in enumerate(jobs)]
+    chunk = Chunk({})
+    return [BatchEntry(position, each, each.user.key, chunk) for position, each in enumerate(jobs)]
 
 
 @dataclass
 class Merged:
-    """The result of an iteration over merged objects."""
+    """The merged objects of one person, and the refused parts of the jobs."""
 
     objects: list[TrackObject]
-    invalid: list[InvalidPart]
+    invalid: list[tuple[int, int | None, str]]
     stale: int
 
 
 def merge(work: list[BatchEntry], states: dict[PersonKey, PersonState]) -> Merged:
-    merging = MergedObjects(work, states)
-    objects = list(merging)
-    return Merged(objects, merging.invalid, merging.stale)
+    key = work[0].key
+    merged = merge_person(key, work, states.get(key, PersonState()))
+    refused = [(each.position, part, reason.code) for each in work for part, reason in each.refused]
+    return Merged([*merged.attributes, *merged.rest], refused, merged.stale)
 
 
 def bodies(objects: list[TrackObject]) -> list[dict[str, Any]]:
@@ -90,7 +86,7 @@ def test_an_attribute_older_than_the_last_one_sent_is_dropped_and_counted() -> N
 def test_events_already_settled_are_not_sent_again() -> None:
     """What the ledger knows of a job's progress is left out."""
     (half,) = entries(job("half", events=3))
-    half.settled_events = frozenset({0, 2})
+    half.settled = frozenset({0, 2})
 
     merged = merge([half], {})
 
@@ -133,7 +129,7 @@ def test_a_part_that_breaks_a_limit_is_invalid_and_the_rest_is_sent() -> None:
 
     merged = merge(entries(good, bad), {})
 
-    assert [(refusal.entry.position, refusal.event) for refusal in merged.invalid] == [(1, None)]
+    assert merged.invalid == [(1, None, "limit_broken")]
     assert bodies(merged.objects)[:1] == [{"external_id": "ada", "score": 1}]
     assert len(merged.objects) == 2
 
@@ -142,16 +138,24 @@ def test_an_identifier_braze_cannot_take_refuses_the_job() -> None:
     """An external_id over 987 bytes makes every part of the job invalid."""
     merged = merge(entries(job(user="x" * 988, attributes={"score": 1}, events=2)), {})
 
-    assert [(refusal.event, refusal.reason.code) for refusal in merged.invalid] == [
-        (None, "limit_broken"),
-        (0, "limit_broken"),
-        (1, "limit_broken"),
+    assert sorted(merged.invalid, key=str) == [
+        (0, 0, "limit_broken"),
+        (0, 1, "limit_broken"),
+        (0, None, "limit_broken"),
     ]
     assert merged.objects == []
 
 
 def fake_object(array: str, size: int, group: tuple[str, ...] | None) -> TrackObject:
-    return TrackObject(array, b"x" * size, (), None, group)  # type: ignore[arg-type]  # of two
+    return TrackObject(array, b"x" * size, (), group=group)  # type: ignore[arg-type]  # of three
+
+
+def pieces(objects: list[TrackObject]) -> list[list[TrackObject]]:
+    """A group is one piece, any other object its own."""
+    found: dict[object, list[TrackObject]] = {}
+    for item in objects:
+        found.setdefault(id(item) if item.group is None else item.group, []).append(item)
+    return list(found.values())
 
 
 @given(
@@ -167,9 +171,7 @@ def test_plans_hold_everything_and_keep_the_limits(people: list[tuple[bool, bool
         objects += [fake_object("attributes", 40, group)] * has_attributes
         objects += [fake_object("events", 30, group) for _ in range(events)]
 
-    objects.sort(key=lambda item: item.group is None)  # as a merge gives them
-
-    plans = list(pack(objects, 75, 3_000))
+    plans = list(pack(pieces(objects), 75, 3_000))
 
     sent = {id(item) for each in plans for item in each.objects}
     assert {id(item) for item in objects if item.group is None} <= sent
@@ -191,7 +193,7 @@ def test_plans_hold_everything_and_keep_the_limits(people: list[tuple[bool, bool
 @given(st.integers(0, 1_500))
 def test_objects_without_a_group_take_the_fewest_requests(count: int) -> None:
     """Without groups the number of requests is the arithmetic minimum."""
-    plans = list(pack([fake_object("attributes", 100, None) for _ in range(count)]))
+    plans = list(pack(pieces([fake_object("attributes", 100, None) for _ in range(count)])))
 
     assert ceil(count / 75) == len(plans)
 
@@ -201,15 +203,15 @@ def test_objects_without_a_group_fill_the_gaps_that_groups_leave() -> None:
     objects = [fake_object("events", 10, (str(n),)) for n in range(10) for _ in range(40)]
     objects += [fake_object("attributes", 10, None) for _ in range(350)]
 
-    assert len(list(pack(objects))) == 10
+    assert len(list(pack(pieces(objects)))) == 10
 
 
 def test_of_a_group_too_long_for_a_request_the_first_objects_are_sent() -> None:
     """200 events of a new alias: the creating object and 74 events. The others come later."""
     creator = fake_object("attributes", 10, ("alias",))
-    (plan,) = pack([creator, *(fake_object("events", 10, ("alias",)) for _ in range(200))])
+    (plan,) = pack([[creator, *(fake_object("events", 10, ("alias",)) for _ in range(200))]])
 
-    assert (plan.attributes, len(plan.events)) == ((creator,), 74)
+    assert (plan.arrays["attributes"], len(plan.arrays["events"])) == ([creator], 74)
 
 
 @given(sizes=st.lists(st.integers(1, 20), min_size=1, max_size=20), bonded=st.booleans())
@@ -235,9 +237,7 @@ def test_undoing_a_merge_gives_each_job_its_own_object_oldest_first() -> None:
     early = job("early", attributes={"score": 1, "city": "x"}, age=20)
     (merged,) = merge(entries(late, early), {}).objects
 
-    parts, refused = split_merged(merged, {})
-
-    assert refused == []
+    parts = split_merged(merged)
 
     assert (bodies(parts)) == [
         {"external_id": "ada", "score": 1, "city": "x"},
@@ -264,4 +264,4 @@ def test_an_error_names_an_object_only_if_it_exists(
     """Anything else names no object."""
     a, b, c = (fake_object(kind, 1, None) for kind in ("attributes", "events", "events"))
 
-    assert found == (RequestPlan.of([a, b, c]).find(array, index) is not None)
+    assert found == (RequestPlan.of([a, b, c]).find(array, index) is not None)  # type: ignore[arg-type]

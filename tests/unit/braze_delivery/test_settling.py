@@ -20,16 +20,18 @@ from braze_bridge.braze.errors import (
     UnsupportedMediaTypeError,
 )
 from braze_bridge.braze.models import TrackResponse
-from braze_delivery.entry import BatchEntry
+from braze_delivery.entry import BatchEntry, Chunk
 from braze_delivery.packing import RequestPlan, TrackObject
 from braze_delivery.settling import Settlement, settle
 from tests.fakes.delivery_jobs import job
 
 
 def work(array: str, *names: str) -> TrackObject:
-    carried = tuple(BatchEntry(number, job(name), (name,)) for number, name in enumerate(names))
+    carried = tuple(
+        BatchEntry(number, job(name), (name,), Chunk({})) for number, name in enumerate(names)
+    )
     event = 0 if array == "events" else None
-    return TrackObject(array, b"{}", carried, event, None)  # type: ignore[arg-type]  # of two
+    return TrackObject(array, b"{}", carried, event)  # type: ignore[arg-type]  # of three
 
 
 A, B = work("attributes", "a"), work("attributes", "b")

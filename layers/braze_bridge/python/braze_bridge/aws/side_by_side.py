@@ -82,12 +82,7 @@ def side_by_side(
             if is_failure(result):
                 break
         return results
-    numbers: dict[Future[ResultT], int] = {}
-    for number, item in enumerate(items):
-        future = submit(executor, partial(call, item))
-        if future is None:
-            break
-        numbers[future] = number
+    numbers = _submit_all(call, items, executor)
     waiting = set(numbers)
     while waiting:
         timeout = max(seconds_left(), 0)
@@ -101,3 +96,16 @@ def side_by_side(
     for future in waiting:
         future.cancel()
     return results
+
+
+def _submit_all(
+    call: Callable[[ItemT], ResultT], items: Sequence[ItemT], executor: Executor
+) -> dict[Future[ResultT], int]:
+    """Submit calls until no thread can be started; return the number of each one's item."""
+    numbers: dict[Future[ResultT], int] = {}
+    for number, item in enumerate(items):
+        future = submit(executor, partial(call, item))
+        if future is None:
+            break
+        numbers[future] = number
+    return numbers

@@ -123,7 +123,7 @@ class CallLoop(Generic[CallT, AnswerT]):
                 if not done:
                     break
                 for future in done:
-                    self._calls.answered(self._in_flight.pop(future), _outcome(future))
+                    self._calls.answered(self._in_flight.pop(future), self._outcome(future))
         finally:
             self._give_up()
         return self._stopped or Stopped("done", unsent=self._waiting)
@@ -171,7 +171,7 @@ class CallLoop(Generic[CallT, AnswerT]):
         for future, call in started.items():
             try:
                 late = NoAnswerError("no answer within this invocation")
-                self._calls.answered(call, _outcome(future) if future in done else late)
+                self._calls.answered(call, self._outcome(future) if future in done else late)
             except Exception as error:  # noqa: BLE001 - the others must be settled, too
                 fault = error
         if fault is not None:
@@ -180,13 +180,12 @@ class CallLoop(Generic[CallT, AnswerT]):
     def _patience(self) -> float:
         return max(self._seconds_left(), 0.0) + REPORTING_SECONDS
 
-
-def _outcome(future: Future[AnswerT]) -> AnswerT | BrazeError:
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if isinstance(error, BrazeError):
-        return error
-    if not isinstance(error, Exception):
-        raise error
-    return FaultyCallError(f"failed: {type(error).__name__}")
+    def _outcome(self, future: Future[AnswerT]) -> AnswerT | BrazeError:
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if isinstance(error, BrazeError):
+            return error
+        if not isinstance(error, Exception):
+            raise error
+        return FaultyCallError(f"failed: {type(error).__name__}")
