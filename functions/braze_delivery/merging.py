@@ -48,6 +48,14 @@ class Merged(Struct, eq=False):
     is_group: bool = False
     stale: int = 0
 
+    @property
+    def pieces(self) -> list[list[TrackObject]]:
+        """The objects that must stay together, each in the order of sending."""
+        objects = self.attributes + self.rest if self.rest else self.attributes
+        if self.is_group:
+            return [objects] if objects else []
+        return [[item] for item in objects]
+
 
 def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merged:
     """Merge the jobs of one person.

@@ -10,7 +10,7 @@ from braze_bridge.jobs.rejected import MAX_PAYLOAD_BYTES, RejectedRecord
 from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from braze_bridge.handlers import SqsMessage
@@ -100,21 +100,6 @@ def _short(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
     )
 
 
-def part_of(job: DeliveryJob, parts: Collection[int | None]) -> DeliveryJob:
-    """Reduce a job to some of its parts, by number; ``None`` stands for its attributes."""
-    whole = job.with_ids()
-    events = len(job.events)
-    return whole.model_copy(
-        update={
-            "attributes": job.attributes if None in parts else {},
-            "events": tuple(each for part, each in enumerate(job.events) if part in parts),
-            "objects": tuple(
-                each for part, each in enumerate(whole.objects, events) if part in parts
-            ),
-        }
-    )
-
-
 def unknown_part(job: DeliveryJob, parts: Sequence[int]) -> DeliveryJob:
     """Reduce a job to events and objects with an unknown outcome.
 
@@ -122,4 +107,4 @@ def unknown_part(job: DeliveryJob, parts: Sequence[int]) -> DeliveryJob:
     """
     digest = hashlib.sha256(f"{job.job_id} {list(parts)}".encode()).hexdigest()[:12]
     job_id = f"{job.job_id[:MAX_BASE_ID_CHARS]}~unknown-{digest}"
-    return part_of(job, parts).model_copy(update={"job_id": job_id})
+    return job.part(parts, attributes=False).model_copy(update={"job_id": job_id})

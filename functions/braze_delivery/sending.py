@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.braze.errors import (
@@ -99,19 +100,14 @@ class Sender:
             for key, entries in chunk.leased.items():
                 merged = merge(key, entries, states[key])
                 self._result.stale_attributes += merged.stale
-                objects = merged.attributes
-                if merged.rest:
-                    objects = objects + merged.rest
-                for item in objects:
+                pieces = merged.pieces
+                for item in chain.from_iterable(pieces):
                     for entry in item.entries:
                         entry.open += 1
                         chunk.unsettled += 1
                 for entry in entries:
                     entry.open -= 1
-                if not merged.is_group:
-                    yield from ([item] for item in objects)
-                elif objects:
-                    yield objects
+                yield from pieces
             self._settled(chunk)
 
     # -- what the loop asks --------------------------------------------------------------------

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.mapping.attributes import SAME_NAME, Skip
 from braze_bridge.mapping.identities import first_text, loggable
 from braze_bridge.mapping.instants import first_instant
-from braze_bridge.mapping.job_building import Content, Event, hashed, make_job
+from braze_bridge.mapping.job_building import (
+    Content,
+    Event,
+    Origin,
+    event_id,
+    hashed,
+    make_job,
+)
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.people import find_person
 from braze_bridge.mapping.values import Misfit
@@ -15,7 +22,7 @@ from braze_bridge.reasons import Reason
 from iterate_responses.answers import Survey, convert_answer, holds_answer_elsewhere, read_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from braze_bridge.mapping.values import Fitted
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from iterate_responses.answers import Answer, AnsweredQuestion
 
 SOURCE: Final = "iterate"
+SENDER: Final = "iterate_responses"
 EVENT_TYPE: Final = "survey_response"
 
 MOST_RESPONSES: Final = 5_000
@@ -45,7 +53,7 @@ def map_response(
     Returns:
         ``Ignored`` for another kind of event, and for a response without any answer or without one
         that the configuration wants. ``Unmappable`` with the reasons. Otherwise a job whose id is
-        the same for every resend.
+        the same for every resend of the same answers.
     """
     responses = _find_responses(body if isinstance(body, dict) else {})
     if not isinstance(responses, list):
@@ -64,15 +72,15 @@ def map_response(
     completed_at = first_instant(rule.occurred_at, body)
     person = find_person(rule.person, body)
     unreadable = [at for at, entry in places.items() if not isinstance(entry, dict)]
-    content = _content(answered, unreadable, rule, completed_at).for_user(person.user)
+    ids = _Ids.of(body, survey, answers)
+    content = _content(answered, unreadable, rule, completed_at, ids).for_user(person.user)
     if not any(content):
         return Ignored("nothing_to_send")
     times = [answer.created_at for answer in answers if answer.created_at is not None]
     outcome = make_job(
         content,
         person,
-        source=SOURCE,
-        job_id=f"{SOURCE}:{loggable(survey_id or 'default')}:{_identity(body, rule, answers)}",
+        origin=Origin(SOURCE, SENDER, ids.response),
         occurred_at=completed_at or max(times, default=None),
         received_at=received_at,
         correlation_id=correlation_id,
@@ -111,6 +119,7 @@ def _content(
     unreadable: Sequence[str],
     rule: SurveyRule,
     completed_at: datetime | None,
+    ids: _Ids,
 ) -> Content:
     """Build a job's content from the answers and the places of unreadable entries."""
     attributes, replaced = _newest_by_name(answered)
@@ -118,7 +127,12 @@ def _content(
     return Content(
         attributes,
         events=tuple(
-            Event(name, each.answer.created_at or completed_at, each.properties)
+            Event(
+                ids.event(each.answer, name),
+                name,
+                each.answer.created_at or completed_at,
+                each.properties,
+            )
             for each in answered
             if name is not None
         ),
@@ -152,15 +166,38 @@ def _newest_by_name(
     return dict(each.attribute for each in kept.values() if each.attribute is not None), replaced
 
 
-def _identity(body: object, rule: SurveyRule, answers: Sequence[Answer]) -> str:
-    """Find what every resend repeats: the response's id, its answers' ids, or the whole body.
+class _Ids(NamedTuple):
+    """What every resend repeats; safe to log.
 
-    Iterate may add to a body whatever it likes; only in the last case that makes another job.
+    Attributes:
+        response: The identity of the response: its id, its answers' ids, or the whole body. Iterate
+            may add to a body whatever it likes; only in the last case that makes another response.
+        own: An answer's own id to its place in the body. Of answers with one id, the first has it.
+        own_of: What these ids belong to. Without an id of the response that is the survey: a resend
+            may have more answers than before.
     """
-    plain = first_text(rule.response_id, body)
-    if plain is not None:
-        return loggable(plain)
-    ids = {answer.response_id for answer in answers}
-    if ids and None not in ids:
-        return hashed("r", sorted(filter(None, ids)))
-    return hashed("b", body)
+
+    response: str
+    own: Mapping[str, str]
+    own_of: str
+
+    @staticmethod
+    def of(body: object, survey: Survey, answers: Sequence[Answer]) -> _Ids:
+        own = {
+            answer.response_id: answer.place
+            for answer in reversed(answers)
+            if answer.response_id is not None
+        }
+        start = f"{SOURCE}:{loggable(survey.id or 'default')}"
+        plain = first_text(survey.rule.response_id, body)
+        if plain is not None:
+            return _Ids(f"{start}:{loggable(plain)}", own, f"{start}:{loggable(plain)}")
+        all_own = answers and all(answer.response_id is not None for answer in answers)
+        identity = hashed("r", sorted(own)) if all_own else hashed("b", body)
+        return _Ids(f"{start}:{identity}", own, start)
+
+    def event(self, answer: Answer, name: str) -> str:
+        """Name the event of an answer by the answer's own id, or else by its place."""
+        if answer.response_id is not None and self.own[answer.response_id] == answer.place:
+            return event_id(self.own_of, name, loggable(answer.response_id))
+        return event_id(self.response, name, answer.place)

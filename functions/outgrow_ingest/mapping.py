@@ -9,7 +9,7 @@ from braze_bridge.clock import iso_millis
 from braze_bridge.jobs.envelope import canonical_hash
 from braze_bridge.mapping.identities import first_text, loggable
 from braze_bridge.mapping.instants import first_instant
-from braze_bridge.mapping.job_building import hashed, make_job, read_content
+from braze_bridge.mapping.job_building import Origin, hashed, make_job, read_content
 from braze_bridge.mapping.outcomes import Ignored, Outcome
 from braze_bridge.mapping.paths import first_hit
 from braze_bridge.mapping.people import find_person
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from braze_bridge.partner_config.outgrow import OutgrowRule
 
 SOURCE: Final = "outgrow"
+SENDER: Final = "outgrow_ingest"
 
 _SHORT_HASH_CHARS: Final = 8
 _CONSENT: Final = Shape(ValueType.BOOLEAN, trim=True)
@@ -43,17 +44,17 @@ def map_response(
 
     Returns:
         ``Ignored`` without consent, even if more is wrong; ``Unmappable`` with every reason at
-        once; else a job whose id is the same for every resend of the response.
+        once; else a job whose id is the same for every resend of the same answers.
     """
     if rule.consent and not _has_consent(body, rule):
         return Ignored("no_consent")
     occurred_at = first_instant(rule.occurred_at, body)
     identity = _identity(body, rule, occurred_at)
+    origin = Origin(SOURCE, SENDER, f"{SOURCE}:{loggable(content_id or 'default')}:{identity}")
     return make_job(
-        read_content(rule.attributes, rule.event, body, occurred_at),
+        read_content(rule.attributes, rule.event, body, occurred_at, origin.response),
         find_person(rule.person, body),
-        source=SOURCE,
-        job_id=f"{SOURCE}:{loggable(content_id or 'default')}:{identity}",
+        origin=origin,
         occurred_at=occurred_at,
         received_at=received_at,
         correlation_id=correlation_id,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from braze_bridge.jobs.envelope import DeliveryJob, JobEvent
+from braze_bridge.jobs.envelope import VERSION, DeliveryJob, JobEvent
+from braze_bridge.mapping.job_building import event_id
 from braze_bridge.quikly import QuiklyCall
 from quikly_acquisition.actions import (
     Action,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
 
 SOURCE: Final = "quikly"
+SENDER: Final = "quikly_acquisition"
 
 
 def next_action(  # noqa: C901, PLR0911, PLR0912 - one branch a step, and nothing else
@@ -135,13 +137,18 @@ def _job(
     if record.profile is None:
         raise ValueError("no profile: look it up or write it first")
     at = now if suffix else min(record.created_at, now)
+    # Without a hash of the content: a record writes each of its jobs once.
+    job_id = f"{SOURCE}:{record.q_scope}:{record.acquisition_id}{suffix}"
     events: tuple[JobEvent, ...] = ()
     if event is not None:
         properties = {"q_scope": record.q_scope, "channel": record.channel}
-        events = (JobEvent(name=event, time=at, properties=properties),)
+        id_ = event_id(job_id, event)
+        events = (JobEvent(id=id_, name=event, time=at, properties=properties),)
     return DeliveryJob(
-        job_id=f"{SOURCE}:{record.q_scope}:{record.acquisition_id}{suffix}",
+        schema_version=VERSION,
+        job_id=job_id,
         source=SOURCE,
+        sender=SENDER,
         occurred_at=at,
         received_at=now,
         correlation_id=record.correlation_id,

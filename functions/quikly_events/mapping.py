@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.mapping.identities import first_text, loggable
 from braze_bridge.mapping.instants import first_instant
-from braze_bridge.mapping.job_building import hashed, make_job, read_content
+from braze_bridge.mapping.job_building import Origin, hashed, make_job, read_content
 from braze_bridge.mapping.outcomes import Ignored, Outcome, Unmappable
 from braze_bridge.mapping.people import find_person
 from braze_bridge.reasons import Reason
@@ -57,13 +57,14 @@ def map_event(
     # Without an id of its own, the same body is the same event.
     identity = hashed("b", body) if event_id is None else loggable(event_id)
     occurred_at = first_instant(config.events.occurred_at, body)
+    # Quikly does not say where its ids are unique. The same id in another activation, or of another
+    # kind, is another event.
+    response = f"quikly-events:{loggable(q_scope)}:{loggable(event)}:{identity}"
+    origin = Origin(SOURCE, SOURCE, response)
     return make_job(
-        read_content(rule.attributes, rule.event, body, occurred_at),
+        read_content(rule.attributes, rule.event, body, occurred_at, response),
         find_person(config.events.person, body),
-        source=SOURCE,
-        # Quikly does not say where its ids are unique. The same id in another activation, or of
-        # another kind, is another event.
-        job_id=f"quikly-events:{loggable(q_scope)}:{loggable(event)}:{identity}",
+        origin=origin,
         occurred_at=occurred_at,
         received_at=received_at,
         correlation_id=correlation_id,

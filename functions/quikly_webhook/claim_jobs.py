@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.clock import iso_millis
-from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, JobUser
+from braze_bridge.jobs.envelope import VERSION, DeliveryJob, JobEvent, JobUser
 from braze_bridge.mapping.identifiers import external_id_fits
+from braze_bridge.mapping.job_building import event_id
 from braze_bridge.partner_config.quikly_activations import Fact, Status
 
 if TYPE_CHECKING:
@@ -51,12 +52,16 @@ def job_of(claim: ClaimRecord, profile: ProfileRule, now: datetime) -> DeliveryJ
     events: tuple[JobEvent, ...] = ()
     if name is not None:
         properties = _named(profile.properties, facts)
-        events = (JobEvent(name=name, time=claim.decided_at, properties=properties),)
+        id_ = event_id(claim_id(claim), name)
+        events = (JobEvent(id=id_, name=name, time=claim.decided_at, properties=properties),)
     if not attributes and not events:
         return None
     return DeliveryJob(
+        schema_version=VERSION,
+        # Without a hash of the content: a decided claim does not change.
         job_id=claim_id(claim),
         source=SOURCE,
+        sender=SOURCE,
         occurred_at=claim.decided_at,
         # API Gateway's clock and ours may differ by some milliseconds.
         received_at=max(now, claim.decided_at),

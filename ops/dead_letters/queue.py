@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
 from braze_bridge.jobs.queue import BATCH_BYTES, BATCH_ENTRIES
-from ops.rejected.replay import FAILURES_IN_A_ROW, received_now
+from ops.rejected.replay import FAILURES_IN_A_ROW, replayed_now
 from ops.stack.errors import CommandError, aws_errors
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def outgoing(letter: DeadLetter, now: datetime) -> Outgoing:
         job = parse_job(letter.body)
     except UnreadableJobError:
         return Outgoing(letter.body, letter.group or UNKNOWN_GROUP)
-    return Outgoing(received_now(job, now).to_json(), job.source)
+    return Outgoing(replayed_now(job, now).to_json(), job.source)
 
 
 class SqsDeadLetterQueue:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from braze_bridge.braze.limits import USERS_TRACK
 from braze_bridge.jobs.envelope import split_job
 from braze_bridge.jobs.rejected import RejectedRecord
+from braze_bridge.ledger.port import PersonState
 from braze_bridge.mapping.attributes import DETAILS
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.reasons import Reason
 from braze_bridge.web.door import MAX_BODY_BYTES
-from braze_delivery.entry import BatchEntry
-from braze_delivery.packing import MergedObjects, pack
+from braze_delivery.entry import BatchEntry, Chunk
+from braze_delivery.merging import merge
+from braze_delivery.packing import pack
+from braze_delivery.reading import read_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -138,31 +141,25 @@ def requests_for(job: DeliveryJob) -> tuple[tuple[BrazeRequest, ...], tuple[Reas
     requests: list[BrazeRequest] = []
     refused: list[Reason] = []
     for part in split_job(job):
-        merge = MergedObjects([BatchEntry(0, part, part.user.key)], {})
+        entry = BatchEntry(0, read_job(part.to_json()), part.user.key, Chunk({}))
+        merged = merge(entry.key, [entry], PersonState())
         requests += [
             BrazeRequest(USERS_TRACK, len(each.objects), each.request().body())
-            for each in _requests(list(merge))
+            for each in _requests(merged.pieces)
         ]
-        refused += [
-            refusal.reason.model_copy(update={"field": _place(refusal.event, refusal.reason)})
-            for refusal in merge.invalid
-        ]
+        refused += [reason for _, reason in entry.refused]
     return tuple(requests), tuple(refused)
 
 
-def _requests(objects: Sequence[TrackObject]) -> Iterator[RequestPlan]:
+def _requests(pieces: Sequence[Sequence[TrackObject]]) -> Iterator[RequestPlan]:
     """Pack the objects; those of a person that do not fit into a request are a later batch's."""
-    while objects:
+    while pieces:
         sent: set[int] = set()
-        for plan in pack(objects):
+        for plan in pack(pieces):
             sent.update(map(id, plan.objects))
             yield plan
-        objects = [item for item in objects if id(item) not in sent]
-
-
-def _place(event: int | None, reason: Reason) -> str:
-    where = "attributes" if event is None else f"events.{event}"
-    return where if reason.field is None else f"{where}.{reason.field}"
+        left = [[item for item in piece if id(item) not in sent] for piece in pieces]
+        pieces = [piece for piece in left if piece]
 
 
 def _explained(skips: Iterable[Skip]) -> tuple[Reason, ...]:

@@ -7,12 +7,18 @@ replay makes the same job under the same id, which the ledger drops as a duplica
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from braze_bridge.jobs.envelope import UnreadableJobError, canonical_hash, parse_job
+from braze_bridge.jobs.envelope import (
+    MAX_ID_CHARS,
+    UnreadableJobError,
+    canonical_hash,
+    parse_job,
+)
 from braze_bridge.jobs.forward import UnreadableForwardError, parse_forward
 from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
@@ -41,8 +47,8 @@ NEVER_CLAIMED: Final = frozenset({"expired", "person_full"})
 """Codes of jobs that delivery parks whole and untried. The ledger has not settled these ids. It may
 know that some of their events arrived in an earlier attempt, so the ids stay."""
 
-MAX_ID_CHARS: Final = 240
-"""A job id may have 256 characters; the rest is for the suffixes of a split job."""
+SENDER: Final = "bridge"
+"""Who puts replayed jobs into the queue."""
 
 FAILURES_IN_A_ROW: Final = 3
 """A replay ends after this many failed calls in a row: AWS does not answer."""
@@ -50,6 +56,7 @@ FAILURES_IN_A_ROW: Final = 3
 READ_ROWS: Final = 100
 
 _GENERATION: Final = re.compile(r"(?P<base>.+)~r(?P<number>[0-9]{1,6})-[0-9a-f]{12}", re.DOTALL)
+_SENT_AGAIN: Final = re.compile(r"(?P<base>.+)~r(?P<number>[0-9]{1,6})", re.DOTALL)
 
 
 class Send(NamedTuple):
@@ -123,13 +130,14 @@ def judge(
         )
     if record.kind == "objects" and not codes & NEVER_CLAIMED:
         job = job.model_copy(update={"job_id": replayed_id(job)})
-    return Send(received_now(job, now))
+    job = replayed_now(job, now)
+    return Send(with_new_ids(job) if UNKNOWN_OUTCOME in codes else job)
 
 
 def _judge_body(outcome: Outcome, now: datetime) -> Verdict:
     match outcome:
         case Mapped(job):
-            return Send(received_now(job, now))
+            return Send(replayed_now(job, now))
         case Unmappable(reasons):
             return Keep(reasons)
         case Ignored(code):
@@ -148,17 +156,45 @@ def _judge_forward(record: RejectedRecord, now: datetime) -> Verdict:
     return Forward(message.model_copy(update={"received_at": max(message.received_at, now)}))
 
 
-def received_now(job: DeliveryJob, now: datetime) -> DeliveryJob:
-    """Return the job as if received now; never earlier than it was, even if this clock is slow."""
-    return job.model_copy(update={"received_at": max(job.received_at, now)})
+def replayed_now(job: DeliveryJob, now: datetime) -> DeliveryJob:
+    """Return the job as this command queues it now.
+
+    Its arrival is never earlier than it was, even if this clock is slow.
+    """
+    return job.sent_by(SENDER).model_copy(update={"received_at": max(job.received_at, now)})
+
+
+def with_new_ids(job: DeliveryJob) -> DeliveryJob:
+    """Give new ids to what may have arrived: the ledger has counted the ids that it had.
+
+    They depend only on the ids before, so replaying a record twice sends once.
+    """
+    ids = iter([_next_id(id_) for id_ in job.once_ids])
+    return job.model_copy(
+        update={
+            "events": tuple(each.model_copy(update={"id": next(ids)}) for each in job.events),
+            "objects": tuple(each.model_copy(update={"id": next(ids)}) for each in job.objects),
+        }
+    )
+
+
+def _next_id(id_: str) -> str:
+    known = _SENT_AGAIN.fullmatch(id_)
+    base, number = (id_, 1) if known is None else (known["base"], int(known["number"]) + 1)
+    if len(base) > MAX_ID_CHARS:
+        base = f"h-{hashlib.sha256(base.encode()).hexdigest()[:32]}"
+    return f"{base}~r{number}"
 
 
 def replayed_id(job: DeliveryJob) -> str:
     """Make the id under which the refused objects of a job are sent again.
 
     The ledger has settled the job's own id and would drop the replay as a duplicate. It also knows
-    the job's events by their position in the whole job. The same objects always get the same id, so
-    replaying twice sends once. If Braze refuses them again, the next replay has another id.
+    the events of a v1 job by their position in the whole job. The same objects always get the same
+    id, so replaying twice sends once. If Braze refuses them again, the next replay has another id.
+
+    Events of v2 keep their ids. A refused event was not counted. If the partner sent it again with
+    other content meanwhile, it was counted, and delivery drops the replay's.
 
     Args:
         job: As it was parked: only the refused objects.
@@ -168,7 +204,8 @@ def replayed_id(job: DeliveryJob) -> str:
     """
     known = _GENERATION.fullmatch(job.job_id)
     base, number = (job.job_id, 1) if known is None else (known["base"], int(known["number"]) + 1)
-    content = job.model_dump(mode="json", exclude={"received_at", "correlation_id"})
+    content = json.loads(job.to_json())
+    del content["received_at"], content["correlation_id"]
     suffix = f"~r{number}-{canonical_hash(content)[:12]}"
     if len(base) + len(suffix) > MAX_ID_CHARS:
         base = f"{job.source}:h-{hashlib.sha256(base.encode()).hexdigest()[:32]}"

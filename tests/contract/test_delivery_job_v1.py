@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
-from tests.fakes.event_files import EventCase, event_cases
-from tests.fakes.outgrow import OutgrowBench
 
 SAMPLES = sorted((pathlib.Path(__file__).parent / "samples").glob("delivery_job_v1_*.json"))
 
@@ -101,17 +99,3 @@ def test_what_breaks_the_contract_is_unreadable(change: dict[str, Any]) -> None:
         parse_job(json.dumps({**sample("attributes"), **change}))
 
     assert "example.com" not in str(raised.value.reasons)
-
-
-@pytest.mark.parametrize(
-    "case", [c for c in event_cases("outgrow") if c.is_good], ids=lambda case: case.name
-)
-def test_produced_job_is_what_delivery_reads(case: EventCase) -> None:
-    """The job made of every good event is read back by the consumer's own parser, unchanged."""
-    bench = OutgrowBench()
-
-    bench.handler(case.event(), None)
-
-    [job] = bench.queue.jobs
-    assert parse_job(job.to_json()) == job
-    assert json.loads(job.to_json())["schema_version"] == 1

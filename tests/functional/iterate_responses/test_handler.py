@@ -34,6 +34,20 @@ def test_accepted_only_after_the_queue_took_it() -> None:
     assert len({job.job_id for job in bench.queue.jobs}) == 1
 
 
+def test_a_response_that_comes_again_with_other_answers_counts_each_answer_once() -> None:
+    """A changed answer updates the attribute; only the new answer has a new event."""
+    bench = IterateBench()
+    for answers in ((answer(1, ENJOY, "No"),), (answer(1, ENJOY, "Yes"), answer(2, "Why?"))):
+        assert answered(bench.post(body(*answers)))[0] == 200
+
+    first, more = bench.queue.jobs
+    assert first.job_id != more.job_id
+    assert more.attributes[ENJOY] == "Yes"
+    assert (len(first.once_ids), len(more.once_ids)) == (1, 2)
+    assert more.once_ids[0] == first.once_ids[0]
+    assert more.sender == "iterate_responses"
+
+
 def test_parked_once_however_often_it_is_sent() -> None:
     """A 422 is no 200, so Iterate sends it three times more: one row."""
     bench = IterateBench()

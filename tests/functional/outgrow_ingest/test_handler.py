@@ -42,11 +42,28 @@ def test_accepted_only_after_the_queue_took_it() -> None:
     assert (status, body["status"], bench.queue.jobs) == (503, "error", [])
     assert bench.meter.totals[Metric.JOBS_ACCEPTED] == 0
     bench.queue.refusing = False
-    assert answered(bench.post(BODY)) == (
-        200,
-        {"status": "accepted", "job_id": "outgrow:default:r-1"},
-    )
-    assert [job.job_id for job in bench.queue.jobs] == ["outgrow:default:r-1"]
+    status, body = answered(bench.post(BODY))
+    assert (status, body["status"]) == (200, "accepted")
+    assert [job.job_id for job in bench.queue.jobs] == [body["job_id"]]
+    assert body["job_id"].startswith("outgrow:default:r-1:")
+
+
+def test_a_response_that_comes_again_with_other_content_is_another_job_with_the_same_event() -> (
+    None
+):
+    """Its attributes are updated, and its event still counts once. A stamp changes nothing."""
+    bench = OutgrowBench()
+    answers = [
+        {"id": "r-1", "email": "ada@example.com", "score": score, "delivery": number}
+        for number, score in enumerate((10, 10, 90))
+    ]
+    for body in answers:
+        assert answered(bench.post(body, "/outgrow/demo"))[0] == 200
+
+    first, again, other = bench.queue.jobs
+    assert first.job_id == again.job_id != other.job_id
+    assert first.once_ids == other.once_ids == ("outgrow:demo:r-1:outgrow_completed:0",)
+    assert other.attributes["outgrow_quiz_score"] == 90
 
 
 def test_refused_only_after_the_body_was_parked() -> None:

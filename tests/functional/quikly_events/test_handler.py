@@ -35,8 +35,21 @@ def test_an_event_that_is_sent_twice_is_the_same_job(bench: QuiklyEventsBench) -
         assert bench.post(body)["statusCode"] == 200
 
     first, second, third, fourth = (job.job_id for job in bench.queue.jobs)
-    assert first == second == "quikly-events:demo-first:entered:e-1"
+    assert first == second
+    assert first.startswith("quikly-events:demo-first:entered:e-1:")
     assert third == fourth != first
+
+
+def test_an_event_that_comes_again_with_other_content_counts_once(bench: QuiklyEventsBench) -> None:
+    """Another job with the same event: by Quikly's own id of it."""
+    for rank in (1, 1, 2):
+        bench.post(BODY | {"event": "tier_reached", "properties": {"rank": rank}})
+
+    first, again, other = bench.queue.jobs
+    assert first.job_id == again.job_id
+    assert first.once_ids == other.once_ids
+    assert first.once_ids[0].startswith("quikly-events:demo-first:tier_reached:e-1:")
+    assert other.sender == "quikly_events"
 
 
 def test_the_same_id_of_another_kind_or_activation_is_another_event(

@@ -411,6 +411,8 @@ def test_profile_is_written_with_the_configured_names() -> None:
     call(webhook, webhook_event("bob@example.com", at=NOON + 2 * SECOND, braze_id="b-2"))
 
     won, lost = jobs_of(webhook)
+    assert (won.schema_version, won.sender) == (2, "quikly_webhook")
+    assert won.once_ids == (f"{won.job_id}:won:0",)
     assert won.attributes == {
         "prize": "A trip",
         "prize_rank": 1,

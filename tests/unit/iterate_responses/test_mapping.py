@@ -57,6 +57,13 @@ def skips_of(outcome: Outcome) -> list[tuple[str, str, bool]]:
     return [(skip.name, skip.code, skip.default_used) for skip in outcome.skips]
 
 
+def response_of(job: DeliveryJob) -> str:
+    """The job's id without the hash of the content."""
+    response, _, content = job.job_id.rpartition(":")
+    assert len(content) == 12
+    return response
+
+
 def codes(outcome: Outcome) -> list[tuple[str | None, str]]:
     assert isinstance(outcome, Unmappable), outcome
     return [(reason.field, reason.code) for reason in outcome.reasons]
@@ -66,7 +73,7 @@ def test_each_answer_is_an_attribute_and_an_event() -> None:
     """Attributes are named by the prompts, events have their own times and flat properties."""
     job = job_of(mapped(body(answer(1, ENJOY, "No"), answer(2, " How old are you? ", "30s"))))
 
-    assert job.job_id == f"iterate:{SURVEY}:sr-1"
+    assert response_of(job) == f"iterate:{SURVEY}:sr-1"
     assert job.user.braze_id == "5f1a0000c0ffee0000000001"
     assert job.occurred_at == datetime(2026, 11, 20, 9, tzinfo=UTC)
     assert job.attributes == {ENJOY: "No", "How old are you?": "30s"}
@@ -113,10 +120,45 @@ def test_without_an_id_of_its_own_the_answers_ids_name_the_response() -> None:
     again = body(answer(2, "Why?"), answer(1, ENJOY), id=None, more=1)
     other = body(answer(1, ENJOY), answer(3, "Why?"), id=None)
 
-    ids = [job_of(mapped(each)).job_id for each in (first, again, other)]
+    jobs = [job_of(mapped(each)) for each in (first, again, other)]
 
-    assert ids[0] == ids[1] != ids[2]
-    assert ids[0].startswith(f"iterate:{SURVEY}:r-")
+    assert response_of(jobs[0]) == response_of(jobs[1]) != response_of(jobs[2])
+    assert response_of(jobs[0]).startswith(f"iterate:{SURVEY}:r-")
+    assert set(jobs[0].once_ids) == set(jobs[1].once_ids)
+    assert set(jobs[0].once_ids) & set(jobs[2].once_ids) == {f"iterate:{SURVEY}:{EVENT_NAME}:a1"}
+
+
+@pytest.mark.parametrize("own", [{}, {"id": None}])
+def test_a_response_that_comes_again_with_more_counts_only_what_is_new(own: dict[str, Any]) -> None:
+    """Iterate may send a response again when the next question is answered, or one is changed."""
+    first = job_of(mapped(body(answer(1, ENJOY, "No"), **own)))
+    more = job_of(mapped(body(answer(1, ENJOY, "Yes"), answer(2, "Why?"), **own)))
+
+    assert first.job_id != more.job_id
+    assert more.once_ids[0] == first.once_ids[0]
+    assert len(set(more.once_ids)) == 2
+
+
+@pytest.mark.parametrize("own", [{}, {"id": None}])
+def test_answers_without_ids_of_their_own_are_told_apart_by_their_place(
+    own: dict[str, Any],
+) -> None:
+    """Without an id, or with the id of another answer; also an id that looks like a place."""
+    ids = job_of(
+        mapped(
+            body(
+                answer(1, ENJOY, id=None),
+                answer(2, "Why?", id="a"),
+                answer(3, "And?", id="a"),
+                answer(4, "So?", id="responses[0]"),
+                answer(5, "Then?", id=0),
+                **own,
+            )
+        )
+    ).once_ids
+
+    assert len(set(ids)) == 5
+    assert [id_.rpartition(":")[2] for id_ in ids[:3]] == ["responses[0]", "a", "responses[2]"]
 
 
 def test_without_any_id_the_whole_body_names_the_response() -> None:
@@ -636,7 +678,8 @@ def test_a_survey_nobody_configured_and_one_without_an_id() -> None:
     unknown = job_of(mapped(body(answer(1, ENJOY), survey={"id": 17})))
     without = job_of(mapped(body(answer(1, ENJOY), survey=None)))
 
-    assert (unknown.job_id, without.job_id) == ("iterate:17:sr-1", "iterate:default:sr-1")
+    assert response_of(unknown) == "iterate:17:sr-1"
+    assert response_of(without) == "iterate:default:sr-1"
     assert "survey_id" not in without.events[0].properties
 
 
@@ -667,7 +710,7 @@ def test_1900_answers_fit_a_body_and_are_parts_of_one_job() -> None:
     assert (len(job.attributes), len(job.events)) == (1900, 1900)
     assert len(parts) > 1
     assert [part.job_id for part in parts] == [
-        f"iterate:{SURVEY}:sr-1/{n}" for n in range(1, len(parts) + 1)
+        f"{job.job_id}/{n}" for n in range(1, len(parts) + 1)
     ]
     assert sum(len(part.attributes) for part in parts) == 1900
     assert [event for part in parts for event in part.events] == list(job.events)

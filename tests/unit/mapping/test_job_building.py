@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from braze_bridge.jobs.envelope import JobUser
 from braze_bridge.mapping.attributes import IDENTIFIER_CONFLICT, Skip
-from braze_bridge.mapping.job_building import Content, Event, earliest, hashed, make_job
+from braze_bridge.mapping.job_building import (
+    Content,
+    Event,
+    Origin,
+    earliest,
+    event_id,
+    hashed,
+    make_job,
+)
 from braze_bridge.mapping.outcomes import Mapped, Outcome, Unmappable
 from braze_bridge.mapping.people import Person
 from braze_bridge.reasons import Reason
 from tests.fakes.clock import NOON
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from braze_bridge.jobs.envelope import DeliveryJob
 
 ADA = Person(JobUser(email="ada@example.com"), ())
 UNUSABLE = Reason(code="invalid_email", field="email")
@@ -18,14 +34,19 @@ NO_PERSON = Person(None, (UNUSABLE,))
 NOTHING = Content({}, (), (), ())
 
 
-def made(content: Content, person: Person = ADA) -> Outcome:
+def made(
+    content: Content,
+    person: Person = ADA,
+    *,
+    occurred_at: datetime | None = NOON - timedelta(hours=1),
+    received_at: datetime = NOON,
+) -> Outcome:
     return make_job(
         content,
         person,
-        source="outgrow",
-        job_id="outgrow:default:r-1",
-        occurred_at=NOON - timedelta(hours=1),
-        received_at=NOON,
+        origin=Origin("outgrow", "outgrow_ingest", "outgrow:default:r-1"),
+        occurred_at=occurred_at,
+        received_at=received_at,
         correlation_id="c",
         if_empty="nothing was found",
     )
@@ -65,7 +86,10 @@ def test_an_attribute_that_would_change_the_person_is_left_out() -> None:
 
 def test_a_job_has_the_time_of_its_response_and_each_event_its_own() -> None:
     """An event without a time has the arrival's."""
-    events = (Event("asked", NOON - timedelta(hours=2), {"n": 1}), Event("asked", None, {}))
+    events = (
+        Event("e-1", "asked", NOON - timedelta(hours=2), {"n": 1}),
+        Event("e-2", "asked", None, {}),
+    )
 
     outcome = made(NOTHING._replace(events=events), ADA._replace(reasons=(UNUSABLE,)))
 
@@ -73,6 +97,72 @@ def test_a_job_has_the_time_of_its_response_and_each_event_its_own() -> None:
     assert outcome.notes == (UNUSABLE,)
     assert outcome.job.occurred_at == NOON - timedelta(hours=1)
     assert [event.time for event in outcome.job.events] == [NOON - timedelta(hours=2), NOON]
+    assert [event.id for event in outcome.job.events] == ["e-1", "e-2"]
+    assert (outcome.job.schema_version, outcome.job.sender) == (2, "outgrow_ingest")
+
+
+def job_of(outcome: Outcome) -> DeliveryJob:
+    assert isinstance(outcome, Mapped), outcome
+    return outcome.job
+
+
+FULL = NOTHING._replace(
+    attributes={"score": 87, "tags": ["a", "b"]}, events=(Event("e-1", "asked", None, {"n": 1}),)
+)
+
+
+def test_an_identical_resend_is_the_same_job_whenever_it_arrives() -> None:
+    """The time of arrival is no content, also where it stands in for the partner's time."""
+    first = job_of(made(FULL, occurred_at=None))
+    again = job_of(made(FULL, occurred_at=None, received_at=NOON + timedelta(hours=1)))
+
+    assert first.job_id == again.job_id
+    assert first.job_id.startswith("outgrow:default:r-1:")
+    assert first.occurred_at != again.occurred_at
+
+
+@pytest.mark.parametrize(
+    ("content", "given"),
+    [
+        (FULL._replace(attributes={"score": 88, "tags": ["a", "b"]}), {}),
+        (FULL._replace(attributes={"score": "87", "tags": ["a", "b"]}), {}),
+        (FULL._replace(events=(Event("e-1", "asked", None, {"n": 2}),)), {}),
+        (FULL._replace(events=(Event("e-1", "asked", NOON, {"n": 1}),)), {}),
+        (FULL, {"person": Person(JobUser(email="ada@example.com", may_create=False), ())}),
+        (FULL, {"occurred_at": NOON - timedelta(hours=2)}),
+        (FULL, {"occurred_at": None}),
+    ],
+)
+def test_a_resend_with_other_content_is_another_job_with_the_same_event(
+    content: Content, given: dict[str, Any]
+) -> None:
+    """Values, properties, the person, and the partner's time: an answer may change back later."""
+    first, other = job_of(made(FULL)), job_of(made(content, **given))
+
+    assert first.job_id != other.job_id
+    assert first.once_ids == other.once_ids
+
+
+def test_a_time_in_the_future_is_the_same_content_in_every_resend() -> None:
+    """It counts as the partner writes it, not as the arrival that replaces it."""
+    ahead = NOON + timedelta(days=2)
+    ids = {
+        job_of(made(FULL, occurred_at=ahead, received_at=at)).job_id
+        for at in (NOON, NOON + timedelta(hours=1), NOON.astimezone(timezone(timedelta(hours=2))))
+    }
+
+    assert len(ids) == 1
+    assert ahead.tzinfo == UTC
+
+
+def test_an_event_s_id_has_no_personal_data_and_fits() -> None:
+    """An odd name is hashed; an id that leaves no room for a suffix is hashed whole."""
+    assert event_id("outgrow:c:r-1", "quiz-done") == "outgrow:c:r-1:quiz-done:0"
+    assert event_id("iterate:s:r-1", "asked", "responses[3]") == "iterate:s:r-1:asked:responses[3]"
+    assert "Ada" not in event_id("outgrow:c:r-1", "Ada was here")
+    long = [event_id("x" * 230, "quiz-done", place) for place in ("0", "1")]
+    assert len(set(long)) == 2
+    assert all(len(each) <= 240 for each in long)
 
 
 def test_no_job_occurred_after_it_was_received() -> None:

@@ -17,6 +17,7 @@ from braze_bridge.jobs.rejected import RejectedRecord
 from braze_bridge.ledger.port import CALL_SECONDS, Leases, PersonState
 from braze_bridge.reasons import Reason
 from braze_delivery.delivery import Ports, deliver
+from braze_delivery.parking import job_records, rejected_part, unknown_part
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.rejected.replay import (
     Forget,
@@ -27,12 +28,13 @@ from ops.rejected.replay import (
     judge,
     replayed_id,
     select,
+    with_new_ids,
 )
 from ops.rejected.rows import Filter
 from quikly_forward.forwarding import ROUTE as FORWARD_ROUTE
 from tests.fakes.braze import FakeTrack, InlineExecutor
 from tests.fakes.clock import NOON, FixedClock
-from tests.fakes.delivery_jobs import event, job
+from tests.fakes.delivery_jobs import event, increment, job
 from tests.fakes.forwarding import InMemoryForwardQueue, forward_message
 from tests.fakes.gate import NoGate
 from tests.fakes.iterate import SURVEY, IterateBench, answer
@@ -192,7 +194,8 @@ def test_a_body_goes_through_its_mapping_as_it_is_now(config: pathlib.Path) -> N
     verdict = judge(record, BodyMappings(config), NOON, resend_unknown=False)
 
     assert isinstance(verdict, Send)
-    assert verdict.job.job_id == "outgrow:quiz:17"
+    assert verdict.job.job_id.startswith("outgrow:quiz:17:")
+    assert verdict.job.sender == "bridge"
     assert verdict.job.user == JobUser(email="ada@example.com")
     assert verdict.job.attributes == {"outgrow_quiz_score": 5}
     assert verdict.job.correlation_id == record.correlation_id
@@ -246,7 +249,7 @@ def test_an_iterate_body_is_mapped_by_iterate_s_file(config: pathlib.Path) -> No
     verdict = judge(record, BodyMappings(config), NOON, resend_unknown=False)
 
     assert isinstance(verdict, Send)
-    assert verdict.job.job_id == f"iterate:{SURVEY}:sr-1"
+    assert verdict.job.job_id.startswith(f"iterate:{SURVEY}:sr-1:")
     assert verdict.job.user == JobUser(external_id="c-1")
     assert [event.time.isoformat() for event in verdict.job.events] == ["2026-11-20T08:01:00+00:00"]
 
@@ -334,7 +337,9 @@ def test_a_message_that_can_be_read_now_is_sent_under_its_own_id() -> None:
     verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=False)
 
     assert isinstance(verdict, Send)
-    assert verdict.job == job("1", age=5 * DAY).model_copy(update={"received_at": NOON})
+    assert verdict.job == job("1", age=5 * DAY).sent_by("bridge").model_copy(
+        update={"received_at": NOON}
+    )
 
 
 def test_a_message_that_still_cannot_be_read_stays() -> None:
@@ -495,6 +500,95 @@ def test_events_that_may_have_arrived_are_sent_only_on_request() -> None:
     assert run.replay() == [Result.OUTCOME_UNKNOWN]
     assert run.queue.jobs == []
     assert run.replay(resend_unknown=True) == [Result.SENT]
+
+
+def replayed(parked: DeliveryJob, code: str) -> DeliveryJob:
+    """The job that a replay of this row sends."""
+    record = RejectedRecord(
+        id=parked.job_id,
+        kind="objects",
+        source=parked.source,
+        payload=parked.to_json(),
+        reasons=(Reason(code=code, field="events.0"),),
+        correlation_id="c",
+        first_seen=NOON,
+        last_seen=NOON,
+    )
+    verdict = judge(record, BodyMappings(PARTNER_CONFIG), NOON, resend_unknown=True)
+    assert isinstance(verdict, Send)
+    assert parse_job(verdict.job.to_json()) == verdict.job
+    assert (verdict.job.schema_version, verdict.job.sender) == (2, "bridge")
+    return verdict.job
+
+
+V2 = job(
+    events=[event("a", event_id="e-a"), event("b", event_id="e-b"), event("c", event_id="e-c")],
+    objects=[increment("x"), increment("y", object_id="o-y")],
+    attributes={"score": 1},
+    version=2,
+)
+
+
+def test_what_braze_refused_is_replayed_under_its_own_ids_in_another_job() -> None:
+    """It was not counted, unless the partner sent it again meanwhile: then it is a duplicate."""
+    parked = rejected_part(V2, [(1, Reason(code="braze_refused"))])
+
+    sent = replayed(parked, "braze_refused")
+
+    assert sent.once_ids == ("e-b",)
+    assert sent.attributes == {}
+    assert sent.job_id.startswith(f"{V2.job_id}~r1-")
+
+
+def test_what_may_have_arrived_is_replayed_under_new_ids() -> None:
+    """The ledger counted the ids that it had. The same row gives the same ids; the next others."""
+    parked = unknown_part(V2, [0, 2, 3, 4])
+    assert parked.once_ids == ("e-a", "e-c", f"{V2.job_id}!0", "o-y")
+
+    sent = replayed(parked, "unknown_outcome")
+    again = replayed(sent, "unknown_outcome")
+
+    assert sent == replayed(parked, "unknown_outcome")
+    assert sent.once_ids == tuple(f"{id_}~r1" for id_ in parked.once_ids)
+    assert again.once_ids == tuple(f"{id_}~r2" for id_ in parked.once_ids)
+    assert len({parked.job_id, sent.job_id, again.job_id}) == 3
+
+
+@pytest.mark.parametrize("code", ["expired", "person_full"])
+def test_what_was_parked_untried_is_replayed_under_its_own_ids_in_its_own_job(code: str) -> None:
+    """What of it arrived in an earlier attempt stays counted, in parts of it, too."""
+    assert replayed(V2, code).once_ids == V2.once_ids
+    assert replayed(V2, code).job_id == V2.job_id
+    big = V2.model_copy(update={"attributes": {f"name-{n}": "x" * 250 for n in range(2_000)}})
+    parts = job_records(big, (Reason(code=code),), NOON, "~expired")
+    assert len(parts) > 1
+    sent = [replayed(parse_job(part.payload), code) for part in parts]
+    assert tuple(id_ for each in sent for id_ in each.once_ids) == V2.once_ids
+
+
+def test_a_row_of_version_1_is_replayed_as_version_2_under_ids_of_its_new_job() -> None:
+    """Its positions are those of the row, not those that the ledger counted."""
+    parked = rejected_part(job(events=3), [(2, Reason(code="braze_refused"))])
+
+    sent = replayed(parked, "braze_refused")
+
+    assert sent.once_ids == (f"{sent.job_id}#0",)
+    assert sent.once_ids != job(events=3).once_ids[:1]
+    assert replayed(parked, "expired").once_ids == parked.once_ids
+
+
+@given(st.text(min_size=1, max_size=300), st.integers(1, 4))
+def test_new_ids_fit_and_are_told_apart(id_: str, generations: int) -> None:
+    """Whatever the first one was."""
+    seen = job(events=[event("a", event_id=id_)], version=2)
+    ids = [id_]
+    for _ in range(generations):
+        seen = with_new_ids(seen)
+        ids += seen.once_ids
+
+    assert len(set(ids)) == len(ids)
+    assert max(map(len, ids)) <= 300
+    assert with_new_ids(seen) == with_new_ids(seen)
 
 
 def test_objects_that_cannot_be_read_stay() -> None:

@@ -92,6 +92,8 @@ def test_a_new_profile_gets_the_participation_event_and_no_attribute() -> None:
     sim.begin(record())
     sim.run()
     (job,) = sim.jobs.jobs.values()
+    assert (job.schema_version, job.sender) == (2, "quikly_acquisition")
+    assert job.once_ids == (f"{job.job_id}:took_part:0",)
     assert job.attributes == {}
     assert [(event.name, event.properties) for event in job.events] == [
         ("took_part", {"q_scope": "news", "channel": "email"})

@@ -10,7 +10,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import (
     AwareDatetime,
@@ -30,6 +30,9 @@ from pydantic import (
 
 from braze_bridge.braze.limits import MAX_INTEGER, MAX_OBJECTS_PER_REQUEST, MAX_PROPERTY_DEPTH
 from braze_bridge.reasons import invalid_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 VERSION: Final = 2
 """What producers write. v1 stays readable for ever."""
@@ -126,7 +129,11 @@ class JobUser(BaseModel):
         return ("phone", str(self.phone))
 
 
-Id = Annotated[str, Field(min_length=1, max_length=256)]
+MAX_ID_CHARS: Final = 240
+"""Of an id when it is made. It may have 256; the rest is for the suffixes of parts and replays."""
+
+OnceId = Annotated[str, Field(min_length=1, max_length=300)]
+"""Of something that counts once. It may be the id of a job and a position."""
 
 
 class JobEvent(BaseModel):
@@ -138,7 +145,7 @@ class JobEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Id | None = None
+    id: OnceId | None = None
     name: Text
     time: Instant
     properties: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
@@ -156,7 +163,7 @@ class JobObject(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    id: OnceId | None = None
     array: Literal["attributes", "events", "purchases"]
     object: dict[str, JsonValue]
 
@@ -211,7 +218,7 @@ class DeliveryJob(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1, 2] = 1
-    job_id: Id
+    job_id: Annotated[str, Field(min_length=1, max_length=256)]
     source: Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,31}$")]
     sender: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = None
     occurred_at: Instant
@@ -273,6 +280,24 @@ class DeliveryJob(BaseModel):
             each.model_copy(update={"id": id_}) for each, id_ in zip(self.objects, ids, strict=True)
         ]
         return self.model_copy(update={"objects": tuple(objects)}) if objects else self
+
+    def part(self, once: Iterable[int], *, attributes: bool) -> Self:
+        """Reduce the job to what counts once at these positions of :attr:`once_ids`.
+
+        Args:
+            once: Positions of events and objects. Those of v2 keep their ids.
+            attributes: Whether the part has the job's attributes.
+        """
+        whole = self.with_ids()
+        chosen = sorted(set(once))
+        first = len(self.events)
+        return whole.model_copy(
+            update={
+                "attributes": self.attributes if attributes else {},
+                "events": tuple(self.events[at] for at in chosen if at < first),
+                "objects": tuple(whole.objects[at - first] for at in chosen if at >= first),
+            }
+        )
 
     def sent_by(self, sender: str) -> Self:
         """Return the job as another sender queues it: in v2, with the same ids."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, canonical_hash
+from braze_bridge.jobs.envelope import (
+    MAX_ID_CHARS,
+    VERSION,
+    DeliveryJob,
+    JobEvent,
+    canonical_hash,
+)
 from braze_bridge.mapping.attributes import collect, collect_properties, without_conflicts
-from braze_bridge.mapping.identities import HASH_CHARS
+from braze_bridge.mapping.identities import HASH_CHARS, loggable
 from braze_bridge.mapping.outcomes import Mapped, Unmappable
 from braze_bridge.reasons import Reason
 
@@ -20,13 +27,32 @@ if TYPE_CHECKING:
     from braze_bridge.mapping.values import Fitted
 
 
+_CONTENT_HASH_CHARS: Final = 12
+"""48 bits: it tells apart the few contents of one response."""
+
+
+class Origin(NamedTuple):
+    """Where a job comes from.
+
+    Attributes:
+        sender: The function.
+        response: The identity of the response, which every resend repeats; safe to log.
+    """
+
+    source: str
+    sender: str
+    response: str
+
+
 class Event(NamedTuple):
     """A custom event of a response.
 
     Attributes:
+        id: As :func:`event_id` makes it.
         occurred_at: The partner's time, if it is readable.
     """
 
+    id: str
     name: str
     occurred_at: datetime | None
     properties: dict[str, Fitted]
@@ -61,11 +87,13 @@ def read_content(
     event: tuple[str, Iterable[ValueRule]] | None,
     body: object,
     occurred_at: datetime | None,
+    response: str,
 ) -> Content:
     """Read the content of a response that has one event at most.
 
     Args:
         event: Its name and the rules of its properties.
+        response: Its identity, as in :class:`Origin`.
         body: A parsed JSON value.
         occurred_at: The event's time.
     """
@@ -76,7 +104,7 @@ def read_content(
     properties = collect_properties(rules, body)
     return Content(
         attributes=found.values,
-        events=(Event(name, occurred_at, properties.values),),
+        events=(Event(event_id(response, name), name, occurred_at, properties.values),),
         skips=(*found.skips, *properties.skips),
         rejects=(*found.rejects, *properties.rejects),
     )
@@ -86,8 +114,7 @@ def make_job(
     content: Content,
     person: Person,
     *,
-    source: str,
-    job_id: str,
+    origin: Origin,
     occurred_at: datetime | None,
     received_at: datetime,
     correlation_id: str,
@@ -96,7 +123,10 @@ def make_job(
     """Make the job of a response, or give every reason against it.
 
     Args:
-        job_id: The same for every resend of the response; safe to log.
+        origin: The job's id is the response's with a hash of the mapped content. So a resend with
+            other content is another job, which updates attributes; its events have the ids they
+            had. What the configuration does not read, such as a counter of attempts, makes no
+            other job.
         occurred_at: The partner's time, if it is readable.
         if_empty: The detail of ``nothing_to_send``.
     """
@@ -113,8 +143,10 @@ def make_job(
     if reasons or user is None:
         return Unmappable(tuple(reasons), content.skips)
     job = DeliveryJob(
-        job_id=job_id,
-        source=source,
+        schema_version=VERSION,
+        job_id=f"{origin.response}:{_content_hash(content, user, occurred_at)}",
+        source=origin.source,
+        sender=origin.sender,
         occurred_at=earliest(occurred_at, received_at),
         received_at=received_at,
         correlation_id=correlation_id,
@@ -122,6 +154,7 @@ def make_job(
         attributes=content.attributes,
         events=tuple(
             JobEvent(
+                id=event.id,
                 name=event.name,
                 time=earliest(event.occurred_at, received_at),
                 properties=event.properties,
@@ -135,6 +168,33 @@ def make_job(
 def earliest(occurred_at: datetime | None, received_at: datetime) -> datetime:
     """Return the time that orders a job: the partner's, but never later than the arrival."""
     return received_at if occurred_at is None else min(occurred_at, received_at)
+
+
+def event_id(response: str, name: str, place: str = "0") -> str:
+    """Name an event by what every resend of it repeats: it counts once.
+
+    Args:
+        response: The identity of its response; safe to log.
+        place: Its position in the response, or the partner's own id of it.
+    """
+    whole = f"{response}:{loggable(name)}:{place}"
+    if len(whole) <= MAX_ID_CHARS:
+        return whole
+    return f"h-{hashlib.sha256(whole.encode()).hexdigest()[:HASH_CHARS]}"
+
+
+def _content_hash(content: Content, user: JobUser, occurred_at: datetime | None) -> str:
+    """Hash what is sent, without the time of arrival.
+
+    The partner's time belongs to it: an answer that changes, and later changes back, is newer.
+    """
+    events = [[event.id, _text(event.occurred_at), event.properties] for event in content.events]
+    values = [user.model_dump(), content.attributes, events, _text(occurred_at)]
+    return canonical_hash(values)[:_CONTENT_HASH_CHARS]
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
 
 
 def hashed(kind: str, value: object) -> str:
