@@ -9,7 +9,7 @@ from braze_bridge.aws.side_by_side import in_background, side_by_side
 from braze_bridge.jobs.rejected import RejectedStoreUnavailableError, RowRefusedError
 from braze_bridge.ledger.port import PersonState, update_only
 from braze_bridge.reasons import Reason
-from braze_delivery.parking import job_records, unknown_part
+from braze_delivery.parking import job_records, rejected_part, unknown_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -166,9 +166,7 @@ def _rows(batch: Batch, entry: BatchEntry) -> tuple[RejectedRecord, ...]:
         rows += job_records(unknown_part(job, parts), reasons, batch.now)
     if entry.refused and not entry.open:
         reasons = tuple(reason for _, reason in entry.refused)
-        parts = sorted({part for part, _ in entry.refused if part is not None})
-        has_attributes = any(part is None for part, _ in entry.refused)
-        rows += job_records(job.part(parts, attributes=has_attributes), reasons, batch.now)
+        rows += job_records(rejected_part(job, entry.refused), reasons, batch.now)
     return tuple(rows)
 
 

@@ -100,6 +100,14 @@ def _short(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
     )
 
 
+def rejected_part(job: DeliveryJob, rejected: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:
+    """Reduce a job to its rejected attributes (``None``), events and objects (by number)."""
+    return job.part(
+        [part for part, _ in rejected if part is not None],
+        attributes=any(part is None for part, _ in rejected),
+    )
+
+
 def unknown_part(job: DeliveryJob, parts: Sequence[int]) -> DeliveryJob:
     """Reduce a job to events and objects with an unknown outcome.
 

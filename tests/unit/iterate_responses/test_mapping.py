@@ -16,7 +16,7 @@ from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.values import looks_like_date
 from braze_bridge.partner_config.iterate import EVENT_NAME, IterateConfig
 from braze_bridge.partner_config.toml_files import load_iterate
-from braze_delivery.packing import identifier_of
+from braze_delivery.reading import identifier_of
 from iterate_responses.answers import attribute_name, braze_text
 from iterate_responses.mapping import MOST_RESPONSES, map_response
 from tests.fakes.clock import NOON
