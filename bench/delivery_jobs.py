@@ -9,8 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, JobUser
-from braze_bridge.ledger.person_memory import BLANK, Fingerprints, Moment, apply_update, encode
-from braze_bridge.ledger.port import PersonState
+from braze_bridge.ledger.person_memory import BLANK, Fingerprints, encode
 
 SECRET: Final = "a-key-of-the-benchmark"  # noqa: S105 - it keys nothing
 OBJECTS_PER_REQUEST: Final = 75
@@ -154,10 +153,13 @@ def known_memory() -> str:
     """
     earlier = datetime.now(UTC) - timedelta(days=1)
     others = [f"outgrow_other_{number}" for number in range(EARLIER_NAMES)]
-    state = PersonState(
-        delivered=frozenset(f"outgrow:quiz:earlier-{number}" for number in range(EARLIER_JOBS)),
-        newest=dict.fromkeys([*_attributes(0), *others], earlier),
-    )
+    at = int(earlier.timestamp())
     prints = Fingerprints(SECRET.encode())
-    memory = encode(apply_update(BLANK, state, b"", Moment.of(earlier), prints))
+    delivered = [prints.job(f"outgrow:quiz:earlier-{number}") for number in range(EARLIER_JOBS)]
+    newest = prints.names([*_attributes(0), *others])
+    memory = encode(
+        BLANK._replace(
+            delivered=dict.fromkeys(delivered, at), newest=dict.fromkeys(newest, at * 1_000_000)
+        )
+    )
     return base64.b64encode(memory).decode()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from braze_bridge.aws import clients
 from braze_bridge.aws.clients import ledger_client
+from braze_bridge.aws.dynamodb import dynamo_calls
 from braze_bridge.aws.secrets import SecretsManagerSource, SecretSource
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.instances import rest_endpoint
@@ -91,7 +92,7 @@ def dependencies() -> Dependencies:
             lambdas=settings.delivery_lambdas,
         ),
         ledger=dynamo_ledger(
-            table,
+            dynamo_calls(table),
             settings.ledger_table,
             clock=clock,
             key=fingerprint_key(SecretsManagerSource(settings.ledger_secret)),

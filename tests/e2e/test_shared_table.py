@@ -6,31 +6,35 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from botocore.config import Config
 
+from braze_bridge.aws.dynamodb import dynamo_calls
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.gate.dynamo import DynamoGateStore, dynamo_gate
 from braze_bridge.gate.port import ADMITTED
 from braze_bridge.gate.rules import OPEN
 from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
 from braze_bridge.ledger.port import PersonState
-from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored, Write
+from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored, Writes
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from types_boto3_dynamodb import DynamoDBClient
 
+    from braze_bridge.aws.dynamodb import DynamoCalls
     from braze_bridge.jobs.envelope import DeliveryJob
     from sandbox.stack.stack_file import StackFile
 
 LAMBDAS = 8
+LONG = partial(float, 30)
 PEOPLE = 60
 TRACK = EndpointFamily.TRACK
 
@@ -50,6 +54,11 @@ def client(stack: StackFile) -> DynamoDBClient:
     )
 
 
+@pytest.fixture(scope="module")
+def calls(client: DynamoDBClient, stack: StackFile) -> DynamoCalls:
+    return dynamo_calls(client, stack.session().get_credentials())
+
+
 @pytest.fixture
 def table(client: DynamoDBClient) -> Iterator[str]:
     """A table of its own, keyed as the template's."""
@@ -67,18 +76,16 @@ def table(client: DynamoDBClient) -> Iterator[str]:
 class CarelessMemoryStore(DynamoMemoryStore):
     """The negative control: it replaces whatever stands there."""
 
-    def write(self, writes: object, seconds_left: object = None) -> Mapping[str, str]:
-        assert isinstance(writes, list)
-        for write in writes:
-            self._client.put_item(
-                TableName=self._table,
-                Item={
-                    "id": {"S": write.id},
-                    "rev": {"B": write.revision},
-                    "memory": {"B": write.data},
-                    "expires_at": {"N": str(write.expires_at)},
-                },
-            )
+    def write(
+        self, writes: Writes, revision: bytes, expires_at: int, seconds_left: object = None
+    ) -> dict[str, str]:
+        left = writes
+        while left:
+            found, _ = self.read(list(left), LONG)
+            now = {id_: stored.revision for id_, stored in found.items()}
+            tries: Writes = {id_: (now.get(id_), data) for id_, (_, data) in left.items()}
+            failed = super().write(tries, revision, expires_at, LONG)
+            left = {id_: each for id_, each in left.items() if id_ in failed}
         return {}
 
 
@@ -92,14 +99,12 @@ def ledger_on(store: DynamoMemoryStore, clock: FixedClock) -> SharedLedger:
     return SharedLedger(store, clock, lambda: b"the key of tests", 65)
 
 
-def winners_a_person(
-    client: DynamoDBClient, table: str, kind: type[DynamoMemoryStore]
-) -> list[int]:
+def winners_a_person(calls: DynamoCalls, table: str, kind: type[DynamoMemoryStore]) -> list[int]:
     """How many of eight Lambdas, leasing the same people at once, got each of them."""
     start = threading.Barrier(LAMBDAS)
 
     def lease(number: int) -> list[tuple[str, ...]]:
-        ledger = ledger_on(kind(client, table), FixedClock())
+        ledger = ledger_on(kind(calls, table), FixedClock())
         start.wait()
         return list(ledger.lease(crowd(number)).held)
 
@@ -108,20 +113,20 @@ def winners_a_person(
     return [sum(("external_id", f"user-{n}") in each for each in won) for n in range(PEOPLE)]
 
 
-def test_of_eight_lambdas_exactly_one_gets_each_person(client: DynamoDBClient, table: str) -> None:
+def test_of_eight_lambdas_exactly_one_gets_each_person(calls: DynamoCalls, table: str) -> None:
     """All of them lease all of the people in the same instant."""
-    assert winners_a_person(client, table, DynamoMemoryStore) == [1] * PEOPLE
+    assert winners_a_person(calls, table, DynamoMemoryStore) == [1] * PEOPLE
 
 
-def test_without_the_condition_several_would(client: DynamoDBClient, table: str) -> None:
+def test_without_the_condition_several_would(calls: DynamoCalls, table: str) -> None:
     """The control."""
-    assert max(winners_a_person(client, table, CarelessMemoryStore)) > 1
+    assert max(winners_a_person(calls, table, CarelessMemoryStore)) > 1
 
 
-def test_nothing_is_lost_when_eight_record_at_once(client: DynamoDBClient, table: str) -> None:
+def test_nothing_is_lost_when_eight_record_at_once(calls: DynamoCalls, table: str) -> None:
     """Each lost its lease to the next; all records stand, and the newest time."""
     clock = FixedClock()
-    ledger = ledger_on(DynamoMemoryStore(client, table), clock)
+    ledger = ledger_on(DynamoMemoryStore(calls, table), clock)
     held = []
     for number in range(LAMBDAS):
         held.append(ledger.lease(crowd(number)))
@@ -152,25 +157,23 @@ def test_nothing_is_lost_when_eight_record_at_once(client: DynamoDBClient, table
             assert state.newest == {"score": newest}
 
 
-def test_the_engine_answers_as_the_fake_does(client: DynamoDBClient, table: str) -> None:
+def test_the_engine_answers_as_the_fake_does(calls: DynamoCalls, table: str) -> None:
     """Inserts, replacements, both conflicts, binary values and absent items."""
-    store = DynamoMemoryStore(client, table)
+    store = DynamoMemoryStore(calls, table)
     data = bytes(range(256))
-    first = Write("a", None, b"one", data, 5)
-    assert store.write([first, Write("b", None, b"one", b"", 5)]) == {}
-    assert store.write(
-        [
-            Write("a", None, b"two", data, 6),
-            Write("b", b"another", b"two", data, 6),
-            Write("c", b"one", b"two", data, 6),
-            Write("d", None, b"two", data, 6),
-        ]
-    ) == {"a": CONFLICT, "b": CONFLICT, "c": CONFLICT}
-    assert store.write([Write("a", b"one", b"three", data[:9], 7)]) == {}
+    assert store.write({"a": (None, data), "b": (None, b"")}, b"one", 5, LONG) == {}
+    writes: Writes = {
+        "a": (None, data),
+        "b": (b"another", data),
+        "c": (b"one", data),
+        "d": (None, data),
+    }
+    assert store.write(writes, b"two", 6, LONG) == dict.fromkeys("abc", CONFLICT)
+    assert store.write({"a": (b"one", data[:9])}, b"three", 7, LONG) == {}
 
-    reading = store.read(["a", "b", "c", "d"])
-    assert reading.failed == {}
-    assert reading.found == {
+    found, failed = store.read(["a", "b", "c", "d"], LONG)
+    assert failed == {}
+    assert found == {
         "a": Stored(b"three", data[:9], 7),
         "b": Stored(b"one", b"", 5),
         "d": Stored(b"two", data, 6),
@@ -216,11 +219,13 @@ def test_of_eight_closings_the_longest_stands(client: DynamoDBClient, table: str
     assert DynamoGateStore(client, table).read(["users.track"])["users.track"].state == OPEN
 
 
-def test_the_deployed_table_takes_both(client: DynamoDBClient, stack: StackFile) -> None:
+def test_the_deployed_table_takes_both(
+    calls: DynamoCalls, client: DynamoDBClient, stack: StackFile
+) -> None:
     """The template's key and names are what the code writes."""
     clock = FixedClock()
     ledger = dynamo_ledger(
-        client, stack.tables["ledger"], clock=clock, key=lambda: uuid4().bytes, lease_seconds=65
+        calls, stack.tables["ledger"], clock=clock, key=lambda: uuid4().bytes, lease_seconds=65
     )
     leases = ledger.lease(crowd(0))
     assert len(leases.held) == PEOPLE

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from braze_bridge.ledger.port import CALL_SECONDS, Leases, PersonState
-from braze_bridge.ledger.shared import CONFLICT, Reading, SharedLedger, Stored
+from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from braze_bridge.clock import Clock
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger.port import PersonKey
-    from braze_bridge.ledger.shared import Write
+    from braze_bridge.ledger.shared import Writes
 
 LEASE_SECONDS = 65.0
 
@@ -40,44 +40,48 @@ class InMemoryMemoryStore:
 
     def read(
         self, ids: Sequence[str], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
-    ) -> Reading:
+    ) -> tuple[dict[str, Stored], dict[str, str]]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.read`."""
         self.before("read")
         with self._lock:
             self.calls.append(("read", len(ids)))
             failed = {id_: code for id_ in ids if (code := self.fails("read", id_))}
             found = {id_: self.items[id_] for id_ in ids if id_ in self.items and id_ not in failed}
-        return Reading(found, failed)
+        return found, failed
 
     def write(
-        self, writes: Sequence[Write], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
-    ) -> Mapping[str, str]:
+        self,
+        writes: Writes,
+        revision: bytes,
+        expires_at: int,
+        seconds_left: Callable[[], float] = lambda: CALL_SECONDS,
+    ) -> dict[str, str]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.write`."""
         self.before("write")
         refused: dict[str, str] = {}
         with self._lock:
             self.calls.append(("write", len(writes)))
-            for write in writes:
-                code = self.fails("write", write.id)
-                if code is None and not self.may_replace(write):
+            for id_, (expected, data) in writes.items():
+                code = self.fails("write", id_)
+                if code is None and not self.may_replace(id_, expected):
                     code = CONFLICT
                 if code is None:
-                    self.items[write.id] = Stored(write.revision, write.data, write.expires_at)
-                    code = self.loses(write.id)
+                    self.items[id_] = Stored(revision, data, expires_at)
+                    code = self.loses(id_)
                 if code is not None:
-                    refused[write.id] = code
+                    refused[id_] = code
         return refused
 
-    def may_replace(self, write: Write) -> bool:
-        """Check the write's condition."""
-        stored = self.items.get(write.id)
-        return (None if stored is None else stored.revision) == write.expected
+    def may_replace(self, id_: str, expected: bytes | None) -> bool:
+        """Check a write's condition."""
+        stored = self.items.get(id_)
+        return (None if stored is None else stored.revision) == expected
 
 
 class CarelessMemoryStore(InMemoryMemoryStore):
     """The negative control: it ignores conditions."""
 
-    def may_replace(self, write: Write) -> bool:
+    def may_replace(self, id_: str, expected: bytes | None) -> bool:
         return True
 
 

@@ -96,11 +96,11 @@ def test_lambdas_see_each_others_closings(dynamo: FakeDynamo) -> None:
     """One call a batch; two to close."""
     clock = FixedClock()
     gate(dynamo, clock).close(TRACK, NOON + timedelta(seconds=20), "rate_limited")
-    dynamo.calls.clear()
+    dynamo.counted.clear()
 
     other = gate(dynamo, clock)
     assert other.admit(TRACK).closed_until == NOON + timedelta(seconds=20)
-    assert dynamo.calls == [("BatchGetItem", 2)]
+    assert dynamo.counted == [("BatchGetItem", 2)]
     assert other.admit(EndpointFamily.EXPORT_IDS) == ADMITTED
 
 

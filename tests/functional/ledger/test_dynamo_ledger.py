@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from braze_bridge.aws.clients import ledger_client
+from braze_bridge.aws.dynamodb import DynamoCallError
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.keys import fingerprint_key
 from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
 from braze_bridge.ledger.port import LedgerUnavailableError, PersonState
-from braze_bridge.ledger.shared import SharedLedger, Write
+from braze_bridge.ledger.shared import SharedLedger
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
 from tests.fakes.dynamodb import TABLE, FakeDynamo
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from braze_bridge.jobs.envelope import DeliveryJob
-    from braze_bridge.ledger.shared import MemoryStore
+    from braze_bridge.ledger.shared import MemoryStore, Writes
 
 KEY = b"the key of tests"
 
@@ -43,7 +43,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def ledger(dynamo: FakeDynamo, clock: FixedClock) -> SharedLedger:
-    store: MemoryStore = DynamoMemoryStore(dynamo.client(), TABLE)
+    store: MemoryStore = DynamoMemoryStore(dynamo.calls(), TABLE)
     return SharedLedger(store, clock, lambda: KEY, 65, pause=lambda _: None, jitter=lambda: 0.5)
 
 
@@ -54,14 +54,14 @@ def test_1000_jobs_take_90_calls(dynamo: FakeDynamo, ledger: SharedLedger, peopl
     if people == "returning":
         earlier = [job(f"earlier-{n}", f"user-{n}") for n in range(1_000)]
         assert ledger.record(ledger.lease(earlier), all_done(earlier)) == frozenset()
-        dynamo.calls.clear()
+        dynamo.counted.clear()
 
     leases = ledger.lease(jobs)
     assert len(leases.held) == 1_000
     assert ledger.record(leases, all_done(jobs)) == frozenset()
 
-    assert sum(count for operation, count in dynamo.calls if operation == "BatchGetItem") == 1_000
-    assert len(dynamo.calls) == 90
+    assert sum(count for operation, count in dynamo.counted if operation == "BatchGetItem") == 1_000
+    assert len(dynamo.counted) == 90
     states = ledger.lease(jobs).states.values()
     assert all(state.delivered and state.newest == {"score": NOON} for state in states)
 
@@ -70,7 +70,7 @@ def test_calls_run_side_by_side_on_an_executor(dynamo: FakeDynamo, clock: FixedC
     """And come to the same."""
     with ThreadPoolExecutor(4) as executor:
         ledger = dynamo_ledger(
-            dynamo.client(),
+            dynamo.calls(),
             TABLE,
             clock=clock,
             key=lambda: KEY,
@@ -101,11 +101,11 @@ def test_keys_left_unprocessed_are_asked_for_again(
     """DynamoDB answers at most 16 MB a read."""
     ledger.record(ledger.lease(crowd(5)), all_done(crowd(5)))
     dynamo.unprocessed = [*list(dynamo.items)[:3], *list(dynamo.items)[:2]]
-    dynamo.calls.clear()
+    dynamo.counted.clear()
 
     assert all(state.delivered for state in ledger.lease(crowd(5)).states.values())
     # Not taken for new people, which would only come to light when they are inserted.
-    assert dynamo.calls == [("BatchGetItem", 5), ("BatchGetItem", 3), ("BatchGetItem", 2)]
+    assert dynamo.counted == [("BatchGetItem", 5), ("BatchGetItem", 3), ("BatchGetItem", 2)]
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_a_statement_refused_for_good_leaves_its_person_busy(
 
 
 def read_timeout(*_: Any) -> None:
-    raise ReadTimeoutError(endpoint_url="dynamodb")
+    raise DynamoCallError("ReadTimeoutError")
 
 
 def connect_timeout(*_: Any) -> None:
-    raise ConnectTimeoutError(endpoint_url="dynamodb")
+    raise DynamoCallError("ConnectTimeoutError")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,9 @@ def test_lost_answers_of_writes_are_cleared_up_by_reading(
     assert len(leases.held) == 3
     losses[:] = ["record"]
     assert ledger.record(leases, all_done(crowd(3))) == frozenset()
-    assert [count for operation, count in dynamo.calls if operation == "BatchExecuteStatement"] == [
+    assert [
+        count for operation, count in dynamo.counted if operation == "BatchExecuteStatement"
+    ] == [
         3,
         3,
     ]
@@ -200,14 +202,15 @@ def test_lost_answers_of_writes_are_cleared_up_by_reading(
 
 def test_large_memories_are_written_in_smaller_batches(dynamo: FakeDynamo) -> None:
     """Some hundred kilobytes each would make a call too long."""
-    store = DynamoMemoryStore(dynamo.client(), TABLE)
-    writes = [Write(f"{n:032}", None, b"r" * 12, bytes(300_000), 5) for n in range(20)]
+    store = DynamoMemoryStore(dynamo.calls(), TABLE)
+    writes: Writes = {f"{n:032}": (None, bytes(300_000)) for n in range(20)}
 
-    assert store.write(writes) == {}
+    assert store.write(writes, b"r" * 12, 5, lambda: 9) == {}
 
-    assert [count for _, count in dynamo.calls] == [6, 6, 6, 2]
-    reading = store.read([write.id for write in writes])
-    assert {stored.data for stored in reading.found.values()} == {bytes(300_000)}
+    assert [count for _, count in dynamo.counted] == [6, 6, 6, 2]
+    found, failed = store.read(list(writes), lambda: 9)
+    assert not failed
+    assert {stored.data for stored in found.values()} == {bytes(300_000)}
 
 
 def test_the_key_comes_out_of_its_secret() -> None:

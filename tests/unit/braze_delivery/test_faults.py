@@ -12,8 +12,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 
+from braze_bridge.aws.dynamodb import READ_SECONDS, DynamoCallError
 from braze_bridge.braze.errors import ObjectError, RateLimitedError, UnknownOutcomeError
 from braze_bridge.braze.models import TrackResponse
 from braze_bridge.handlers import SqsMessage
@@ -146,15 +146,13 @@ def test_a_table_that_hangs_does_not_outlast_the_invocation(harness: Harness) ->
 def test_a_ledger_that_hangs_does_not_outlast_the_invocation(harness: Harness) -> None:
     """Each call to DynamoDB takes 3 s and fails. 400 people are 16 writes."""
 
-    class HangingClient:
-        def batch_execute_statement(self, **_: object) -> object:
+    class HangingCalls:
+        def call(self, operation: str, body: bytes, seconds: float = READ_SECONDS) -> object:
             time.sleep(3)
-            raise ReadTimeoutError(endpoint_url="dynamodb")
-
-        batch_get_item = batch_execute_statement
+            raise DynamoCallError("ReadTimeoutError")
 
     executor = ThreadPoolExecutor(8)
-    hangs = DynamoMemoryStore(HangingClient(), "table", executor)  # type: ignore[arg-type]
+    hangs = DynamoMemoryStore(HangingCalls(), "table", executor)
     ledger = InMemoryLedger(harness.clock)
     leased = ledger.lease
 

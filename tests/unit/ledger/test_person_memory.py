@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,18 +15,15 @@ from braze_bridge.ledger.person_memory import (
     BLANK,
     MAX_MEMORY_BYTES,
     RETENTION_SECONDS,
-    Attempts,
     Fingerprints,
-    Lease,
-    LeaseRequest,
-    Moment,
-    NoLease,
+    Person,
     PersonMemory,
     UnreadableMemoryError,
     apply_update,
     decode,
     drop_expired,
     encode,
+    microseconds,
     retry_after,
     state_for,
     try_lease,
@@ -37,7 +36,8 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.envelope import DeliveryJob
 
 PRINTS = Fingerprints(b"a key")
-NOW = Moment.of(NOON)
+NOW = microseconds(NOON)
+SECONDS = NOW // 1_000_000
 OWNER = b"owner-of-12."
 LEASE = 65_000_000
 
@@ -47,23 +47,19 @@ once_ids = st.sampled_from(["job-1#0", "job-1#1", "event-a"])
 shorts = st.integers(0, 2**64 - 1)
 jobs = shorts | ids.map(PRINTS.job)
 counted = shorts | once_ids.map(PRINTS.once)
-seconds = st.integers(NOW.seconds - 2 * RETENTION_SECONDS, NOW.seconds)
+seconds = st.integers(SECONDS - 2 * RETENTION_SECONDS, SECONDS)
 memories = st.builds(
     PersonMemory,
-    st.none()
-    | st.builds(
-        Lease,
-        st.binary(min_size=12, max_size=12).filter(any),
-        st.integers(0, 2**62),
-        st.lists(jobs | counted, max_size=4).map(tuple),
-    ),
-    st.dictionaries(jobs, seconds, max_size=5),
+    st.binary(min_size=12, max_size=12),
+    st.integers(0, 2**62),
+    st.lists(jobs | counted, max_size=4).map(tuple),
     st.dictionaries(shorts, st.integers(-(2**62), 2**62), max_size=5),
+    st.dictionaries(jobs, seconds, max_size=5),
     st.dictionaries(counted, seconds, max_size=5),
     st.dictionaries(jobs | counted, seconds, max_size=5),
     st.dictionaries(
         jobs,
-        st.builds(Attempts, seconds, st.integers(0, 65_535), st.binary(max_size=40)),
+        st.tuples(seconds, st.integers(0, 65_535)),
         max_size=5,
     ),
     st.booleans(),
@@ -78,35 +74,47 @@ updates = st.builds(
     st.dictionaries(ids, instants),
     st.booleans(),
 )
-ASKED = LeaseRequest(
+ASKED = Person(
+    "id",
     ("external_id", "ada"),
     [],
     {
-        "job-1": (PRINTS.job("job-1"), PRINTS.once("event-a")),
-        "job-2": (PRINTS.job("job-2"),),
+        "job-1": (PRINTS.job("job-1"), PRINTS.once("event-a"), PRINTS.once("job-1#1")),
+        "job-2": (PRINTS.job("job-2"), PRINTS.once("event-a")),
+        "job-3": (PRINTS.job("job-3"),),
     },
 )
 
 
 def recorded(
-    memory: PersonMemory, update: PersonState, owner: bytes = OWNER, now: Moment = NOW
+    memory: PersonMemory,
+    update: PersonState,
+    owner: bytes = OWNER,
+    now: int = NOW,
+    ask: Person | None = None,
 ) -> PersonMemory:
-    return apply_update(memory, update, ASKED, owner, now, PRINTS)
+    return apply_update(replace(ask or ASKED, memory=memory), update, owner, now, PRINTS)
 
 
 def leased(
-    memory: PersonMemory, ask: LeaseRequest, owner: bytes = OWNER, now: Moment = NOW
-) -> PersonMemory | float | NoLease:
-    return try_lease(memory, ask, owner, now, LEASE, PRINTS)
+    memory: PersonMemory, ask: Person, owner: bytes = OWNER, now: int = NOW
+) -> PersonMemory | float | str:
+    return try_lease(replace(ask, memory=memory), owner, now, LEASE)
 
 
-def request(*jobs: str) -> LeaseRequest:
+def state(memory: PersonMemory, ask: Person) -> PersonState:
+    return state_for(replace(ask, memory=memory), PRINTS)
+
+
+def request(*jobs: str) -> Person:
     return asking([job(each) for each in jobs])
 
 
-def asking(jobs: list[DeliveryJob]) -> LeaseRequest:
-    marks: dict[str, tuple[int, ...]] = {each.job_id: (PRINTS.job(each.job_id),) for each in jobs}
-    return LeaseRequest(("external_id", "ada"), jobs, marks)
+def asking(jobs: list[DeliveryJob]) -> Person:
+    marks = {
+        each.job_id: (PRINTS.job(each.job_id), *map(PRINTS.once, each.once_ids)) for each in jobs
+    }
+    return Person("id", ("external_id", "ada"), jobs, marks)
 
 
 @given(memories)
@@ -125,30 +133,42 @@ VERSION_1 = bytes.fromhex(
 def test_version_1_stays_readable() -> None:
     """These bytes are in tables: whatever comes later must read them."""
     assert decode(VERSION_1) == PersonMemory(
-        Lease(OWNER, 1_795_348_800_000_000, (7,)),
-        {1: 1_795_000_000},
+        OWNER,
+        1_795_348_800_000_000,
+        (7,),
         {2: -1},
-        {},
+        {1: 1_795_000_000},
+        {4 + 1 + 0: 1_795_000_002, 4 + 1 + 2: 1_795_000_002},
         {3: 1_795_000_001},
-        {4: Attempts(1_795_000_002, 5, b"\x05")},
+        {4: (1_795_000_002, 5)},
+        exists=False,
     )
 
 
-def test_settled_events_of_version_1_become_counted_ids_when_their_job_is_leased() -> None:
-    """The bitmap names positions. Only the job knows the ids that belong to them."""
-    whole, other = job("1", events=10), job("2", events=1)
-    bitmap = Attempts(NOW.seconds - 5, 2, b"\x05\x02")
-    old = BLANK._replace(attempts={PRINTS.job(each.job_id): bitmap for each in (whole, other)})
+def version_1(job_id: str, bitmap: bytes) -> bytes:
+    """What version 1 wrote of a job with settled events."""
+    head = struct.pack("<B12sq5I", 1, bytes(12), 0, 0, 0, 0, 0, 1)
+    return head + struct.pack("<QIHH", PRINTS.job(job_id), SECONDS, 2, len(bitmap)) + bitmap
 
-    memory = leased(old, asking([whole]))
 
-    assert isinstance(memory, PersonMemory)
-    memory = decode(encode(memory))
-    state = state_for(memory, asking([whole]), PRINTS)
-    assert state.counted == {whole.once_ids[0], whole.once_ids[2], whole.once_ids[9]}
-    assert state.attempts == {whole.job_id: 2}
-    assert memory.counted.keys() == set(map(PRINTS.once, state.counted))
-    assert memory.attempts[PRINTS.job(other.job_id)] == bitmap
+def test_settled_events_of_version_1_count_under_their_ids() -> None:
+    """Also if the job comes back in version 2, as a replay, and after another job's lease."""
+    whole = job("1", events=10)
+    replayed = whole.sent_by("bridge").model_copy(update={"job_id": "another"})
+    other = leased(decode(version_1(whole.job_id, b"\x05\x02")), request("2"))
+    assert isinstance(other, PersonMemory)
+    memory = decode(encode(recorded(other, PersonState())))
+
+    known = state(memory, asking([whole, replayed]))
+    assert known.counted == {whole.once_ids[0], whole.once_ids[2], whole.once_ids[9]}
+    assert known.attempts == {whole.job_id: 2}
+
+
+@given(st.lists(st.text(), unique=True), st.integers(0, 500))
+def test_different_ids_have_different_hashes(texts: list[str], position: int) -> None:
+    """An id that only looks like a position's is another one."""
+    texts += [f"a#{position}", f"a#0{position}", "a#²", f"b#{position}", "a#", f"a!{position}"]
+    assert len(set(map(PRINTS.once, texts))) == len(set(texts))
 
 
 @pytest.mark.parametrize(
@@ -207,20 +227,19 @@ def test_recording_never_forgets_and_never_goes_back(
 ) -> None:
     """Delivered jobs of 30 days stay, and times only grow, to the microsecond."""
     after = recorded(memory, update)
-    limit = NOW.seconds - RETENTION_SECONDS
+    limit = SECONDS - RETENTION_SECONDS
     assert {each for each, at in memory.delivered.items() if at > limit} <= after.delivered.keys()
     assert {PRINTS.job(each) for each in update.delivered} <= after.delivered.keys()
     assert all(after.newest[name] >= at for name, at in memory.newest.items())
     for name, at in update.newest.items():
-        assert after.newest[PRINTS.names([name])[0]] >= Moment.of(at).microseconds
+        assert after.newest[PRINTS.names([name])[0]] >= microseconds(at)
 
 
 def test_recording_ends_its_own_lease_only() -> None:
     """Another Lambda's lease stays."""
-    lease = Lease(OWNER, NOW.microseconds + 1, (1,))
-    memory = BLANK._replace(lease=lease)
-    assert recorded(memory, PersonState()).lease is None
-    assert recorded(memory, PersonState(), b"another one.").lease == lease
+    memory = BLANK._replace(owner=OWNER, until=NOW + 1, marks=(1,))
+    assert recorded(memory, PersonState()) == BLANK
+    assert recorded(memory, PersonState(), b"another one.") == memory
 
 
 def test_attempts_only_grow_and_end_with_the_job() -> None:
@@ -231,19 +250,19 @@ def test_attempts_only_grow_and_end_with_the_job() -> None:
     stopped = PersonState(
         attempts={whole.job_id: 1}, counted=frozenset({last}), interrupted={whole.job_id: NOON}
     )
-    memory = recorded(recorded(BLANK, failed), stopped)
+    memory = recorded(recorded(BLANK, failed, ask=ask), stopped, ask=ask)
 
-    assert state_for(memory, ask, PRINTS) == PersonState(
+    assert state(memory, ask) == PersonState(
         attempts={whole.job_id: 2},
         counted=frozenset({first, last}),
         interrupted={whole.job_id: NOON},
     )
 
-    done = recorded(memory, PersonState(delivered=frozenset({whole.job_id})))
-    assert state_for(done, ask, PRINTS) == PersonState(
+    done = recorded(memory, PersonState(delivered=frozenset({whole.job_id})), ask=ask)
+    assert state(done, ask) == PersonState(
         delivered=frozenset({whole.job_id}), counted=frozenset({first, last})
     )
-    assert recorded(done, stopped) == done
+    assert recorded(done, stopped, ask=ask) == done
 
 
 @pytest.mark.parametrize(
@@ -251,34 +270,41 @@ def test_attempts_only_grow_and_end_with_the_job() -> None:
 )
 def test_a_delivered_job_is_remembered_for_30_days(age: int, kept: bool) -> None:
     """By the stored time, not by the store's deletion."""
-    at = NOW.seconds - age
-    memory = PersonMemory(None, {1: at}, {2: at}, {3: at}, {4: at}, {5: Attempts(at, 1)}, True)
+    at = SECONDS - age
+    memory = BLANK._replace(
+        delivered={1: at},
+        newest={2: at},
+        counted={3: at},
+        interrupted={4: at},
+        attempts={5: (at, 1)},
+        exists=True,
+    )
     after = drop_expired(memory, NOW)
-    assert after == (memory if kept else PersonMemory(newest={2: at}, exists=True))
+    assert after == (memory if kept else BLANK._replace(newest={2: at}, exists=True))
 
 
 def test_an_expired_lease_marks_its_jobs_as_interrupted_until_they_are_delivered() -> None:
     """Also those that are not in the next holder's batch."""
     memory = leased(BLANK, request("1", "2"))
     assert isinstance(memory, PersonMemory)
-    late = Moment(NOW.seconds + 65, NOW.microseconds + LEASE)
+    late = NOW + LEASE
 
     memory = leased(memory, request("2", "3"), b"another one.", late)
     assert isinstance(memory, PersonMemory)
-    assert state_for(memory, request("2", "3"), PRINTS).interrupted.keys() == {"outgrow:default:2"}
+    assert state(memory, request("2", "3")).interrupted.keys() == {"outgrow:default:2"}
 
     update = PersonState(delivered=frozenset({"outgrow:default:2"}))
-    memory = recorded(memory, update, b"another one.", late)
-    state = state_for(memory, request("1", "2", "3"), PRINTS)
-    assert state.interrupted.keys() == {"outgrow:default:1"}
+    memory = recorded(memory, update, b"another one.", late, request("2", "3"))
+    known = state(memory, request("1", "2", "3"))
+    assert known.interrupted.keys() == {"outgrow:default:1"}
 
 
 def test_a_lease_stands_to_its_last_microsecond() -> None:
     """It can be taken after it, not before."""
     memory = leased(BLANK, request("1"))
     assert isinstance(memory, PersonMemory)
-    almost = Moment(NOW.seconds + 64, NOW.microseconds + LEASE - 1)
-    over = Moment(NOW.seconds + 65, NOW.microseconds + LEASE)
+    almost = NOW + LEASE - 1
+    over = NOW + LEASE
 
     assert leased(memory, request("1"), b"another one.", almost) == 1.0
     assert isinstance(leased(memory, request("1"), b"another one.", over), PersonMemory)
@@ -286,8 +312,9 @@ def test_a_lease_stands_to_its_last_microsecond() -> None:
 
 def test_no_person_is_leased_if_all_jobs_are_delivered() -> None:
     """A resend costs no write, and does not wait for another Lambda's lease."""
-    busy = PersonMemory(Lease(OWNER, 2**62, ()), {PRINTS.job("outgrow:default:1"): 5})
-    assert leased(busy, request("1")) is NoLease.ALL_DELIVERED
+    delivered = {PRINTS.job("outgrow:default:1"): 5}
+    busy = BLANK._replace(owner=OWNER, until=2**62, delivered=delivered)
+    assert leased(busy, request("1")) == "delivered"
     assert isinstance(leased(busy, request("1", "2")), float)
 
 
@@ -306,7 +333,7 @@ def test_a_person_who_needs_more_than_an_item_is_refused_before_anything_is_sent
     ask = asking([big])
 
     assert isinstance(leased(crowded, request("1")), PersonMemory)
-    assert leased(crowded, ask) is NoLease.FULL
+    assert leased(crowded, ask) == "full"
 
 
 @given(st.integers(0, 5), st.integers(0, 40), st.integers(0, 40))
@@ -320,7 +347,8 @@ def test_what_was_leased_fits_with_any_outcome(jobs: int, attributes: int, event
         )
         for n in range(jobs + 1)
     ]
-    room = sum(len(each.attributes) for each in batch) * 16 + len(batch) * 60
+    each_job = attributes * 16 + events * 32 + 50
+    room = each_job * len(batch) + 100
     crowded = BLANK._replace(newest=dict.fromkeys(range((MAX_MEMORY_BYTES - room) // 16), 1))
     ask = asking(batch)
     memory = leased(crowded, ask)
@@ -332,13 +360,13 @@ def test_what_was_leased_fits_with_any_outcome(jobs: int, attributes: int, event
         counted=frozenset(id_ for each in batch for id_ in each.once_ids),
         interrupted={each.job_id: NOON for each in batch},
     )
-    after = apply_update(memory, update, ask, b"", NOW, PRINTS)
+    after = recorded(memory, update, b"", ask=ask)
     assert len(encode(after)) <= MAX_MEMORY_BYTES
 
 
 def test_expired_entries_make_room() -> None:
     """A person who was busy last month is not full this month."""
-    old = NOW.seconds - RETENTION_SECONDS
+    old = SECONDS - RETENTION_SECONDS
     crowded = BLANK._replace(delivered=dict.fromkeys(range(MAX_MEMORY_BYTES // 12), old))
     assert isinstance(leased(crowded, request("1")), PersonMemory)
 

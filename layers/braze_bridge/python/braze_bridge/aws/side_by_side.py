@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, CancelledError, Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -59,7 +59,7 @@ def side_by_side(
     items: Sequence[ItemT],
     executor: Executor | None,
     seconds_left: Callable[[], float],
-    is_failure: Callable[[ResultT], bool] = lambda _: False,
+    is_failure: Callable[[ResultT], bool] | None = None,
 ) -> list[ResultT | None]:
     """Call a function for each item.
 
@@ -79,17 +79,18 @@ def side_by_side(
             if seconds_left() <= 0:
                 break
             results[number] = result = call(item)
-            if is_failure(result):
+            if is_failure and is_failure(result):
                 break
         return results
     numbers = _submit_all(call, items, executor)
     waiting = set(numbers)
+    until = ALL_COMPLETED if is_failure is None else FIRST_COMPLETED
     while waiting:
         timeout = max(seconds_left(), 0)
-        done, waiting = wait(waiting, timeout, return_when=FIRST_COMPLETED)
+        done, waiting = wait(waiting, timeout, return_when=until)
         for future in done:
             results[numbers[future]] = result = future.result()
-            if is_failure(result):
+            if is_failure and is_failure(result):
                 waiting = {each for each in waiting if not each.cancel()}
         if not done:
             break

@@ -1,23 +1,28 @@
 """What the ledger remembers of one person: the rules, and the bytes of the item. Pure.
 
-People, jobs and attributes are stored as keyed hashes, so no name can be read back. One person is
-one item of at most :data:`MAX_MEMORY_BYTES`. A person who needs more is refused: a dropped job
-would count its events twice, and a dropped time would let a late answer overwrite a newer one.
+People, jobs, events and attributes are stored as keyed hashes, so no name can be read back. One
+person is one item of at most :data:`MAX_MEMORY_BYTES`. A person who needs more is refused: a
+dropped job would count its events twice, and a dropped time would let a late answer overwrite a
+newer one.
+
+Times are integers: microseconds since 1970 (`µs`), or epoch seconds where that is enough.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
+from functools import lru_cache
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from braze_bridge.ledger.port import PersonState, update_only
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger.port import PersonKey
@@ -28,8 +33,8 @@ something is recorded for the person at least every 30 days."""
 
 MAX_MEMORY_BYTES: Final = 350_000
 """DynamoDB allows 400 KB an item, names included (docs.aws.amazon.com/amazondynamodb, developer
-guide, ServiceQuotas). This is about 29,000 jobs, or 21,000 attributes, of one person in 30 days.
-The rest is for what two Lambdas record at the same time after a lost lease."""
+guide, ServiceQuotas). This is about 29,000 jobs or events, or 21,000 attributes, of one person in
+30 days. The rest is for what two Lambdas record at the same time after a lost lease."""
 
 SHORTEST_WAIT: Final = 1.0
 FIRST_WAIT: Final = 2.0
@@ -41,26 +46,25 @@ _NO_OWNER: Final = bytes(OWNER_BYTES)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-_HEAD: Final = Struct(f"<B{OWNER_BYTES}sq?IIIIII")
-"""Version, lease owner and end (µs since 1970; 0 without a lease), whether the person exists,
-counts of the sections."""
-_HEAD_1: Final = Struct(f"<B{OWNER_BYTES}sqIIIII")
-"""Of version 1: without ``exists`` and without the section of counted ids."""
-_ID: Final = Struct("<Q")
-_TIME: Final = Struct("<QI")
-"""Short id, epoch seconds."""
-_NAME: Final = Struct("<Qq")
-_ATTEMPTS: Final = Struct("<QIHH")
-"""Short job id, epoch seconds, attempts, bytes of the bitmap of settled events that follows: only
-version 1 made those."""
+_HEAD: Final = Struct(f"<B{OWNER_BYTES}sq?6I")
+"""Version, lease owner and end, whether the person exists, counts of: marks of the lease,
+newest, delivered, counted, interrupted, attempts. Then come all their hashes, and all values."""
+_HEAD_1: Final = Struct(f"<B{OWNER_BYTES}sq5I")
+_MARK_1: Final = Struct("<Q")
+_TIME_1: Final = Struct("<QI")
+_NAME_1: Final = Struct("<Qq")
+_PROGRESS_1: Final = Struct("<QIHH")
+"""Of version 1, which kept each hash beside its value. The last one: short job id, epoch seconds,
+attempts, bytes of the bitmap of settled events that follows."""
+
+_NAME_BYTES: Final = 16
+_MARK_BYTES: Final = 34
+"""The most that a job, an event or an object adds: leased (8), interrupted (12), tried (14)."""
 
 _MOST_ATTEMPTS: Final = 2**16 - 1
 _NAMES_CACHED: Final = 10_000
-
-_JOB_BYTES: Final = _ID.size + _TIME.size + _ATTEMPTS.size
-"""The most that a job adds besides its events and objects: leased, interrupted, tried."""
-_ONCE_BYTES: Final = _ID.size + 2 * _TIME.size
-"""The most that an event or object adds: leased, interrupted, counted."""
+_POSITION: Final = re.compile(r"(.*)#(0|[1-9][0-9]{0,5})", re.DOTALL)
+_64_BITS: Final = 2**64 - 1
 
 
 class UnreadableMemoryError(Exception):
@@ -68,10 +72,11 @@ class UnreadableMemoryError(Exception):
 
 
 class Fingerprints:
-    """Keyed hashes of people, jobs and attribute names.
+    """Keyed hashes of people, and 64-bit ones of jobs, events and attribute names.
 
     Keyed, since identifiers are guessable: a reader of the table could try e-mail addresses
-    against a plain hash. The key is not in the table. With another key the ledger is empty.
+    against a plain hash. The key is not in the table. With another key the ledger is empty. 64 bits
+    are unique among what is stored of one person.
 
     Args:
         key: A secret of at most 64 bytes.
@@ -93,161 +98,114 @@ class Fingerprints:
             if len(key) == 2  # noqa: PLR2004 - a kind and a value
             else "".join([f"{len(part)}:{part}" for part in key])
         )
-        digest.update(_bytes(text))
+        digest.update(text.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def job(self, job_id: str) -> int:
-        """Hash to 64 bits, which is unique among the jobs of one person."""
-        digest = self._job.copy()
-        digest.update(_bytes(job_id))
-        return int.from_bytes(digest.digest(), "little")
+        """Hash a job's id."""
+        return _short(self._job, job_id)
 
     def once(self, once_id: str) -> int:
-        """Hash the id of an event or object to 64 bits."""
-        digest = self._once.copy()
-        digest.update(_bytes(once_id))
-        return int.from_bytes(digest.digest(), "little")
+        """Hash an id of :attr:`DeliveryJob.once_ids`.
+
+        Those that end with a position follow the hash of their job's id: so the positions that
+        version 1 kept of a job are found, though nothing but the job's hash was stored.
+        """
+        if once_id[-1:].isdecimal() and (parts := _POSITION.fullmatch(once_id)):
+            return (_short(self._job, parts[1]) + 1 + int(parts[2])) & _64_BITS
+        return _short(self._once, once_id)
 
     def names(self, attributes: Iterable[str]) -> list[int]:
-        """Hash to 64 bits each. Cached, since names repeat."""
+        """Hash names of attributes. Cached, since they repeat."""
         known = self._names
         return [known.get(each) or self._new_name(each) for each in attributes]
 
     def _new_name(self, attribute: str) -> int:
-        digest = self._name.copy()
-        digest.update(_bytes(attribute))
-        short = int.from_bytes(digest.digest(), "little")
+        short = _short(self._name, attribute)
         if len(self._names) < _NAMES_CACHED:
             self._names[attribute] = short
         return short
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def _short(keyed: hashlib.blake2b, text: str) -> int:
+    digest = keyed.copy()
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest(), "little")
 
 
-class Lease(NamedTuple):
-    """One Lambda's right to send for a person.
+class PersonMemory(NamedTuple):
+    """Everything stored of a person, by hashes. Its dicts are replaced, never changed.
 
     Attributes:
-        owner: Random bytes of one lease request.
-        until: µs since 1970.
-        marks: Of the jobs it was taken for, as :class:`LeaseRequest` has them.
+        owner: Random bytes of the lease request that holds the person; zeros without a lease.
+        until: The lease's end, µs.
+        marks: Of the jobs that the lease was taken for.
+        newest: Attribute name to µs.
+        delivered: Job to the epoch second it was recorded.
+        counted: Event or object to the epoch second it was recorded.
+        interrupted: Mark to the epoch second until which it may have been sent.
+        attempts: Job to the epoch second of the last record, and the failed sends.
+        exists: As :attr:`PersonState.exists`.
     """
 
     owner: bytes
     until: int
     marks: tuple[int, ...]
+    newest: dict[int, int]
+    delivered: dict[int, int]
+    counted: dict[int, int]
+    interrupted: dict[int, int]
+    attempts: dict[int, tuple[int, int]]
+    exists: bool
 
 
-class Attempts(NamedTuple):
-    """The failed sends of a job.
-
-    Attributes:
-        at: Epoch seconds of the last update.
-        settled: Bitmap of the settled events' positions, least significant bit first. Version 1
-            wrote it; a lease of the job replaces it by counted ids.
-    """
-
-    at: int
-    failed: int
-    settled: bytes = b""
-
-
-class PersonMemory(NamedTuple):
-    """Everything stored of a person. Its dicts are replaced, never changed.
-
-    Attributes:
-        delivered: Short job id to the epoch second it was recorded.
-        newest: Short attribute name to µs since 1970.
-        counted: Short id of an event or object to the epoch second it was recorded.
-        interrupted: Mark of a job to the epoch second until which it may have been sent.
-        attempts: By short job id.
-        exists: As :attr:`PersonState.exists`.
-    """
-
-    lease: Lease | None = None
-    delivered: dict[int, int] = {}  # noqa: RUF012 - never changed
-    newest: dict[int, int] = {}  # noqa: RUF012
-    counted: dict[int, int] = {}  # noqa: RUF012
-    interrupted: dict[int, int] = {}  # noqa: RUF012
-    attempts: dict[int, Attempts] = {}  # noqa: RUF012
-    exists: bool = False
-
-
-BLANK: Final = PersonMemory()
-_NO_ATTEMPTS: Final = Attempts(0, 0)
+BLANK: Final = PersonMemory(_NO_OWNER, 0, (), {}, {}, {}, {}, {}, exists=False)
 _UNKNOWN: Final = PersonState()
 
 
-class LeaseRequest(NamedTuple):
-    """The jobs for which one person is to be leased.
+@dataclass(slots=True, eq=False)
+class Person:
+    """A person whose lease some jobs need.
 
     Attributes:
+        id: Of the item.
         jobs: Each once.
-        marks: Job id to its short id, followed by the short ids of its events that another job may
-            share: both count as interrupted if one is.
+        marks: Job id to the hashes of that id and of the job's events and objects. If one of them
+            may be at Braze, that is so for every job that has it.
+        memory: As last read or written.
+        revision: Of the item then; ``None`` if there was none.
     """
 
-    person: PersonKey
+    id: str
+    key: PersonKey
     jobs: list[DeliveryJob]
     marks: dict[str, tuple[int, ...]]
-
-
-class Moment(NamedTuple):
-    """One instant in the two units used here."""
-
-    seconds: int
-    microseconds: int
-
-    @staticmethod
-    def of(instant: datetime) -> Moment:
-        """Convert an aware instant."""
-        microseconds = _microseconds(instant)
-        return Moment(microseconds // 1_000_000, microseconds)
-
-
-class NoLease(Enum):
-    """Why a person is not leased, besides being busy."""
-
-    ALL_DELIVERED = "every requested job is delivered"
-    FULL = "the item has no room"
+    memory: PersonMemory = BLANK
+    revision: bytes | None = None
 
 
 # -- bytes -------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=2_000)
+def _form(
+    marks: int, newest: int, delivered: int, counted: int, interrupted: int, attempts: int
+) -> Struct:
+    times = delivered + counted + interrupted + attempts
+    return Struct(f"{_HEAD.format}{marks + newest + times}Q{newest}q{times}I{attempts}H")
+
+
 def encode(memory: PersonMemory) -> bytes:
     """Encode a memory as bytes, version 2."""
-    lease, delivered, newest, counted, interrupted, attempts, exists = memory
-    owner, until, marks = lease or (_NO_OWNER, 0, ())
-    parts = [
-        _HEAD.pack(
-            _VERSION,
-            owner,
-            until,
-            exists,
-            len(marks),
-            len(delivered),
-            len(newest),
-            len(counted),
-            len(interrupted),
-            len(attempts),
-        )
-    ]
-    if marks:
-        parts += map(_ID.pack, marks)
-    if delivered:
-        parts += map(_TIME.pack, delivered, delivered.values())
-    if newest:
-        parts += map(_NAME.pack, newest, newest.values())
-    if counted:
-        parts += map(_TIME.pack, counted, counted.values())
-    if interrupted:
-        parts += map(_TIME.pack, interrupted, interrupted.values())
-    for job, (at, failed, settled) in attempts.items():
-        parts.append(_ATTEMPTS.pack(job, at, failed, len(settled)) + settled)
-    return b"".join(parts)
+    owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
+    counts = len(marks), len(newest), len(delivered), len(counted), len(interrupted), len(attempts)
+    head = _VERSION, owner, until, exists, *counts
+    keys = *marks, *newest, *delivered, *counted, *interrupted, *attempts
+    values = *newest.values(), *delivered.values(), *counted.values(), *interrupted.values()
+    if attempts:
+        at, failed = zip(*attempts.values(), strict=True)
+        values = *values, *at, *failed
+    return _form(*counts).pack(*head, *keys, *values)
 
 
 def decode(data: bytes) -> PersonMemory:
@@ -256,134 +214,122 @@ def decode(data: bytes) -> PersonMemory:
     Raises:
         UnreadableMemoryError: A later version wrote it, or it is damaged.
     """
+    version = data[0] if data else 0
     try:
-        exists, n_counted = False, 0
-        if data[:1] == b"\x01":
-            at = _HEAD_1.size
-            _, owner, until, n_marks, n_delivered, n_newest, n_interrupted, n_attempts = (
-                _HEAD_1.unpack_from(data)
-            )
-        else:
-            at = _HEAD.size
-            (
-                version,
-                owner,
-                until,
-                exists,
-                n_marks,
-                n_delivered,
-                n_newest,
-                n_counted,
-                n_interrupted,
-                n_attempts,
-            ) = _HEAD.unpack_from(data)
-            if version != _VERSION:
-                raise UnreadableMemoryError(f"version {version}")
-        ends = []
-        for count, form in (
-            (n_marks, _ID),
-            (n_delivered, _TIME),
-            (n_newest, _NAME),
-            (n_counted, _TIME),
-            (n_interrupted, _TIME),
-        ):
-            ends.append((at, at := at + count * form.size))
-        if len(data) < at or (not n_attempts and len(data) != at):
-            raise UnreadableMemoryError("its length is not what its head says")
-        marks, delivered, newest, counted, interrupted = (data[a:b] for a, b in ends)
-        lease = None
-        if owner != _NO_OWNER:
-            lease = Lease(owner, until, tuple([each for (each,) in _ID.iter_unpack(marks)]))
-        return PersonMemory(
-            lease,
-            dict(_TIME.iter_unpack(delivered)),
-            dict(_NAME.iter_unpack(newest)),
-            dict(_TIME.iter_unpack(counted)),
-            dict(_TIME.iter_unpack(interrupted)),
-            _decode_attempts(data, at, n_attempts) if n_attempts else {},
-            exists,
-        )
+        if version == 1:
+            return _decode_version_1(data)
+        if version != _VERSION:
+            raise UnreadableMemoryError(f"version {version}")
+        _, owner, until, exists, *counts = _HEAD.unpack_from(data)
+        fields = _form(*counts).unpack(data)
     except StructError as error:
         raise UnreadableMemoryError(str(error)) from None
+    at = 4 + len(counts)
+    marks = fields[at : at + counts[0]]
+    at += counts[0]
+    total = sum(counts) - counts[0]
+    sections = []
+    for count in counts[1:]:
+        values_at = at + total
+        keys, values = fields[at : at + count], fields[values_at : values_at + count]
+        sections.append(dict(zip(keys, values, strict=True)) if count else {})
+        at += count
+    newest, delivered, counted, interrupted, tried = sections
+    failed = fields[at + total :]
+    attempts = {job: (seconds, n) for (job, seconds), n in zip(tried.items(), failed, strict=True)}
+    return PersonMemory(
+        owner, until, marks, newest, delivered, counted, interrupted, attempts, exists
+    )
 
 
-def _decode_attempts(data: bytes, start: int, count: int) -> dict[int, Attempts]:
-    found = {}
+def _decode_version_1(data: bytes) -> PersonMemory:
+    _, owner, until, *counts, n_progress = _HEAD_1.unpack_from(data)
+    at = _HEAD_1.size
+    sections = []
+    for count, form in zip(counts, (_MARK_1, _TIME_1, _NAME_1, _TIME_1), strict=True):
+        end = at + count * form.size
+        sections.append(form.iter_unpack(data[at:end]))
+        at = end
+    marks, delivered, newest, interrupted = sections
+    attempts, counted = _decode_progress(data, at, n_progress)
+    return PersonMemory(
+        owner,
+        until,
+        tuple([mark for (mark,) in marks]),
+        dict(newest),
+        dict(delivered),
+        counted,
+        dict(interrupted),
+        attempts,
+        exists=False,
+    )
+
+
+def _decode_progress(
+    data: bytes, at: int, count: int
+) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
+    """Decode the attempts of unsettled jobs, and their settled events as counted ids."""
+    attempts: dict[int, tuple[int, int]] = {}
+    settled: dict[int, int] = {}
     for _ in range(count):
-        job, at, attempts, length = _ATTEMPTS.unpack_from(data, start)
-        start += _ATTEMPTS.size
-        found[job] = Attempts(at, attempts, data[start : start + length])
-        start += length
-    if start != len(data):
+        job, seconds, failed, length = _PROGRESS_1.unpack_from(data, at)
+        at += _PROGRESS_1.size
+        bitmap = int.from_bytes(data[at : at + length], "little")
+        at += length
+        attempts[job] = seconds, failed
+        settled |= {
+            (job + 1 + n) & _64_BITS: seconds for n in range(bitmap.bit_length()) if bitmap >> n & 1
+        }
+    if at != len(data):
         raise UnreadableMemoryError("its length is not what its head says")
-    return found
+    return attempts, settled
 
 
 # -- rules -------------------------------------------------------------------------------------
 
 
+def microseconds(instant: datetime) -> int:
+    """Convert an aware instant to µs."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def _seconds_after(at: int) -> int:
+    """Round µs up to epoch seconds."""
+    return -(-at // 1_000_000)
+
+
 def try_lease(
-    memory: PersonMemory,
-    request: LeaseRequest,
-    owner: bytes,
-    now: Moment,
-    lease_length: int,
-    fingerprints: Fingerprints,
-) -> PersonMemory | float | NoLease:
+    person: Person, owner: bytes, now: int, lease_length: int
+) -> PersonMemory | float | Literal["delivered", "full"]:
     """Lease a person, unless another Lambda holds the lease.
 
     Args:
-        memory: What is known.
-        request: The jobs that need the person.
+        person: With what is known.
         owner: Of the new lease.
-        now: This Lambda's time.
+        now: This Lambda's time, µs.
         lease_length: µs.
-        fingerprints: Of the ledger.
 
     Returns:
-        The memory to write; or, while another Lambda holds the person, the seconds after which to
-        ask again; or why no lease is given.
+        The memory to write. Or, while another Lambda holds the person, the seconds after which to
+        ask again. Or that every requested job is delivered, or that the item has no room.
     """
-    delivered = memory.delivered
-    wanted = [marks for marks in request.marks.values() if marks[0] not in delivered]
-    if not wanted:
-        return NoLease.ALL_DELIVERED
-    lease = memory.lease
-    if lease is not None:
-        if lease.until > now.microseconds:
-            return retry_after(lease.until - now.microseconds, lease_length)
-        at = -(-lease.until // 1_000_000)
-        memory = memory._replace(interrupted=_interrupted(memory, dict.fromkeys(lease.marks, at)))
-    if memory.attempts:
-        memory = _without_bitmaps(memory, request, fingerprints)
-    marks = tuple([each for marks in wanted for each in marks])
-    leased = memory._replace(lease=Lease(owner, now.microseconds + lease_length, marks))
-    return leased if _fits(leased, request, now) else NoLease.FULL
-
-
-def _interrupted(memory: PersonMemory, found: Mapping[int, int]) -> dict[int, int]:
-    """Add interrupted marks; the later time counts."""
-    interrupted = dict(memory.interrupted)
-    for mark, at in found.items():
-        if mark not in memory.delivered and mark not in memory.counted:
-            interrupted[mark] = max(at, interrupted.get(mark, at))
-    return interrupted
-
-
-def _without_bitmaps(
-    memory: PersonMemory, request: LeaseRequest, fingerprints: Fingerprints
-) -> PersonMemory:
-    """Replace the bitmaps that version 1 kept of the requested jobs by counted ids."""
-    attempts, counted = dict(memory.attempts), dict(memory.counted)
-    for job in request.jobs:
-        short = request.marks[job.job_id][0]
-        known = attempts.get(short)
-        if known is not None and known.settled:
-            bits = int.from_bytes(known.settled, "little")
-            settled = [each for n, each in enumerate(job.once_ids) if bits >> n & 1]
-            counted |= dict.fromkeys(map(fingerprints.once, settled), known.at)
-            attempts[short] = Attempts(known.at, known.failed)
-    return memory._replace(attempts=attempts, counted=counted)
+    _, until, lost, newest, delivered, counted, interrupted, attempts, exists = person.memory
+    marks: list[int] = []
+    for each in person.marks.values():
+        if each[0] not in delivered:
+            marks += each
+    if not marks:
+        return "delivered"
+    if until > now:
+        return retry_after(until - now, lease_length)
+    if lost:
+        late = [(lost, _seconds_after(until))]
+        interrupted = _interrupted(interrupted, late, delivered, counted)
+    end = now + lease_length
+    leased = PersonMemory(
+        owner, end, tuple(marks), newest, delivered, counted, interrupted, attempts, exists
+    )
+    return leased if _fits(leased, person, now) else "full"
 
 
 def retry_after(left: int, lease_length: int) -> float:
@@ -403,96 +349,101 @@ def retry_after(left: int, lease_length: int) -> float:
     return max(min(max(age, FIRST_WAIT), left / 1_000_000), SHORTEST_WAIT)
 
 
-def _fits(leased: PersonMemory, request: LeaseRequest, now: Moment) -> bool:
+def _fits(leased: PersonMemory, person: Person, now: int) -> bool:
     """Check that the item has room for everything that may be recorded for the jobs."""
-    jobs = request.jobs
-    # The usual case is far below the limit.
-    if (
-        len(jobs) == 1
-        and sum(map(len, (leased.delivered, leased.newest, leased.counted, leased.interrupted)))
-        < 1_000  # noqa: PLR2004
-        and not leased.attempts
-        and len(jobs[0].attributes) + len(jobs[0].once_ids) < 1_000  # noqa: PLR2004
-    ):
+    new = 0
+    for job in person.jobs:
+        new += len(job.attributes) * _NAME_BYTES + len(person.marks[job.job_id]) * _MARK_BYTES
+    if size(leased) + new <= MAX_MEMORY_BYTES:
         return True
-    size = len(encode(drop_expired(leased, now)))
-    size += len({name for job in jobs for name in job.attributes}) * _NAME.size
-    size += sum(_JOB_BYTES + _ONCE_BYTES * len(job.once_ids) for job in jobs)
-    return size <= MAX_MEMORY_BYTES
+    names = {name for job in person.jobs for name in job.attributes}
+    repeated = sum(len(job.attributes) for job in person.jobs) - len(names)
+    new -= repeated * _NAME_BYTES
+    return size(drop_expired(leased, now)) + new <= MAX_MEMORY_BYTES
 
 
-def drop_expired(memory: PersonMemory, now: Moment) -> PersonMemory:
+def size(memory: PersonMemory) -> int:
+    """Compute the length of the encoded memory."""
+    _, _, marks, newest, delivered, counted, interrupted, attempts, _ = memory
+    times = len(delivered) + len(counted) + len(interrupted) + len(attempts)
+    return _HEAD.size + len(marks) * 8 + len(newest) * 16 + times * 12 + len(attempts) * 2
+
+
+def drop_expired(memory: PersonMemory, now: int) -> PersonMemory:
     """Drop what is older than 30 days. Times of attributes stay."""
-    limit = now.seconds - RETENTION_SECONDS
-
-    def young(times: dict[int, int]) -> dict[int, int]:
-        if times and min(times.values()) <= limit:
-            return {id_: at for id_, at in times.items() if at > limit}
-        return times
-
-    lease, delivered, newest, counted, interrupted, attempts, exists = memory
-    if attempts:
-        attempts = {job: each for job, each in attempts.items() if each.at > limit}
+    owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
+    if not (delivered or counted or interrupted or attempts):
+        return memory
+    limit = now // 1_000_000 - RETENTION_SECONDS
     return PersonMemory(
-        lease, young(delivered), newest, young(counted), young(interrupted), attempts, exists
+        owner,
+        until,
+        marks,
+        newest,
+        _young(delivered, limit),
+        _young(counted, limit),
+        _young(interrupted, limit),
+        attempts and {job: each for job, each in attempts.items() if each[0] > limit},
+        exists,
     )
 
 
-def state_for(
-    memory: PersonMemory, request: LeaseRequest, fingerprints: Fingerprints
-) -> PersonState:
+def _young(times: dict[int, int], limit: int) -> dict[int, int]:
+    if times and min(times.values()) <= limit:
+        return {each: at for each, at in times.items() if at > limit}
+    return times
+
+
+def state_for(person: Person, fingerprints: Fingerprints) -> PersonState:
     """Translate a memory back, as far as the requested jobs' own names allow."""
-    _, delivered, newest, counted, interrupted, attempts, exists = memory
-    if not (any(memory[1:])):
+    _, _, _, newest, delivered, counted, interrupted, attempts, exists = person.memory
+    if not (delivered or newest or counted or interrupted or attempts or exists):
         return _UNKNOWN
-    marks = request.marks
-    once_ids: frozenset[str] = frozenset()
-    if counted:
-        once_ids = frozenset(
-            id_ for job in request.jobs for id_ in job.once_ids if fingerprints.once(id_) in counted
-        )
-    stopped = {
-        job: max(interrupted[each] for each in each_marks if each in interrupted)
-        for job, each_marks in marks.items()
-        if not interrupted.keys().isdisjoint(each_marks)
-    }
+    marks = person.marks
+    open_ = {job: each for job, each in marks.items() if each[0] not in delivered}
     return PersonState(
-        frozenset([job for job, (short, *_) in marks.items() if short in delivered]),
-        _times(newest, request, fingerprints) if newest else {},
-        {job: attempts[each].failed for job, (each, *_) in marks.items() if each in attempts},
-        once_ids,
-        {job: _EPOCH + timedelta(seconds=at) for job, at in stopped.items()},
+        frozenset(marks.keys() - open_.keys()),
+        _times(newest, person.jobs, fingerprints) if newest else {},
+        {job: attempts[each[0]][1] for job, each in open_.items() if each[0] in attempts},
+        frozenset(
+            once_id
+            for job in person.jobs
+            for once_id, mark in zip(job.once_ids, marks[job.job_id][1:], strict=True)
+            if mark in counted
+        )
+        if counted
+        else frozenset(),
+        {
+            job: _EPOCH + timedelta(seconds=max(interrupted.get(mark, 0) for mark in each))
+            for job, each in open_.items()
+            if not interrupted.keys().isdisjoint(each)
+        }
+        if interrupted
+        else {},
         exists,
     )
 
 
 def _times(
-    newest: Mapping[int, int], request: LeaseRequest, fingerprints: Fingerprints
+    newest: Mapping[int, int], jobs: Iterable[DeliveryJob], fingerprints: Fingerprints
 ) -> dict[str, datetime]:
     times: dict[str, datetime] = {}
-    at = instant = None
-    for job in request.jobs:
+    at, instant = 0, _EPOCH  # a job's attributes share one time
+    for job in jobs:
         names = list(job.attributes)
         if not job.user.may_create:
             names += map(update_only, job.attributes)
-        for name, each in zip(names, fingerprints.names(names), strict=True):
-            found = newest.get(each)
-            if found is None:
-                continue
-            if found != at:
-                at, instant = found, _EPOCH + timedelta(microseconds=found)
-            if instant is not None:
+        for name, short in zip(names, fingerprints.names(names), strict=True):
+            found = newest.get(short)
+            if found is not None:
+                if found != at:
+                    at, instant = found, _EPOCH + timedelta(microseconds=found)
                 times[name] = instant
     return times
 
 
 def apply_update(
-    memory: PersonMemory,
-    update: PersonState,
-    request: LeaseRequest,
-    owner: bytes,
-    now: Moment,
-    fingerprints: Fingerprints,
+    person: Person, update: PersonState, owner: bytes, now: int, fingerprints: Fingerprints
 ) -> PersonMemory:
     """Add an update, and end the lease if the owner still holds it.
 
@@ -500,71 +451,80 @@ def apply_update(
     answer too.
 
     Args:
-        memory: What is known now, perhaps with another Lambda's lease.
-        update: As :meth:`braze_bridge.ledger.port.Ledger.record` takes it.
-        request: Of the lease that the update was made under.
-        owner: Of that lease.
-        now: The time of recording.
+        person: With what is known now, perhaps with another Lambda's lease.
+        update: As :meth:`braze_bridge.ledger.port.Ledger.record` takes it. It is about jobs of the
+            person.
+        owner: Of the lease that the update was made under.
+        now: The time of recording, µs.
         fingerprints: Of the ledger.
     """
-    memory = drop_expired(memory, now)
-    lease, delivered, newest, counted, interrupted, attempts, exists = memory
-    if lease is not None and lease.owner == owner:
-        lease = None
-
-    def marks(job: str) -> tuple[int, ...]:
-        return request.marks.get(job) or (fingerprints.job(job),)
-
+    memory = drop_expired(person.memory, now)
+    held_by, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
+    if held_by == owner:
+        held_by, until, marks = _NO_OWNER, 0, ()
+    seconds = now // 1_000_000
+    if update.delivered:
+        delivered = dict(delivered)
+        for job in update.delivered:
+            delivered[person.marks[job][0]] = seconds
     if update.newest:
         newest = _newest(newest, update.newest, fingerprints)
     if update.counted:
-        counted = {**counted, **dict.fromkeys(map(fingerprints.once, update.counted), now.seconds)}
-    if update.delivered:
-        done = {marks(job)[0]: now.seconds for job in update.delivered}
-        delivered = {**delivered, **done}
-        if attempts:
-            attempts = {job: each for job, each in attempts.items() if job not in done}
-    if update.attempts:
-        tried = {marks(job)[0]: failed for job, failed in update.attempts.items()}
-        tried = {job: failed for job, failed in tried.items() if job not in delivered}
-        attempts = {**attempts, **_attempts(attempts, tried, now)}
-    memory = PersonMemory(lease, delivered, newest, counted, {}, attempts, exists or update.exists)
+        counted = {**counted, **dict.fromkeys(map(fingerprints.once, update.counted), seconds)}
+    if attempts or update.attempts:
+        tried = {person.marks[job][0]: failed for job, failed in update.attempts.items()}
+        attempts = _attempts(attempts, tried, delivered, seconds)
     if interrupted or update.interrupted:
-        found = [
-            {mark: -(-_microseconds(at) // 1_000_000) for mark in marks(job)}
+        lost = [
+            (person.marks[job], _seconds_after(microseconds(at)))
             for job, at in update.interrupted.items()
         ]
-        for each in (interrupted, *found):
-            memory = memory._replace(interrupted=_interrupted(memory, each))
-        memory = drop_expired(memory, now)
-    return memory
-
-
-def _attempts(
-    known: Mapping[int, Attempts], tried: Mapping[int, int], now: Moment
-) -> dict[int, Attempts]:
-    attempts = {}
-    for job, failed in tried.items():
-        before = known.get(job, _NO_ATTEMPTS)
-        most = min(max(failed, before.failed), _MOST_ATTEMPTS)
-        attempts[job] = Attempts(now.seconds, most, before.settled)
-    return attempts
+        interrupted = _interrupted(interrupted, lost, delivered, counted)
+    exists = exists or update.exists
+    return PersonMemory(
+        held_by, until, marks, newest, delivered, counted, interrupted, attempts, exists
+    )
 
 
 def _newest(
     known: Mapping[int, int], sent: Mapping[str, datetime], fingerprints: Fingerprints
 ) -> dict[int, int]:
     newest = dict(known)
-    instant = None
-    at = 0
+    instant, at = _EPOCH, 0
     for short, time in zip(fingerprints.names(sent), sent.values(), strict=True):
         if time is not instant:  # a job's attributes share one time
-            instant, at = time, _microseconds(time)
-        before = newest.get(short)
-        if before is None or before < at:
+            instant, at = time, microseconds(time)
+        if short not in newest or newest[short] < at:
             newest[short] = at
     return newest
 
 
-def _microseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // _MICROSECOND
+def _attempts(
+    known: Mapping[int, tuple[int, int]],
+    tried: Mapping[int, int],
+    delivered: Container[int],
+    seconds: int,
+) -> dict[int, tuple[int, int]]:
+    attempts = dict(known)
+    for job, failed in tried.items():
+        most = max(failed, known[job][1]) if job in known else failed
+        attempts[job] = seconds, min(most, _MOST_ATTEMPTS)
+    return {job: each for job, each in attempts.items() if job not in delivered}
+
+
+def _interrupted(
+    known: Mapping[int, int],
+    lost: Iterable[tuple[tuple[int, ...], int]],
+    delivered: Container[int],
+    counted: Container[int],
+) -> dict[int, int]:
+    """Add marks with the time until which they may have been sent; drop what is settled."""
+    interrupted = dict(known)
+    for marks, at in lost:
+        for mark in marks:
+            interrupted[mark] = max(at, interrupted.get(mark, at))
+    return {
+        mark: at
+        for mark, at in interrupted.items()
+        if mark not in delivered and mark not in counted
+    }

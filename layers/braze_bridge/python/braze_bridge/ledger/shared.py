@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from braze_bridge.aws.secrets import SecretUnavailableError
@@ -19,14 +20,13 @@ from braze_bridge.ledger.person_memory import (
     RETENTION_SECONDS,
     SHORTEST_WAIT,
     Fingerprints,
-    LeaseRequest,
-    Moment,
-    NoLease,
+    Person,
     PersonMemory,
     UnreadableMemoryError,
     apply_update,
     decode,
     encode,
+    microseconds,
     state_for,
     try_lease,
 )
@@ -72,60 +72,37 @@ class Stored(NamedTuple):
     expires_at: int
 
 
-class Write(NamedTuple):
-    """An item to write if it still has the expected revision.
-
-    Attributes:
-        expected: The revision it replaces; ``None`` if there must be no item.
-    """
-
-    id: str
-    expected: bytes | None
-    revision: bytes
-    data: bytes
-    expires_at: int
-
-
-class Reading(NamedTuple):
-    """What a store found.
-
-    Attributes:
-        found: Id to item. An id in neither mapping has no item.
-        failed: Id to the store's error code.
-    """
-
-    found: Mapping[str, Stored]
-    failed: Mapping[str, str]
+Writes = dict[str, tuple[bytes | None, bytes]]
+"""Id to the revision that is replaced (``None`` if there must be no item) and the new data."""
 
 
 class MemoryStore(Protocol):
     """Items by id, with conditional writes. It reports each item's failure and never raises."""
 
     def read(
-        self, ids: Sequence[str], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
-    ) -> Reading:
-        """Read items, consistently, until no seconds are left."""
+        self, ids: Sequence[str], seconds_left: Callable[[], float]
+    ) -> tuple[dict[str, Stored], dict[str, str]]:
+        """Read items, consistently, until no seconds are left.
+
+        Returns:
+            Id to item, and id to error code. An id in neither has no item.
+        """
         ...
 
     def write(
-        self, writes: Sequence[Write], seconds_left: Callable[[], float] = lambda: CALL_SECONDS
-    ) -> Mapping[str, str]:
+        self, writes: Writes, revision: bytes, expires_at: int, seconds_left: Callable[[], float]
+    ) -> dict[str, str]:
         """Write items, each independent of the others, until no seconds are left.
+
+        Args:
+            revision: Of all of them.
+            expires_at: Likewise, epoch seconds.
 
         Returns:
             Id to error code of each item that was not, or not surely, written;
             :data:`CONFLICT` if its condition did not hold.
         """
         ...
-
-
-class _HeldLease(NamedTuple):
-    """A lease of this Lambda, as :meth:`SharedLedger.record` needs it."""
-
-    id: str
-    owner: bytes
-    memory: PersonMemory
-    request: LeaseRequest
 
 
 class SharedLedger:
@@ -169,13 +146,40 @@ class SharedLedger:
 
     def lease(self, jobs: Sequence[DeliveryJob]) -> Leases:
         """See :meth:`braze_bridge.ledger.port.Ledger.lease`."""
-        call = _LeaseCall(jobs, self._prints(), self._token(OWNER_BYTES), self._lease_length)
-        attempts = self._attempts()
-        while call.open and attempts.may_start(call.errors.values()):
-            reading = self._store.read(list(call.open))
-            writes = call.plan_writes(reading, Moment.of(self._clock.now()))
-            call.apply_results(self._store.write(writes) if writes else {})
-        return call.answer(self._jitter)
+        prints = self._prints()
+        owner = self._token(OWNER_BYTES)
+        people = _people(jobs, prints)
+        states: dict[PersonKey, PersonState] = {}
+        busy: dict[PersonKey, float] = {}
+        full: set[PersonKey] = set()
+
+        def take(person: Person, now: int) -> PersonMemory | None:
+            if person.memory.owner == owner:
+                return None  # written before; only the answer was lost
+            decision = try_lease(person, owner, now, self._lease_length)
+            if isinstance(decision, PersonMemory):
+                return decision
+            if decision == "delivered":
+                states[person.key] = state_for(person, prints)
+            elif decision == "full":
+                full.add(person.key)
+            else:
+                busy[person.key] = decision
+            return None
+
+        open_ = {person.id: person for person in people}
+        errors = self._write_all(open_, take, owner, lambda: CALL_SECONDS, read_first=True)
+        held: dict[PersonKey, object] = {}
+        for person in people:
+            if person.memory.owner == owner:
+                states[person.key] = state_for(person, prints)
+                held[person.key] = person
+        if open_ and not (states or busy or full):
+            raise LedgerUnavailableError(", ".join(sorted(set(errors.values()))))
+        unanswered = {person.key: errors.get(id_, CONFLICT) for id_, person in open_.items()}
+        busy |= {key: SHORTEST_WAIT + self._jitter() for key in unanswered}
+        counts = Counter(unanswered.values())
+        return Leases(states, busy, frozenset(full), held, counts, frozenset(unanswered))
 
     def record(
         self,
@@ -184,22 +188,86 @@ class SharedLedger:
         seconds_left: Callable[[], float] = lambda: CALL_SECONDS,
     ) -> frozenset[PersonKey]:
         """See :meth:`braze_bridge.ledger.port.Ledger.record`."""
-        if not updates:
-            return frozenset()
-        call = _RecordCall(leases, updates, self._prints(), self._token(OWNER_BYTES))
-        attempts = self._attempts()
-        is_first = True
-        while call.open and seconds_left() > 0 and attempts.may_start(call.errors.values()):
-            # The first attempt assumes that our own lease is still the last write: mostly true.
-            reading = None if is_first else self._store.read(list(call.open), seconds_left)
-            is_first = False
-            writes = call.plan_writes(reading, Moment.of(self._clock.now()))
-            failed = self._store.write(writes, seconds_left) if writes else {}
-            call.apply_results(writes, failed)
-        return frozenset(each.person for each in call.open.values())
+        prints = self._prints()
+        revision = self._token(OWNER_BYTES)
+        people = [each for key in updates if isinstance(each := leases.held.get(key), Person)]
+        owners = {person.id: person.memory.owner for person in people}
 
-    def _attempts(self) -> _Attempts:
-        return _Attempts(self._monotonic, self._pause, self._jitter)
+        def add(person: Person, now: int) -> PersonMemory | None:
+            if person.revision == revision:
+                return None  # written before; only the answer was lost
+            return apply_update(person, updates[person.key], owners[person.id], now, prints)
+
+        open_ = {person.id: person for person in people}
+        # The first attempt assumes that our own lease is still the last write: mostly true.
+        self._write_all(open_, add, revision, seconds_left, read_first=False)
+        return frozenset(person.key for person in open_.values())
+
+    def _write_all(
+        self,
+        open_: dict[str, Person],
+        decide: Callable[[Person, int], PersonMemory | None],
+        revision: bytes,
+        seconds_left: Callable[[], float],
+        *,
+        read_first: bool,
+    ) -> dict[str, str]:
+        """Decide on each person and write the result, until all are done or the attempts end.
+
+        Args:
+            open_: By id. Those that are done are removed.
+            decide: Returns what to write, or ``None`` if the person is done.
+            revision: Of the writes.
+            seconds_left: Until it must return.
+            read_first: Otherwise the first attempt relies on the people's memories as they are.
+
+        Returns:
+            Id to error code of the last attempt.
+        """
+        attempts = _Attempts(self._monotonic, self._pause, self._jitter)
+        errors: dict[str, str] = {}
+        while open_ and seconds_left() > 0 and attempts.may_start(errors.values()):
+            errors = self._read(open_, seconds_left) if read_first else {}
+            read_first = True
+            now = microseconds(self._clock.now())
+            writes: Writes = {}
+            memories: dict[str, PersonMemory] = {}
+            for id_, person in list(open_.items()):
+                if id_ in errors:
+                    continue
+                memory = decide(person, now)
+                if memory is None:
+                    del open_[id_]
+                else:
+                    memories[id_] = memory
+                    writes[id_] = person.revision, encode(memory)
+            if writes:
+                expires_at = now // 1_000_000 + RETENTION_SECONDS
+                failed = self._store.write(writes, revision, expires_at, seconds_left)
+                for id_, memory in memories.items():
+                    if id_ not in failed:
+                        person = open_.pop(id_)
+                        person.memory, person.revision = memory, revision
+                errors |= failed
+        return errors
+
+    def _read(
+        self, people: Mapping[str, Person], seconds_left: Callable[[], float]
+    ) -> dict[str, str]:
+        found, errors = self._store.read(list(people), seconds_left)
+        seconds = self._clock.now().timestamp()
+        for id_, person in people.items():
+            person.memory, person.revision = BLANK, None
+            stored = found.get(id_)
+            if stored is None:
+                continue
+            person.revision = stored.revision
+            if stored.expires_at > seconds:
+                try:
+                    person.memory = decode(stored.data)
+                except UnreadableMemoryError:
+                    errors[id_] = UNREADABLE
+        return errors
 
     def _prints(self) -> Fingerprints:
         if self._fingerprints is None:
@@ -208,168 +276,6 @@ class SharedLedger:
             except SecretUnavailableError as error:
                 raise LedgerUnavailableError(str(error)) from None
         return self._fingerprints
-
-
-class _LeaseCall:
-    """The state of one call of :meth:`SharedLedger.lease`.
-
-    Attributes:
-        open: Id to the request of each person without an answer yet.
-        errors: Id to what failed in the last attempt.
-    """
-
-    def __init__(
-        self,
-        jobs: Sequence[DeliveryJob],
-        fingerprints: Fingerprints,
-        owner: bytes,
-        lease_length: int,
-    ) -> None:
-        self.open = _requests(jobs, fingerprints)
-        self.errors: dict[str, str] = {}
-        self._fingerprints = fingerprints
-        self._owner = owner
-        self._lease_length = lease_length
-        self._writing: dict[str, PersonMemory] = {}
-        self._states: dict[PersonKey, PersonState] = {}
-        self._busy: dict[PersonKey, float] = {}
-        self._full: set[PersonKey] = set()
-        self._held: dict[PersonKey, object] = {}
-
-    def plan_writes(self, reading: Reading, now: Moment) -> list[Write]:
-        """Decide for each person read, and return the leases to write."""
-        found, failed = reading
-        owner = self._owner
-        expires_at = now.seconds + RETENTION_SECONDS
-        self.errors = dict(failed)
-        self._writing = {}
-        writes = []
-        for id_, request in list(self.open.items()):
-            if id_ in failed:
-                continue
-            stored = found.get(id_)
-            try:
-                memory = _memory(stored, now)
-            except UnreadableMemoryError:
-                self.errors[id_] = UNREADABLE
-                continue
-            if memory.lease is not None and memory.lease.owner == owner:
-                self._writing[id_] = memory  # written before; only the answer was lost
-                continue
-            decision = try_lease(
-                memory, request, owner, now, self._lease_length, self._fingerprints
-            )
-            if isinstance(decision, PersonMemory):
-                expected = None if stored is None else stored.revision
-                writes.append(Write(id_, expected, owner, encode(decision), expires_at))
-                self._writing[id_] = decision
-            else:
-                self._answer_without_lease(id_, memory, decision)
-        return writes
-
-    def _answer_without_lease(
-        self, id_: str, memory: PersonMemory, decision: float | NoLease
-    ) -> None:
-        request = self.open.pop(id_)
-        if decision is NoLease.ALL_DELIVERED:
-            self._states[request.person] = state_for(memory, request, self._fingerprints)
-        elif decision is NoLease.FULL:
-            self._full.add(request.person)
-        else:
-            self._busy[request.person] = decision
-
-    def apply_results(self, failed: Mapping[str, str]) -> None:
-        """Keep the leases that were written; failed ones stay open."""
-        self.errors.update(failed)
-        for id_, memory in self._writing.items():
-            if id_ not in failed:
-                request = self.open.pop(id_)
-                self._states[request.person] = state_for(memory, request, self._fingerprints)
-                self._held[request.person] = _HeldLease(id_, self._owner, memory, request)
-
-    def answer(self, jitter: Callable[[], float]) -> Leases:
-        """Build the answer; a person still open is busy.
-
-        Raises:
-            LedgerUnavailableError: No person got an answer.
-        """
-        if self.open and not (self._states or self._busy or self._full):
-            raise LedgerUnavailableError(", ".join(sorted(set(self.errors.values()))))
-        counts: dict[str, int] = {}
-        for id_, request in self.open.items():
-            self._busy[request.person] = SHORTEST_WAIT + jitter()
-            code = self.errors.get(id_, CONFLICT)
-            counts[code] = counts.get(code, 0) + 1
-        unanswered = frozenset(request.person for request in self.open.values())
-        full = frozenset(self._full)
-        return Leases(self._states, self._busy, full, self._held, counts, unanswered)
-
-
-class _Update(NamedTuple):
-    person: PersonKey
-    held: _HeldLease
-    state: PersonState
-
-
-class _RecordCall:
-    """The state of one call of :meth:`SharedLedger.record`, like :class:`_LeaseCall`."""
-
-    def __init__(
-        self,
-        leases: Leases,
-        updates: Mapping[PersonKey, PersonState],
-        fingerprints: Fingerprints,
-        revision: bytes,
-    ) -> None:
-        self.open: dict[str, _Update] = {}
-        for person, state in updates.items():
-            held = leases.held.get(person)
-            if isinstance(held, _HeldLease):
-                self.open[held.id] = _Update(person, held, state)
-        self.errors: dict[str, str] = {}
-        self._fingerprints = fingerprints
-        self._revision = revision
-
-    def plan_writes(self, reading: Reading | None, now: Moment) -> list[Write]:
-        """Merge the updates into what was read, or into what was leased if nothing was read yet."""
-        self.errors = {}
-        expires_at = now.seconds + RETENTION_SECONDS
-        writes = []
-        for id_, (_, held, state) in list(self.open.items()):
-            memory: PersonMemory | None = held.memory
-            expected: bytes | None = held.owner
-            if reading is not None:
-                memory, expected = self._read(id_, reading, now)
-            if memory is not None:
-                after = apply_update(
-                    memory, state, held.request, held.owner, now, self._fingerprints
-                )
-                writes.append(Write(id_, expected, self._revision, encode(after), expires_at))
-        return writes
-
-    def _read(
-        self, id_: str, reading: Reading, now: Moment
-    ) -> tuple[PersonMemory | None, bytes | None]:
-        """Find the memory to merge into, and its revision; no memory if nothing is to be done."""
-        if id_ in reading.failed:
-            self.errors[id_] = reading.failed[id_]
-            return None, None
-        stored = reading.found.get(id_)
-        if stored is not None and stored.revision == self._revision:
-            del self.open[id_]  # written before; only the answer was lost
-            return None, None
-        try:
-            return _memory(stored, now), None if stored is None else stored.revision
-        except UnreadableMemoryError:
-            self.errors[id_] = UNREADABLE
-            return None, None
-
-    def apply_results(self, writes: Sequence[Write], failed: Mapping[str, str]) -> None:
-        """Close the updates that were written."""
-        for write in writes:
-            if write.id not in failed:
-                del self.open[write.id]
-        self.errors.update(failed)
 
 
 class _Attempts:
@@ -406,21 +312,16 @@ class _Attempts:
         return self._monotonic() < self._until
 
 
-def _requests(jobs: Sequence[DeliveryJob], fingerprints: Fingerprints) -> dict[str, LeaseRequest]:
-    """Group the jobs by their person's id in the store."""
-    by_person: dict[PersonKey, LeaseRequest] = {}
+def _people(jobs: Iterable[DeliveryJob], fingerprints: Fingerprints) -> list[Person]:
+    """Group the jobs by person."""
+    people: dict[PersonKey, Person] = {}
     for job in jobs:
-        person = job.user.key
-        request = by_person.get(person)
-        if request is None:
-            request = by_person[person] = LeaseRequest(person, [], {})
-        if job.job_id not in request.marks:
-            request.jobs.append(job)
-            request.marks[job.job_id] = (fingerprints.job(job.job_id),)
-    return {fingerprints.person(person): request for person, request in by_person.items()}
-
-
-def _memory(stored: Stored | None, now: Moment) -> PersonMemory:
-    if stored is None or stored.expires_at <= now.seconds:
-        return BLANK
-    return decode(stored.data)
+        key, job_id = job.user.key, job.job_id
+        person = people.get(key)
+        if person is None:
+            person = people[key] = Person(fingerprints.person(key), key, [], {})
+        if job_id not in person.marks:
+            person.jobs.append(job)
+            once_ids = job.once_ids if job.events or job.objects else ()
+            person.marks[job_id] = (fingerprints.job(job_id), *map(fingerprints.once, once_ids))
+    return list(people.values())
