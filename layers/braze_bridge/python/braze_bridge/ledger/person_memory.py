@@ -473,8 +473,11 @@ def _times(
     at = instant = None
     for job in request.jobs:
         names = list(job.attributes)
+        for item in job.objects:
+            # An operator must not follow a newer plain value.
+            names += item.object if item.array == "attributes" else ()
         if not job.user.may_create:
-            names += map(update_only, job.attributes)
+            names += [update_only(name) for name in names]
         for name, each in zip(names, fingerprints.names(names), strict=True):
             found = newest.get(each)
             if found is None:
