@@ -241,16 +241,15 @@ def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
         exists = exists or (entry.taken and job.user.may_create)
         if entry.attributes_sent:
             _add_times(newest, entry)
-        is_done = entry.outcome != "retried"
-        if is_done:
+        if entry.outcome != "retried":
             # Also a rejected job: its row is the only copy, and a vendor's resend is a duplicate.
             delivered |= {job.job_id}
         else:
             attempts[job.job_id] = entry.attempts + entry.tried
             if entry.interrupted:
                 interrupted[job.job_id] = now
-        if entry.settled or entry.refused:
-            counted |= _once_ids(entry, is_done=is_done)
+        if entry.settled:
+            counted |= _once_ids(entry)
     return PersonState(delivered, newest, attempts, counted, interrupted, exists)
 
 
@@ -265,13 +264,14 @@ def _add_times(newest: dict[str, datetime], entry: BatchEntry) -> None:
     newest |= sent
 
 
-def _once_ids(entry: BatchEntry, *, is_done: bool) -> frozenset[str]:
-    """Return the ids that must not be sent again. The id of a done v1 job stands for its own."""
+def _once_ids(entry: BatchEntry) -> frozenset[str]:
+    """Return the ids that must not be sent again.
+
+    The id of a done v1 job stands for its own. What Braze refused is not among them: it keeps its
+    id when it is replayed.
+    """
     job = entry.job
-    if is_done and job.schema_version == 1:
+    if entry.outcome != "retried" and job.schema_version == 1:
         return _NOTHING
-    parts: set[int | None] = set(entry.settled)
-    if is_done:
-        parts.update(part for part, _ in entry.refused)
     ids = job.once_ids
-    return frozenset(ids[part] for part in parts if part is not None)
+    return frozenset([ids[part] for part in entry.settled])

@@ -75,7 +75,7 @@ class FakeTrack:
         self._raise(self.before(number))
         objects = [
             (array, index, item)
-            for array in ("attributes", "events")
+            for array in ("attributes", "events", "purchases")
             for index, item in enumerate(body.get(array, []))
         ]
         if any(self.nameless(item) for _, _, item in objects):

@@ -431,8 +431,11 @@ def _times(
     at, instant = 0, _EPOCH  # a job's attributes share one time
     for job in jobs:
         names = list(job.attributes)
+        for item in job.objects:
+            # An operator must not follow a newer plain value.
+            names += item.object if item.array == "attributes" else ()
         if not job.user.may_create:
-            names += map(update_only, job.attributes)
+            names += [update_only(name) for name in names]
         for name, short in zip(names, fingerprints.names(names), strict=True):
             found = newest.get(short)
             if found is not None:
