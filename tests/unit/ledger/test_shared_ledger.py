@@ -12,7 +12,7 @@ from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.ledger.port import Leases, Ledger, LedgerUnavailableError, PersonState
 from braze_bridge.ledger.shared import MAX_FAILED_ATTEMPTS, UNREADABLE
 from tests.fakes.clock import NOON, FixedClock
-from tests.fakes.delivery_jobs import job
+from tests.fakes.delivery_jobs import event, job
 from tests.fakes.ledger import (
     LEASE_SECONDS,
     CarelessMemoryStore,
@@ -146,6 +146,54 @@ def test_an_interrupted_job_stays_so_until_it_is_delivered(
     ledger.record(leases, {ADA: failed})
 
     assert ledger.lease(asks("1", "2")).states[ADA].interrupted.keys() == ids("2")
+
+
+def same_event(name: str) -> DeliveryJob:
+    """A response that comes again with other content: another job with the same event."""
+    return job(name, version=2, events=[event("answered").model_copy(update={"id": "event-1"})])
+
+
+def test_an_event_counts_whatever_job_brings_it(ledger: InMemoryLedger) -> None:
+    """A resend with other content must not count twice."""
+    first, second = same_event("1"), same_event("2")
+    update = PersonState(delivered=frozenset({first.job_id}), counted=frozenset({"event-1"}))
+    ledger.record(ledger.lease([first]), {ADA: update})
+
+    state = ledger.lease([second]).states[ADA]
+    assert not state.delivered
+    assert state.counted == {"event-1"}
+
+
+def test_a_doubtful_event_is_doubtful_in_every_job(
+    ledger: InMemoryLedger, clock: FixedClock
+) -> None:
+    """The first job crashed, or its answer was lost. The second one must not send it unasked."""
+    first, second = same_event("1"), same_event("2")
+    ledger.lease([first])
+    clock.advance(LEASE_SECONDS + 100)
+    leases = ledger.lease([second])
+    ended = NOON + timedelta(seconds=LEASE_SECONDS)
+    assert leases.states[ADA].interrupted == {second.job_id: ended}
+
+    ledger.record(leases, {ADA: PersonState(interrupted={second.job_id: clock.now()})})
+    leases = ledger.lease([first, second])
+    assert leases.states[ADA].interrupted == {
+        first.job_id: clock.now(),
+        second.job_id: clock.now(),
+    }
+
+    update = PersonState(delivered=frozenset({second.job_id}), counted=frozenset({"event-1"}))
+    ledger.record(leases, {ADA: update})
+    state = ledger.lease([first, second]).states[ADA]
+    assert state.interrupted.keys() == {first.job_id}  # nothing of it is left to look up
+    assert state.counted == {"event-1"}
+
+
+def test_a_person_exists_once_something_was_taken(ledger: InMemoryLedger) -> None:
+    """No later update takes that back."""
+    ledger.record(ledger.lease(asks("1")), {ADA: PersonState(exists=True)})
+    ledger.record(ledger.lease(asks("2")), {ADA: done("2")})
+    assert ledger.lease(asks("3")).states[ADA].exists
 
 
 def test_every_person_is_answered_once(ledger: InMemoryLedger) -> None:

@@ -1,9 +1,8 @@
-"""DynamoDB calls at a tenth of botocore's CPU, for the ledger: 90 calls for 1,000 jobs.
+"""DynamoDB calls at a fifth of botocore's CPU, for the ledger: 90 calls for 1,000 jobs.
 
-botocore finds the endpoint and the credentials (and renews them). The body is the caller's own
-JSON. What is left is small: a signature and one HTTP/1.1 exchange on a kept connection. µs of CPU a
-call on a quiet core: this module 35, botocore's signer alone 95, `http.client` 100, urllib3 180,
-all of botocore 1,100. ``docs/decisions.md`` has more.
+botocore finds the endpoint and the credentials, and renews them. The body is the caller's own JSON.
+What is left is small: a signature, and one HTTP/1.1 exchange on a kept connection
+(``docs/decisions.md``, 2026-11-28, has the figures).
 
 - Signature Version 4: docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request
 - Protocol: smithy.io/2.0/aws/protocols/aws-json-1_0-protocol
