@@ -110,6 +110,9 @@ def dependencies() -> Dependencies:
         retention=timedelta(seconds=settings.queue_retention_seconds),
         on_unknown_outcome=settings.on_unknown_outcome,
         tail=tail,
+        export_ids=client.export_ids,
+        on_unverified=settings.on_unverified,
+        verify_lag=timedelta(seconds=settings.verify_lag_seconds),
     )
     hider = SqsMessageHider(clients.sqs(), settings.delivery_queue_url, tail)
     _collect_between_batches()

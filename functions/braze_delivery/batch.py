@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_delivery.reporting import BatchResult, PartnerFigures
+from braze_delivery.verifying import LAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
     from datetime import datetime, timedelta
 
-    from braze_bridge.braze.models import TrackResponse
+    from braze_bridge.braze.models import ExportIdsResponse, TrackResponse
     from braze_bridge.clock import Clock
     from braze_bridge.gate.port import Gate
     from braze_bridge.handlers import SqsMessage
@@ -49,8 +50,12 @@ class Ports:
         concurrency: Maximum parallel requests.
         jitter: Random numbers in [0, 1).
         retention: Of the delivery queue.
-        on_unknown_outcome: Whether events of a request that timed out are sent again or parked.
+        on_unknown_outcome: Whether events of a request that timed out are looked up before they are
+            sent again, sent again at once, or parked.
         tail: Leases, records and parks beside the requests; without it, one after the other.
+        export_ids: ``BrazeClient.export_ids``, or the like; without it nothing is looked up.
+        on_unverified: Whether events are sent again or parked if a look-up cannot tell.
+        verify_lag: After an unknown outcome, until an export is complete.
     """
 
     track: Callable[..., TrackResponse]
@@ -62,8 +67,11 @@ class Ports:
     jitter: Callable[[], float]
     concurrency: int
     retention: timedelta
-    on_unknown_outcome: Literal["resend", "park"]
+    on_unknown_outcome: Literal["verify", "resend", "park"]
     tail: Executor | None = None
+    export_ids: Callable[..., ExportIdsResponse] | None = None
+    on_unverified: Literal["resend", "park"] = "resend"
+    verify_lag: timedelta = LAG
 
 
 class Batch:

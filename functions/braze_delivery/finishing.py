@@ -110,7 +110,7 @@ class Finisher:
         self, chunk: Chunk, people: Collection[PersonKey], seconds_left: Callable[[], float]
     ) -> None:
         """Begin to record the jobs of these people, which ends their leases."""
-        now = self._batch.now
+        now = self._batch.ports.clock.now()  # until when a request may have been sent
         updates = {key: _update(chunk.leased.get(key, ()), now) for key in people}
         record = partial(self._batch.ports.ledger.record, chunk.leases, updates, seconds_left)
         self._recording.append((chunk, people, in_background(self._batch.ports.tail, record)))

@@ -12,6 +12,7 @@ from braze_bridge.ledger.port import LedgerUnavailableError
 from braze_bridge.reasons import Reason
 from braze_delivery.batch import DEADLINE_MARGIN, SHORT_RETRY
 from braze_delivery.entry import Chunk
+from braze_delivery.look_ups import verify
 from braze_delivery.parking import job_records
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def _take_over(batch: Batch, chunk: Chunk) -> None:
                 _continue_job(batch, entry, state)
         if fresh:
             chunk.leased[key] = list(fresh.values())
+    verify(batch, chunk.leased, leases.states)
 
 
 def _wait_for_person(batch: Batch, entry: BatchEntry, leases: Leases) -> None:

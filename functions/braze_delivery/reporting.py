@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from braze_bridge.observability import Metric, PartnerMeter
+from braze_delivery.verifying import Verdict
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -44,6 +46,8 @@ class BatchResult:
         held_up: Why nothing was sent, and for how many jobs or people: the gate's reason, the
             ledger's errors, people leased to other Lambdas.
         gate_closed: The gate was closed, or an answer closed it.
+        look_ups: Requests to find out whether events arrived.
+        verified: Number of events by what a look-up showed.
         remaining: The smallest remainder of Braze's limit in the answers.
         by_partner: By ``DeliveryJob.source``, without messages that are no job.
     """
@@ -64,6 +68,8 @@ class BatchResult:
     unrecorded: int = 0
     held_up: dict[str, int] = field(default_factory=dict)
     gate_closed: bool = False
+    look_ups: int = 0
+    verified: Counter[Verdict] = field(default_factory=Counter)
     remaining: int | None = None
     by_partner: dict[str, PartnerFigures] = field(default_factory=dict)
 
@@ -75,6 +81,12 @@ class BatchResult:
 
 IDS_PER_LINE = 500
 """Correlation ids of a log line: 20 KB; CloudWatch Logs takes 256 KB."""
+
+VERIFIED: Final = {
+    Verdict.ARRIVED: Metric.EVENTS_ARRIVED,
+    Verdict.NOT_ARRIVED: Metric.EVENTS_NOT_ARRIVED,
+    Verdict.UNKNOWN: Metric.EVENTS_UNVERIFIED,
+}
 
 TEXTS_PER_LINE = 5
 """Different texts of Braze in a log line."""
@@ -103,6 +115,10 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
     meter.add(Metric.STALE_ATTRIBUTES, result.stale_attributes)
     meter.add(Metric.UNCLEAR_ANSWERS, len(result.unclear_answers))
     meter.add(Metric.PEOPLE_UNRECORDED, result.unrecorded)
+    if result.look_ups:
+        meter.add(Metric.PROFILE_LOOK_UPS, result.look_ups)
+    for verdict, count in result.verified.items():
+        meter.add(VERIFIED[verdict], count)
     if result.remaining is not None:
         meter.add(Metric.BRAZE_REMAINING, result.remaining)
     for partner, figures in result.by_partner.items():
@@ -140,6 +156,8 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
             "closings": result.closings,
             "held_up": result.held_up,
             "unrecorded": result.unrecorded,
+            "look_ups": result.look_ups,
+            "verified": dict(result.verified),
             "unhidden": unhidden,
         },
     )

@@ -184,12 +184,17 @@ class Sender:
                 again.append(item)
                 continue
             (entry,) = item.entries
-            if item.part < len(entry.job.events) and self._ports.on_unknown_outcome == "resend":
+            policy = self._ports.on_unknown_outcome if item.part < len(entry.job.events) else "park"
+            if policy == "resend":
                 again.append(item)
+                continue
+            if policy == "verify":
+                entry.interrupted = True
+                entry.wait(self._ports.verify_lag.total_seconds())
             else:
                 entry.open -= 1
                 entry.unknown |= {item.part}
-                self._done(item)
+            self._done(item)
         return again
 
     def _retry_later(self, item: TrackObject, error: BrazeError) -> None:

@@ -17,7 +17,9 @@ class DeliverySettings(_Settings):
         allow_loopback_braze: Only the local stack sets it.
         send_concurrency: Maximum parallel requests of one Lambda to Braze.
         on_unknown_outcome: For events of a request that timed out. They may be at Braze already,
-            and Braze does not de-duplicate them.
+            and Braze does not de-duplicate them. ``verify`` looks them up before.
+        on_unverified: For events of which a look-up cannot tell.
+        verify_lag_seconds: Before a look-up. The local stack waits less.
         queue_retention_seconds: Of the delivery queue; a job older than three quarters is parked.
         queue_visibility_seconds: Of the delivery queue; a lease ends earlier.
         function_timeout_seconds: After it Lambda ends this function; a lease ends later.
@@ -33,7 +35,9 @@ class DeliverySettings(_Settings):
     delivery_queue_url: str
     rejected_table: str
     send_concurrency: Annotated[int, Field(ge=1, le=256)] = 20
-    on_unknown_outcome: Literal["resend", "park"] = "resend"
+    on_unknown_outcome: Literal["verify", "resend", "park"] = "verify"
+    on_unverified: Literal["resend", "park"] = "resend"
+    verify_lag_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
     queue_retention_seconds: Annotated[int, Field(ge=60, le=1_209_600)]
     queue_visibility_seconds: Annotated[int, Field(ge=1, le=43_200)]
     function_timeout_seconds: Annotated[int, Field(ge=1, le=900)]

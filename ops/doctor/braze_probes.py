@@ -74,11 +74,19 @@ class Need(NamedTuple):
     optional: Mapping[str, str] = {}
 
 
+_LOST_ANSWERS: Final = "events whose answer was lost are not looked up"
+"""What `OnUnknownOutcome=verify` needs `users.export.ids` for."""
+
 NEEDS: Final[Mapping[str, Need]] = {
     "users.track": Need(INTEGRATIONS),
     "users.export.ids": Need(
         ("quikly-acquisition",),
-        dict.fromkeys(("outgrow", "iterate", "quikly-events"), "`bridge verify`"),
+        {
+            **dict.fromkeys(
+                ("outgrow", "iterate", "quikly-events"), f"`bridge verify`; {_LOST_ANSWERS}"
+            ),
+            "quikly-webhook": _LOST_ANSWERS,
+        },
     ),
     "subscription.status.get": Need(("quikly-acquisition",)),
     "subscription.status.set": Need(("quikly-acquisition",)),

@@ -106,6 +106,10 @@ class NoGate:
         """Allow."""
         return True
 
+    def take_turn(self, family: EndpointFamily, until: datetime) -> bool:
+        """Give every turn."""
+        return True
+
     def record_success(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
         """Ignore it."""
 

@@ -26,7 +26,8 @@ def test_settings_are_read_by_their_upper_case_names() -> None:
     settings = load_settings(DeliverySettings, DELIVERY | {"PATH": "x", "SEND_CONCURRENCY": "64"})
 
     assert (settings.braze_instance, settings.send_concurrency) == ("US-01", 64)
-    assert (settings.on_unknown_outcome, settings.allow_loopback_braze) == ("resend", False)
+    assert (settings.on_unknown_outcome, settings.allow_loopback_braze) == ("verify", False)
+    assert (settings.on_unverified, settings.verify_lag_seconds) == ("resend", 300)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,7 @@ def test_settings_are_read_by_their_upper_case_names() -> None:
         ({"SEND_CONCURRENCY": "many"}, "SEND_CONCURRENCY"),
         ({"SEND_CONCURRENCY": "0"}, "SEND_CONCURRENCY"),
         ({"ON_UNKNOWN_OUTCOME": "drop"}, "ON_UNKNOWN_OUTCOME"),
+        ({"ON_UNVERIFIED": "verify"}, "ON_UNVERIFIED"),
         ({"QUEUE_RETENTION_SECONDS": "1"}, "QUEUE_RETENTION_SECONDS"),
     ],
 )

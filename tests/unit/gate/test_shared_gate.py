@@ -94,6 +94,41 @@ def test_a_family_closes_alone_and_all_close_together(clock: FixedClock) -> None
     assert {theirs.admit(family).closed_until for family in EndpointFamily} == {at(90)}
 
 
+def test_one_lambda_at_a_time_has_its_turn(clock: FixedClock) -> None:
+    """Also if two ask at the same moment, and each has read an open gate."""
+    ours = InMemoryGate(clock)
+    theirs = ours.seen_by(clock)
+    assert (ours.admit(EXPORT), theirs.admit(EXPORT)) == (ADMITTED, ADMITTED)
+
+    assert (ours.take_turn(EXPORT, at(6)), theirs.take_turn(EXPORT, at(6))) == (True, False)
+    assert theirs.admit(EXPORT) == Admission(at(6), PACED, NOON)
+    clock.advance(6)
+    assert (theirs.take_turn(EXPORT, at(12)), ours.take_turn(EXPORT, at(12))) == (True, False)
+
+
+def test_without_conditional_writes_two_lambdas_have_the_same_turn(clock: FixedClock) -> None:
+    """The control."""
+    ours = InMemoryGate(clock, CarelessGateStore())
+    theirs = ours.seen_by(clock)
+    assert (ours.admit(EXPORT), theirs.admit(EXPORT)) == (ADMITTED, ADMITTED)
+
+    assert ours.take_turn(EXPORT, at(6))
+    assert theirs.take_turn(EXPORT, at(6))
+
+
+def test_nobody_has_a_turn_behind_a_closing_or_without_the_store(
+    gate: InMemoryGate, clock: FixedClock
+) -> None:
+    """The closing and its reason stay."""
+    gate.close(EXPORT, at(60), "permission_missing")
+    assert not gate.take_turn(EXPORT, at(90))
+    assert gate.admit(EXPORT) == Admission(at(60), "permission_missing", NOON)
+
+    clock.advance(61)
+    gate.store.refusing = True
+    assert not gate.take_turn(EXPORT, at(90))
+
+
 def test_a_longer_closing_stands(clock: FixedClock) -> None:
     """Even if another Lambda, which has not read it, closes for less time."""
     ours = InMemoryGate(clock)

@@ -136,7 +136,7 @@ def test_a_missing_permission_names_who_needs_it() -> None:
     assert by_check["users.track"].level is Level.PROBLEM
     assert "outgrow does not work without it" in by_check["users.track"].what
     assert by_check["users.export.ids"].level is Level.WARNING
-    assert "outgrow (`bridge verify`)" in by_check["users.export.ids"].what
+    assert "outgrow (`bridge verify`; events whose" in by_check["users.export.ids"].what
     assert by_check["kpi.mau.data_series"].level is Level.WARNING
     assert "in-app" in by_check["kpi.mau.data_series"].what
     assert all("make a new key" in each.do for each in found)
@@ -247,6 +247,15 @@ def test_a_closed_gate_says_until_when_and_what_opens_it(reason: str, level: Lev
     assert finding.level is level
     assert "2026-11-22T12:05:00.000Z" in finding.what
     assert finding.do == GATE_ACTIONS[reason].format(gate="users.track")
+
+
+def test_look_ups_without_the_permission_are_a_warning() -> None:
+    """Delivery goes on as `OnUnverified` says."""
+    state = GateState(NOON + timedelta(minutes=5), "permission_missing", NOON)
+    (finding,) = gate_findings({"users.export.ids.verify": state}, NOON)
+
+    assert finding.level is Level.WARNING
+    assert "bridge gate open users.export.ids.verify" in finding.do
 
 
 def test_a_gate_whose_time_is_over_is_open() -> None:

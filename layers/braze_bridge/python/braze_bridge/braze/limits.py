@@ -125,6 +125,10 @@ class EndpointFamily(StrEnum):
     EXPORT_IDS = "users.export.ids"
     """250 requests / min (2,500 for customers onboarded before 22 August 2024)."""
 
+    VERIFY = "users.export.ids.verify"
+    """Delivery's share of them: look-ups of events whose answer was lost. Its closings leave the
+    other look-ups alone."""
+
     SUBSCRIPTION_SET = "subscription.status.set"
     """5,000 requests / min, v1 and v2 together."""
 

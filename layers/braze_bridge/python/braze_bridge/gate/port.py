@@ -60,6 +60,14 @@ class Gate(Protocol):
         """
         ...
 
+    def take_turn(self, family: EndpointFamily, until: datetime) -> bool:
+        """Close an open gate, so that only the caller uses the family until then.
+
+        Returns:
+            Whether the caller may use it. False if another Lambda was first, or if the store fails.
+        """
+        ...
+
     def record_success(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
         """Report a success: it ends a series of closings and tells what is left of the limit.
 

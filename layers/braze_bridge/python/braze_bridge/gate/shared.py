@@ -164,6 +164,22 @@ class SharedGate:
         names = [ALL, *(family.value for family in families)]
         return {name: stored.state for name, stored in self._store.read(names).items()}
 
+    def take_turn(self, family: EndpointFamily, until: datetime) -> bool:
+        """See :meth:`Gate.take_turn`. One conditional write decides between the Lambdas."""
+        taken = False
+
+        def turn(state: GateState) -> GateState:
+            nonlocal taken
+            taken = not state.is_closed(now)
+            return close_gate(state, until, PACED, now) if taken else state
+
+        with self._lock:
+            now = self._clock.now()
+            try:
+                return self._change(family.value, now, turn) and taken
+            except GateStoreUnavailableError:
+                return False
+
     # -- after an answer ---------------------------------------------------------------------
 
     def record_success(self, family: EndpointFamily, rate_limit: RateLimit | None) -> None:
