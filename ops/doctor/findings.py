@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -273,15 +274,23 @@ def gate_findings(states: Mapping[str, GateState], now: datetime) -> Iterator[Fi
 
 
 def secret_finding(
-    partner: str, title: str, token: SecretPair | None, trouble: str = ""
+    partner: str,
+    title: str,
+    token: SecretPair | None,
+    trouble: str = "",
+    *,
+    age: timedelta = timedelta(0),
+    overlap: timedelta = timedelta(0),
 ) -> Finding:
-    """Report whether a partner's token is set.
+    """Report whether a partner's token is set, and whether an older one is valid too long.
 
     Args:
         partner: As commands name it.
         title: As people write it.
         token: Both tokens; ``None`` if they could not be read.
         trouble: Why they could not be read.
+        age: Of the current token.
+        overlap: How long a rotation may take.
     """
     check = f"token of {title}"
     if token is None:
@@ -290,8 +299,9 @@ def secret_finding(
         do = f"`bridge secrets rotate {partner}`"
         return problem(check, "empty: everything is answered 401", do)
     if token.previous:
+        what = f"set; an older one is valid, too, for {age.days} days now"
         do = f"when {title} sends the new one: `bridge secrets retire {partner}`"
-        return warning(check, "set; an older one is valid, too", do)
+        return ok(check, what) if age < overlap else warning(check, what, do)
     return ok(check, "set")
 
 

@@ -280,6 +280,17 @@ def test_a_token_is_there_or_not(token: SecretPair | None, level: Level) -> None
     assert secret_finding("outgrow", "Outgrow", token, "AccessDenied").level is level
 
 
+@pytest.mark.parametrize(("days", "level"), [(6, Level.OK), (7, Level.WARNING)])
+def test_a_rotation_that_takes_too_long_is_warned_of(days: int, level: Level) -> None:
+    """Until it ends, a leaked old token works."""
+    token = SecretPair(current="new", previous="old")
+    age, overlap = timedelta(days=days), timedelta(days=7)
+    finding = secret_finding("outgrow", "Outgrow", token, age=age, overlap=overlap)
+
+    assert finding.level is level
+    assert f"for {days} days" in finding.what
+
+
 @pytest.mark.parametrize(("text", "command"), [("token", "retire"), ("", "rotate")])
 def test_what_to_do_about_a_token_can_be_typed_as_it_stands(text: str, command: str) -> None:
     """It names the partner as the command does."""
