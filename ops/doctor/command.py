@@ -20,7 +20,7 @@ from ops.doctor.checks import (
     quikly_key,
     token_findings,
 )
-from ops.doctor.findings import Finding, Level, config_findings
+from ops.doctor.findings import Finding, Level, config_findings, quikly_address_findings
 from ops.stack.command import OpenStack, not_done, on_stack
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.screen import columns
@@ -68,6 +68,7 @@ def doctor(
         *braze_findings(target, secrets, wanted, find_instance=find_instance),
         *token_findings(secrets, SystemClock().now(), timedelta(days=overlap_days)),
         *quikly_key(secrets),
+        *quikly_address_findings(site.quikly_api_url),
         *flow_findings(opened, site, SystemClock().now(), time.sleep),
         *alarms_on(site),
         *parked(opened, SystemClock().now()),

@@ -327,6 +327,17 @@ def quikly_key_finding(*, is_set: bool, needed_by: Sequence[str], trouble: str =
     )
 
 
+def quikly_address_findings(url: str) -> Iterator[Finding]:
+    """Report a query in the address of Quikly's API, which older versions allowed."""
+    if "?" in url:
+        yield problem(
+            "address of Quikly's API",
+            "has a query: whoever may see the stack reads a key in it",
+            "put the key into the secret: `bridge secrets set quikly-api`, take the query out of "
+            "QuiklyApiUrl, deploy, and ask Quikly for another key",
+        )
+
+
 def alarm_findings(firing: Collection[str], stack: str) -> Iterator[Finding]:
     """Report the alarms that are on.
 
