@@ -22,7 +22,7 @@ def test_a_known_vulnerability_is_a_problem() -> None:
 
 def test_a_release_without_an_answer_does_not_age_unseen() -> None:
     """Until a date it is only named; after it the audit fails."""
-    known = {"requests==2.34.2": None, "idna==3.20": []}
+    known: dict[str, list[str] | None] = {"requests==2.34.2": None, "idna==3.20": []}
 
     assert list(problems(known, UNANSWERED_UNTIL)) == []
     (problem,) = problems(known, LATE)
@@ -32,9 +32,7 @@ def test_a_release_without_an_answer_does_not_age_unseen() -> None:
 
 def test_what_ships_is_read_from_its_locks() -> None:
     """Each package with its version, without hashes and markers."""
-    shipped = {
-        name: version for lock in LOCKS for name, version in pinned(lock.read_text()).items()
-    }
+    shipped = pinned("".join(lock.read_text() for lock in LOCKS))
 
     assert {"requests", "urllib3", "phonenumberslite", "pydantic-core"} <= shipped.keys()
     assert all(version[0].isdigit() and " " not in version for version in shipped.values())
