@@ -11,6 +11,7 @@ The local engine runs this under MiniStack's interpreter, so it needs the standa
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ _OWN_SITES: Final = frozenset({"same-origin", "none"})
 """`none`: a person typed the address."""
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Check whether a host's name, without port and brackets, means this machine."""
     if host == "localhost":
