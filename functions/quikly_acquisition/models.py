@@ -262,7 +262,7 @@ def _parsed(model: type[ContractT], text: str) -> ContractT:
 def status_document(record: AcquisitionRecord) -> dict[str, object]:
     """Build the status route's answer: the states, and not what a look-up at Braze found.
 
-    Whoever has Quikly's token could otherwise ask for any address whether Braze knows it.
+    With those findings, a holder of Quikly's token could ask about any address.
     """
     told = record.reason is not None and record.reason not in DECLINED
     return {
