@@ -105,7 +105,7 @@ def client_options(endpoint_url: str) -> dict[str, Any]:
     """Return :meth:`StackFile.client_options` before there is a file."""
     config = Config(
         connect_timeout=2,
-        read_timeout=30,
+        read_timeout=60,  # a function that starts on a busy machine
         retries={"total_max_attempts": 1},
         proxies={},  # a proxy set in the environment cannot reach this machine's loopback
     )
