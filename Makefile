@@ -23,7 +23,7 @@ TESTS := tests/unit tests/contract tests/functional tests/infra tests/cloud
 PYTEST := $(RUN) -m pytest --numprocesses 2 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all up down status bench build deploy lint types imports unit e2e check-config \
+.PHONY: help demo test test-all up down status bench build deploy lint types audit imports unit e2e check-config \
 	openapi hooks lock format environments python clean
 
 help: ## this list
@@ -83,6 +83,9 @@ lint: environments ## style and likely mistakes
 
 types: environments ## strict mypy
 	$(RUN) -m mypy $(CHECKED)
+
+audit: environments ## known vulnerabilities of the packages that ship (asks the package index)
+	@$(RUN) -m ops.deployment.audit --pip-python $(INSTALLERS)/python
 
 imports: environments ## which room may import which
 	.venv/bin/lint-imports

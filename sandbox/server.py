@@ -10,14 +10,14 @@ from random import Random
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from sandbox.braze import control
 from sandbox.braze.edge import AbortableProtocol, Edge
-from sandbox.braze.guard import GuardedControls
 from sandbox.braze.settings import default_settings
 from sandbox.braze.workspace import Clock, Workspace
+from sandbox.guard import guarded, refusal_of
 from sandbox.page.console import Console
 from sandbox.page.routes import page_routes
 
@@ -63,23 +63,24 @@ class Sandbox:
         return replaced
 
 
-def create_app(sandbox: Sandbox) -> Starlette:
+def create_app(sandbox: Sandbox) -> ASGIApp:
     """Build the ASGI application.
 
     Args:
         sandbox: The state it serves; must be served with `AbortableProtocol` for resets to work.
 
     Returns:
-        The application: `/_sandbox/*`, `/quikly/*`, and Braze at every other path.
+        The application: `/_sandbox/*`, `/quikly/*`, and Braze at every other path. Other sites'
+        pages get 403 everywhere.
     """
-    return Starlette(
+    app = Starlette(
         routes=[
             *control.control_routes(sandbox, page_routes(sandbox)),
             # An ASGI application takes every method, where a function would need them listed.
             Route("/{path:path}", Edge(sandbox)),
         ],
-        middleware=[Middleware(GuardedControls)],
     )
+    return guarded(app, lambda scope: refusal_of(scope["headers"], has_page=True))
 
 
 def bind_loopback(host: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ from braze_bridge.cold_start import collector_off
 
 with collector_off():
     from braze_bridge.aws import clients
-    from braze_bridge.aws.secrets import SecretsManagerSource
+    from braze_bridge.aws.secrets import TOKEN_MAX_AGE_SECONDS, SecretsManagerSource
     from braze_bridge.clock import SystemClock
     from braze_bridge.keys import fingerprint_key
     from braze_bridge.observability import EmfMeter, Metric, logger, metrics
@@ -158,7 +158,7 @@ def compose() -> AcquisitionApi:
     return AcquisitionApi(
         door=Door(
             routes=ROUTES,
-            secret=SecretsManagerSource(settings.partner_secret),
+            secret=SecretsManagerSource(settings.partner_secret, max_age=TOKEN_MAX_AGE_SECONDS),
             meter=meter,
             clock=clock,
             allow_query_token=config.door.allow_query_token,

@@ -32,6 +32,14 @@ PHONE_LABEL: Final = "phone"
 MAX_HISTORY: Final = 100
 """Most history entries. A repeated failure is noted once a step, so only a bug reaches this."""
 
+DECLINED: Final = frozenset({"unsubscribed", "phone_differs"})
+"""Failures that the brand's own configuration asks for, by what Braze holds about the person."""
+
+TOLD_STEPS: Final = frozenset(
+    {"accepted", "waiting", "opt_in_asked", "credited", "failed", "expired"}
+)
+"""History entries that partners see: those that begin a state. The others are for operators."""
+
 Channel = Literal["email", "sms"]
 
 
@@ -130,7 +138,7 @@ class Profile(_Contract):
 
 
 class HistoryEntry(_Contract):
-    """One history entry of the status route, without personal data.
+    """One history entry, without personal data. Operators see all of it, partners a part.
 
     Attributes:
         step: A stable word.
@@ -252,7 +260,26 @@ def _parsed(model: type[ContractT], text: str) -> ContractT:
 
 
 def status_document(record: AcquisitionRecord) -> dict[str, object]:
-    """Build the status route's answer, without personal data."""
+    """Build the status route's answer: the states, and not what a look-up at Braze found.
+
+    With those findings, a holder of Quikly's token could ask about any address.
+    """
+    told = record.reason is not None and record.reason not in DECLINED
+    return {
+        "acquisition_id": record.acquisition_id,
+        "channel": record.channel,
+        "state": record.state.value,
+        **({"reason": record.reason} if told else {}),
+        "history": [
+            {"at": iso_millis(entry.at), "step": entry.step}
+            for entry in record.history
+            if entry.step in TOLD_STEPS
+        ],
+    }
+
+
+def full_document(record: AcquisitionRecord) -> dict[str, object]:
+    """Build what an operator sees: every step with its detail, and nothing personal."""
     reason = {} if record.reason is None else {"reason": record.reason}
     return {
         "acquisition_id": record.acquisition_id,

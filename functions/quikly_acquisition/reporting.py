@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from braze_bridge.observability import Meter, Metric
-from quikly_acquisition.models import State
+from quikly_acquisition.models import DECLINED, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 
     from quikly_acquisition.models import AcquisitionRecord
 
-DECLINED: Final = frozenset({"unsubscribed", "phone_differs"})
-"""Failures that the brand's own configuration asks for: they must not raise an alarm."""
-
 
 def report(result: BatchResult, meter: Meter, log: Logger) -> None:
     """Write a batch's figures, and a line for each acquisition that failed."""
     figures = result.figures
     meter.add(Metric.ACQUISITIONS_CREDITED, result.count(State.CREDITED))
+    # What the brand's own configuration asks for must raise no alarm.
     declined = sum(record.reason in DECLINED for record in result.finished)
     failed = result.count(State.FAILED) - declined
     # An unreadable record is not credited either: it counts each time the sweep finds it.

@@ -15,7 +15,11 @@ from braze_bridge.cold_start import collector_off
 with collector_off():
     from braze_bridge.aws import clients
     from braze_bridge.aws.clients import claims_client
-    from braze_bridge.aws.secrets import SecretsManagerSource, SecretUnavailableError
+    from braze_bridge.aws.secrets import (
+        TOKEN_MAX_AGE_SECONDS,
+        SecretsManagerSource,
+        SecretUnavailableError,
+    )
     from braze_bridge.clock import SystemClock
     from braze_bridge.jobs.forward import SqsForwardQueue
     from braze_bridge.jobs.queue import QueueUnavailableError, SqsJobQueue
@@ -203,7 +207,7 @@ def compose() -> QuiklyWebhook:
     return QuiklyWebhook(
         door=Door(
             routes=ROUTES,
-            secret=SecretsManagerSource(settings.partner_secret),
+            secret=SecretsManagerSource(settings.partner_secret, max_age=TOKEN_MAX_AGE_SECONDS),
             meter=meter,
             clock=clock,
             # A campaign can set headers: its token never needs to be in the address.

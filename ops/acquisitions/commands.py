@@ -14,7 +14,7 @@ from ops.stack.command import OpenStack, not_done, on_stack, unavailable
 from ops.stack.screen import columns, harmless
 from ops.stack_secrets.stored_secrets import LEDGER_PATH, source_of
 from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
-from quikly_acquisition.models import PersonKey, status_document
+from quikly_acquisition.models import PersonKey, full_document
 from quikly_acquisition.records import RecordsUnavailableError
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def _found(
 
 
 def _document(record: AcquisitionRecord) -> dict[str, object]:
-    """Build what the status route answers, and what an operator needs besides."""
+    """Build the whole history and what comes next."""
     waits = {} if record.state.is_final else {"next": record.step.value, "due_at": record.due_at}
     return {
-        **status_document(record),
+        **full_document(record),
         "q_scope": record.q_scope,
         "created_at": record.created_at,
         "attempts": record.attempts,

@@ -40,7 +40,7 @@ from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.errors import aws_errors
 from ops.stack.partners import PARTNERS
 from ops.stack.queue_counts import QueueUncountableError, count_messages
-from ops.stack_secrets.stored_secrets import SecretAccessError, current, pair, secret_id
+from ops.stack_secrets.stored_secrets import SecretAccessError, current, secret_id, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -111,15 +111,16 @@ def braze_findings(
     yield from permission_findings(probed, integrations)
 
 
-def token_findings(secrets: SecretsAccess) -> Iterator[Finding]:
-    """Check every partner's token."""
+def token_findings(secrets: SecretsAccess, now: datetime, overlap: timedelta) -> Iterator[Finding]:
+    """Check every partner's token; ``overlap`` is how long a rotation may take."""
     for name, partner in PARTNERS.items():
         try:
-            both = pair(secrets, partner.secret)
+            found = stored(secrets, partner.secret)
         except SecretAccessError as error:
             yield secret_finding(name, partner.title, None, trouble=str(error))
         else:
-            yield secret_finding(name, partner.title, both)
+            age = now - found.since
+            yield secret_finding(name, partner.title, found.values, age=age, overlap=overlap)
 
 
 def quikly_key(secrets: SecretsAccess) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,7 +20,7 @@ from ops.doctor.checks import (
     quikly_key,
     token_findings,
 )
-from ops.doctor.findings import Finding, Level, config_findings
+from ops.doctor.findings import Finding, Level, config_findings, quikly_address_findings
 from ops.stack.command import OpenStack, not_done, on_stack
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.screen import columns
@@ -51,6 +52,10 @@ def doctor(
         bool,
         typer.Option(help="If the key is refused: ask every other instance of Braze, too."),
     ] = False,
+    overlap_days: Annotated[
+        int,
+        typer.Option(min=0, help="Warn of a rotation whose old token is valid for longer."),
+    ] = 7,
 ) -> None:
     """Look for what is wrong and say what to do. Changes nothing; exit 1 for a problem."""
     wanted = [each for name in for_ or INTEGRATIONS for each in GROUPS.get(name, (name,))]
@@ -61,8 +66,9 @@ def doctor(
     target = site.braze if instance is None else _asked_for(instance, site.braze)
     found = [
         *braze_findings(target, secrets, wanted, find_instance=find_instance),
-        *token_findings(secrets),
+        *token_findings(secrets, SystemClock().now(), timedelta(days=overlap_days)),
         *quikly_key(secrets),
+        *quikly_address_findings(site.quikly_api_url),
         *flow_findings(opened, site, SystemClock().now(), time.sleep),
         *alarms_on(site),
         *parked(opened, SystemClock().now()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -275,15 +276,23 @@ def gate_findings(states: Mapping[str, GateState], now: datetime) -> Iterator[Fi
 
 
 def secret_finding(
-    partner: str, title: str, token: SecretPair | None, trouble: str = ""
+    partner: str,
+    title: str,
+    token: SecretPair | None,
+    trouble: str = "",
+    *,
+    age: timedelta = timedelta(0),
+    overlap: timedelta = timedelta(0),
 ) -> Finding:
-    """Report whether a partner's token is set.
+    """Report whether a partner's token is set, and whether an older one is valid too long.
 
     Args:
         partner: As commands name it.
         title: As people write it.
         token: Both tokens; ``None`` if they could not be read.
         trouble: Why they could not be read.
+        age: Of the current token.
+        overlap: How long a rotation may take.
     """
     check = f"token of {title}"
     if token is None:
@@ -292,8 +301,9 @@ def secret_finding(
         do = f"`bridge secrets rotate {partner}`"
         return problem(check, "empty: everything is answered 401", do)
     if token.previous:
+        what = f"set; an older one is valid, too, for {age.days} days now"
         do = f"when {title} sends the new one: `bridge secrets retire {partner}`"
-        return warning(check, "set; an older one is valid, too", do)
+        return ok(check, what) if age < overlap else warning(check, what, do)
     return ok(check, "set")
 
 
@@ -317,6 +327,17 @@ def quikly_key_finding(*, is_set: bool, needed_by: Sequence[str], trouble: str =
         f"not set: credits and calls of {', '.join(needed_by)} wait",
         "ask Quikly for it, `bridge secrets set quikly-api`, and deploy with QuiklyApiUrl",
     )
+
+
+def quikly_address_findings(url: str) -> Iterator[Finding]:
+    """Report a query in the address of Quikly's API, which older versions allowed."""
+    if "?" in url:
+        yield problem(
+            "address of Quikly's API",
+            "has a query: whoever may see the stack reads a key in it",
+            "put the key into the secret: `bridge secrets set quikly-api`, take the query out of "
+            "QuiklyApiUrl, deploy, and ask Quikly for another key",
+        )
 
 
 def alarm_findings(firing: Collection[str], stack: str) -> Iterator[Finding]:

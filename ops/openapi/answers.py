@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 from typing_extensions import TypeAliasType
 
 from braze_bridge.jobs.envelope import DeliveryJob
@@ -43,15 +43,22 @@ class AcquisitionTaken(_Answer):
     acquisition_id: AcquisitionId
 
 
+class BegunState(_Answer):
+    """One step of a sign-up."""
+
+    at: AwareDatetime
+    step: Word
+
+
 class AcquisitionStatus(_Answer):
-    """The state of the sign-up and its history."""
+    """The states of the sign-up. What Braze holds about the person is not among them."""
 
     acquisition_id: AcquisitionId
     channel: Channel
     state: State
     reason: Word | None = None
-    """Why it failed."""
-    history: list[HistoryEntry]
+    """Why it failed; absent if the brand's own rules declined the person."""
+    history: list[BegunState]
 
 
 class Claim(_Answer):

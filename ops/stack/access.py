@@ -109,6 +109,7 @@ class Site(NamedTuple):
         name: The stack, for people.
         stack: The CloudFormation stack.
         api_url: Routes follow it.
+        quikly_api_url: The parameter.
         cloudwatch: The stack's alarms are called ``<stack>-<logical id>-…``.
     """
 
@@ -117,6 +118,7 @@ class Site(NamedTuple):
     api_url: str
     braze: BrazeTarget
     cloudwatch: CloudWatch
+    quikly_api_url: str = ""
 
 
 class Stacks:
@@ -207,6 +209,7 @@ def site_of(stack: str, found: StackTypeDef, cloudwatch: CloudWatch) -> Site:
                 allow_loopback=parameters.get("AllowLoopbackBraze") == "true",
             ),
             cloudwatch=cloudwatch,
+            quikly_api_url=parameters.get("QuiklyApiUrl", ""),
         )
     except KeyError as missing:
         raise StackUnavailableError(f"{stack} has no output or parameter {missing}") from None

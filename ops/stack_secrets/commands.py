@@ -128,17 +128,40 @@ def rotate_token(
 @app.command("retire")
 @on_stack
 def retire_token(stack: OpenStack, partner: PartnerName) -> None:
-    """End a partner's previous token. Functions forget it within five minutes."""
+    """End a partner's previous token. Functions forget it within a minute."""
     name = PARTNERS[partner].secret
     with _named_errors(stack, name, "was not changed"):
         retired = retire(stack.secrets, name)
     stack.show(
         {"partner": partner, "retired": retired},
-        [
-            "The previous token ends within five minutes."
-            if retired
-            else "There was no previous token."
-        ],
+        ["The previous token ends within a minute." if retired else "There was no previous token."],
+    )
+
+
+@app.command("revoke")
+@on_stack
+def revoke_token(
+    stack: OpenStack, partner: PartnerName, show_token: ShowToken = False, yes: Yes = False
+) -> None:
+    """Replace a leaked token. No old one stays valid; functions forget them within a minute."""
+    name, title = PARTNERS[partner].secret, PARTNERS[partner].title
+    if not yes:
+        typer.confirm(
+            f"{title} is answered 401 until it sends the new token. Revoke the old ones?",
+            abort=True,
+            err=True,
+        )
+    token = new_token()
+    with _named_errors(stack, name, "was not revoked"):
+        set_current(stack.secrets, name, token)
+    shown = {"token": token} if show_token else {}
+    id_ = secret_id(stack.secrets.stack, name)
+    stack.show({"partner": partner, "revoked": id_, **shown}, shown.values())
+    stack.note(
+        f"{id_} has a new token; the old ones end within a minute. Next:\n"
+        f"  1. bridge secrets show-url {partner} --show-token{stack.option}, and paste it at "
+        f"{title}\n"
+        f"  2. bridge verify {partner}{stack.option}"
     )
 
 

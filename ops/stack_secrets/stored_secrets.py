@@ -1,10 +1,10 @@
-"""The stack's secrets in Secrets Manager: read, set, rotated, retired; never logged."""
+"""The stack's secrets in Secrets Manager: read, set, rotated, retired, revoked; never logged."""
 
 from __future__ import annotations
 
 import secrets as randomness
 import string
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -12,6 +12,8 @@ from braze_bridge.aws.secrets import SecretPair, SecretsManagerSource
 from ops.stack.errors import aws_errors
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ops.stack.access import SecretsAccess
     from ops.stack.secret_names import SecretName
 
@@ -34,6 +36,13 @@ LEDGER_PATH: Final = "ledger"
 
 CLAIMS_PATH: Final = "claims"
 """Keys the claimants' hashes and the seeds of draws. It is never set or rotated either."""
+
+
+class StoredPair(NamedTuple):
+    """Both values of a secret, and since when the secret holds them."""
+
+    values: SecretPair
+    since: datetime
 
 
 class SecretAccessError(Exception):
@@ -72,8 +81,9 @@ def current(secrets: SecretsAccess, name: SecretName) -> str:
 def set_current(secrets: SecretsAccess, name: SecretName, value: str) -> None:
     """Make a value the current one.
 
-    A key keeps no ``previous``: only one is ever sent. Functions read the new value within five
-    minutes. If Braze refused the old one, they read it at their next try, in at most 15 minutes.
+    No ``previous`` is kept. Of a key only one is ever sent; a revoked token must not count.
+    Functions read a new key within five minutes, a new token within one. If Braze refused the old
+    key, they read it at their next try, in at most 15 minutes.
 
     Args:
         secrets: The stack's.
@@ -101,7 +111,7 @@ def rotate(secrets: SecretsAccess, name: SecretName, token: str) -> SecretPair:
 
 
 def retire(secrets: SecretsAccess, name: SecretName) -> bool:
-    """End the previous token. Functions may accept it for five minutes more.
+    """End the previous token. Functions may accept it for a minute more.
 
     Returns:
         Whether there was one.
@@ -116,7 +126,12 @@ def retire(secrets: SecretsAccess, name: SecretName) -> bool:
 
 
 def pair(secrets: SecretsAccess, name: SecretName) -> SecretPair:
-    """Read both values of a secret.
+    """Read both values of a secret; raises as :func:`stored`."""
+    return stored(secrets, name).values
+
+
+def stored(secrets: SecretsAccess, name: SecretName) -> StoredPair:
+    """Read both values of a secret, and the time of the version that holds them.
 
     Raises:
         SecretAccessError: There is no such secret, it cannot be read, or has another form.
@@ -124,8 +139,9 @@ def pair(secrets: SecretsAccess, name: SecretName) -> SecretPair:
     try:
         with aws_errors(SecretAccessError):
             answer = secrets.client.get_secret_value(SecretId=secret_id(secrets.stack, name))
-        return SecretPair.model_validate_json(answer["SecretString"])
-    except (KeyError, ValidationError):
+        values = SecretPair.model_validate_json(answer["SecretString"])
+        return StoredPair(values, answer["CreatedDate"])
+    except (KeyError, ValidationError):  # not chained: pydantic's text can quote the secret
         raise SecretAccessError('not of the form {"current": …, "previous": …}') from None
 
 

@@ -16,7 +16,6 @@ from sandbox.braze.dates import write_date
 from sandbox.braze.endpoints.export import FIELDS, export_profile
 from sandbox.braze.exchange import JsonObject
 from sandbox.braze.faults import Fault
-from sandbox.braze.guard import PREFIX
 from sandbox.braze.identity import normalise_phone
 from sandbox.braze.openapi import document
 from sandbox.braze.profiles import Profile
@@ -24,6 +23,7 @@ from sandbox.braze.settings import Settings
 from sandbox.braze.subscriptions import confirm
 from sandbox.braze.workspace import Host, Workspace
 
+PREFIX = "/_sandbox/"
 _LONGEST_NUMBER = 18
 _PATCH: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 

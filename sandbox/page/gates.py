@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import boto3
-
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.clock import Clock, SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
 from braze_bridge.gate.shared import ALL, SharedGate
-from sandbox.stack.stack_file import ACCESS_KEY, client_options
+from sandbox.stack.stack_file import AccessKey, client_options
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,7 +41,7 @@ class Gates:
 
 def ledger_gates(link: LedgerLink) -> Gates:
     """Read the gates of a local stack from its ledger's table."""
-    session = boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=link.region)
+    session = AccessKey(link.access_key_id, link.secret_access_key).session(link.region)
     client = session.client("dynamodb", **client_options(link.endpoint_url))
     clock = SystemClock()
     return Gates(dynamo_gate(client, link.table, clock=clock, lambdas=1), clock)

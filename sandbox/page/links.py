@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from sandbox.braze.guard import is_loopback
+from sandbox.guard import is_loopback
 
 
 def _on_this_machine(url: str) -> str:
@@ -26,6 +26,8 @@ class LedgerLink(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     endpoint_url: LocalUrl
+    access_key_id: str
+    secret_access_key: str = Field(repr=False)
     region: str
     table: str
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from braze_bridge.gate.shared import GateStoreUnavailableError
-from sandbox.braze.guard import PREFIX
+from sandbox.braze.control import PREFIX
 from sandbox.braze.profiles import Identifier
 from sandbox.event_files import sample, samples
 from sandbox.page.console import Console, ConsoleError, WantedTry

@@ -17,18 +17,19 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
 import requests
 
 from sandbox.stack import interrupts
 from sandbox.stack.engine_actions import add_engine_actions
 from sandbox.stack.environments import ROOT, UV, python_of, uv_variables
 from sandbox.stack.servers import REGION
-from sandbox.stack.stack_file import ACCESS_KEY, StackFile, client_options
+from sandbox.stack.stack_file import StackFile, client_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from sandbox.stack.stack_file import AccessKey
 
 CONFIG_ENV: Final = "local"
 """The table of `samconfig.toml` with the stack's name and the parameters that never change."""
@@ -92,7 +93,7 @@ def build(folder: Path, log: Path) -> None:
     add_engine_actions(folder / "template.yaml")
 
 
-def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> None:
+def deploy(folder: Path, log: Path, key: AccessKey, *, endpoint_url: str, braze_url: str) -> None:
     """Run `sam deploy`.
 
     Raises:
@@ -106,6 +107,8 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
     }
     variables = {
         "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": key.id,
+        "AWS_SECRET_ACCESS_KEY": key.secret,
         "SAM_CLI_POLL_DELAY": "0.1",  # asking this machine often costs nothing
     }
     arguments = ["deploy", "--template-file", str(folder / "template.yaml"), "--no-progressbar"]
@@ -113,7 +116,13 @@ def deploy(folder: Path, log: Path, *, endpoint_url: str, braze_url: str) -> Non
 
 
 def describe(
-    *, endpoint_url: str, braze_url: str, braze_api_key: str, quikly_api_key: str, logs: Path
+    key: AccessKey,
+    *,
+    endpoint_url: str,
+    braze_url: str,
+    braze_api_key: str,
+    quikly_api_key: str,
+    logs: Path,
 ) -> StackFile:
     """Put the stand-ins' keys into the stack, and return its addresses, names and tokens.
 
@@ -121,20 +130,18 @@ def describe(
         DeploymentError: An output is missing.
     """
     name = stack_name()
-    session = boto3.Session(
-        aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=REGION
-    )
+    session = key.session(REGION)
     options = client_options(endpoint_url)
     stacks = session.client("cloudformation", **options).describe_stacks(StackName=name)["Stacks"]
     found = {item["OutputKey"]: item["OutputValue"] for item in stacks[0].get("Outputs", [])}
     try:
         secrets_manager = session.client("secretsmanager", **options)
-        for output, key in (
+        for output, value in (
             ("BrazeSecretName", braze_api_key),
             ("QuiklyApiSecretName", quikly_api_key),
         ):
             secrets_manager.put_secret_value(
-                SecretId=found[output], SecretString=json.dumps({"current": key, "previous": ""})
+                SecretId=found[output], SecretString=json.dumps({"current": value, "previous": ""})
             )
         secrets = {partner: found[output] for partner, output in _PARTNER_SECRETS.items()}
         return StackFile(
@@ -168,6 +175,8 @@ def describe(
             functions={each: found[f"{_logical_id(each)}FunctionName"] for each in FUNCTIONS},
             log_groups={each: f"/{name}/{each.replace('_', '-')}" for each in ("door", *FUNCTIONS)},
             aws_endpoint_url=endpoint_url,
+            access_key_id=key.id,
+            secret_access_key=key.secret,
             region=REGION,
             stack_name=name,
             logs=str(logs),
@@ -220,6 +229,8 @@ def introduce(stack: StackFile) -> None:
             "tokens": stack.tokens,
             "ledger": {
                 "endpoint_url": stack.aws_endpoint_url,
+                "access_key_id": stack.access_key_id,
+                "secret_access_key": stack.secret_access_key,
                 "region": stack.region,
                 "table": stack.tables["ledger"],
             },
@@ -307,8 +318,6 @@ def _environment() -> dict[str, str]:
     }
     return {
         **kept,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from sandbox.stack import deployment, interrupts, processes, servers
 from sandbox.stack.environments import ROOT
-from sandbox.stack.stack_file import FILE_NAME, StackFile
+from sandbox.stack.stack_file import FILE_NAME, AccessKey, StackFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,7 +108,8 @@ def _start(folder: Path, say: Callable[[str], None]) -> StackFile:
         needed.mkdir(parents=True, exist_ok=True)
 
     braze_key, quikly_key = secrets.token_hex(16), secrets.token_hex(16)
-    engine = servers.Engine(scratch=scratch, log=logs / "engine.log")
+    key = AccessKey.random()
+    engine = servers.Engine(key, scratch=scratch, log=logs / "engine.log")
     braze = servers.StandInBraze(key=braze_key, quikly_key=quikly_key, log=logs / "braze.log")
     # Both start in the background while the build, which needs neither, takes its time.
     for server in (engine, braze):
@@ -122,11 +123,13 @@ def _start(folder: Path, say: Callable[[str], None]) -> StackFile:
         deployment.deploy(
             folder / "build",
             logs / "deploy.log",
+            key,
             endpoint_url=engine.url,
             braze_url=braze.url,
         )
     with _step("secrets", say, logs / "deploy.log"):
         stack = deployment.describe(
+            key,
             endpoint_url=engine.url,
             braze_url=braze.url,
             braze_api_key=braze_key,

@@ -12,10 +12,11 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from sandbox.stack.environments import ROOT, python_of
-from sandbox.stack.stack_file import ACCESS_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sandbox.stack.stack_file import AccessKey
 
 HOST: Final = "127.0.0.1"
 REGION: Final = "us-east-1"
@@ -71,6 +72,7 @@ class Engine(Server):
     """MiniStack, in its own environment (it pins botocore).
 
     Args:
+        key: Its root's.
         scratch: Where it unpacks functions and layers; deleted with the stack.
         log: Its output, functions' output included.
     """
@@ -78,8 +80,9 @@ class Engine(Server):
     name = "engine"
     _health = "/_ministack/health"
 
-    def __init__(self, scratch: Path, log: Path) -> None:
+    def __init__(self, key: AccessKey, scratch: Path, log: Path) -> None:
         super().__init__(log)
+        self._key = key
         self._scratch = scratch
 
     def command(self) -> list[str]:
@@ -106,8 +109,8 @@ class Engine(Server):
             "STATE_DIR": f"{scratch}/state",
             # It would remove containers that it finds in Docker: this machine's are not its own.
             "DOCKER_HOST": f"unix://{scratch}/no-docker.sock",
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+            "AWS_ACCESS_KEY_ID": self._key.id,
+            "AWS_SECRET_ACCESS_KEY": self._key.secret,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+import secrets
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import boto3
 from botocore.config import Config
@@ -14,8 +15,21 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "stack.json"
 
-ACCESS_KEY: Final = "test"
-"""The local engine's root credentials, both halves. They open nothing else."""
+
+class AccessKey(NamedTuple):
+    """The root key of a stack's AWS engine. It opens nothing else."""
+
+    id: str
+    secret: str
+
+    @classmethod
+    def random(cls) -> Self:
+        """Make a key that no web page can guess."""
+        return cls(f"LOCAL{secrets.token_hex(16).upper()}", secrets.token_hex(20))
+
+    def session(self, region: str) -> boto3.Session:
+        """Make a session with this key; ignores the environment."""
+        return boto3.Session(self.id, self.secret, region_name=region)
 
 
 class StackFile(BaseModel):
@@ -35,6 +49,8 @@ class StackFile(BaseModel):
             `outgrow_ingest`, `quikly_acquisition_api`, `quikly_forward`, `braze_delivery` …
         log_groups: Names of log groups, called as their functions, and `door`.
         aws_endpoint_url: The local AWS engine.
+        access_key_id: Of the engine's root. The engine takes no other key.
+        secret_access_key: Its other half.
         region: The AWS region that it imitates.
         stack_name: The CloudFormation stack.
         logs: Folder with the logs of the engine, the stand-in, the build and the deployment.
@@ -53,6 +69,8 @@ class StackFile(BaseModel):
     functions: dict[str, str]
     log_groups: dict[str, str]
     aws_endpoint_url: str
+    access_key_id: str
+    secret_access_key: str = Field(repr=False)
     region: str
     stack_name: str
     logs: str
@@ -76,9 +94,7 @@ class StackFile(BaseModel):
 
     def session(self) -> boto3.Session:
         """Make a session with the local engine's root credentials; ignores the environment."""
-        return boto3.Session(
-            aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=self.region
-        )
+        return AccessKey(self.access_key_id, self.secret_access_key).session(self.region)
 
     def client_options(self) -> dict[str, Any]:
         """Return arguments for `session().client(name, …)`: the engine's address, bounded time."""
@@ -89,7 +105,7 @@ def client_options(endpoint_url: str) -> dict[str, Any]:
     """Return :meth:`StackFile.client_options` before there is a file."""
     config = Config(
         connect_timeout=2,
-        read_timeout=30,
+        read_timeout=60,  # a function that starts on a busy machine
         retries={"total_max_attempts": 1},
         proxies={},  # a proxy set in the environment cannot reach this machine's loopback
     )

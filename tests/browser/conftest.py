@@ -45,6 +45,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chr
         "--disable-dev-shm-usage",  # which is small in containers
         "--disable-gpu",
         "--no-proxy-server",
+        "--host-resolver-rules=MAP *.example 127.0.0.1",  # sites that a test needs
         "--disable-background-networking",
         "--lang=en-GB",
         f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",

@@ -18,6 +18,7 @@ from quikly_acquisition.models import (
     State,
     Step,
     UnreadableStepError,
+    full_document,
     parse_record,
     parse_step,
     status_document,
@@ -75,10 +76,11 @@ def test_a_record_on_its_way_is_read_whole() -> None:
 
 
 def test_a_record_that_is_over_is_told() -> None:
-    """The status route's answer: the story, and nothing personal."""
-    document = status_document(parse_record(record_text("failed")))
+    """To an operator the whole story, to a partner its states; to both nothing personal."""
+    record = parse_record(record_text("failed"))
+    told = status_document(record)
 
-    assert document == {
+    assert full_document(record) == {
         "acquisition_id": "Zt3kq8Vw1xY_aB-9cD0eF2gH",
         "channel": "sms",
         "state": "failed",
@@ -88,6 +90,11 @@ def test_a_record_that_is_over_is_told() -> None:
             {"at": "2026-11-22T12:00:01.000Z", "step": "failed", "detail": "unknown_group"},
         ],
     }
+    assert (told["state"], told["reason"]) == ("failed", "unknown_group")
+    assert told["history"] == [
+        {"at": "2026-11-22T12:00:00.000Z", "step": "accepted"},
+        {"at": "2026-11-22T12:00:01.000Z", "step": "failed"},
+    ]
 
 
 @pytest.mark.parametrize("name", RECORDS)

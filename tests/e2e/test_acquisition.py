@@ -20,7 +20,7 @@ import requests
 from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
-from quikly_acquisition.models import parse_record
+from quikly_acquisition.models import full_document, parse_record
 from tests.e2e.test_first_light import CALL_SECONDS, control, metric_seen, wait_for
 from tests.e2e.test_guarantees import wait_until_idle
 
@@ -93,9 +93,17 @@ def status_of(stack: StackFile, acquisition_id: str) -> dict[str, Any]:
 def in_state(stack: StackFile, acquisition_id: str, *states: str, seconds: float = 40) -> Any:
     """The acquisition once it is in one of these states."""
     wait_for(lambda: status_of(stack, acquisition_id)["state"] in states, seconds)
-    found = status_of(stack, acquisition_id)
+    found = story_of(stack, acquisition_id)
     assert found["state"] in states, found
     return found
+
+
+def story_of(stack: StackFile, acquisition_id: str) -> dict[str, Any]:
+    """What an operator sees: partners are not told what a look-up found."""
+    table = stack.session().client("dynamodb", **stack.client_options())
+    name = {"id": {"S": f"a#{acquisition_id}"}}
+    row = table.get_item(TableName=stack.tables["acquisitions"], Key=name)["Item"]
+    return full_document(parse_record(row["record"]["S"]))
 
 
 def steps(status: dict[str, Any]) -> list[str]:
@@ -585,8 +593,8 @@ def test_a_key_that_is_refused_makes_everything_wait_and_then_finish(
     control(stack, "settings", {"keys": granted})
 
     acquisition_id = acquire(stack, "demo-email", "email", email=person.email)
-    assert wait_for(lambda: "held" in steps(status_of(stack, acquisition_id)), 20)
-    held = status_of(stack, acquisition_id)
+    assert wait_for(lambda: "held" in steps(story_of(stack, acquisition_id)), 20)
+    held = story_of(stack, acquisition_id)
     assert (held["state"], held["history"][-1]["detail"]) == ("pending", reason)
     assert wait_for(lambda: metric_seen(stack, "BrazeKeyRefused", began, WORKER), 20)
     assert [(entry["call"], entry["status"] // 100) for entry in log(stack)] == [(EXPORT, 4)]

@@ -109,8 +109,15 @@ def test_access_logs_are_json_without_queries_bodies_or_callers(template: Templa
         "responseLatency",
         "integration.status",
         "integration.latency",
-        "xrayTraceId",
     }
+
+
+def test_the_stage_is_not_traced(template: Template) -> None:
+    """A stage's trace holds the whole URL, tokens in queries included, and the caller's address.
+
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html, `http`.
+    """
+    assert not template.properties("BridgeApiliveStage").get("TracingEnabled", False)
 
 
 def test_nothing_else_of_a_call_is_logged(template: Template) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from braze_bridge.braze.instances import INSTANCES, UNLISTED_ENDPOINTS
 from ops.deployment.deploy import Target, parameters_of
-from tests.infra.template import CERTIFICATE, ROOT, default_template
+from tests.infra.template import CERTIFICATE, ROOT, Template, default_template
 
 PARAMETERS: dict[str, dict[str, Any]] = default_template().source["Parameters"]
 
@@ -57,6 +57,10 @@ def takes(name: str, value: str) -> bool:
         ("QuiklyApiUrl", "http://api.quikly.com/webhook/braze", False),
         ("QuiklyApiUrl", "https://user:word@api.quikly.com/", False),
         ("QuiklyApiUrl", "api.quikly.com", False),
+        ("QuiklyApiUrl", "https://api.quikly.com/webhook/braze?key=k", False),
+        ("QuiklyApiUrl", "https://api.quikly.com?key=k", False),
+        ("MaxTableWrites", "99", False),
+        ("MaxTableWrites", "100", True),
         ("ProfileWaitSeconds", "0", True),
         ("ProfileWaitSeconds", "900", True),
         ("ProfileWaitSeconds", "901", False),
@@ -111,6 +115,16 @@ def takes(name: str, value: str) -> bool:
 def test_a_parameter_accepts_valid_values(name: str, value: str, taken: bool) -> None:
     """A value that would fail later, or send data to a wrong place, is refused at once."""
     assert takes(name, value) is taken
+
+
+def test_each_table_has_a_limit_of_writes(template: Template) -> None:
+    """A flood costs at most so much: 12,000 writes a second are 27 USD an hour and table."""
+    tables = template.of_type("AWS::DynamoDB::Table")
+
+    assert len(tables) == 4
+    for table in tables.values():
+        throughput = template.resolve(table["Properties"]["OnDemandThroughput"])
+        assert int(throughput["MaxWriteRequestUnits"]) == 12_000
 
 
 def test_every_default_is_valid() -> None:

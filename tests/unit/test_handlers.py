@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
+from braze_bridge.handlers import (
+    HandlerFailedError,
+    SqsMessage,
+    answer_batch,
+    background_handler,
+)
 from braze_bridge.observability import EmfMeter, Metric, logger, metrics
 
 if TYPE_CHECKING:
@@ -37,8 +43,9 @@ class Context(LambdaContext):
 
 
 @pytest.fixture(autouse=True)
-def _powertools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test-handlers")
+def _powertools(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    # A service's logger keeps the output of the test that made it.
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", request.node.name)
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "BrazeBridge/test")
     for kept in (logger, metrics):
         kept.cache_clear()
@@ -62,6 +69,23 @@ def test_a_message_that_comes_twice_in_a_batch_is_handled_once() -> None:
 
     assert seen == [SqsMessage("m1", "one", 3, "h1"), SqsMessage("m2", "two", 1, "")]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
+
+
+def test_an_error_s_text_is_neither_logged_nor_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    """It may quote a body. The log says which error it was, and where."""
+
+    def run(_event: dict[str, Any], _seconds_left: Callable[[], float]) -> str:
+        EmfMeter(metrics()).add(Metric.JOBS_RECEIVED)
+        raise ValueError("the body was: Ada Lovelace, ada@example.com")
+
+    with pytest.raises(HandlerFailedError) as raised:
+        background_handler(run)(EVENT, Context())
+
+    line = json.loads(capsys.readouterr().out.splitlines()[0])
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "Ada" not in shown + json.dumps(line)
+    assert str(raised.value) == line["error"] == "ValueError"
+    assert line["where"][-1].startswith("run:")
 
 
 def test_a_handler_knows_the_time_left_and_writes_figures_and_logs(

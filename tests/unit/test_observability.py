@@ -10,6 +10,7 @@ from aws_lambda_powertools import Logger, Metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
+from braze_bridge.mapping.identities import loggable
 from braze_bridge.observability import BY_PARTNER, EmfMeter, Metric, ScrubbingFormatter, scrub
 
 
@@ -20,6 +21,7 @@ from braze_bridge.observability import BY_PARTNER, EmfMeter, Metric, ScrubbingFo
         ("call +15555550100", "call ***"),
         ("Authorization: Bearer abc.def-123", "Authorization: ***"),
         ("bearer  abc", "***"),
+        (f"job outgrow:quiz:{loggable('ada@example.com')} sent", "job outgrow:quiz:*** sent"),
         ("job outgrow:quiz:1234567890123 took +5 tries at 12:30", None),
         ("a@b", None),
         ("2026-11-22T10:00:00+0100", None),

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from typing import TYPE_CHECKING, cast
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from braze_bridge.aws.secrets import (
+    SECRET_MAX_AGE_SECONDS,
     SECRET_MIN_REFRESH_SECONDS,
+    TOKEN_MAX_AGE_SECONDS,
     SecretPair,
     SecretsManagerSource,
     SecretUnavailableError,
 )
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager import SecretsManagerClient
 
 NAME = "stack/partner/outgrow"
 
@@ -32,6 +39,53 @@ def source_of(name: str, clock: Seconds | None = None) -> SecretsManagerSource:
     return SecretsManagerSource(
         name, lambda: boto3.client("secretsmanager"), clock or time.monotonic
     )
+
+
+class FailingSecretsManager:
+    """Fails while it is down."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.is_down = False
+
+    def get_secret_value(self, **_: str) -> dict[str, str]:
+        self.reads += 1
+        if self.is_down:
+            raise ClientError({"Error": {"Code": "InternalServiceError"}}, "GetSecretValue")
+        return {"SecretString": json.dumps({"current": f"token-{self.reads}"})}
+
+
+def token_source(manager: FailingSecretsManager, clock: Seconds) -> SecretsManagerSource:
+    client = cast("SecretsManagerClient", manager)
+    return SecretsManagerSource(NAME, lambda: client, clock, max_age=TOKEN_MAX_AGE_SECONDS)
+
+
+def test_a_revoked_token_is_forgotten_within_a_minute() -> None:
+    """A caller with the old token makes no call itself: it matches what is kept."""
+    manager, clock = FailingSecretsManager(), Seconds()
+    source = token_source(manager, clock)
+    assert source.get().current == "token-1"
+
+    clock.now += TOKEN_MAX_AGE_SECONDS - 1
+    assert source.get().current == "token-1"
+    clock.now += 1
+    assert source.get().current == "token-2"
+
+
+def test_a_token_outlives_a_failed_read_but_not_five_minutes() -> None:
+    """No caller is refused for one failed read; and it is tried at most each 30 s."""
+    manager, clock = FailingSecretsManager(), Seconds()
+    source = token_source(manager, clock)
+    source.get()
+    manager.is_down = True
+
+    for _ in range(SECRET_MAX_AGE_SECONDS - 1):
+        clock.now += 1
+        assert source.get().current == "token-1"
+    assert manager.reads == 1 + 8  # after 60 s, 90 s, … 270 s
+    clock.now += 1
+    with pytest.raises(SecretUnavailableError):
+        source.get()
 
 
 def store(**halves: str) -> None:

@@ -6,13 +6,14 @@ import gzip
 import logging
 import threading
 import traceback
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from braze_bridge.braze.errors import BrazeError, ConnectFailedError, UnknownOutcomeError
-from braze_bridge.braze.transport import HttpRequest
+from braze_bridge.braze.transport import MAX_ANSWER_BYTES, HttpRequest
 from tests.fakes.loopback_server import SECONDS, Connection, LoopbackServer
 from tests.functional.braze.conftest import server_context
 
@@ -103,6 +104,47 @@ def test_every_status_is_an_answer(
         response = transport_to(server.url).send(post())
 
     assert (response.status, response.body) == (status, body)
+
+
+def bomb(status: int) -> Callable[[Connection], None]:
+    """An answer of 64 KB that unpacks to 64 MB."""
+    packed = gzip.compress(bytes(64 * 1024 * 1024), 1)
+    return lambda connection: connection.answer(status, packed, Content_Encoding="gzip")
+
+
+def endless(connection: Connection) -> None:
+    """An answer that never ends."""
+    connection.sock.sendall(b"HTTP/1.1 201 X\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while not connection.stopping.is_set():
+        connection.sock.sendall(b"100000\r\n" + bytes(0x100000) + b"\r\n")
+
+
+@pytest.mark.parametrize("script", [bomb(201), endless], ids=["gzip bomb", "endless"])
+def test_a_success_that_is_too_large_has_an_unknown_outcome(
+    transport_to: Callable[..., RequestsTransport], script: Callable[[Connection], None]
+) -> None:
+    """It is not held in memory, and its connection is not used again."""
+    tracemalloc.start()
+    with LoopbackServer(script, ok) as server:
+        transport = transport_to(server.url)
+        with pytest.raises(UnknownOutcomeError):
+            transport.send(post())
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert transport.send(post()).status == 201
+
+    assert server.connections == 2
+    assert most < 3 * MAX_ANSWER_BYTES
+
+
+def test_an_error_that_is_too_large_keeps_its_status(
+    transport_to: Callable[..., RequestsTransport],
+) -> None:
+    """The status says what to do; the body only explains it."""
+    with LoopbackServer(bomb(429)) as server:
+        response = transport_to(server.url).send(post())
+
+    assert (response.status, response.body) == (429, b"")
 
 
 @pytest.mark.parametrize(

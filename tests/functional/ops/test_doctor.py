@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -177,7 +178,9 @@ def test_every_partner_s_token_is_looked_at() -> None:
         Name=secret_id(STACK, "outgrow"), SecretString='{"current":"t","previous":"s"}'
     )
 
-    found = {each.check: each.level for each in token_findings(SecretsAccess(STACK, client))}
+    access, now = SecretsAccess(STACK, client), datetime.now(UTC)
+    findings = token_findings(access, now, timedelta(0))
+    found = {each.check: each.level for each in findings}
 
     assert found["token of Outgrow"] is Level.WARNING
     assert found["token of Iterate"] is Level.PROBLEM

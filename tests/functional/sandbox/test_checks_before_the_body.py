@@ -225,7 +225,7 @@ def test_header_names_are_lower_case(braze: Caller) -> None:
     host, port = braze.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         connection.sendall(
-            b"POST /users/track HTTP/1.1\r\nHost: x\r\n"
+            b"POST /users/track HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             b"Authorization: Bearer the-key\r\nContent-Length: 0\r\n\r\n",
         )
         raw = b""

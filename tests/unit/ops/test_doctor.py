@@ -26,6 +26,7 @@ from ops.doctor.findings import (
     key_findings,
     permission_findings,
     queue_findings,
+    quikly_address_findings,
     quikly_key_finding,
     rejected_finding,
     secret_finding,
@@ -287,6 +288,26 @@ def test_an_alarm_leads_to_its_instructions() -> None:
 def test_a_token_is_there_or_not(token: SecretPair | None, level: Level) -> None:
     """A valid older token is a warning; an unreadable one is a problem."""
     assert secret_finding("outgrow", "Outgrow", token, "AccessDenied").level is level
+
+
+def test_a_key_in_quikly_s_address_is_a_problem() -> None:
+    """Only a stack of an older version can have one. The finding does not repeat it."""
+    (finding,) = quikly_address_findings("https://api.quikly.com/webhook/braze?key=the-key")
+
+    assert finding.level is Level.PROBLEM
+    assert "the-key" not in str(finding)
+    assert list(quikly_address_findings("https://api.quikly.com/webhook/braze")) == []
+
+
+@pytest.mark.parametrize(("days", "level"), [(6, Level.OK), (7, Level.WARNING)])
+def test_a_rotation_that_takes_too_long_is_warned_of(days: int, level: Level) -> None:
+    """Until it ends, a leaked old token works."""
+    token = SecretPair(current="new", previous="old")
+    age, overlap = timedelta(days=days), timedelta(days=7)
+    finding = secret_finding("outgrow", "Outgrow", token, age=age, overlap=overlap)
+
+    assert finding.level is level
+    assert f"for {days} days" in finding.what
 
 
 @pytest.mark.parametrize(("text", "command"), [("token", "retire"), ("", "rotate")])

@@ -173,6 +173,11 @@ A = "activation.launch"
 @pytest.mark.parametrize(
     ("text", "key", "words"),
     [
+        (
+            "schema_version = 1\n[door]\nallow_query_token = true\n",
+            "door.allow_query_token",
+            "must be false",
+        ),
         (HEAD + OPEN + TIER, f"{A}.mode", "is missing"),
         (HEAD + OPEN + 'mode = "fist"\n' + TIER, f"{A}.mode", "did you mean first"),
         (HEAD + 'mode = "first"\n' + TIER, f"{A}.opens_at", "is missing"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule, ParticipationAttribute
-from quikly_acquisition.models import State, Step, status_document
+from quikly_acquisition.models import State, Step, full_document, status_document
 from tests.fakes.acquisitions import (
     EMAIL_GROUP,
     OPT_IN_GROUP,
@@ -344,7 +344,7 @@ def test_if_quikly_is_not_called_the_status_route_is_the_answer(
     sim = Simulation(settings=settings, rules=rules(rule))
     id_ = sim.begin(record())
     sim.run()
-    document = status_document(sim.stored(id_))
+    document = full_document(sim.stored(id_))
     assert document["state"] == "credited"
     last = document["history"]
     assert isinstance(last, list)
@@ -369,11 +369,40 @@ def test_the_answer_of_the_status_route_holds_nothing_personal() -> None:
     sim = Simulation()
     id_ = sim.begin(record("texts", attributes={"first_name": "Ada"}))
     sim.run()
-    answered = str(status_document(sim.stored(id_)))
+    kept = sim.stored(id_)
+    answered = f"{status_document(kept)} {full_document(kept)}"
     for secret in (ADA, PHONE, "Ada", "4915112345678"):
         assert secret not in answered
     assert ADA not in repr(sim.stored(id_))
     assert PHONE not in repr(sim.stored(id_))
+
+
+@pytest.mark.parametrize("known", [{}, {"external_id": "ada", "email": ADA}], ids=["new", "known"])
+def test_a_partner_does_not_learn_what_the_look_up_found(known: dict[str, str]) -> None:
+    """The wait for a new profile is a state, and is told."""
+    sim = Simulation()
+    if known:
+        sim.braze.has(**known)
+    id_ = sim.begin(record())
+    sim.run()
+    told = status_document(sim.stored(id_))
+    history = told["history"]
+    assert isinstance(history, list)
+    assert [entry["step"] for entry in history if entry["step"] != "waiting"] == [
+        "accepted",
+        "credited",
+    ]
+    assert all(entry.keys() == {"at", "step"} for entry in history)
+
+
+@pytest.mark.parametrize("reason", ["unsubscribed", "phone_differs"])
+def test_a_partner_does_not_learn_why_a_person_was_declined(reason: str) -> None:
+    """A failure of another kind says why: the partner may correct it."""
+    failed = record().model_copy(update={"state": State.FAILED, "reason": reason})
+    other = failed.model_copy(update={"reason": "credit_refused"})
+    assert "reason" not in status_document(failed)
+    assert full_document(failed)["reason"] == reason
+    assert status_document(other)["reason"] == "credit_refused"
 
 
 # -- without look-ups --------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from braze_bridge.observability import logger, metrics
+from braze_bridge.observability import described, logger, metrics
+from braze_bridge.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 DepsT = TypeVar("DepsT")
 ResultT = TypeVar("ResultT")
+
+
+class HandlerFailedError(Exception):
+    """An invocation failed; its text is the kind of the error. Its cause is in the log."""
 
 
 class SqsMessage(NamedTuple):
@@ -38,6 +43,9 @@ def background_handler(
 ) -> Callable[[dict[str, Any], LambdaContext], ResultT]:
     """Make a handler whose log lines have Lambda's context, and that writes the metrics at its end.
 
+    Lambda logs the text of an error that a handler raises, and that text can quote a body. So the
+    handler logs where the error came from, and raises one without that text.
+
     Args:
         run: Gets the event, and a function that says how many seconds this invocation has left.
     """
@@ -45,7 +53,13 @@ def background_handler(
     @logger().inject_lambda_context(clear_state=True)
     @metrics().log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> ResultT:
-        return run(event, lambda: context.get_remaining_time_in_millis() / 1000)
+        try:
+            return run(event, lambda: context.get_remaining_time_in_millis() / 1000)
+        except SettingsError:  # names variables
+            raise
+        except Exception as error:  # noqa: BLE001 - no error's text may reach Lambda's own log
+            logger().error("unexpected error", extra=described(error))
+            raise HandlerFailedError(type(error).__name__) from None
 
     return handler
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -128,15 +129,16 @@ _PERSONAL: Final = re.compile(
     r"[^\s\"\\<>@,;:]+@[^\s\"'\\<>@,;:=/]+\.[A-Za-z]{2,}"  # an e-mail address
     r"|\+[1-9]\d{6,14}\b"  # an E.164 number
     r"|(?i:bearer)\s+[^\s\"\\]+"  # a token
+    r"|\bh-[0-9a-f]{32}\b"  # the hash of an id that may be an address: guesses confirm it
 )
 
 
 def scrub(text: str) -> str:
-    """Replace what looks like an e-mail address, a phone number or a bearer token with ``***``.
+    """Replace e-mail addresses, phone numbers, their hashes and bearer tokens with ``***``.
 
     The last check: no code should give personal data to a log.
     """
-    if "@" in text or "+" in text or "bearer" in text.lower():
+    if "@" in text or "+" in text or "h-" in text or "bearer" in text.lower():
         return _PERSONAL.sub("***", text)
     return text  # the search alone would cost as much as the rest of the line
 
@@ -160,6 +162,16 @@ def _scrubbed(value: object) -> object:
             return [_scrubbed(each) for each in value]
         case _:
             return value
+
+
+def described(error: Exception) -> dict[str, object]:
+    """Describe an unexpected error for a log: its kind and place, but not its text.
+
+    The text can quote a body or an address.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    where = [f"{frame.name}:{frame.lineno}" for frame in frames]
+    return {"error": type(error).__name__, "where": where}
 
 
 @cache

@@ -84,7 +84,6 @@ class QuiklyEndpoint(NamedTuple):
 
     Attributes:
         base_url: Scheme and host, as a transport takes it.
-        path: With the query, if there is one.
     """
 
     base_url: str
@@ -99,21 +98,19 @@ def quikly_endpoint(url: str, *, allow_loopback: bool) -> QuiklyEndpoint:
         allow_loopback: Allow plain HTTP to this machine, for the local stack.
 
     Raises:
-        ValueError: It is not an https address, or holds a user, password or fragment. The text
-            does not quote it.
+        ValueError: It is not an https address, or holds a user, password, query or fragment: it is
+            a parameter of the stack, which many may read, and no place for a key. The text does not
+            quote it.
     """
     parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        raise ValueError("Quikly's address must not hold a user, a password or a fragment")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError("Quikly's address must not hold a user, password, query or fragment")
     is_loopback = parts.hostname in {"127.0.0.1", "localhost"}
     if not parts.hostname or not (
         parts.scheme == "https" or (parts.scheme == "http" and is_loopback and allow_loopback)
     ):
         raise ValueError("Quikly's address must be https://host/path")
-    path = parts.path or "/"
-    return QuiklyEndpoint(
-        f"{parts.scheme}://{parts.netloc}", f"{path}?{parts.query}" if parts.query else path
-    )
+    return QuiklyEndpoint(f"{parts.scheme}://{parts.netloc}", parts.path or "/")
 
 
 class QuiklyApi(Protocol):
@@ -135,7 +132,7 @@ class HttpQuiklyApi(NamedTuple):
     """A :class:`QuiklyApi` over HTTP. Threads may share it.
 
     Attributes:
-        path: The path and query of the configured address.
+        path: Of the configured address.
         api_key: Gives the current key at each call. Its errors are not caught.
         transport: To the host of the configured address.
         now: Epoch seconds, to read ``Retry-After``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
 SECRET_MAX_AGE_SECONDS: Final = 300
+TOKEN_MAX_AGE_SECONDS: Final = 60
+"""A token that callers send: so long a revoked one still works. Each read costs $0.000005."""
+
 SECRET_MIN_REFRESH_SECONDS: Final = 30
 """A refused token or key makes us read the secret again, but not more often than this: a caller who
 tries many tokens must not cause many Secrets Manager calls."""
@@ -71,6 +75,8 @@ class SecretsManagerSource:
 
     Args:
         client: Makes the Secrets Manager client; called on first use.
+        max_age: After so many seconds the secret is read again. If that fails, the one that was
+            read serves until it is 300 s old, so that one failed read refuses no caller.
     """
 
     def __init__(
@@ -78,21 +84,31 @@ class SecretsManagerSource:
         name: str,
         client: Callable[[], SecretsManagerClient] = clients.secretsmanager,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        max_age: float = SECRET_MAX_AGE_SECONDS,
     ) -> None:
         self._name = name
+        self._max_age = max_age
         self._client = client
         self._monotonic = monotonic
         self._pair: SecretPair | None = None
         self._read_at = float("-inf")
+        self._tried_at = float("-inf")
         self._refreshed_at = float("-inf")
         self._dropped = False
 
     def get(self) -> SecretPair:
         """See :meth:`SecretSource.get`."""
-        age = self._monotonic() - self._read_at
+        now = self._monotonic()
+        age = now - self._read_at
         if self._pair is None or age >= SECRET_MAX_AGE_SECONDS:
             return self._read()
-        return self.refresh() if self._dropped else self._pair
+        if self._dropped:
+            return self.refresh()
+        if age >= self._max_age and now - self._tried_at >= SECRET_MIN_REFRESH_SECONDS:
+            with suppress(SecretUnavailableError):
+                return self._read()
+        return self._pair
 
     def drop(self) -> None:
         """See :meth:`SecretSource.drop`."""
@@ -107,6 +123,7 @@ class SecretsManagerSource:
         return self._pair
 
     def _read(self) -> SecretPair:
+        self._tried_at = self._monotonic()
         try:
             with aws_errors(lambda _code: SecretUnavailableError(self._name)):
                 text = self._client().get_secret_value(SecretId=self._name)["SecretString"]

@@ -7,11 +7,10 @@ with no ``Retry-After`` to make the sender try again.
 from __future__ import annotations
 
 import functools
-import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from braze_bridge.observability import logger, metrics
+from braze_bridge.observability import described, logger, metrics
 from braze_bridge.partner_config.problems import ConfigError
 from braze_bridge.settings import SettingsError
 from braze_bridge.web.door import DoorError, correlation_id, unavailable
@@ -79,14 +78,7 @@ def lambda_handler_of(
             flush()
         except Exception as error:  # noqa: BLE001 - see the module's docstring
             log().error(
-                "unexpected error",
-                # Not its message, which can quote the body.
-                error=type(error).__name__,
-                where=[
-                    f"{frame.name}:{frame.lineno}"
-                    for frame in traceback.extract_tb(error.__traceback__)
-                ],
-                correlation_id=correlation_id(event),
+                "unexpected error", extra=described(error), correlation_id=correlation_id(event)
             )
             return unavailable("unavailable", "something went wrong; send it again").response()
         return response

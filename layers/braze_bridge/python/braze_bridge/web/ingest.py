@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from braze_bridge.aws import clients
-from braze_bridge.aws.secrets import SecretsManagerSource
+from braze_bridge.aws.secrets import TOKEN_MAX_AGE_SECONDS, SecretsManagerSource
 from braze_bridge.clock import SystemClock
 from braze_bridge.jobs.queue import SqsJobQueue
 from braze_bridge.jobs.rejected import DynamoRejectedStore
@@ -57,7 +57,7 @@ class Ingest(NamedTuple, Generic[ConfigT]):
         meter = EmfMeter(metrics())
         door = Door(
             routes=self.routes,
-            secret=SecretsManagerSource(settings.partner_secret),
+            secret=SecretsManagerSource(settings.partner_secret, max_age=TOKEN_MAX_AGE_SECONDS),
             meter=meter,
             clock=SystemClock(),
             allow_query_token=config.door.allow_query_token,

@@ -94,6 +94,8 @@ class QuiklyFile(toml.PartnerFile):
     events: EventsTable | None = None
 
     def _problems(self) -> toml.Problems:
+        if self.door.allow_query_token:
+            yield "must be false: every caller can send a header", "door", "allow_query_token"
         for scope in self.acquisition:
             if not scope.strip() or len(scope) > MAX_SCOPE_CHARS:
                 yield f"a scope has 1 to {MAX_SCOPE_CHARS} characters", "acquisition", scope
