@@ -123,8 +123,10 @@ def _take_over(batch: Batch, chunk: Chunk) -> None:
             continue
         fresh: dict[str, BatchEntry] = {}
         for entry in entries:
-            if entry.job.job_id in state.delivered or entry.job.job_id in fresh:
+            if entry.job.job_id in state.delivered:
                 entry.outcome = "duplicate"
+            elif entry.job.job_id in fresh:
+                chunk.repeats.append((entry, fresh[entry.job.job_id]))
             else:
                 fresh[entry.job.job_id] = entry
                 _continue_job(batch, entry, state)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from braze_bridge.braze.models import TrackResponse
     from braze_bridge.braze.transport import Deadline
     from braze_delivery.batch import Batch
-    from braze_delivery.entry import Chunk
+    from braze_delivery.entry import BatchEntry, Chunk
     from braze_delivery.leasing import LeasedChunks
     from braze_delivery.packing import TrackObject
     from braze_delivery.settling import Settlement
@@ -95,7 +95,12 @@ class Sender:
         self._judge_nameless()
 
     def _pieces(self) -> Iterator[Sequence[TrackObject]]:
-        """Merge person by person, as their leases arrive."""
+        """Merge person by person, as their leases arrive.
+
+        If Braze did not take an event at its last send, each of the person's objects is sent alone:
+        Braze may refuse it without a name, and each answer about it puts others in doubt. There are
+        few: look-ups find 100 x 50 people a minute at most, and Braze takes more requests a second.
+        """
         while (chunk := self._chunks.next()) is not None:
             states = chunk.leases.states
             for key, entries in chunk.leased.items():
@@ -108,7 +113,10 @@ class Sender:
                         chunk.unsettled += 1
                 for entry in entries:
                     entry.open -= 1
-                yield from pieces
+                if any(entry.is_alone for entry in entries):
+                    self._follow_ups += apart(chain.from_iterable(pieces))
+                else:
+                    yield from pieces
             self._settled(chunk)
 
     # -- what the loop asks --------------------------------------------------------------------
@@ -162,18 +170,20 @@ class Sender:
                 entry.delivered(item.part)
                 self._settled(entry.chunk)
         self._reject(settlement.rejected)
-        settlement.resend += apart(RequestPlan.of(self._sendable_again(settlement.unclear)))
+        settlement.resend += apart(self._sendable_again(settlement.unclear, outcome))
         if not isinstance(outcome, BrazeError):
             return
         for item in settlement.retry:
             if settlement.closing is None:  # else the jobs come back in steps, behind the gate
                 self._retry_later(item, outcome)
             self._done(item)
-        for item in self._sendable_again(settlement.unknown):
+        for item in self._sendable_again(settlement.unknown, outcome):
             self._retry_later(item, outcome)
             self._done(item)
 
-    def _sendable_again(self, objects: Sequence[TrackObject]) -> list[TrackObject]:
+    def _sendable_again(
+        self, objects: Sequence[TrackObject], outcome: TrackResponse | BrazeError
+    ) -> list[TrackObject]:
         """Return the objects that may be sent again although Braze may have taken them.
 
         Attributes may. Events follow the policy. Other objects are sent at most once.
@@ -184,12 +194,14 @@ class Sender:
                 again.append(item)
                 continue
             (entry,) = item.entries
-            policy = self._ports.on_unknown_outcome if item.part < len(entry.job.events) else "park"
+            policy = self._ports.on_unknown_outcome
+            if item.part >= len(entry.job.events) or _is_never_braze(outcome, entry):
+                policy = "park"
             if policy == "resend":
                 again.append(item)
                 continue
             if policy == "verify":
-                entry.interrupted = True
+                entry.interrupted = entry.tried = True
                 entry.wait(self._ports.verify_lag.total_seconds())
             else:
                 entry.open -= 1
@@ -200,12 +212,9 @@ class Sender:
     def _retry_later(self, item: TrackObject, error: BrazeError) -> None:
         """Leave the object open, and note its delay and the attempt."""
         for entry in item.entries:
-            if isinstance(error, NotBrazeError) and entry.attempts + 1 >= NOT_BRAZE_ATTEMPTS:
+            if _is_never_braze(error, entry):  # only attributes: the others are parked before
                 entry.open -= 1
-                if item.part is None:
-                    entry.refuse(None, _NOT_BRAZE)
-                else:
-                    entry.unknown |= {item.part}
+                entry.refuse(item.part, _NOT_BRAZE)
                 continue
             seconds = retry_delay(error, entry.attempts + 1, self._ports.jitter)
             entry.wait(SHORT_RETRY if seconds is None else seconds)
@@ -325,3 +334,7 @@ class Sender:
                 is_only_job=sum(entry.open > 0 for entry in leased) == 1,
             )
         )
+
+
+def _is_never_braze(outcome: TrackResponse | BrazeError, entry: BatchEntry) -> bool:
+    return isinstance(outcome, NotBrazeError) and entry.attempts + 1 >= NOT_BRAZE_ATTEMPTS
