@@ -38,8 +38,8 @@ NETWORK_SECONDS: Final = 0.2
 LONGEST_END: Final = 4 * 3_600.0
 """Seconds after the last fault in which every job ends."""
 
-HISTORIES: Final = 3
-"""So many histories are printed."""
+MOST_COMPARED: Final = 30
+"""The shortest history is looked for among so many of a kind."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Verdict:
 
     Attributes:
         figures: Of the run, by name.
-        histories: Of some people concerned, the shortest first.
+        histories: One for each kind of violation.
     """
 
     violations: list[Violation]
@@ -403,23 +403,17 @@ class Judge:
     # -- histories -------------------------------------------------------------------------------
 
     def _histories(self) -> list[str]:
-        """Tell what happened to those concerned with the fewest events."""
-        people = {each.person: each for each in reversed(self._violations) if each.person}
-        found = [
-            (history_of(self._campaign, person), each)
-            for person, each in list(people.items())[:200]
-        ]
-        found.sort(key=lambda pair: len(pair[0]))
-        told = [
-            f"--- {each.kind}: {each.text} ({each.person})\n" + "\n".join(lines)
-            for lines, each in found[:HISTORIES]
-        ]
-        return (
-            told
-            + [f"--- {each.kind}: {each.text}" for each in self._violations if not each.person][
-                :HISTORIES
+        """Tell the shortest history of each kind of broken promise."""
+        told = []
+        for kind in dict.fromkeys(each.kind for each in self._violations):
+            some = [each for each in self._violations if each.kind == kind][:MOST_COMPARED]
+            found = [
+                (history_of(self._campaign, each.person) if each.person else [], each)
+                for each in some
             ]
-        )
+            lines, each = min(found, key=lambda pair: len(pair[0]))
+            told.append("\n".join([f"--- {kind}: {each.text} ({each.person})", *lines]))
+        return told
 
 
 @dataclass(frozen=True)
