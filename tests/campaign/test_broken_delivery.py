@@ -6,14 +6,14 @@ import pytest
 
 from tests.campaign.runs import run_campaign
 
-JOBS = 1_000
+SEED, JOBS = 3, 2_000
 
 
 @pytest.mark.parametrize(
     ("variant", "promise"),
     [
         ("ledger_off", "doubled event"),
-        ("lease_off", "doubled event"),
+        ("lease_off", "older value"),
         ("wrong_index", "innocent rejected"),
         ("gate_ignored", "behind a closed gate"),
         ("late_requests_leave", "late request"),
@@ -22,7 +22,7 @@ JOBS = 1_000
 )
 def test_the_campaign_finds_a_broken(variant: str, promise: str) -> None:
     """It tells the history of a person concerned."""
-    status, told = run_campaign(1, JOBS, "resend", variant)
+    status, told = run_campaign(SEED, JOBS, "resend", variant)
 
     assert status == 1
     assert f"BROKEN {promise}: " in told
