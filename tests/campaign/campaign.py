@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final, Literal
@@ -123,8 +124,6 @@ class Campaign:
             for name, writes in self.table.gate_writes.items():
                 if writes[-1][1] - timeline.now > OPERATOR_SECONDS:
                     family = None if name == f"{PREFIX}all" else EndpointFamily.TRACK
-                    try:
+                    with suppress(GateStoreUnavailableError):  # it may be open all the same
                         gate.open(family)
-                    except GateStoreUnavailableError:
-                        continue
                     self.judge.opened_by_hand.append(timeline.now)
