@@ -203,8 +203,8 @@ class BrazeModel:
     ) -> None:
         """Take the errors of some objects away; perhaps leave one without a name.
 
-        Braze counts people with attributes, not objects. If the counts may not tell, the error
-        stays.
+        Braze counts people with attributes, and perhaps those without. If its count may not tell,
+        the error stays.
         """
         for array in {array for array, _, _ in objects}:
             # Braze's page: each count is there if the array was in the request. The stand-in leaves
@@ -215,8 +215,16 @@ class BrazeModel:
             for error in document.get("errors", ())
             if (error["input_array"], error["index"]) not in hidden
         ]
-        people = Counter(person_of(item) for array, _, item in objects if array == "attributes")
-        if max(people.values(), default=0) > 1 or self._weather.between(0, 1) < 0.5:
+        named = {(error["input_array"], error["index"]) for error in told}
+        people = {
+            person_of(item)
+            for array, index, item in objects
+            if array == "attributes"
+            and (array, index) not in named
+            and (ATTRIBUTES | {POISON_KEY}) & item.keys()
+        }
+        is_ambiguous = document.get("attributes_processed", -1) >= len(people)
+        if is_ambiguous or self._weather.between(0, 1) < 0.5:
             told.append({"type": "an object is not valid"})
         if self._weather.between(0, 1) < 0.3:
             told = [
