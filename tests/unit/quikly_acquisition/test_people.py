@@ -115,7 +115,13 @@ def test_a_value_that_braze_would_refuse_or_lose_is_left_out(
 
 def test_a_blank_attribute_is_no_answer() -> None:
     """Forms send every field; one that nobody filled in is neither sent nor worth a warning."""
-    blanks = {"last_name": "", "gender": None, "tags": [], "note": "\u200b ", "email": ""}
+    blanks: dict[str, object] = {
+        "last_name": "",
+        "gender": None,
+        "tags": [],
+        "note": "\u200b ",
+        "email": "",
+    }
     assert checked_attributes(blanks) == ({}, (), ())
 
 
