@@ -211,7 +211,7 @@ def test_no_identity_names_every_unusable_one() -> None:
 
     assert codes(outcome) == [
         ("person", "no_identity"),
-        ("email", "invalid_email"),
+        ("email", "placeholder"),
         ("user.phone", "invalid_phone"),
     ]
 
@@ -238,7 +238,7 @@ def test_unusable_identifiers_before_the_used_one_are_noted() -> None:
     outcome = mapped({**BODY, "email": "n/a", "phone": "+4930123456"})
 
     assert isinstance(outcome, Mapped)
-    assert [(note.field, note.code) for note in outcome.notes] == [("email", "invalid_email")]
+    assert [(note.field, note.code) for note in outcome.notes] == [("email", "placeholder")]
 
 
 CONTACTS = """

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.jobs.envelope import JobUser, UserAlias
-from braze_bridge.mapping.identifiers import (
-    alias_fits,
-    external_id_fits,
-    holds_liquid,
-    normal_email,
-    normal_phone,
-)
+from braze_bridge.mapping.identifiers import IdentifierKind, Unusable, usable
 from braze_bridge.mapping.paths import hits
 from braze_bridge.reasons import Reason
 
@@ -21,20 +14,8 @@ if TYPE_CHECKING:
 
     from braze_bridge.mapping.paths import Path
 
-_LONGEST_NUMBER = 10**300
-
-
-class IdentifierKind(StrEnum):
-    """Braze's ways to name a person.
-
-    Source: https://www.braze.com/docs/api/endpoints/user_data/post_user_track
-    """
-
-    EXTERNAL_ID = "external_id"
-    BRAZE_ID = "braze_id"
-    USER_ALIAS = "user_alias"
-    EMAIL = "email"
-    PHONE = "phone"
+_WITHOUT_ADDRESS: Final = frozenset({IdentifierKind.EXTERNAL_ID, IdentifierKind.USER_ALIAS})
+"""Kinds that may create a profile and do not say where its person can be written to."""
 
 
 class PersonRule(NamedTuple):
@@ -45,12 +26,17 @@ class PersonRule(NamedTuple):
         paths: Of each kind; the first usable hit counts.
         alias_label: The label that belongs to a found alias name.
         may_create: Whether a person unknown to Braze becomes a profile.
+        write_email: Whether a person who is named by an external id or an alias also gets the
+            e-mail address that is found beside it.
+        placeholders: What is no identifier besides the usual placeholders, in lower case.
     """
 
     order: tuple[IdentifierKind, ...]
     paths: Mapping[IdentifierKind, tuple[Path, ...]]
     alias_label: str | None = None
     may_create: bool = True
+    write_email: bool = False
+    placeholders: frozenset[str] = frozenset()
 
 
 class Person(NamedTuple):
@@ -59,49 +45,38 @@ class Person(NamedTuple):
     Attributes:
         user: ``None`` if no usable identifier was found.
         reasons: Why identifiers were unusable, each by its path.
+        email: An attribute to write, if the rule wants it.
     """
 
     user: JobUser | None
     reasons: tuple[Reason, ...]
+    email: str | None = None
 
 
 def find_person(rule: PersonRule, body: object) -> Person:
     """Find the person of a parsed JSON body: the first usable identifier."""
     reasons: list[Reason] = []
     for kind in rule.order:
-        for path, value in hits(rule.paths.get(kind, ()), body):
-            found = _usable(kind, value)
-            if isinstance(found, str):
-                return Person(_user(kind, found, rule), tuple(reasons))
-            reasons.append(found.model_copy(update={"field": path.text}))
+        found = _first_usable(kind, rule, body, reasons)
+        if found is None:
+            continue
+        email = None
+        if rule.write_email and kind in _WITHOUT_ADDRESS:
+            email = _first_usable(IdentifierKind.EMAIL, rule, body, reasons)
+        return Person(_user(kind, found, rule), tuple(reasons), email)
     return Person(None, tuple(reasons))
 
 
-def _usable(kind: IdentifierKind, value: object) -> str | Reason:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LONGEST_NUMBER:
-        text = str(value)
-    elif isinstance(value, str):
-        text = value
-    else:
-        return Reason(code="wrong_type", detail=f"a text or a whole number can be a {kind}")
-    if holds_liquid(text):
-        return Reason(code="unrendered_liquid", detail="a Liquid tag that nobody rendered")
-    match kind:
-        case IdentifierKind.EMAIL:
-            return normal_email(text) or Reason(
-                code="invalid_email", detail="not an e-mail address"
-            )
-        case IdentifierKind.PHONE:
-            return normal_phone(text) or Reason(
-                code="invalid_phone", detail="not an international number such as +4930123456"
-            )
-        case IdentifierKind.USER_ALIAS | IdentifierKind.EXTERNAL_ID | IdentifierKind.BRAZE_ID:
-            fits = alias_fits if kind is IdentifierKind.USER_ALIAS else external_id_fits
-            return (
-                text
-                if fits(text)
-                else Reason(code="too_long", detail=f"longer than Braze takes a {kind}")
-            )
+def _first_usable(
+    kind: IdentifierKind, rule: PersonRule, body: object, reasons: list[Reason]
+) -> str | None:
+    """Find the first usable value of a kind, and note the unusable ones before it."""
+    for path, value in hits(rule.paths.get(kind, ()), body):
+        found = usable(kind, value, rule.placeholders)
+        if not isinstance(found, Unusable):
+            return found
+        reasons.append(Reason(code=found.code, field=path.text, detail=found.detail))
+    return None
 
 
 def _user(kind: IdentifierKind, found: str, rule: PersonRule) -> JobUser:
