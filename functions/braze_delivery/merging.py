@@ -94,7 +94,7 @@ def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merg
 
 
 def _create_alias(merged: Merged, key: PersonKey, entries: Sequence[BatchEntry]) -> None:
-    """Put first an object that creates the alias, if one of the jobs may, for all others.
+    """Put first an object that creates the alias, if one of the jobs may, for all that do not.
 
     Whether events create it, Braze's pages contradict each other
     (https://www.braze.com/docs/api/objects_filters/event_object). The object has no attributes, so
@@ -106,7 +106,8 @@ def _create_alias(merged: Merged, key: PersonKey, entries: Sequence[BatchEntry])
     body = Addressee(job, key).attributes({}, plain=is_plain(job))
     creating = TrackObject("attributes", body, ())
     for item in chain(merged.attributes, merged.rest):
-        item.needs = creating
+        if item.array != "attributes" or not item.entries[0].job.user.may_create:
+            item.needs = creating
     merged.attributes.insert(0, creating)
 
 

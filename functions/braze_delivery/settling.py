@@ -148,8 +148,8 @@ def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
             enough = processed >= len(rest)
             is_clear = enough or (not texts and processed >= _fewest(rest))
         (settlement.delivered if is_clear else settlement.unclear).extend(rest)
-    # An object that only creates a person travels again with what needs it.
-    settlement.unclear = [item for item in settlement.unclear if item.entries]
+    if settlement.unclear:
+        _doubt_what_needs_them(settlement)
     split = {item.group for item in settlement.split if item.group is not None}
     if split:
         delivered, settlement.delivered = settlement.delivered, []
@@ -162,6 +162,20 @@ def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
         # Whatever Braze says of a lone object is about this object.
         return _isolate(sent, _reason("braze_refused", settlement.texts[0]), is_certain=True)
     return settlement
+
+
+def _doubt_what_needs_them(settlement: Settlement) -> None:
+    """Make unclear what needs an unclear object: Braze drops an event if it made no alias for it.
+
+    The object that only creates a person travels again with what needs it.
+    """
+    creating = {id(item) for item in settlement.unclear if not item.entries}
+    if not creating:
+        return
+    unclear = [item for item in settlement.unclear if item.entries]
+    unclear += [item for item in settlement.delivered if id(item.needs) in creating]
+    settlement.delivered = [item for item in settlement.delivered if id(item.needs) not in creating]
+    settlement.unclear = unclear
 
 
 def _fewest(objects: Sequence[TrackObject]) -> int:

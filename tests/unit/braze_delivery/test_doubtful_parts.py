@@ -1,4 +1,4 @@
-"""Sequences of a fault campaign: a part in doubt is not lost, doubled or sent for ever."""
+"""Parts in doubt are neither lost, nor doubled, nor sent for ever: what a fault campaign found."""
 
 from __future__ import annotations
 

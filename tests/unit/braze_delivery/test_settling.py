@@ -166,6 +166,17 @@ def test_objects_sent_apart_bring_the_one_that_creates_their_person() -> None:
     assert settle(plan, BadRequestError("no", errors=errors)).resend == []
 
 
+def test_what_needs_an_uncounted_creation_is_unclear() -> None:
+    """Braze counts the event, and drops it if it did not make the alias."""
+    event, other = work("events", "g"), work("events", "h")
+    plan = RequestPlan.of([*creating_alias(event).objects, A, other])
+    odd = (ObjectError(None, None, "odd"),)
+
+    settlement = settle(plan, TrackResponse(201, "success", 0, 2, odd, None))
+
+    assert (settlement.delivered, settlement.unclear) == ([other], [A, event])
+
+
 def test_a_refused_creation_refuses_what_needs_it() -> None:
     """It belongs to no job, and without it Braze drops the others."""
     event = work("events", "g")
