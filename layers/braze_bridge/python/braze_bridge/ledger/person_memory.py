@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from struct import Struct
+from struct import Struct, pack
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -47,15 +47,18 @@ _NO_OWNER: Final = bytes(OWNER_BYTES)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-_HEAD: Final = Struct(f"<B{OWNER_BYTES}sq?6I")
-"""Version, lease owner and end, whether the person exists, counts of: marks of the lease,
-newest, delivered, counted, interrupted, attempts. Then come all their hashes, and all values."""
+_LEASE: Final = Struct(f"<B{OWNER_BYTES}sq?I")
+"""Version, lease owner and end, whether the person exists, number of marks of the lease."""
+_HEAD: Final = Struct(f"{_LEASE.format}5I")
+"""The same, and the counts of newest, delivered, counted, interrupted, attempts. Then come all
+their hashes, and all values."""
 _NAME_BYTES: Final = 16
 _MARK_BYTES: Final = 34
 """The most that a job, an event or an object adds: leased (8), interrupted (12), tried (14)."""
 
 _MOST_ATTEMPTS: Final = 2**16 - 1
 _NAMES_CACHED: Final = 10_000
+_LISTS_CACHED: Final = 1_000
 _POSITION: Final = re.compile(r"(.*)#(0|[1-9][0-9]{0,5})", re.DOTALL)
 
 
@@ -80,6 +83,7 @@ class Fingerprints:
         self._once = hashlib.blake2b(key=key, digest_size=8, person=b"once")
         self._name = hashlib.blake2b(key=key, digest_size=8, person=b"attribute")
         self._names: dict[str, int] = {}
+        self._lists: dict[tuple[str, ...], tuple[int, ...]] = {}
 
     def person(self, key: PersonKey) -> str:
         """Hash to 32 hexadecimal digits: at 128 bits no two people share an item."""
@@ -107,10 +111,16 @@ class Fingerprints:
             return event_of(_short(self._job, parts[1]), int(parts[2]))
         return _short(self._once, once_id)
 
-    def names(self, attributes: Iterable[str]) -> list[int]:
-        """Hash names of attributes. Cached, since they repeat."""
-        known = self._names
-        return [known.get(each) or self._new_name(each) for each in attributes]
+    def names(self, attributes: Iterable[str]) -> tuple[int, ...]:
+        """Hash names of attributes. Cached, alone and together, since both repeat."""
+        names = tuple(attributes)
+        shorts = self._lists.get(names)
+        if shorts is None:
+            known = self._names
+            shorts = tuple([known.get(each) or self._new_name(each) for each in names])
+            if len(self._lists) < _LISTS_CACHED:
+                self._lists[names] = shorts
+        return shorts
 
     def _new_name(self, attribute: str) -> int:
         short = _short(self._name, attribute)
@@ -152,6 +162,7 @@ class PersonMemory(NamedTuple):
 
 
 BLANK: Final = PersonMemory(_NO_OWNER, 0, (), {}, {}, {}, {}, {}, exists=False)
+BLANK_DATA: Final = _HEAD.pack(_VERSION, _NO_OWNER, 0, False, 0, 0, 0, 0, 0, 0)  # noqa: FBT003
 _UNKNOWN: Final = PersonState()
 
 
@@ -165,6 +176,7 @@ class Person:
         marks: Job id to the hashes of that id and of the job's events and objects. If one of them
             may be at Braze, that is so for every job that has it.
         memory: As last read or written.
+        data: The same, encoded.
         revision: Of the item then; ``None`` if there was none.
     """
 
@@ -173,6 +185,7 @@ class Person:
     jobs: list[DeliveryJob]
     marks: dict[str, tuple[int, ...]]
     memory: PersonMemory = BLANK
+    data: bytes = BLANK_DATA
     revision: bytes | None = None
 
 
@@ -185,6 +198,17 @@ def _form(
 ) -> Struct:
     times = delivered + counted + interrupted + attempts
     return Struct(f"{_HEAD.format}{marks + newest + times}Q{newest}q{times}I{attempts}H")
+
+
+def encode_for(person: Person, memory: PersonMemory) -> bytes:
+    """Encode what the person's memory becomes. A lease changes only the beginning."""
+    if memory[3:8] == person.memory[3:8] and person.data[:1] != b"\1":
+        marks = memory.marks
+        head = _LEASE.pack(_VERSION, memory.owner, memory.until, memory.exists, len(marks))
+        counts = person.data[_LEASE.size : _HEAD.size]
+        rest = person.data[_HEAD.size + 8 * len(person.memory.marks) :]
+        return head + counts + pack(f"<{len(marks)}Q", *marks) + rest
+    return encode(memory)
 
 
 def encode(memory: PersonMemory) -> bytes:
@@ -222,10 +246,10 @@ def decode(data: bytes) -> PersonMemory:
     total = sum(counts) - counts[0]
     sections = []
     for count in counts[1:]:
-        values_at = at + total
-        keys, values = fields[at : at + count], fields[values_at : values_at + count]
-        sections.append(dict(zip(keys, values, strict=True)) if count else {})
-        at += count
+        end = at + count
+        values = fields[at + total : end + total]
+        sections.append(dict(zip(fields[at:end], values, strict=True)) if count else {})
+        at = end
     newest, delivered, counted, interrupted, tried = sections
     failed = fields[at + total :]
     attempts = {job: (seconds, n) for (job, seconds), n in zip(tried.items(), failed, strict=True)}
@@ -303,7 +327,8 @@ def _fits(leased: PersonMemory, person: Person, now: int) -> bool:
     new = 0
     for job in person.jobs:
         new += len(job.attributes) * _NAME_BYTES + len(person.marks[job.job_id]) * _MARK_BYTES
-    if size(leased) + new <= MAX_MEMORY_BYTES:
+    # The marks of a lost lease, 8 bytes each, become 12. So this is enough for nearly everybody.
+    if 2 * len(person.data) + new <= MAX_MEMORY_BYTES or size(leased) + new <= MAX_MEMORY_BYTES:
         return True
     names = {name for job in person.jobs for name in job.attributes}
     repeated = sum(len(job.attributes) for job in person.jobs) - len(names)
@@ -446,7 +471,7 @@ def _newest(
     for short, time in zip(fingerprints.names(sent), sent.values(), strict=True):
         if time is not instant:  # a job's attributes share one time
             instant, at = time, microseconds(time)
-        if short not in newest or newest[short] < at:
+        if newest.get(short, 0) < at or short not in newest:
             newest[short] = at
     return newest
 
