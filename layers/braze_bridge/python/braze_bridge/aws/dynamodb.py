@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import os
 import select
 import ssl
@@ -26,6 +25,7 @@ from http.client import HTTPConnection, HTTPSConnection
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+import msgspec
 from botocore.session import get_session
 from certifi import where
 
@@ -139,8 +139,8 @@ class SignedCalls:
         if checksum is not None and int(checksum) != zlib.crc32(answer.body):
             raise DynamoCallError("ChecksumMismatch")
         try:
-            document = json.loads(answer.body)
-        except ValueError:
+            document = msgspec.json.decode(answer.body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             document = None
         if not isinstance(document, dict) or answer.status != 200:  # noqa: PLR2004
             raise DynamoCallError(_code(document, answer.status))

@@ -215,13 +215,15 @@ def encode(memory: PersonMemory) -> bytes:
     """Encode a memory as bytes, version 2."""
     owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
     counts = len(marks), len(newest), len(delivered), len(counted), len(interrupted), len(attempts)
-    head = _VERSION, owner, until, exists, *counts
-    keys = *marks, *newest, *delivered, *counted, *interrupted, *attempts
-    values = *newest.values(), *delivered.values(), *counted.values(), *interrupted.values()
-    if attempts:
-        at, failed = zip(*attempts.values(), strict=True)
-        values = *values, *at, *failed
-    return _form(*counts).pack(*head, *keys, *values)
+    at, failed = zip(*attempts.values(), strict=True) if attempts else ((), ())
+    # fmt: off
+    return _form(*counts).pack(
+        _VERSION, owner, until, exists, *counts,
+        *marks, *newest, *delivered, *counted, *interrupted, *attempts,
+        *newest.values(), *delivered.values(), *counted.values(), *interrupted.values(),
+        *at, *failed,
+    )
+    # fmt: on
 
 
 def decode(data: bytes) -> PersonMemory:
@@ -466,14 +468,12 @@ def apply_update(
 def _newest(
     known: Mapping[int, int], sent: Mapping[str, datetime], fingerprints: Fingerprints
 ) -> dict[int, int]:
-    newest = dict(known)
-    instant, at = _EPOCH, 0
-    for short, time in zip(fingerprints.names(sent), sent.values(), strict=True):
-        if time is not instant:  # a job's attributes share one time
-            instant, at = time, microseconds(time)
-        if newest.get(short, 0) < at or short not in newest:
-            newest[short] = at
-    return newest
+    times = {time: microseconds(time) for time in set(sent.values())}
+    shorts = fingerprints.names(sent)
+    new = dict(zip(shorts, map(times.__getitem__, sent.values()), strict=True))
+    if not known:
+        return new
+    return {**known, **{short: at for short, at in new.items() if known.get(short, at) <= at}}
 
 
 def _attempts(
