@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.ledger.person_memory import (
     BLANK,
     MAX_MEMORY_BYTES,
     RETENTION_SECONDS,
-    Fingerprints,
     Person,
     PersonMemory,
     UnreadableMemoryError,

@@ -14,13 +14,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from braze_bridge.aws.secrets import SecretUnavailableError
+from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.ledger.person_memory import (
     BLANK,
     BLANK_DATA,
     OWNER_BYTES,
     RETENTION_SECONDS,
     SHORTEST_WAIT,
-    Fingerprints,
     Person,
     PersonMemory,
     UnreadableMemoryError,
