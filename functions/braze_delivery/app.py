@@ -27,6 +27,7 @@ from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
 from braze_bridge.settings import load_settings
 from braze_delivery.delivery import Ports, deliver
 from braze_delivery.reporting import report
+from braze_delivery.senders import Senders
 from braze_delivery.sending import CONNECT_TIMEOUT, READ_TIMEOUT
 from braze_delivery.settings import DeliverySettings
 
@@ -108,6 +109,9 @@ def dependencies() -> Dependencies:
         retention=timedelta(seconds=settings.queue_retention_seconds),
         on_unknown_outcome=settings.on_unknown_outcome,
         tail=tail,
+        senders=Senders(
+            settings.job_senders, frozenset(filter(None, settings.operator_ids.split(",")))
+        ),
     )
     hider = SqsMessageHider(clients.sqs(), settings.delivery_queue_url, tail)
     return Dependencies(ports, hider, secret, EmfMeter(metrics()), logger())

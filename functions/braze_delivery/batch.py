@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from braze_delivery.reporting import BatchResult, PartnerFigures
+from braze_delivery.senders import ANY_SENDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.rejected import RejectedRecord, RejectedStore
     from braze_bridge.ledger.port import Ledger
     from braze_delivery.entry import BatchEntry
+    from braze_delivery.senders import Senders
 
 SHORT_RETRY: Final = 5.0
 """Seconds, for jobs that were not sent."""
@@ -43,6 +45,7 @@ class Ports:
         retention: Of the delivery queue.
         on_unknown_outcome: Whether events of a request that timed out are sent again or parked.
         tail: Parks side by side; without it, one after the other.
+        senders: Who may send which jobs.
     """
 
     track: Callable[..., TrackResponse]
@@ -56,6 +59,7 @@ class Ports:
     retention: timedelta
     on_unknown_outcome: Literal["resend", "park"]
     tail: Executor | None = None
+    senders: Senders = ANY_SENDER
 
 
 class Batch:

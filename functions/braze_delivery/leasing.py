@@ -35,7 +35,7 @@ _PERSON_FULL: Final = Reason(
 
 
 def read_jobs(batch: Batch) -> list[BatchEntry]:
-    """Read the messages. Those that are no job are to be parked."""
+    """Read the messages. Those that are no job, or not their sender's, are to be parked."""
     entries = []
     for position, message in enumerate(batch.messages):
         try:
@@ -49,7 +49,11 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
             )
             batch.unreadable.append((message, message_records(message, reasons, batch.now)))
         else:
-            entries.append(BatchEntry(position, job, job.user.key))
+            entry = BatchEntry(position, job, job.user.key)
+            refusal = batch.ports.senders.refusal(job, message.sender_id)
+            if refusal is not None:
+                entry.rows = job_records(job, (refusal,), batch.now, "~sender")
+            entries.append(entry)
     if entries:
         oldest = min(entry.job.received_at for entry in entries)
         batch.result.oldest_wait = max((batch.now - oldest).total_seconds(), 0.0)
@@ -77,6 +81,8 @@ def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEn
     """Return the jobs that are young enough; the others are to be parked."""
     fresh = []
     for entry in entries:
+        if entry.rows:
+            continue  # refused when it was read
         if is_expired(batch, entry.job.received_at):
             entry.rows = job_records(entry.job, (EXPIRED,), batch.now, "~expired")
         else:

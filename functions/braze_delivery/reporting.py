@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from braze_bridge.observability import Metric, PartnerMeter
+from braze_delivery.senders import REFUSED
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -95,6 +96,8 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
     meter.add(Metric.JOBS_DUPLICATE, result.duplicate)
     meter.add(Metric.JOBS_REJECTED, result.rejected)
     meter.add(Metric.JOBS_RETRIED, result.retried)
+    if refused := sum(code == REFUSED.code for _, _, code in result.parked):
+        meter.add(Metric.SENDERS_REFUSED, refused)
     meter.add(Metric.OLDEST_WAIT, result.oldest_wait)
     meter.add(Metric.BRAZE_REQUESTS, result.requests)
     meter.add(Metric.BRAZE_RATE_LIMITED, result.rate_limited)

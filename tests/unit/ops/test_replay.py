@@ -18,6 +18,8 @@ from braze_bridge.jobs.rejected import RejectedRecord
 from braze_bridge.ledger.port import CALL_SECONDS, NO_PROGRESS, Leases, PersonState
 from braze_bridge.reasons import Reason
 from braze_delivery.delivery import Ports, deliver
+from braze_delivery.parking import job_records
+from braze_delivery.senders import REFUSED
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.rejected.replay import (
     Forget,
@@ -493,6 +495,19 @@ def test_events_that_may_have_arrived_are_sent_only_on_request() -> None:
     assert run.replay() == [Result.OUTCOME_UNKNOWN]
     assert run.queue.jobs == []
     assert run.replay(resend_unknown=True) == [Result.SENT]
+
+
+def test_a_job_that_its_sender_may_not_send_is_replayed_only_by_name() -> None:
+    """It may be forged: a replay of all rows leaves it."""
+    run = Run()
+    forged = job("1")
+    (row,) = job_records(forged, (REFUSED,), NOON, "~sender")
+    run.store.park(row)
+
+    assert run.replay(is_named=False) == [Result.STILL_REJECTED]
+    assert run.queue.jobs == []
+    assert run.replay(row.id) == [Result.SENT]
+    assert [sent.job_id for sent in run.queue.jobs] == [forged.job_id]
 
 
 def test_objects_that_cannot_be_read_stay() -> None:
