@@ -138,8 +138,9 @@ def lease_people(batch: Batch, entries: Sequence[BatchEntry]) -> tuple[Leases, l
             if entry.key in leases.unanswered:
                 seconds = batch.growing(batch.messages[entry.position], seconds)
             entry.wait(seconds)
-        elif entry.job.job_id in state.delivered or name in seen:
+        elif state.is_erased(entry.job) or entry.job.job_id in state.delivered or name in seen:
             entry.outcome = "duplicate"
+            batch.result.erased += state.is_erased(entry.job)
         else:
             seen.add(name)
             leased.append(entry)

@@ -107,8 +107,8 @@ def test_each_filter_leaves_what_it_says(
     assert ids(rows, source="iterate") == ["iterate#body:b"]
     assert sorted(ids(rows, kind="objects")) == ["outgrow#body:c", "outgrow#body:d"]
     assert sorted(ids(rows, seen_since=NOON)) == [
-        "outgrow#body:a",
         "iterate#body:b",
+        "outgrow#body:a",
         "outgrow#body:d",
     ]
     assert sorted(ids(rows, seen_until=NOON)) == [

@@ -24,6 +24,7 @@ from braze_bridge.ledger.person_memory import (
     decode,
     drop_expired,
     encode,
+    erase,
     retry_after,
     state_for,
     try_lease,
@@ -76,6 +77,17 @@ def request(*jobs: str) -> LeaseRequest:
 
 def _shorts(*jobs: str) -> dict[str, int]:
     return {f"outgrow:default:{each}": PRINTS.job(f"outgrow:default:{each}") for each in jobs}
+
+
+def test_an_erasure_is_told_with_the_state() -> None:
+    """To every job of the person, whatever attributes it has; what was newest is forgotten."""
+    known = BLANK._replace(newest={PRINTS.names(["score"])[0]: 1})
+
+    state = state_for(erase(known, NOON, PRINTS), request("1"), PRINTS)
+
+    assert state == PersonState(erased=NOON)
+    assert state.is_erased(job(age=1))
+    assert not state.is_erased(job(age=-1))
 
 
 @given(memories)

@@ -14,7 +14,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from braze_bridge.ledger.port import JobProgress, PersonState, update_only
+from braze_bridge.ledger.port import ERASURE, JobProgress, PersonState, update_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -420,7 +420,31 @@ def state_for(
         frozenset([job for job, each in short_ids.items() if each in interrupted])
         if interrupted
         else frozenset(),
+        _erasure(newest, fingerprints),
     )
+
+
+def _erasure(newest: Mapping[int, int], fingerprints: Fingerprints) -> datetime | None:
+    at = newest.get(*fingerprints.names([ERASURE]))
+    return None if at is None else _EPOCH + timedelta(microseconds=at)
+
+
+def erase(memory: PersonMemory, at: datetime, fingerprints: Fingerprints) -> PersonMemory:
+    """Forget a person, except that they were erased and which jobs were settled.
+
+    So neither a job that still waits nor a vendor's resend makes the deleted profile again. Only
+    keyed hashes and times stay, for 30 days.
+    """
+    (name,) = fingerprints.names([ERASURE])
+    erased_at = (at - _EPOCH) // _MICROSECOND
+    return BLANK._replace(delivered=memory.delivered, newest={name: erased_at})
+
+
+def is_only_erased(memory: PersonMemory, fingerprints: Fingerprints) -> bool:
+    """Check whether a memory holds no more than :func:`erase` leaves."""
+    (name,) = fingerprints.names([ERASURE])
+    left = BLANK._replace(delivered=memory.delivered, newest={name: memory.newest.get(name, 0)})
+    return memory == left
 
 
 def apply_update(

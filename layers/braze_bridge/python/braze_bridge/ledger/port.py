@@ -25,6 +25,11 @@ LEASE_MARGIN: Final = 5.0
 """Seconds: more than two Lambdas' clocks differ, and more than a Lambda takes to stop."""
 
 
+ERASURE: Final = ""
+"""The time of an erasure is stored beside the newest times, under this name. No attribute has it
+(:mod:`braze_bridge.jobs.envelope` refuses blank names)."""
+
+
 def update_only(attribute: str) -> str:
     """Name the time of a value whose job may not create the person.
 
@@ -60,12 +65,21 @@ class PersonState:
         progress: By job id.
         interrupted: Ids of the jobs whose lease expired unrecorded: their events may or may not be
             at Braze. A job stays here until it is delivered.
+        erased: When an operator erased the person: jobs received until then are dropped.
     """
 
     delivered: frozenset[str] = frozenset()
     newest: Mapping[str, datetime] = field(default_factory=dict)
     progress: Mapping[str, JobProgress] = field(default_factory=dict)
     interrupted: frozenset[str] = frozenset()
+    erased: datetime | None = None
+
+    def is_erased(self, job: DeliveryJob) -> bool:
+        """Check whether a job was received before its person was erased.
+
+        It would make the deleted profile again. What arrives later is new.
+        """
+        return self.erased is not None and job.received_at <= self.erased
 
 
 @dataclass(frozen=True, slots=True)
