@@ -78,6 +78,7 @@ def map_response(
         received_at=received_at,
         correlation_id=correlation_id,
         if_empty="no answer could be taken over",
+        untimed_is_newest=config.door.untimed_is_newest,
     )
     if isinstance(outcome, Mapped):
         return outcome._replace(unanswered=converted.count(None))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from braze_bridge.braze.models import AttributesObject, EventObject
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job, split_job
+from braze_bridge.mapping.job_building import UNTIMED
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.values import looks_like_date
 from braze_bridge.partner_config.iterate import EVENT_NAME, IterateConfig
@@ -547,6 +548,9 @@ def test_an_answer_elsewhere_counts_where_the_formatted_one_is_blank(
     assert job.events[0].properties["response"] == "4"
 
 
+UNTIMED_AT = (NOON - UNTIMED).isoformat()[8:16]
+
+
 @pytest.mark.parametrize(
     ("completed", "created", "job_at", "event_at"),
     [
@@ -554,10 +558,10 @@ def test_an_answer_elsewhere_counts_where_the_formatted_one_is_blank(
         ("2026-11-20T09:00:00Z", None, "20T09:00", "20T09:00"),
         ("2026-11-20T09:00:00Z", "soon", "20T09:00", "20T09:00"),
         (None, "2026-11-20T08:00:00Z", "20T08:00", "20T08:00"),
-        (None, None, "22T12:00", "22T12:00"),
+        (None, None, UNTIMED_AT, "22T12:00"),
         ("2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "22T12:00", "22T12:00"),
         ("2027-01-01T00:00:00Z", "2026-11-20T08:00:00Z", "22T12:00", "20T08:00"),
-        ("0001-01-01T00:00:00Z", None, "22T12:00", "22T12:00"),
+        ("0001-01-01T00:00:00Z", None, UNTIMED_AT, "22T12:00"),
     ],
 )
 def test_times(completed: Any, created: Any, job_at: str, event_at: str) -> None:

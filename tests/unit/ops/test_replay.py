@@ -16,6 +16,7 @@ from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
 from braze_bridge.jobs.rejected import RejectedRecord
 from braze_bridge.ledger.port import CALL_SECONDS, NO_PROGRESS, Leases, PersonState
+from braze_bridge.mapping.job_building import UNTIMED
 from braze_bridge.reasons import Reason
 from braze_delivery.delivery import Ports, deliver
 from braze_delivery.parking import job_records
@@ -211,6 +212,26 @@ def test_a_body_is_mapped_by_the_rule_of_the_content_that_it_came_for(
     assert isinstance(judge(other, BodyMappings(config), NOON, resend_unknown=False), Keep)
 
 
+def test_an_answer_without_a_time_does_not_overwrite_one_that_has_one() -> None:
+    """Unless its file says so. Among themselves the last one counts."""
+    run = Run()
+    bench = OutgrowBench()
+
+    def answer(number: int, score: int, **fields: str) -> None:
+        bench.clock.advance(60)
+        run.clock.advance(60)
+        body = {"response_id": str(number), "external_id": "ada", "score": score, **fields}
+        assert bench.post(body)["statusCode"] == 200
+        assert run.deliver(bench.queue.jobs[-1]) == (1, 0, 0, 0)
+
+    answer(1, 10)
+    answer(2, 20)
+    assert run.braze.profile("ada")["outgrow_quiz_score"] == 20
+    answer(3, 30, created_at="2026-11-22T12:01:00Z")
+    answer(4, 40)
+    assert run.braze.profile("ada")["outgrow_quiz_score"] == 30
+
+
 def test_a_response_without_a_time_is_as_old_as_its_first_sighting(config: pathlib.Path) -> None:
     """Received now, so that it is not parked as expired; but a newer answer still wins."""
     run = Run(config)
@@ -225,7 +246,7 @@ def test_a_response_without_a_time_is_as_old_as_its_first_sighting(config: pathl
     assert run.replay() == [Result.SENT]
 
     (replayed,) = run.queue.jobs
-    assert (replayed.received_at, replayed.occurred_at) == (run.clock.now(), NOON)
+    assert (replayed.received_at, replayed.occurred_at) == (run.clock.now(), NOON - UNTIMED)
     assert run.deliver_queued() == (1, 0, 0, 0)
     assert [item["outgrow_quiz_score"] for _, item in run.braze.taken] == [9]
 

@@ -130,7 +130,8 @@ class DeliveryJob(BaseModel):
     Attributes:
         job_id: The same for every resend of the same response: source, content or survey, and the
             partner's own id of the response; never random.
-        occurred_at: The partner's time, never later than ``received_at``; it orders updates.
+        occurred_at: The partner's time, never later than ``received_at``; it orders updates. If the
+            partner sent none: 50 years before ``received_at``, unless its file says otherwise.
         attributes: Name to scalar, array of scalars, or ``None`` (unset). Operators such as ``inc``
             are not allowed: they can be neither resent nor merged.
     """

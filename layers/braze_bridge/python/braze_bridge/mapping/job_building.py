@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, canonical_hash
 from braze_bridge.mapping.attributes import collect, collect_properties, without_conflicts
@@ -82,7 +83,7 @@ def read_content(
     )
 
 
-def make_job(
+def make_job(  # noqa: PLR0913 - all of them make the job
     content: Content,
     person: Person,
     *,
@@ -92,6 +93,7 @@ def make_job(
     received_at: datetime,
     correlation_id: str,
     if_empty: str,
+    untimed_is_newest: bool = False,
 ) -> Mapped | Unmappable:
     """Make the job of a response, or give every reason against it.
 
@@ -99,6 +101,7 @@ def make_job(
         job_id: The same for every resend of the response; safe to log.
         occurred_at: The partner's time, if it is readable.
         if_empty: The detail of ``nothing_to_send``.
+        untimed_is_newest: What a response without that time is worth.
     """
     user = person.user
     content = content.for_user(user)
@@ -115,7 +118,7 @@ def make_job(
     job = DeliveryJob(
         job_id=job_id,
         source=source,
-        occurred_at=earliest(occurred_at, received_at),
+        occurred_at=ordering_time(occurred_at, received_at, untimed_is_newest=untimed_is_newest),
         received_at=received_at,
         correlation_id=correlation_id,
         user=user,
@@ -132,8 +135,26 @@ def make_job(
     return Mapped(job, content.skips, person.reasons)
 
 
+UNTIMED: Final = timedelta(days=50 * 365)
+"""So long before its arrival a response without the partner's time is placed in the order: before
+every time that a partner sends, and after the untimed ones that came earlier."""
+
+
+def ordering_time(
+    occurred_at: datetime | None, received_at: datetime, *, untimed_is_newest: bool
+) -> datetime:
+    """Return the time that orders a job's attributes.
+
+    Without the partner's time nobody knows how old an answer is: anyone who saw it can send it
+    again. So it does not overwrite a value that has a time.
+    """
+    if occurred_at is None and not untimed_is_newest:
+        return received_at - UNTIMED
+    return earliest(occurred_at, received_at)
+
+
 def earliest(occurred_at: datetime | None, received_at: datetime) -> datetime:
-    """Return the time that orders a job: the partner's, but never later than the arrival."""
+    """Return the partner's time, but never later than the arrival."""
     return received_at if occurred_at is None else min(occurred_at, received_at)
 
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS, attribute_name_problem
 from braze_bridge.mapping.values import Shape, ValueType
 from braze_bridge.partner_config import iterate as rules
-from braze_bridge.partner_config.rules import DoorConfig
 from braze_bridge.partner_config.tables import mapped, toml
 
 MOST_PREFIX_CHARS: Final = 32
@@ -148,7 +147,7 @@ class IterateFile(toml.PartnerFile):
             survey_id: own.over(base).rule(own.question_rules(), shared)
             for survey_id, own in self.survey.items()
         }
-        door = DoorConfig(self.door.allow_query_token)
+        door = self.door_config()
         names = rules.NameRule(self.names.prefix, self.names.only_listed, self.names.most_answers)
         return rules.IterateConfig(door, base.survey_id, base.rule(shared), surveys, names)
 
