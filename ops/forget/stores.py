@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from braze_bridge.aws.secrets import SecretUnavailableError
+from braze_bridge.ledger.erasure import erase, is_only_erased
 from braze_bridge.ledger.person_memory import (
     BLANK,
     OWNER_BYTES,
@@ -18,8 +19,6 @@ from braze_bridge.ledger.person_memory import (
     UnreadableMemoryError,
     decode,
     encode,
-    erase,
-    is_only_erased,
 )
 from braze_bridge.mapping.people import IdentifierKind
 from braze_bridge.partner_config.quikly_activations import Status

@@ -6,13 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from braze_bridge.ledger.erasure import erase, is_only_erased
 from braze_bridge.ledger.person_memory import (
     BLANK,
     Fingerprints,
     decode,
     encode,
-    erase,
-    is_only_erased,
 )
 from braze_bridge.ledger.port import Leases, PersonState
 from tests.fakes.clock import NOON

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from braze_bridge.ledger.erasure import erase
 from braze_bridge.ledger.person_memory import (
     BLANK,
     MAX_MEMORY_BYTES,
@@ -24,7 +25,6 @@ from braze_bridge.ledger.person_memory import (
     decode,
     drop_expired,
     encode,
-    erase,
     retry_after,
     state_for,
     try_lease,

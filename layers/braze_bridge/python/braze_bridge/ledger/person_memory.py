@@ -425,26 +425,9 @@ def state_for(
 
 
 def _erasure(newest: Mapping[int, int], fingerprints: Fingerprints) -> datetime | None:
+    """Read what :mod:`braze_bridge.ledger.erasure` wrote."""
     at = newest.get(*fingerprints.names([ERASURE]))
     return None if at is None else _EPOCH + timedelta(microseconds=at)
-
-
-def erase(memory: PersonMemory, at: datetime, fingerprints: Fingerprints) -> PersonMemory:
-    """Forget a person, except that they were erased and which jobs were settled.
-
-    So neither a job that still waits nor a vendor's resend makes the deleted profile again. Only
-    keyed hashes and times stay, for 30 days.
-    """
-    (name,) = fingerprints.names([ERASURE])
-    erased_at = (at - _EPOCH) // _MICROSECOND
-    return BLANK._replace(delivered=memory.delivered, newest={name: erased_at})
-
-
-def is_only_erased(memory: PersonMemory, fingerprints: Fingerprints) -> bool:
-    """Check whether a memory holds no more than :func:`erase` leaves."""
-    (name,) = fingerprints.names([ERASURE])
-    left = BLANK._replace(delivered=memory.delivered, newest={name: memory.newest.get(name, 0)})
-    return memory == left
 
 
 def apply_update(
