@@ -60,15 +60,16 @@ def map_response(
         return responses
     survey_id = first_text(config.survey_id, body)
     rule = config.rule_for(survey_id)
-    survey = Survey(survey_id, first_text(rule.survey_name, body), rule)
+    survey = Survey(survey_id, first_text(rule.survey_name, body), rule, config.names)
     places = {f"responses[{index}]": entry for index, entry in enumerate(responses)}
     answers = [read_answer(at, entry) for at, entry in places.items() if isinstance(entry, dict)]
     converted = [convert_answer(answer, survey) for answer in answers]
     answered = [each for each in converted if each is not None]
     if not answered and len(answers) == len(responses):
-        if any(holds_answer_elsewhere(answer, rule) for answer in answers):
-            return _unmappable("no_answer_field", "no entry has the field that holds the answer")
-        return Ignored("no_answers")
+        elsewhere = any(holds_answer_elsewhere(answer, rule) for answer in answers)
+        return _NO_ANSWER_FIELD if elsewhere else Ignored("no_answers")
+    if len(answered) > config.names.most_answers:
+        return _unmappable("too_many", f"more than {config.names.most_answers} answers")
     completed_at = first_instant(rule.occurred_at, body)
     person = find_person(rule.person, body)
     unreadable = [at for at, entry in places.items() if not isinstance(entry, dict)]
@@ -85,6 +86,7 @@ def map_response(
         received_at=received_at,
         correlation_id=correlation_id,
         if_empty="no answer could be taken over",
+        untimed_is_newest=config.door.untimed_is_newest,
     )
     if isinstance(outcome, Mapped):
         return outcome._replace(unanswered=converted.count(None))
@@ -112,6 +114,11 @@ def _find_responses(body: dict[str, object]) -> list[object] | Unmappable | Igno
 
 def _unmappable(code: str, detail: str) -> Unmappable:
     return Unmappable((Reason(code=code, field="survey_response.responses", detail=detail),))
+
+
+_NO_ANSWER_FIELD: Final = _unmappable(
+    "no_answer_field", "no entry has the field that holds the answer"
+)
 
 
 def _content(

@@ -26,6 +26,7 @@ INGEST: Final = Ingest(
         rule=config.rule_for(call.path_parameters.get("content_id")),
         received_at=call.received_at,
         correlation_id=call.correlation_id,
+        untimed_is_newest=config.door.untimed_is_newest,
     ),
 )
 

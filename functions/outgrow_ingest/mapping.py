@@ -34,6 +34,7 @@ def map_response(
     rule: OutgrowRule,
     received_at: datetime,
     correlation_id: str,
+    untimed_is_newest: bool = False,
 ) -> Outcome:
     """Map a body.
 
@@ -41,6 +42,7 @@ def map_response(
         body: A parsed JSON value of any type.
         content_id: From the URL.
         rule: The content's.
+        untimed_is_newest: As in :class:`braze_bridge.partner_config.rules.DoorConfig`.
 
     Returns:
         ``Ignored`` without consent, even if more is wrong; ``Unmappable`` with every reason at
@@ -59,6 +61,7 @@ def map_response(
         received_at=received_at,
         correlation_id=correlation_id,
         if_empty="none of the configured answers was found",
+        untimed_is_newest=untimed_is_newest,
     )
 
 

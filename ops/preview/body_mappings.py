@@ -40,6 +40,7 @@ def _outgrow_mapping(directory: Path) -> BodyMapping:
             rule=config.rule_for(content_id),
             received_at=record.first_seen,
             correlation_id=record.correlation_id,
+            untimed_is_newest=config.door.untimed_is_newest,
         )
 
     return map_body

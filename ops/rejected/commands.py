@@ -166,6 +166,7 @@ def replay_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
         bodies=BodyMappings(config_dir),
         clock=clock,
         resend_unknown=resend_unknown,
+        is_named=bool(record_ids),
         dry_run=dry_run,
     )
     wanted = _filter(clock.now(), reason, source, kind, older_than, newer_than)

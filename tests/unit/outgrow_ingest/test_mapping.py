@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_bridge.mapping.attributes import Skip
+from braze_bridge.mapping.job_building import UNTIMED
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.partner_config.toml_files import load_outgrow
 from outgrow_ingest.mapping import map_response
@@ -175,13 +176,16 @@ def test_lead_in_the_future_stays_the_same_response() -> None:
         ({"created_at": "2026-11-22T13:00:00+02:00"}, NOON - timedelta(hours=1)),
         ({"created_at": "2026-11-22T12:00:01Z"}, NOON),
         ({"created_at": "9999-12-31"}, NOON),
-        ({"created_at": "0001-01-01T00:00:00Z"}, NOON),
-        ({"created_at": True}, NOON),
-        ({}, NOON),
+        ({"created_at": "0001-01-01T00:00:00Z"}, NOON - UNTIMED),
+        ({"created_at": True}, NOON - UNTIMED),
+        ({}, NOON - UNTIMED),
     ],
 )
 def test_time_of_the_response(times: dict[str, Any], expected: datetime) -> None:
-    """The partner's time orders the job if it is readable, but never a time after its arrival."""
+    """The partner's time orders the job, but never a time after its arrival.
+
+    A response without a readable time is older than every other.
+    """
     body = {"response_id": "r", "email": "ada@example.com", "score": 1, **times}
 
     assert job_of(mapped(body)).occurred_at == expected

@@ -101,6 +101,7 @@ def test_attributes_keep_their_type() -> None:
         ("push_subscribe", "opted_in", "attribute_name"),
         ("", 1, "attribute_name"),
         ("$x", 1, "attribute_name"),
+        ("email_subscribe\u200b", "subscribed", "attribute_name"),
         ("x" * 256, 1, "attribute_name"),
         ("a", None, "wrong_type"),
         ("a", {"b": 1}, "wrong_type"),

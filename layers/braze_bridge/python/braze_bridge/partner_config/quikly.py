@@ -20,3 +20,19 @@ class QuiklyConfig(NamedTuple):
     acquisitions: Mapping[str, AcquisitionRule]
     activations: Mapping[str, ActivationRule]
     events: EventsConfig
+
+    def attribute_names(self) -> set[str]:
+        """Return the names that claims, events and sign-ups may write."""
+        events = [self.events.rules, *self.events.scopes.values()]
+        marks = [rule.participation_attribute for rule in self.acquisitions.values()]
+        return {
+            *(name for rule in self.activations.values() for name in rule.profile.attributes),
+            *(
+                each.name
+                for rules in events
+                for rule in rules.values()
+                if rule is not None
+                for each in rule.attributes
+            ),
+            *(mark.name for mark in marks if mark is not None),
+        }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS, attribute_name_problem
 from braze_bridge.mapping.values import Shape, ValueType
 from braze_bridge.partner_config import iterate as rules
-from braze_bridge.partner_config.rules import DoorConfig
 from braze_bridge.partner_config.tables import mapped, toml
+
+MOST_PREFIX_CHARS: Final = 32
 
 QuestionRules = dict[str, rules.QuestionRule | Literal[False]]
 
@@ -96,6 +97,20 @@ class SurveyTable(toml.Table):
         return rules.SurveyRule(*paths, person, self.event_name or None, questions)
 
 
+class NamesTable(toml.Table):
+    """``[names]``: of questions that have no rule."""
+
+    prefix: str = ""
+    only_listed: bool = False
+    most_answers: Annotated[int, Field(ge=1, le=5_000)] = rules.MOST_ANSWERS
+
+    def _problems(self) -> toml.Problems:
+        if self.prefix and (problem := attribute_name_problem(self.prefix)):
+            yield problem, "prefix"
+        elif len(self.prefix) > MOST_PREFIX_CHARS:
+            yield f"is longer than {MOST_PREFIX_CHARS} characters", "prefix"
+
+
 class DefaultTable(SurveyTable):
     """``[default]``."""
 
@@ -114,6 +129,7 @@ class IterateFile(toml.PartnerFile):
     needed: ClassVar = {**toml.PartnerFile.needed, "default": "is missing"}
     default: DefaultTable | None = None
     survey: toml.Section[SurveyTable] = Field(default_factory=dict)
+    names: NamesTable = NamesTable()
 
     def _problems(self) -> toml.Problems:
         types: dict[str, str] = {}
@@ -131,8 +147,9 @@ class IterateFile(toml.PartnerFile):
             survey_id: own.over(base).rule(own.question_rules(), shared)
             for survey_id, own in self.survey.items()
         }
-        door = DoorConfig(self.door.allow_query_token)
-        return rules.IterateConfig(door, base.survey_id, base.rule(shared), surveys)
+        door = self.door_config()
+        names = rules.NameRule(self.names.prefix, self.names.only_listed, self.names.most_answers)
+        return rules.IterateConfig(door, base.survey_id, base.rule(shared), surveys, names)
 
 
 def _type_at_braze(shape: Shape) -> str:

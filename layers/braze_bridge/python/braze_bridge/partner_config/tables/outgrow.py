@@ -7,7 +7,6 @@ from typing import ClassVar
 from pydantic import Field
 
 from braze_bridge.partner_config.outgrow import OutgrowConfig, OutgrowRule
-from braze_bridge.partner_config.rules import DoorConfig
 from braze_bridge.partner_config.tables import mapped, toml
 
 
@@ -62,4 +61,4 @@ class OutgrowFile(toml.PartnerFile):
         """Return the configuration of a file without problems."""
         base = self.default or ContentTable()
         content = {key: table.over(base).rule() for key, table in self.content.items()}
-        return OutgrowConfig(DoorConfig(self.door.allow_query_token), base.rule(), content)
+        return OutgrowConfig(self.door_config(), base.rule(), content)

@@ -20,6 +20,7 @@ from pydantic_core import PydanticUseDefault
 from braze_bridge.braze.limits import MAX_INTEGER, MAX_STRING_CHARS
 from braze_bridge.mapping.paths import PathError, compile_path
 from braze_bridge.partner_config.problems import ConfigError, Problem
+from braze_bridge.partner_config.rules import DoorConfig
 
 if TYPE_CHECKING:
     import pathlib
@@ -264,7 +265,12 @@ class PartnerFile(Table):
     partner: ClassVar[str]
     needed: ClassVar = {"schema_version": _WORDS["int_type"]}
     schema_version: Annotated[int, Field(ge=1, le=1)] = 1
+    untimed: Literal["oldest", "newest"] = "oldest"
     door: DoorTable = DoorTable()
+
+    def door_config(self) -> DoorConfig:
+        """Return the switches of the partner's routes."""
+        return DoorConfig(self.door.allow_query_token, self.untimed == "newest")
 
 
 def _words(error: ErrorDetails) -> str:
