@@ -15,6 +15,7 @@ from braze_bridge.mapping.job_building import (
     hashed,
     make_job,
 )
+from braze_bridge.mapping.link_signatures import no_signature_fits
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.people import find_person
 from braze_bridge.mapping.values import Misfit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from braze_bridge.mapping.link_signatures import SignatureCheck
     from braze_bridge.mapping.values import Fitted
     from braze_bridge.partner_config.iterate import IterateConfig, SurveyRule
     from iterate_responses.answers import Answer, AnsweredQuestion
@@ -42,7 +44,12 @@ _MOST_REASONS: Final = 20
 
 
 def map_response(
-    body: object, *, config: IterateConfig, received_at: datetime, correlation_id: str
+    body: object,
+    *,
+    config: IterateConfig,
+    received_at: datetime,
+    correlation_id: str,
+    signature_fits: SignatureCheck = no_signature_fits,
 ) -> Outcome:
     """Map a body.
 
@@ -71,7 +78,7 @@ def map_response(
     if len(answered) > config.names.most_answers:
         return _unmappable("too_many", f"more than {config.names.most_answers} answers")
     completed_at = first_instant(rule.occurred_at, body)
-    person = find_person(rule.person, body)
+    person = find_person(rule.person, body, signature_fits)
     unreadable = [at for at, entry in places.items() if not isinstance(entry, dict)]
     ids = _Ids.of(body, survey, answers)
     content = _content(answered, unreadable, rule, completed_at, ids).for_user(person.user)

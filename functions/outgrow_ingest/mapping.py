@@ -10,6 +10,7 @@ from braze_bridge.jobs.envelope import canonical_hash
 from braze_bridge.mapping.identities import first_text, loggable
 from braze_bridge.mapping.instants import first_instant
 from braze_bridge.mapping.job_building import Origin, hashed, make_job, read_content
+from braze_bridge.mapping.link_signatures import no_signature_fits
 from braze_bridge.mapping.outcomes import Ignored, Outcome
 from braze_bridge.mapping.paths import first_hit
 from braze_bridge.mapping.people import find_person
@@ -18,6 +19,7 @@ from braze_bridge.mapping.values import Shape, ValueType, fit
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from braze_bridge.mapping.link_signatures import SignatureCheck
     from braze_bridge.partner_config.outgrow import OutgrowRule
 
 SOURCE: Final = "outgrow"
@@ -35,6 +37,7 @@ def map_response(
     received_at: datetime,
     correlation_id: str,
     untimed_is_newest: bool = False,
+    signature_fits: SignatureCheck = no_signature_fits,
 ) -> Outcome:
     """Map a body.
 
@@ -55,7 +58,7 @@ def map_response(
     origin = Origin(SOURCE, SENDER, f"{SOURCE}:{loggable(content_id or 'default')}:{identity}")
     return make_job(
         read_content(rule.attributes, rule.event, body, occurred_at, origin.response),
-        find_person(rule.person, body),
+        find_person(rule.person, body, signature_fits),
         origin=origin,
         occurred_at=occurred_at,
         received_at=received_at,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.jobs.envelope import (
     MAX_ID_CHARS,
     UnreadableJobError,
@@ -329,7 +330,7 @@ class Replayer:
                     removed = self.dry_run or self.rows.remove(parked)
                     result = Result.IGNORED if removed else Result.CHANGED
                     return Replayed(record_id, result, reasons=(code,))
-        except RowsUnavailableError as error:
+        except (RowsUnavailableError, SecretUnavailableError) as error:
             return Replayed(record_id, Result.NOT_TAKEN, reasons=(str(error),))
 
     def _send(self, parked: Parked, sent_as: str, send: Callable[[], None]) -> Replayed:

@@ -27,7 +27,10 @@ ALLOWED: dict[str, dict[str, Any]] = {
     "OutgrowIngestRole": {
         "sqs:SendMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
         "dynamodb:UpdateItem": {"Fn::GetAtt": ["RejectedTable", "Arn"]},
-        "secretsmanager:GetSecretValue": f"{SECRET}partner/outgrow-??????",
+        "secretsmanager:GetSecretValue": [
+            f"{SECRET}partner/outgrow-??????",
+            f"{SECRET}partner/outgrow-link-??????",
+        ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["OutgrowIngestLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["OutgrowIngestLogGroup", "Arn"]},
         "xray:PutTraceSegments": "*",
@@ -36,7 +39,10 @@ ALLOWED: dict[str, dict[str, Any]] = {
     "IterateResponsesRole": {
         "sqs:SendMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
         "dynamodb:UpdateItem": {"Fn::GetAtt": ["RejectedTable", "Arn"]},
-        "secretsmanager:GetSecretValue": f"{SECRET}partner/iterate-??????",
+        "secretsmanager:GetSecretValue": [
+            f"{SECRET}partner/iterate-??????",
+            f"{SECRET}partner/iterate-link-??????",
+        ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["IterateResponsesLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["IterateResponsesLogGroup", "Arn"]},
         "xray:PutTraceSegments": "*",

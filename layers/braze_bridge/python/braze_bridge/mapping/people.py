@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.jobs.envelope import JobUser, UserAlias
 from braze_bridge.mapping.identifiers import (
@@ -13,12 +13,14 @@ from braze_bridge.mapping.identifiers import (
     normal_email,
     normal_phone,
 )
-from braze_bridge.mapping.paths import hits
+from braze_bridge.mapping.link_signatures import no_signature_fits
+from braze_bridge.mapping.paths import first_hit, hits
 from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from braze_bridge.mapping.link_signatures import SignatureCheck
     from braze_bridge.mapping.paths import Path
 
 _LONGEST_NUMBER = 10**300
@@ -45,12 +47,15 @@ class PersonRule(NamedTuple):
         paths: Of each kind; the first usable hit counts.
         alias_label: The label that belongs to a found alias name.
         may_create: Whether a person unknown to Braze becomes a profile.
+        signature: Paths to the signature without which no identifier is usable; empty: every
+            identifier is believed.
     """
 
     order: tuple[IdentifierKind, ...]
     paths: Mapping[IdentifierKind, tuple[Path, ...]]
     alias_label: str | None = None
     may_create: bool = True
+    signature: tuple[Path, ...] = ()
 
 
 class Person(NamedTuple):
@@ -65,16 +70,32 @@ class Person(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
-def find_person(rule: PersonRule, body: object) -> Person:
-    """Find the person of a parsed JSON body: the first usable identifier."""
+def find_person(
+    rule: PersonRule, body: object, signature_fits: SignatureCheck = no_signature_fits
+) -> Person:
+    """Find the person of a parsed JSON body: the first usable identifier.
+
+    Args:
+        rule: Where they are.
+        body: A parsed JSON value.
+        signature_fits: Asked if the rule wants a signature.
+    """
+    given = first_hit(rule.signature, body)
+    signature = None if given is None else given.value
     reasons: list[Reason] = []
     for kind in rule.order:
         for path, value in hits(rule.paths.get(kind, ()), body):
             found = _usable(kind, value)
+            needs_signature = bool(rule.signature) and isinstance(found, str)
+            if needs_signature and not signature_fits(kind, str(found), signature):
+                found = _UNSIGNED
             if isinstance(found, str):
                 return Person(_user(kind, found, rule), tuple(reasons))
             reasons.append(found.model_copy(update={"field": path.text}))
     return Person(None, tuple(reasons))
+
+
+_UNSIGNED: Final = Reason(code="unsigned", detail="no signature fits this identifier")
 
 
 def _usable(kind: IdentifierKind, value: object) -> str | Reason:

@@ -53,7 +53,7 @@ class SurveyTable(toml.Table):
     answer: toml.SomePaths = ()
     create_profiles: bool = True
     event_name: toml.OrFalse[toml.Name] = rules.EVENT_NAME
-    person: mapped.PersonTable = mapped.PersonTable()
+    person: mapped.RespondentTable = mapped.RespondentTable()
     questions: dict[str, toml.OrFalse[QuestionTable]] = Field(default_factory=dict)
 
     def _problems(self) -> toml.Problems:

@@ -20,7 +20,7 @@ from braze_bridge.partner_config.rules import EventRule
 from braze_bridge.partner_config.tables import toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 _NO_TYPE = f"is missing: one of {', '.join(ValueType)}"
 _ONLY_FOR = {"items": ValueType.ARRAY, "separator": ValueType.ARRAY, "formats": ValueType.DATE}
@@ -63,7 +63,7 @@ class PersonTable(toml.Table):
 
     def problems_whole(self) -> toml.Problems:
         """Yield what is missing or contradicts itself after inheritance."""
-        order, paths, _, _ = self.rule(create_profiles=True)
+        order, paths, *_ = self.rule(create_profiles=True)
         if not order:
             yield ('needs order, such as ["external_id", "email", "phone"]',)
         for kind in order:
@@ -74,6 +74,32 @@ class PersonTable(toml.Table):
                 yield (f"{kind} has paths but is not in order, so nothing reads it",)
         if IdentifierKind.USER_ALIAS in order and not self.has("alias_label"):
             yield ("user_alias needs alias_label",)
+
+
+class RespondentTable(PersonTable):
+    """``person`` of a body that a respondent fills: who vouches for the identifiers."""
+
+    trust: Literal["any", "signed"] = "any"
+    signature: toml.Paths = ()
+
+    def rule(self, *, create_profiles: bool) -> PersonRule:
+        """Return the rule."""
+        rule = super().rule(create_profiles=create_profiles)
+        return rule._replace(signature=self.signature if self.trust == "signed" else ())
+
+    def problems_whole(self) -> toml.Problems:
+        """Yield what is missing or contradicts itself after inheritance."""
+        yield from super().problems_whole()
+        if self.trust == "signed" and not self.signature:
+            yield ('trust = "signed" needs signature = [paths]',)
+
+    def address_problems(self, attributes: Collection[str]) -> toml.Problems:
+        """Yield each address that a body could write into a profile that it only names."""
+        named = set(self.order or ()) - {IdentifierKind.EMAIL, IdentifierKind.PHONE}
+        if named and self.trust == "any" and IdentifierKind.EMAIL in attributes:
+            names = ", ".join(sorted(named))
+            words = f"changes the address of anyone whom a body names by {names}; needs trust"
+            yield (f'{words} = "signed" in person',)
 
 
 class ValueTable(toml.Table):

@@ -18,7 +18,7 @@ class ContentTable(mapped.MappedTable):
     occurred_at: toml.Paths = ()
     create_profiles: bool = True
     consent: toml.OrFalse[toml.Paths] = False
-    person: mapped.PersonTable = mapped.PersonTable()
+    person: mapped.RespondentTable = mapped.RespondentTable()
 
     def _problems(self) -> toml.Problems:
         yield from super()._problems()
@@ -32,6 +32,9 @@ class ContentTable(mapped.MappedTable):
         whole = self.over(base) if base else self
         if self.has("person") or base is None:
             yield from toml.at(whole.person.problems_whole(), "person")
+        written = [name.strip() for name, table in whole.attributes.items() if table]
+        if self.has("person") or self.has("attributes"):
+            yield from toml.at(whole.person.address_problems(written), "attributes", "email")
         if whole.leaves_nothing():
             yield "is empty and there is no event: nothing would be sent", "attributes"
 
