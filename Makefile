@@ -105,7 +105,6 @@ LOCK = $(INSTALLERS)/uv pip compile --quiet --universal --generate-hashes --no-h
 lock: environments ## make the hashed requirement files from the .in files
 	$(LOCK) requirements/installers.in -o requirements/installers.txt
 	$(LOCK) requirements/layer.in -o layers/braze_bridge/requirements.txt
-	$(LOCK) requirements/quikly_acquisition.in -o functions/quikly_acquisition/requirements.txt
 	$(LOCK) requirements/sam.in -o requirements/sam.txt
 	$(LOCK) requirements/ministack.in -o requirements/ministack.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt

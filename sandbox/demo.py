@@ -38,8 +38,10 @@ PIPED_WIDTH: Final = 120
 
 
 def prepared(stack: StackFile, case: EventCase) -> EventCase:
-    """Create the profile that an event needs, and return the event with its id."""
+    """Create what an event needs before it, and return the event with the profile's id."""
     case = case.posted_at(datetime.now(UTC))
+    if case.earlier is not None:
+        post(stack, case.earlier)
     if case.profile is None:
         return case
     made = requests.post(

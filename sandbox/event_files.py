@@ -31,6 +31,8 @@ class EventCase:
         path: The path to post to, without the stage.
         body: Text, or bytes that may not be valid text.
         headers: The content type and the file's own headers.
+        earlier_body: What was posted before it, with the same path: the first form of a response
+            that comes twice.
         profile: The external id of a profile that Braze knows already. An event with a
             ``braze_id`` is about this profile; only Braze can give that id.
         answers_opt_in: Group and number of a double opt-in that the person confirms.
@@ -48,6 +50,7 @@ class EventCase:
     profile: dict[str, str] | None = None
     answers_opt_in: dict[str, str] | None = None
     is_for_the_function_only: bool = False
+    earlier_body: str | None = None
 
     @property
     def is_good(self) -> bool:
@@ -59,6 +62,11 @@ class EventCase:
         placeholder = self.expect["user"]["braze_id"]
         body = self.sent_bytes().decode().replace(placeholder, braze_id)
         return replace(self, body=body, expect={**self.expect, "user": {"braze_id": braze_id}})
+
+    @property
+    def earlier(self) -> EventCase | None:
+        """The event that was posted before, if there is one."""
+        return None if self.earlier_body is None else replace(self, body=self.earlier_body)
 
     @property
     def partner(self) -> str:
@@ -146,6 +154,7 @@ def _case(path: Path) -> EventCase:
         profile=case.get("profile"),
         answers_opt_in=case.get("answers_opt_in"),
         is_for_the_function_only=case.get("function_only", False),
+        earlier_body=json.dumps(case["earlier_body"]) if "earlier_body" in case else None,
     )
 
 

@@ -23,17 +23,22 @@ settings.load_profile("house")
 # The template sets it for every function; without it no handler can write its metrics.
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "BrazeBridge/tests")
 
-NEED_A_STACK = ("tests/e2e/", "tests/browser/", "tests/campaign/")
+NEED_A_STACK = ("tests/e2e/", "tests/browser/", "tests/campaign/test_api_fuzz.py")
+
+EACH_ALONE = "tests/campaign/test_delivery_faults.py"
+"""Each of its tests takes a minute."""
 
 
 class _OneWorkerForTheStack(LoadFileScheduling):
-    """Gives the tests of the local stack to one worker, in order, and the others file by file.
+    """Gives the tests of the local stack to one worker, in order, and most others file by file.
 
     A second stack would cost two cores 35 s, and the tests of one stack reset each other's state.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "stack" if nodeid.startswith(NEED_A_STACK) else super()._split_scope(nodeid)
+        if nodeid.startswith(NEED_A_STACK):
+            return "stack"
+        return nodeid if nodeid.startswith(EACH_ALONE) else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -87,6 +87,7 @@ class Batch:
         oldest_kept: A job that was received earlier is parked.
         unreadable: Messages that are no job, with their rows.
         closed_for: Seconds that all jobs wait if the gate closed during the batch.
+        looked_up: Seconds that look-ups took.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Batch:
         self.result = BatchResult(received=len(messages))
         self.unreadable: list[tuple[SqsMessage, list[RejectedRecord]]] = []
         self.closed_for = 0.0
+        self.looked_up = 0.0
 
     def full_job(self, entry: BatchEntry) -> DeliveryJob:
         """Return the job as the contract has it, to park it."""

@@ -30,12 +30,14 @@ class Chunk:
         people: Their jobs.
         leases: Empty until the ledger answers.
         leased: The jobs to send, by person: those of a leased person, without duplicates.
+        repeats: Further messages of a job, each with the first one.
         unsettled: Objects that are made and not settled, and one until all are made.
     """
 
     people: dict[PersonKey, list[BatchEntry]]
     leases: Leases = _NO_LEASES
     leased: dict[PersonKey, list[BatchEntry]] = field(default_factory=dict)
+    repeats: list[tuple[BatchEntry, BatchEntry]] = field(default_factory=list)
     unsettled: int = 1
 
     @property
@@ -62,7 +64,8 @@ class BatchEntry(Struct, eq=False):
         open: Its objects without an outcome, and one until all objects of its person are made. A
             job with something open goes back.
         tried: A send failed in this batch, which counts as an attempt.
-        interrupted: Events may be at Braze, and are looked up before they are sent again.
+        interrupted: Parts may be at Braze. Next time they follow the policy.
+        is_alone: An event is sent again that was in doubt, so nothing else is in its request.
         delay: Seconds until it comes back; 0 if nothing asks for a time.
         attributes_sent: Braze took its attributes.
         taken: Braze took something of it.
@@ -83,6 +86,7 @@ class BatchEntry(Struct, eq=False):
     open: int = 1
     tried: bool = False
     interrupted: bool = False
+    is_alone: bool = False
     delay: float = 0.0
     attributes_sent: bool = False
     taken: bool = False

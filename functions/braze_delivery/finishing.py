@@ -81,13 +81,16 @@ class Finisher:
             if id(chunk) not in self._parking:
                 self._begin(chunk, until(0.5))
         self._end_recording(until(0.5))
-        kept_leased = _park(batch, entries, until(0.75))
+        _park(batch, entries, until(0.75))
         for chunk in chunks.taken:
             parking = self._parking[id(chunk)]
-            if parking - kept_leased:
-                self._record(chunk, parking - kept_leased, until(1))
-            self._retry_unrecorded(chunk, parking & kept_leased)
+            if parking:
+                self._record(chunk, parking, until(1))
         self._end_recording(until(1))
+        for chunk in chunks.taken:
+            for entry, first in chunk.repeats:
+                entry.wait(first.delay)
+                entry.outcome = "retried" if first.outcome == "retried" else "duplicate"
 
     def _begin(self, chunk: Chunk, seconds_left: Callable[[], float]) -> None:
         """Decide the outcomes of a chunk's jobs, and record the people without rows to park."""
@@ -170,14 +173,10 @@ def _rows(batch: Batch, entry: BatchEntry) -> tuple[RejectedRecord, ...]:
     return tuple(rows)
 
 
-def _park(
-    batch: Batch, entries: Sequence[BatchEntry], seconds_left: Callable[[], float]
-) -> set[PersonKey]:
+def _park(batch: Batch, entries: Sequence[BatchEntry], seconds_left: Callable[[], float]) -> None:
     """Park all rows, side by side, until the first failure.
 
-    Returns:
-        The people whose events could not be parked. Nothing is recorded of them: the lease expires,
-        and the job comes back with an unknown outcome.
+    Parts that could not be parked stay in doubt: the job comes back as an interrupted one.
     """
     parking: list[tuple[Sequence[RejectedRecord], BatchEntry | None, SqsMessage]] = [
         *((rows, None, message) for message, rows in batch.unreadable),
@@ -190,7 +189,6 @@ def _park(
         seconds_left,
         lambda problem: problem != _STORED and not isinstance(problem, RowRefusedError),
     )
-    kept_leased: set[PersonKey] = set()
     for (rows, entry, message), problem in zip(parking, problems, strict=True):
         if problem == _STORED:
             batch.result.parked += [
@@ -210,8 +208,17 @@ def _park(
             entry.outcome = "retried"
             entry.wait(batch.growing(message))
             if entry.unknown:
-                kept_leased.add(entry.key)
-    return kept_leased
+                _keep_in_doubt(entry)
+
+
+def _keep_in_doubt(entry: BatchEntry) -> None:
+    """Settle the unknown parts in no job of the person: their rows are not stored."""
+    entry.interrupted = True
+    ids = {entry.job.once_ids[part] for part in entry.unknown}
+    for each in entry.chunk.leased[entry.key]:
+        each.settled = frozenset(
+            part for part in each.settled if each.job.once_ids[part] not in ids
+        )
 
 
 def _store(

@@ -108,7 +108,11 @@ class _Person:
         return judge(doubtful, confirmed, profiles, now, now - self.noticed, lag)
 
     def settle(self, verdicts: Mapping[str, Verdict], *, parks: bool) -> None:
-        """Note which events must not be sent again, and which of these are to be parked."""
+        """Note which events must not be sent again, and which of these are to be parked.
+
+        The others are sent alone: if Braze takes an event for invalid and does not name it, only a
+        lone answer tells.
+        """
         parked: set[str] = set()
         for entry, part, id_ in self.places():
             if parks and verdicts[id_] is Verdict.UNKNOWN and id_ not in parked:
@@ -116,6 +120,8 @@ class _Person:
                 entry.unknown |= {part}
             if verdicts[id_] is Verdict.ARRIVED or id_ in parked:
                 entry.settled |= {part}
+            else:
+                entry.is_alone = True
 
 
 def verify(
@@ -198,7 +204,7 @@ def _look_up(batch: Batch, due: Mapping[PersonKey, _Person], now: datetime) -> _
     ports = batch.ports
     gate, export_ids = ports.gate, ports.export_ids
     look_ups, found = _plan(due)
-    seconds = min(LOOK_UP_SECONDS, batch.seconds_left() / 4)
+    seconds = min(LOOK_UP_SECONDS - batch.looked_up, batch.seconds_left() / 4)
     if not look_ups or seconds < SHORTEST_LOOK_UP:
         return found
     closed = gate.admit(EndpointFamily.VERIFY)
@@ -241,12 +247,14 @@ def _answers(
         except Exception as error:  # noqa: BLE001 - a bug of ours must not stop the other jobs
             return UnknownOutcomeError(f"failed: {type(error).__name__}")
 
-    left = batch.seconds_left()
+    until = batch.seconds_left() - seconds
     for start in range(0, len(look_ups), LOOK_UPS_AT_ONCE):
         some = look_ups[start : start + LOOK_UPS_AT_ONCE]
+        before = batch.seconds_left()
         answers = side_by_side(
-            ask, some, batch.ports.executor, lambda: batch.seconds_left() - left + seconds
+            ask, some, batch.ports.executor, lambda: batch.seconds_left() - until
         )
+        batch.looked_up += before - batch.seconds_left()
         batch.result.look_ups += len(some) - answers.count(None)
         yield from ((each, to) for each, to in zip(some, answers, strict=True) if to is not None)
         if any(to is None or _closing(to) is not None for to in answers):

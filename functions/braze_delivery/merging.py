@@ -88,7 +88,27 @@ def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merg
     if merged.is_group and len(merged.attributes) + len(merged.rest) > 1:
         for item in chain(merged.attributes, merged.rest):
             item.group = key
+    if key[0] == "user_alias" and (merged.rest or len(merged.attributes) > 1):
+        _create_alias(merged, key, entries)
     return merged
+
+
+def _create_alias(merged: Merged, key: PersonKey, entries: Sequence[BatchEntry]) -> None:
+    """Put first an object that creates the alias, if one of the jobs may, for all that do not.
+
+    Whether events create it, Braze's pages contradict each other
+    (https://www.braze.com/docs/api/objects_filters/event_object). The object has no attributes, so
+    no refused value affects the others, and a repetition changes nothing.
+    """
+    job = next((entry.job for entry in entries if entry.job.user.may_create), None)
+    if job is None:
+        return
+    body = Addressee(job, key).attributes({}, plain=is_plain(job))
+    creating = TrackObject("attributes", body, ())
+    for item in chain(merged.attributes, merged.rest):
+        if item.array != "attributes" or not item.entries[0].job.user.may_create:
+            item.needs = creating
+    merged.attributes.insert(0, creating)
 
 
 def _add_alike(
@@ -102,7 +122,6 @@ def _add_alike(
     """Add jobs that agree on whether Braze may create the person."""
     person = Addressee(entries[0].job, key)
     carriers: list[Carrier] = []
-    before = len(merged.rest)
     for entry in entries:
         job = entry.job
         if job.attributes:
@@ -117,12 +136,6 @@ def _add_alike(
         if job.objects:
             merged.is_group = True
             _add_objects(merged, person, entry, of_person, state)
-    if person.existing_only is False and len(merged.rest) > before:
-        # This object creates the alias; whether events do, Braze's pages contradict each other
-        # (https://www.braze.com/docs/api/objects_filters/event_object). It has no attributes, so no
-        # refused value affects the events, and a repetition changes nothing.
-        body = person.attributes({}, plain=is_plain(entries[0].job))
-        merged.attributes.append(TrackObject("attributes", body, ()))
     if carriers:
         merged.attributes += _attributes_objects(person, carriers)
 
@@ -223,7 +236,7 @@ def split_merged(merged: TrackObject) -> list[TrackObject]:
     parts = []
     for carrier in zip(merged.entries, merged.values, strict=True):
         for part in _attributes_objects(person, [carrier]):
-            part.group = first.key
+            part.group, part.needs = first.key, merged.needs
             parts.append(part)
     return parts
 

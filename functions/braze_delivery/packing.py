@@ -32,6 +32,9 @@ class TrackObject(Struct, eq=False):
         part: The number of the event or object in its job, or ``None`` for attributes.
         values: Of each job, if attributes were merged.
         group: The person, if its objects must stay in one request, in order.
+        needs: The object that creates the person. It goes into the same request: without it Braze
+            drops an event of an alias that is new, also for a moment after another request made it
+            (https://www.braze.com/docs/api/endpoints/user_data/post_user_alias).
     """
 
     array: InputArray
@@ -40,6 +43,7 @@ class TrackObject(Struct, eq=False):
     part: int | None = None
     values: tuple[Mapping[str, AttributeValue], ...] = ()
     group: PersonKey | None = None
+    needs: TrackObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,12 @@ class RequestPlan:
         """All objects, in the order in which Braze processes them."""
         return tuple([item for objects in self.arrays.values() for item in objects])
 
+    @property
+    def lone(self) -> TrackObject | None:
+        """The object of a job, if the request has only one: what Braze answers is about it."""
+        found = [item for item in self.objects if item.entries]
+        return found[0] if len(found) == 1 else None
+
     def request(self) -> TrackRequest:
         """Make the request."""
         return TrackRequest(
@@ -73,10 +83,16 @@ class RequestPlan:
 
     @staticmethod
     def of(objects: Iterable[TrackObject]) -> RequestPlan:
-        """Plan one request of these objects."""
+        """Plan one request of these objects, and of what they need."""
         arrays: dict[InputArray, list[TrackObject]] = {array: [] for array in ARRAYS}
+        creating: dict[int, TrackObject] = {}
         for item in objects:
-            arrays[item.array].append(item)
+            if item.entries:
+                arrays[item.array].append(item)
+                if item.needs is not None:
+                    creating[id(item.needs)] = item.needs
+        if creating:
+            arrays["attributes"][:0] = creating.values()
         return RequestPlan(arrays)
 
     @staticmethod
@@ -148,16 +164,14 @@ def fitting(
     return objects
 
 
-def apart(whole: RequestPlan) -> list[RequestPlan]:
-    """Send each object of a refused request alone, to find those that Braze does not name.
+def apart(objects: Iterable[TrackObject]) -> list[RequestPlan]:
+    """Send each object alone, with what it needs, to find those that Braze does not name.
 
     The objects of a group go one after the other, the others side by side.
-
-    Args:
-        whole: Its ``then`` is left to the caller.
     """
     plans: dict[object, list[RequestPlan]] = {}
-    for item in whole.objects:
-        line = plans.setdefault(id(item) if item.group is None else item.group, [])
-        line.append(RequestPlan.of([item]))
+    for item in objects:
+        if item.entries:
+            line = plans.setdefault(id(item) if item.group is None else item.group, [])
+            line.append(RequestPlan.of([item]))
     return [RequestPlan.in_line(line) for line in plans.values()]

@@ -15,15 +15,14 @@ from braze_bridge.braze.errors import (
     RateLimitedError,
 )
 from braze_bridge.braze.limits import EndpointFamily
-from braze_bridge.braze.retry import retry_delay
 from braze_bridge.gate.calls import CallLoop, FaultyCallError
 from braze_bridge.gate.rules import wait_behind_gate
-from braze_bridge.reasons import Reason
 from braze_delivery.batch import DEADLINE_MARGIN, SHORT_RETRY
-from braze_delivery.merging import merge, split_merged
+from braze_delivery.merging import merge
 from braze_delivery.nameless import NamelessRefusals
-from braze_delivery.packing import RequestPlan, apart, fitting, pack
-from braze_delivery.settling import Closing, NotBrazeError, settle, understood
+from braze_delivery.outcomes import Outcomes
+from braze_delivery.packing import RequestPlan, apart, pack
+from braze_delivery.settling import Closing, settle, understood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,16 +39,8 @@ if TYPE_CHECKING:
 CLOSING_SECONDS: Final = 60.0
 """How long nothing is sent if Braze gives no time."""
 
-NOT_BRAZE_ATTEMPTS: Final = 10
-"""After so many attempts a part is parked whose successes are not Braze's. The delays grow to 15
-minutes, so that is one hour or two."""
-
 REFUSED: Final = Closing("family", None, "requests_refused")
 """If every request is refused alike, the configuration is at fault."""
-
-_NOT_BRAZE: Final = Reason(
-    code="unknown_outcome", detail="something else than Braze answers, with a success"
-)
 
 
 class Sender:
@@ -68,7 +59,7 @@ class Sender:
         self._ports = batch.ports
         self._result = batch.result
         self._chunks = chunks
-        self._chunk_settled = settled
+        self._outcomes = Outcomes(batch, settled)
         self._plans = pack(self._pieces())
         self._follow_ups: deque[RequestPlan] = deque()
         self._closed = False
@@ -95,7 +86,12 @@ class Sender:
         self._judge_nameless()
 
     def _pieces(self) -> Iterator[Sequence[TrackObject]]:
-        """Merge person by person, as their leases arrive."""
+        """Merge person by person, as their leases arrive.
+
+        If Braze did not take an event at its last send, each of the person's objects is sent alone:
+        Braze may refuse it without a name, and each answer about it puts others in doubt. There are
+        few: look-ups find 100 x 50 people a minute at most, and Braze takes more requests a second.
+        """
         while (chunk := self._chunks.next()) is not None:
             states = chunk.leases.states
             for key, entries in chunk.leased.items():
@@ -108,8 +104,11 @@ class Sender:
                         chunk.unsettled += 1
                 for entry in entries:
                     entry.open -= 1
-                yield from pieces
-            self._settled(chunk)
+                if any(entry.is_alone for entry in entries):
+                    self._follow_ups += apart(chain.from_iterable(pieces))
+                else:
+                    yield from pieces
+            self._outcomes.settled(chunk)
 
     # -- what the loop asks --------------------------------------------------------------------
 
@@ -137,9 +136,9 @@ class Sender:
         """Settle the objects of a request."""
         outcome = outcome if isinstance(outcome, BrazeError) else understood(outcome)
         settlement = settle(call, outcome)
-        self._apply(settlement, outcome)
+        self._outcomes.apply(settlement, outcome)
         if settlement.delivered:
-            self._reject(self._nameless.success(call))
+            self._outcomes.reject(self._nameless.success(call))
         if isinstance(outcome, BadRequestError) and not outcome.errors:
             self._nameless.refused()
         self._nameless.add(settlement.unconfirmed)
@@ -154,108 +153,24 @@ class Sender:
 
     # -- answers -------------------------------------------------------------------------------
 
-    def _apply(self, settlement: Settlement, outcome: TrackResponse | BrazeError) -> None:
-        """Note the outcome of each object at its jobs."""
-        self._result.unclear_answers.extend(settlement.texts[:1])
-        for item in settlement.delivered:
-            for entry in item.entries:
-                entry.delivered(item.part)
-                self._settled(entry.chunk)
-        self._reject(settlement.rejected)
-        settlement.resend += apart(RequestPlan.of(self._sendable_again(settlement.unclear)))
-        if not isinstance(outcome, BrazeError):
-            return
-        for item in settlement.retry:
-            if settlement.closing is None:  # else the jobs come back in steps, behind the gate
-                self._retry_later(item, outcome)
-            self._done(item)
-        for item in self._sendable_again(settlement.unknown):
-            self._retry_later(item, outcome)
-            self._done(item)
-
-    def _sendable_again(self, objects: Sequence[TrackObject]) -> list[TrackObject]:
-        """Return the objects that may be sent again although Braze may have taken them.
-
-        Attributes may. Events follow the policy. Other objects are sent at most once.
-        """
-        again = []
-        for item in objects:
-            if item.part is None:
-                again.append(item)
-                continue
-            (entry,) = item.entries
-            policy = self._ports.on_unknown_outcome if item.part < len(entry.job.events) else "park"
-            if policy == "resend":
-                again.append(item)
-                continue
-            if policy == "verify":
-                entry.interrupted = True
-                entry.wait(self._ports.verify_lag.total_seconds())
-            else:
-                entry.open -= 1
-                entry.unknown |= {item.part}
-            self._done(item)
-        return again
-
-    def _retry_later(self, item: TrackObject, error: BrazeError) -> None:
-        """Leave the object open, and note its delay and the attempt."""
-        for entry in item.entries:
-            if isinstance(error, NotBrazeError) and entry.attempts + 1 >= NOT_BRAZE_ATTEMPTS:
-                entry.open -= 1
-                if item.part is None:
-                    entry.refuse(None, _NOT_BRAZE)
-                else:
-                    entry.unknown |= {item.part}
-                continue
-            seconds = retry_delay(error, entry.attempts + 1, self._ports.jitter)
-            entry.wait(SHORT_RETRY if seconds is None else seconds)
-            entry.tried = True
-
-    def _reject(self, refused: Sequence[tuple[TrackObject, Reason]]) -> None:
-        for item, reason in refused:
-            # An object that only creates belongs to no job; the person's other objects fail too.
-            for entry in item.entries:
-                entry.open -= 1
-                entry.refuse(item.part, reason)
-            self._done(item)
-
-    def _done(self, item: TrackObject) -> None:
-        """Note that the object is not sent any more in this batch."""
-        for entry in item.entries:
-            self._settled(entry.chunk)
-
-    def _settled(self, chunk: Chunk) -> None:
-        chunk.unsettled -= 1
-        if not chunk.unsettled:
-            self._chunk_settled(chunk)
-
     def _plan_follow_ups(self, sent: RequestPlan, settlement: Settlement) -> None:
         """Plan what an answer requires, and what waits behind this request.
 
         The requests of one person follow one another: in parallel an older value could arrive last,
         and two requests could each create the person. The parts of a refused merge are the oldest.
         """
-        parts = [RequestPlan.of(each) for each in map(self._split, settlement.split) if each]
+        parts = [
+            RequestPlan.of(each) for each in map(self._outcomes.split, settlement.split) if each
+        ]
         behind = [RequestPlan.of(settlement.behind)] if settlement.behind else []
         plans = [*parts, *behind, *settlement.resend]
         if not sent.then and not any(item.group is not None for item in settlement.split):
             self._follow_ups.extend(plans)
         elif settlement.retry or settlement.unknown:
             for item in (each for plan in sent.then for each in plan.objects):
-                self._done(item)
+                self._outcomes.done(item)
         elif line := [*plans, *sent.then]:
             self._follow_ups.append(RequestPlan.in_line(line))
-
-    def _split(self, merged: TrackObject) -> Sequence[TrackObject]:
-        """Make one object of each job of a refused merge; return those that fit into a request."""
-        parts = split_merged(merged)
-        made = {part.entries[0] for part in parts}
-        for entry in merged.entries:
-            entry.open -= entry not in made
-        chosen = fitting(parts)
-        merged.entries[0].chunk.unsettled += len(chosen)
-        self._done(merged)
-        return chosen
 
     def _report(self, outcome: TrackResponse | BrazeError) -> None:
         """Tell the gate of a success, and count refusals and Braze's limit."""
@@ -301,7 +216,7 @@ class Sender:
         nameless = self._nameless
         is_fault = REFUSED.reason in self._result.closings
         if nameless.had_success and not is_fault:
-            self._reject(nameless.waiting)
+            self._outcomes.reject(nameless.waiting)
             return
         self._reject_final()
         for item, _ in nameless.waiting:
@@ -319,7 +234,7 @@ class Sender:
             for entries in chunk.leased.values()
             for entry in entries
         ]
-        self._reject(
+        self._outcomes.reject(
             self._nameless.take_final(
                 self._ports.gate.last_success(EndpointFamily.TRACK),
                 is_only_job=sum(entry.open > 0 for entry in leased) == 1,

@@ -136,12 +136,20 @@ def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
     named, texts = _named(sent, answer.errors)
     settlement = _reject_named(named)
     settlement.texts = texts
+    has_counts = any(answer.processed(array) is not None for array in ARRAYS)
     for array, objects in sent.arrays.items():
         rest = [item for item in objects if id(item) not in named] if named else objects
-        processed = answer.processed(array)
-        # Without a count an error that names no object may be about any.
-        is_clear = not texts if processed is None else _are_counted(rest, processed)
+        if not has_counts:
+            is_clear = not texts  # an error that names no object may be about any
+        else:
+            # Braze gives the count of each array that was sent
+            # (https://www.braze.com/docs/api/endpoints/user_data/post_user_track).
+            processed = answer.processed(array) or 0
+            enough = processed >= len(rest)
+            is_clear = enough or (not texts and processed >= _fewest(rest))
         (settlement.delivered if is_clear else settlement.unclear).extend(rest)
+    if settlement.unclear:
+        _doubt_what_needs_them(settlement)
     split = {item.group for item in settlement.split if item.group is not None}
     if split:
         delivered, settlement.delivered = settlement.delivered, []
@@ -150,33 +158,47 @@ def _settle_success(sent: RequestPlan, answer: TrackResponse) -> Settlement:
             (settlement.behind if is_behind else settlement.delivered).append(item)
     if settlement.unclear and not texts:
         settlement.texts = ("fewer processed than sent",)
-    if settlement.unclear and len(sent.objects) == 1:
+    if settlement.unclear and sent.lone is not None:
         # Whatever Braze says of a lone object is about this object.
         return _isolate(sent, _reason("braze_refused", settlement.texts[0]), is_certain=True)
     return settlement
 
 
-def _are_counted(objects: Sequence[TrackObject], processed: int) -> bool:
-    """Compare with what Braze must have processed at least.
+def _doubt_what_needs_them(settlement: Settlement) -> None:
+    """Make unclear what needs an unclear object: Braze drops an event if it made no alias for it.
+
+    The object that only creates a person travels again with what needs it.
+    """
+    creating = {id(item) for item in settlement.unclear if not item.entries}
+    if not creating:
+        return
+    unclear = [item for item in settlement.unclear if item.entries]
+    unclear += [item for item in settlement.delivered if id(item.needs) in creating]
+    settlement.delivered = [item for item in settlement.delivered if id(item.needs) not in creating]
+    settlement.unclear = unclear
+
+
+def _fewest(objects: Sequence[TrackObject]) -> int:
+    """Count what Braze must have processed at least, if it tells of no error.
 
     It may count two attributes objects as one: its page says "the number of external IDs with
-    attributes" (https://www.braze.com/docs/api/endpoints/user_data/post_user_track). An object that
-    only creates a person has no attributes.
+    attributes". An object that only creates a person has no attributes.
     """
-    if processed >= len(objects):
-        return True
-    if objects[0].array != "attributes":
-        return False
-    return processed >= len({item.entries[0].key for item in objects if item.entries})
+    if not objects or objects[0].array != "attributes":
+        return len(objects)
+    return len({item.entries[0].key for item in objects if item.entries})
 
 
 def _settle_bad_request(sent: RequestPlan, error: BadRequestError) -> Settlement:
     named, _ = _named(sent, error.errors)
     if not named:
         return _isolate(sent, _reason("braze_refused", error.message), is_certain=False)
+    for item in sent.objects:
+        if item.needs is not None and id(item.needs) in named:
+            named.setdefault(id(item), (item, named[id(item.needs)][1]))
     settlement = _reject_named(named)
     rest = [item for item in sent.objects if id(item) not in named]
-    if rest:
+    if any(item.entries for item in rest):
         settlement.resend.append(RequestPlan.of(rest))
     return settlement
 
@@ -208,9 +230,9 @@ def _reject_named(named: dict[int, tuple[TrackObject, Reason]]) -> Settlement:
 
 def _isolate(sent: RequestPlan, reason: Reason, *, is_certain: bool) -> Settlement:
     """Send each object alone. A lone object is rejected if the reason is certain."""
-    if len(sent.objects) > 1:
-        return Settlement(resend=apart(sent))
-    (item,) = sent.objects
+    item = sent.lone
+    if item is None:
+        return Settlement(resend=apart(sent.objects))
     if len(item.entries) > 1:
         return Settlement(split=[item])
     if is_certain:

@@ -16,13 +16,15 @@ from braze_bridge.mapping.attributes import (
     KEPT_AS_TEXT,
     NO_NAME,
     NOT_FOUND,
+    UNREADABLE_TIME,
     Skip,
     drop_overflow,
 )
-from braze_bridge.mapping.identities import id_text
+from braze_bridge.mapping.identities import id_text, name_text
 from braze_bridge.mapping.instants import read_instant
 from braze_bridge.mapping.paths import hits, is_blank
 from braze_bridge.mapping.profile_fields import INVISIBLE, OBJECT_FIELDS, STANDARD_FIELDS
+from braze_bridge.mapping.texts import trimmed
 from braze_bridge.mapping.values import Misfit, ValueType, as_text, compact_json, looks_like_date
 from braze_bridge.partner_config.iterate import BY_PROMPT, PLAIN, NameRule
 
@@ -74,7 +76,7 @@ class Answer(NamedTuple):
     Attributes:
         place: Where in the body, such as ``responses[3]``: safe to log, unlike prompt and ids.
         response_id: The answer's own.
-        prompt: The question's text without the spaces around it.
+        prompt: The question's text in its one form.
         created_at: When it was given, if Iterate says so readably.
         fields: The entry as it came.
     """
@@ -108,14 +110,14 @@ class AnsweredQuestion(NamedTuple):
     reject: Skip | None
 
 
-def read_answer(place: str, fields: Mapping[str, object]) -> Answer:
-    """Read one entry of ``responses``."""
+def read_answer(place: str, fields: Mapping[str, object], formats: Iterable[str] = ()) -> Answer:
+    """Read one entry of ``responses``; ``formats`` are those of its times."""
     return Answer(
         place=place,
         response_id=id_text(fields.get("id")),
         question_id=id_text(fields.get("question_id")),
-        prompt=id_text(fields.get("question_prompt")),
-        created_at=read_instant(fields.get("created_at")),
+        prompt=name_text(fields.get("question_prompt")),
+        created_at=read_instant(fields.get("created_at"), formats),
         fields=fields,
     )
 
@@ -133,6 +135,8 @@ def convert_answer(answer: Answer, survey: Survey) -> AnsweredQuestion | None:
     if found is not None:
         value, skip = _value(rule, found, answer.place)
     skips = [] if skip is None else [skip]
+    if answer.created_at is None and not is_blank(answer.fields.get("created_at")):
+        skips.append(Skip(f"{answer.place}.created_at", UNREADABLE_TIME, default_used=True))
     properties = _properties(survey, answer, rule, _text_of(shown), value)
     if drop_overflow(properties):
         skips.append(Skip(answer.place, Misfit.TOO_LONG.value))
@@ -211,7 +215,7 @@ def _value(rule: QuestionRule, found: object, place: str) -> tuple[Fitted | None
     if shape.type is ValueType.STRING:
         found = _text_of(found)
         if rule.value.standard is None and not rule.is_strict:
-            text, code = braze_text(found.strip() if shape.trim else found)
+            text, code = braze_text(trimmed(found) if shape.trim else found)
             return text, None if code is None else Skip(place, code, default_used=True)
     value = rule.value.convert(found)
     if not isinstance(value, Misfit):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.mapping.attributes import SAME_NAME, Skip
-from braze_bridge.mapping.identities import first_text, loggable
-from braze_bridge.mapping.instants import first_instant
+from braze_bridge.mapping.identities import first_id, first_name, loggable
+from braze_bridge.mapping.instants import FoundTime, find_instant
 from braze_bridge.mapping.job_building import (
     Content,
     Event,
@@ -65,11 +65,15 @@ def map_response(
     responses = _find_responses(body if isinstance(body, dict) else {})
     if not isinstance(responses, list):
         return responses
-    survey_id = first_text(config.survey_id, body)
+    survey_id = first_id(config.survey_id, body)
     rule = config.rule_for(survey_id)
-    survey = Survey(survey_id, first_text(rule.survey_name, body), rule, config.names)
+    survey = Survey(survey_id, first_name(rule.survey_name, body), rule, config.names)
     places = {f"responses[{index}]": entry for index, entry in enumerate(responses)}
-    answers = [read_answer(at, entry) for at, entry in places.items() if isinstance(entry, dict)]
+    answers = [
+        read_answer(at, entry, rule.formats)
+        for at, entry in places.items()
+        if isinstance(entry, dict)
+    ]
     converted = [convert_answer(answer, survey) for answer in answers]
     answered = [each for each in converted if each is not None]
     if not answered and len(answers) == len(responses):
@@ -77,11 +81,11 @@ def map_response(
         return _NO_ANSWER_FIELD if elsewhere else Ignored("no_answers")
     if len(answered) > config.names.most_answers:
         return _unmappable("too_many", f"more than {config.names.most_answers} answers")
-    completed_at = first_instant(rule.occurred_at, body)
+    completed = find_instant(rule.occurred_at, body, rule.formats)
     person = find_person(rule.person, body, signature_fits)
     unreadable = [at for at, entry in places.items() if not isinstance(entry, dict)]
     ids = _Ids.of(body, survey, answers)
-    content = _content(answered, unreadable, rule, completed_at, ids).for_user(person.user)
+    content = _content(answered, unreadable, rule, completed.instant, ids).for_user(person.user)
     if not any(content):
         return Ignored("nothing_to_send")
     times = [answer.created_at for answer in answers if answer.created_at is not None]
@@ -89,7 +93,7 @@ def map_response(
         content,
         person,
         origin=Origin(SOURCE, SENDER, ids.response),
-        occurred_at=completed_at or max(times, default=None),
+        occurred_at=FoundTime(completed.instant or max(times, default=None), completed.unreadable),
         received_at=received_at,
         correlation_id=correlation_id,
         if_empty="no answer could be taken over",
@@ -203,7 +207,7 @@ class _Ids(NamedTuple):
             if answer.response_id is not None
         }
         start = f"{SOURCE}:{loggable(survey.id or 'default')}"
-        plain = first_text(survey.rule.response_id, body)
+        plain = first_id(survey.rule.response_id, body)
         if plain is not None:
             return _Ids(f"{start}:{loggable(plain)}", own, f"{start}:{loggable(plain)}")
         all_own = answers and all(answer.response_id is not None for answer in answers)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.clock import iso_millis
 from braze_bridge.jobs.envelope import canonical_hash
-from braze_bridge.mapping.identities import first_text, loggable
-from braze_bridge.mapping.instants import first_instant
+from braze_bridge.mapping.identities import first_id, loggable
+from braze_bridge.mapping.instants import find_instant
 from braze_bridge.mapping.job_building import Origin, hashed, make_job, read_content
 from braze_bridge.mapping.link_signatures import no_signature_fits
 from braze_bridge.mapping.outcomes import Ignored, Outcome
@@ -53,14 +53,14 @@ def map_response(
     """
     if rule.consent and not _has_consent(body, rule):
         return Ignored("no_consent")
-    occurred_at = first_instant(rule.occurred_at, body)
-    identity = _identity(body, rule, occurred_at)
+    time = find_instant(rule.occurred_at, body, rule.formats)
+    identity = _identity(body, rule, time.instant)
     origin = Origin(SOURCE, SENDER, f"{SOURCE}:{loggable(content_id or 'default')}:{identity}")
     return make_job(
-        read_content(rule.attributes, rule.event, body, occurred_at, origin.response),
+        read_content(rule.attributes, rule.event, body, time.instant, origin.response),
         find_person(rule.person, body, signature_fits),
         origin=origin,
-        occurred_at=occurred_at,
+        occurred_at=time,
         received_at=received_at,
         correlation_id=correlation_id,
         if_empty="none of the configured answers was found",
@@ -75,10 +75,10 @@ def _has_consent(body: object, rule: OutgrowRule) -> bool:
 
 def _identity(body: object, rule: OutgrowRule, occurred_at: datetime | None) -> str:
     """Find what every resend of a response repeats; safe to log."""
-    plain = first_text(rule.response_id, body)
+    plain = first_id(rule.response_id, body)
     if plain is not None:
         return loggable(plain)
-    lead = first_text(rule.response_id_with_time, body)
+    lead = first_id(rule.response_id_with_time, body)
     if lead is not None and occurred_at is not None:
         # Outgrow's time, not the job's: a resend must find the same one. The hash is there because
         # the time may be the lead's and not the response's.

@@ -31,6 +31,7 @@ with collector_off():
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from aws_lambda_powertools import Logger
 
@@ -57,6 +58,7 @@ class AcquisitionApi:
 
     Attributes:
         acquisitions: The configured activations, by scope.
+        placeholders: Of the file, in lower case.
         new_id: Makes an id that cannot be guessed.
     """
 
@@ -67,6 +69,7 @@ class AcquisitionApi:
     meter: Meter
     log: Logger
     new_id: Callable[[], str]
+    placeholders: AbstractSet[str] = frozenset()
 
     def __call__(self, event: object) -> ProxyResponse:
         """Answer an API Gateway proxy event.
@@ -83,7 +86,10 @@ class AcquisitionApi:
 
     def _intake(self, admitted: Admitted) -> ProxyResponse:
         request = read_request(
-            admitted.body, acquisitions=self.acquisitions, now=admitted.received_at
+            admitted.body,
+            acquisitions=self.acquisitions,
+            now=admitted.received_at,
+            placeholders=self.placeholders,
         )
         if isinstance(request, Refusal):
             raise DoorError(HTTPStatus.UNPROCESSABLE_ENTITY, request.reasons)
@@ -106,10 +112,16 @@ class AcquisitionApi:
             channel=request.channel,
             new=begun.is_new,
             queued=queued,
+            left_out=[warning.code for warning in request.warnings],
             correlation_id=admitted.correlation_id,
         )
+        if request.warnings:
+            self.meter.add(Metric.ATTRIBUTES_SKIPPED, len(request.warnings))
+        warnings = [each.model_dump(include={"code", "field"}) for each in request.warnings]
         return answer(
-            HTTPStatus.ACCEPTED, {"status": "accepted", "acquisition_id": begun.acquisition_id}
+            HTTPStatus.ACCEPTED,
+            {"status": "accepted", "acquisition_id": begun.acquisition_id}
+            | ({"warnings": warnings} if warnings else {}),
         )
 
     def _begin(self, record: AcquisitionRecord, key: str | None, admitted: Admitted) -> Begun:
@@ -174,6 +186,7 @@ def compose() -> AcquisitionApi:
         meter=meter,
         log=logger(),
         new_id=new_acquisition_id,
+        placeholders=config.placeholders,
     )
 
 

@@ -6,7 +6,11 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from braze_bridge.mapping.identifiers import is_placeholder
 from braze_bridge.mapping.instants import read_instant
+from braze_bridge.mapping.paths import is_blank
+from braze_bridge.mapping.phones import normal_phone
+from braze_bridge.mapping.texts import one_form
 from braze_bridge.reasons import Reason
 from quikly_acquisition.models import (
     PATIENCE,
@@ -17,10 +21,11 @@ from quikly_acquisition.models import (
     HistoryEntry,
     Step,
 )
-from quikly_acquisition.people import acquired_email, acquired_phone, checked_attributes
+from quikly_acquisition.people import acquired_email, checked_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import AttributeValue
@@ -50,6 +55,7 @@ class AcquisitionRequest(NamedTuple):
         email: In lower case; required on the e-mail channel.
         phone: E.164; required on the SMS channel.
         idempotency_key: The caller's own name for this request.
+        warnings: What is left out because it does not fit.
     """
 
     q_scope: str
@@ -59,6 +65,7 @@ class AcquisitionRequest(NamedTuple):
     consent: Consent
     attributes: dict[str, AttributeValue]
     idempotency_key: str | None = None
+    warnings: tuple[Reason, ...] = ()
 
     def __repr__(self) -> str:
         # Tracebacks and logs show reprs, and must not show an address.
@@ -66,22 +73,30 @@ class AcquisitionRequest(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a body was refused: a reason for each wrong field, without its value."""
+    """Why a body was refused: a reason for each wrong field, without its value.
+
+    Fields that alone would only be left out come last: the caller can correct all at once.
+    """
 
     reasons: tuple[Reason, ...]
 
 
 def read_request(
-    body: object, *, acquisitions: Mapping[str, AcquisitionRule], now: datetime
+    body: object,
+    *,
+    acquisitions: Mapping[str, AcquisitionRule],
+    now: datetime,
+    placeholders: AbstractSet[str] = frozenset(),
 ) -> AcquisitionRequest | Refusal:
     """Check a body, which may be any JSON value.
 
     Args:
         acquisitions: The configured activations, by scope.
+        placeholders: What is no identifier besides the usual placeholders, in lower case.
     """
     if not isinstance(body, dict):
         return Refusal((Reason(code="wrong_type", detail="send a JSON object"),))
-    reader = _Reader(body)
+    reader = _Reader(body, placeholders)
     reader.refuse_unknown(body, FIELDS, "")
     q_scope = reader.text("q_scope", MAX_SCOPE_CHARS)
     rule = None if q_scope is None else acquisitions.get(q_scope)
@@ -93,16 +108,21 @@ def read_request(
     )
     phone = reader.address(
         "phone",
-        acquired_phone,
+        normal_phone,
         "not an international number such as +4930123456",
         is_required=channel == "sms",
     )
     consent = _read_consent(reader, now)
     attributes = _read_attributes(reader)
     key = reader.text("idempotency_key", MAX_KEY_CHARS, is_required=False)
+    if key is not None and is_placeholder(key, placeholders):
+        # Otherwise the second person with the key "undefined" would be refused.
+        key = None
     if reader.reasons or q_scope is None or channel is None or consent is None:
-        return Refusal(tuple(reader.reasons))
-    return AcquisitionRequest(q_scope, channel, email, phone, consent, attributes, key)
+        return Refusal((*reader.reasons, *reader.warnings))
+    return AcquisitionRequest(
+        q_scope, channel, email, phone, consent, attributes, key, tuple(reader.warnings)
+    )
 
 
 def new_record(
@@ -130,9 +150,11 @@ def new_record(
 class _Reader:
     """Reads the fields of a JSON object and collects the reasons against them."""
 
-    def __init__(self, body: Mapping[str, object]) -> None:
+    def __init__(self, body: Mapping[str, object], placeholders: AbstractSet[str]) -> None:
         self.body = body
+        self.placeholders = placeholders
         self.reasons: list[Reason] = []
+        self.warnings: list[Reason] = []
 
     def refuse(self, code: str, field: str | None, detail: str) -> None:
         self.reasons.append(Reason(code=code, field=field, detail=detail))
@@ -153,7 +175,7 @@ class _Reader:
         of: Mapping[str, object] | None = None,
         is_required: bool = True,
     ) -> str | None:
-        """Read a text, trimmed; a blank one is refused."""
+        """Read a text in its one form; a blank one is no answer."""
         given = self.body if of is None else of
         field = name if of is None else f"consent.{name}"
         value = given.get(name)
@@ -163,8 +185,9 @@ class _Reader:
             return None
         if not isinstance(value, str):
             self.refuse("wrong_type", field, "must be a text")
-        elif not (text := value.strip()):
-            self.refuse("blank", field, "must not be blank")
+        elif not (text := one_form(value)):
+            if is_required:
+                self.refuse("blank", field, "must not be blank")
         elif len(text) > max_chars:
             self.refuse("too_long", field, f"has more than {max_chars} characters")
         else:
@@ -174,12 +197,25 @@ class _Reader:
     def address(
         self, name: str, normalise: Callable[[str], str | None], detail: str, *, is_required: bool
     ) -> str | None:
-        """Read an address; ``detail`` says why a wrong one is refused."""
+        """Read an address; ``detail`` says why a wrong one is refused.
+
+        A placeholder is no answer. A wrong one that is not needed is left out.
+        """
+        value = self.body.get(name)
+        if not is_required and value is not None and not isinstance(value, str):
+            self.warnings.append(Reason(code="wrong_type", field=name))
+            return None
         text = self.text(name, MAX_TEXT_CHARS, is_required=is_required)
-        address = None if text is None else normalise(text)
-        if text is not None and address is None:
+        if text is None:
+            return None
+        address = normalise(text)
+        if address is not None and not is_placeholder(address, self.placeholders):
+            return address
+        if is_required:
             self.refuse(f"invalid_{name}", name, detail)
-        return address
+        elif not is_placeholder(text, self.placeholders):
+            self.warnings.append(Reason(code=f"invalid_{name}", field=name, detail=detail))
+        return None
 
 
 def _read_channel(reader: _Reader, rule: AcquisitionRule | None) -> Channel | None:
@@ -218,11 +254,12 @@ def _read_consent(reader: _Reader, now: datetime) -> Consent | None:
 
 def _read_attributes(reader: _Reader) -> dict[str, AttributeValue]:
     given = reader.body.get("attributes")
-    if given is None:
+    if is_blank(given):
         return {}
     if not isinstance(given, dict):
         reader.refuse("wrong_type", "attributes", "must be an object")
         return {}
-    attributes, reasons = checked_attributes(given)
-    reader.reasons.extend(reasons)
-    return attributes
+    checked = checked_attributes(given)
+    reader.reasons.extend(checked.reasons)
+    reader.warnings.extend(checked.warnings)
+    return checked.values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-from braze_bridge.mapping.identifiers import normal_phone
+from braze_bridge.mapping.phones import normal_phone
 from quikly_acquisition.actions import ProfileFound, ProfileNotFound
 from quikly_acquisition.models import PersonKey, Profile
 from quikly_acquisition.records import Known

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.mapping.given import fit_given
-from braze_bridge.mapping.identifiers import alias_fits, normal_email, normal_phone
+from braze_bridge.mapping.identifiers import alias_fits, normal_email
+from braze_bridge.mapping.paths import is_blank
 from braze_bridge.mapping.profile_fields import attribute_name_problem
+from braze_bridge.mapping.texts import one_form
 from braze_bridge.mapping.values import Misfit
 from braze_bridge.partner_config.quikly_acquisitions import ADDRESS_FIELDS
 from braze_bridge.reasons import Reason
@@ -34,44 +36,36 @@ def acquired_email(text: str) -> str | None:
     return address if address is not None and alias_fits(address) else None
 
 
-def acquired_phone(text: str) -> str | None:
-    """Normalise a phone number with its ``+`` and country code.
+class CheckedAttributes(NamedTuple):
+    """A caller's profile attributes, by their names in one form.
 
-    Returns:
-        The number in E.164; ``None`` if it is none, or its country has no numbers of that length.
-        Braze checks with the same library and would drop it silently
-        (https://www.braze.com/docs/user_guide/channels/sms_mms_and_rcs/message_setup/user_phone_numbers).
-        Which blocks of numbers are in use changes too often to be checked here.
+    Attributes:
+        values: What Braze takes.
+        warnings: Values that are left out.
+        reasons: Why the sign-up is refused: names that a caller must not set.
     """
-    number = normal_phone(text)
-    if number is None:
-        return None
-    # The first acquisition with a number pays for this import, not each cold start.
-    import phonenumbers
 
-    try:
-        read = phonenumbers.parse(number)
-    except phonenumbers.NumberParseException:
-        return None
-    return number if phonenumbers.is_possible_number(read) else None
+    values: dict[str, AttributeValue]
+    warnings: tuple[Reason, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
-def checked_attributes(
-    given: Mapping[str, object],
-) -> tuple[dict[str, AttributeValue], tuple[Reason, ...]]:
+def checked_attributes(given: Mapping[str, object]) -> CheckedAttributes:
     """Check that Braze takes the names and values of a caller's profile attributes.
 
-    Returns:
-        The attributes by their stripped names, and a reason for each refused one, without its
-        value. If there is a reason, keep nothing.
+    A blank value is no answer. A value that does not fit is left out: the sign-up counts more.
     """
     values: dict[str, AttributeValue] = {}
+    warnings: list[Reason] = []
     reasons: list[Reason] = []
     if len(given) > MAX_ATTRIBUTES:
         detail = f"more than {MAX_ATTRIBUTES} attributes"
-        return {}, (Reason(code="too_many", field="attributes", detail=detail),)
+        too_many = Reason(code="too_many", field="attributes", detail=detail)
+        return CheckedAttributes({}, reasons=(too_many,))
     for written, value in given.items():
-        name = written.strip()
+        if is_blank(value):
+            continue
+        name = one_form(written)
         field = f"attributes.{name}"
         wrong = attribute_name_problem(name)
         if wrong is None and name in ADDRESS_FIELDS:
@@ -85,7 +79,7 @@ def checked_attributes(
             continue
         fitted = fit_given(name, value)
         if isinstance(fitted, Misfit):
-            reasons.append(Reason(code=fitted.value, field=field))
+            warnings.append(Reason(code=fitted.value, field=field))
         else:
             values[name] = fitted
-    return values, tuple(reasons)
+    return CheckedAttributes(values, tuple(warnings), tuple(reasons))

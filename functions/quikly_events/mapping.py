@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from braze_bridge.mapping.identities import first_text, loggable
-from braze_bridge.mapping.instants import first_instant
+from braze_bridge.mapping.identities import first_id, loggable
+from braze_bridge.mapping.instants import find_instant
 from braze_bridge.mapping.job_building import Origin, hashed, make_job, read_content
 from braze_bridge.mapping.outcomes import Ignored, Outcome, Unmappable
 from braze_bridge.mapping.people import find_person
+from braze_bridge.mapping.texts import one_form
 from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
@@ -53,19 +54,19 @@ def map_event(
     rule = rules[event]
     if rule is None:
         return Ignored("event_not_wanted")
-    event_id = first_text(config.events.event_id, body)
+    event_id = first_id(config.events.event_id, body)
     # Without an id of its own, the same body is the same event.
     identity = hashed("b", body) if event_id is None else loggable(event_id)
-    occurred_at = first_instant(config.events.occurred_at, body)
+    time = find_instant(config.events.occurred_at, body, config.events.formats)
     # Quikly does not say where its ids are unique. The same id in another activation, or of another
     # kind, is another event.
     response = f"quikly-events:{loggable(q_scope)}:{loggable(event)}:{identity}"
     origin = Origin(SOURCE, SOURCE, response)
     return make_job(
-        read_content(rule.attributes, rule.event, body, occurred_at, response),
+        read_content(rule.attributes, rule.event, body, time.instant, response),
         find_person(config.events.person, body),
         origin=origin,
-        occurred_at=occurred_at,
+        occurred_at=time,
         received_at=received_at,
         correlation_id=correlation_id,
         if_empty="none of the configured values was found",
@@ -83,4 +84,4 @@ def _is_known(q_scope: str, config: QuiklyConfig) -> bool:
 
 
 def _word(value: object) -> str | None:
-    return value.strip() or None if isinstance(value, str) else None
+    return one_form(value) or None if isinstance(value, str) else None

@@ -36,12 +36,13 @@ with collector_off():
     from quikly_webhook.claim_store import ClaimConflictError, ClaimsUnavailableError
     from quikly_webhook.claims import Claims, ClaimsBusyError
     from quikly_webhook.dynamo_claims import DynamoClaimStore
-    from quikly_webhook.models import check_since, read_call, unprocessable
+    from quikly_webhook.models import check_since, read_call, unprocessable, with_usable_ids
     from quikly_webhook.outbox import Outbox
     from quikly_webhook.settings import WebhookSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from aws_lambda_powertools import Logger
 
@@ -77,6 +78,7 @@ class QuiklyWebhook:
 
     Attributes:
         activations: By ``q_scope``.
+        placeholders: Of the file, in lower case.
     """
 
     door: Door
@@ -85,11 +87,12 @@ class QuiklyWebhook:
     outbox: Outbox
     meter: Meter
     log: Logger
+    placeholders: AbstractSet[str] = frozenset()
 
     def __call__(self, event: object) -> ProxyResponse:
         """Answer an API Gateway proxy event."""
         admitted = self.door.admit(event)
-        call = read_call(admitted.body)
+        call, unusable = with_usable_ids(read_call(admitted.body), self.placeholders)
         rule = self._rule_for(call)
         arrived_at = arrival(event, admitted.received_at)
         check_since(call, arrived_at)
@@ -97,7 +100,7 @@ class QuiklyWebhook:
         if not decided.is_repeat or decided.claim.due_at is not None:
             # The sweep sends everything, and then removes due_at.
             self._send(rule, decided.claim)
-        self._report(call, decided, admitted.correlation_id)
+        self._report(call, decided, unusable, admitted.correlation_id)
         return answer(HTTPStatus.OK, body_of(decided.claim))
 
     def _rule_for(self, call: WebhookCall) -> ActivationRule:
@@ -149,7 +152,9 @@ class QuiklyWebhook:
         self.log.error(message, extra=extra)
         return unavailable("unavailable", detail)
 
-    def _report(self, call: WebhookCall, decided: Decided, correlation_id: str) -> None:
+    def _report(
+        self, call: WebhookCall, decided: Decided, unusable: Sequence[str], correlation_id: str
+    ) -> None:
         claim = decided.claim
         self.meter.add(Metric.CLAIMS_REPEATED if decided.is_repeat else _COUNTED[claim.status])
         self.log.info(
@@ -161,6 +166,7 @@ class QuiklyWebhook:
             is_repeat=decided.is_repeat,
             pauses=decided.pauses,
             dispatch_id=_loggable(call.dispatch_id),
+            unusable_identifiers=list(unusable),
             correlation_id=correlation_id,
         )
 
@@ -228,6 +234,7 @@ def compose() -> QuiklyWebhook:
         ),
         meter=meter,
         log=logger(),
+        placeholders=config.placeholders,
     )
 
 

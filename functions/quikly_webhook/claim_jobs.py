@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.clock import iso_millis
 from braze_bridge.jobs.envelope import VERSION, DeliveryJob, JobEvent, JobUser
-from braze_bridge.mapping.identifiers import external_id_fits
+from braze_bridge.mapping.identifiers import IdentifierKind, Unusable, usable
 from braze_bridge.mapping.job_building import event_id
 from braze_bridge.partner_config.quikly_activations import Fact, Status
 
@@ -47,7 +47,10 @@ def job_of(claim: ClaimRecord, profile: ProfileRule, now: datetime) -> DeliveryJ
     if claim.claimer is None:
         return None
     facts = facts_of(claim)
+    user = _user(claim.claimer)
     attributes = {} if claim.status in _OUTSIDE else _named(profile.attributes, facts)
+    if profile.write_email and attributes and user.external_id is not None:
+        attributes["email"] = claim.claimer.email
     name = profile.events.get(claim.status)
     events: tuple[JobEvent, ...] = ()
     if name is not None:
@@ -66,7 +69,7 @@ def job_of(claim: ClaimRecord, profile: ProfileRule, now: datetime) -> DeliveryJ
         # API Gateway's clock and ours may differ by some milliseconds.
         received_at=max(now, claim.decided_at),
         correlation_id=claim.correlation_id,
-        user=_user(claim.claimer),
+        user=user,
         attributes=dict(attributes),
         events=events,
     )
@@ -99,9 +102,9 @@ def _named(
 
 
 def _user(claimer: Claimer) -> JobUser:
-    """Prefer Braze's own id: it always names the profile that the campaign called for."""
-    if claimer.braze_id is not None:
-        return JobUser(braze_id=claimer.braze_id, may_create=claimer.may_create)
-    if claimer.external_id is not None and external_id_fits(claimer.external_id):
-        return JobUser(external_id=claimer.external_id, may_create=claimer.may_create)
+    """Name the profile so that Braze finds or makes it: it drops what has an unknown braze_id."""
+    # A row of an earlier version may hold an id that is none.
+    external_id = usable(IdentifierKind.EXTERNAL_ID, claimer.external_id)
+    if not isinstance(external_id, Unusable):
+        return JobUser(external_id=external_id, may_create=claimer.may_create)
     return JobUser(email=claimer.email, may_create=claimer.may_create)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import (
     AfterValidator,
@@ -17,10 +17,23 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from braze_bridge.mapping.identifiers import holds_liquid, normal_email
+from braze_bridge.mapping.identifiers import (
+    IdentifierKind,
+    Unusable,
+    holds_liquid,
+    normal_email,
+    usable,
+)
 from braze_bridge.mapping.instants import read_instant
+from braze_bridge.mapping.texts import one_form
 from braze_bridge.reasons import Reason
 from braze_bridge.web.door import DoorError
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+_LONGEST_NUMBER: Final = 10**300
+_MOST_DISPATCH_CHARS: Final = 987
 
 SINCE_AHEAD: Final = timedelta(minutes=5)
 """Clocks differ by less. A later time lacks its zone or is wrong; if it were taken for now, every
@@ -32,7 +45,8 @@ _DETAILS: Final = {
     "blank": "is blank: did its Liquid render nothing?",
     "no_email": "is no e-mail address",
     "unrendered_liquid": "holds a Liquid tag that nobody rendered: are its braces right?",
-    "no_time": "must be ISO 8601, or seconds or milliseconds since 1970",
+    "no_time": "must be a certain time: ISO 8601, RFC 1123, or seconds since 1970",
+    "placeholder": "is a placeholder of quikly.toml",
     "model_type": "the body must be a JSON object",
     "string_too_long": "is too long",
 }
@@ -40,7 +54,7 @@ _DETAILS: Final = {
 
 def _filled(value: object) -> object:
     if isinstance(value, str):
-        value = value.strip()
+        value = one_form(value)
         if not value:
             raise PydanticCustomError("blank", "blank")
     return value
@@ -49,8 +63,13 @@ def _filled(value: object) -> object:
 def _optional(value: object) -> object:
     """Read an empty text as absent: Braze renders a missing value that way."""
     if isinstance(value, str):
-        return value.strip() or None
+        return one_form(value) or None
     return value
+
+
+def _digits(value: object) -> object:
+    """Read a whole number as the text of its digits, as every door does."""
+    return str(value) if type(value) is int and abs(value) < _LONGEST_NUMBER else _optional(value)
 
 
 def _rendered(value: str | None) -> str | None:
@@ -77,7 +96,9 @@ def _instant(value: object) -> datetime | None:
 
 
 _Needed = Annotated[StrictStr, Field(max_length=255), BeforeValidator(_filled)]
-_Wanted = Annotated[StrictStr | None, Field(max_length=987), BeforeValidator(_optional)]
+_Id = Annotated[
+    StrictStr | None, BeforeValidator(_digits), AfterValidator(_rendered), Field(repr=False)
+]
 
 
 class WebhookCall(BaseModel):
@@ -88,7 +109,8 @@ class WebhookCall(BaseModel):
         email: The claimant, trimmed and in lower case, whatever other ids there are.
         dispatch_id: Braze's id of the sending, for the log.
         external_id: Finds the profile before the e-mail address does.
-        braze_id: Finds the profile before both.
+        braze_id: Only to erase a claim by it. Braze does not say that it does not know a
+            ``braze_id``, and drops the award.
         since: When the person could first respond; for response times.
     """
 
@@ -97,9 +119,11 @@ class WebhookCall(BaseModel):
     q_scope: _Needed
     event: _Needed
     email: Annotated[_Needed, AfterValidator(_email), Field(repr=False)]
-    dispatch_id: _Wanted = None
-    external_id: Annotated[_Wanted, AfterValidator(_rendered), Field(repr=False)] = None
-    braze_id: Annotated[_Wanted, AfterValidator(_rendered), Field(repr=False)] = None
+    dispatch_id: Annotated[
+        StrictStr | None, Field(max_length=_MOST_DISPATCH_CHARS), BeforeValidator(_optional)
+    ] = None
+    external_id: _Id = None
+    braze_id: _Id = None
     since: Annotated[datetime | None, BeforeValidator(_instant)] = None
 
 
@@ -117,6 +141,35 @@ def read_call(body: object) -> WebhookCall:
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         raise unprocessable(*reasons) from None
+
+
+def with_usable_ids(
+    call: WebhookCall, placeholders: AbstractSet[str]
+) -> tuple[WebhookCall, tuple[str, ...]]:
+    """Leave out ids that are none.
+
+    Args:
+        call: As it was read.
+        placeholders: Of the file, in lower case.
+
+    Returns:
+        The call, and which id is left out for which reason.
+
+    Raises:
+        DoorError: 422: the e-mail address is a placeholder.
+    """
+    if call.email in placeholders:
+        raise unprocessable(_reason("placeholder", "email"))
+    ids: dict[str, str | None] = {}
+    unusable = []
+    for kind in (IdentifierKind.EXTERNAL_ID, IdentifierKind.BRAZE_ID):
+        given = getattr(call, kind)
+        found = None if given is None else usable(kind, given, placeholders)
+        if isinstance(found, Unusable):
+            unusable.append(f"{kind}: {found.code}")
+            found = None
+        ids[kind.value] = found
+    return call.model_copy(update=ids), tuple(unusable)
 
 
 def check_since(call: WebhookCall, arrived_at: datetime) -> None:

@@ -9,7 +9,8 @@ import typer
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.clock import SystemClock, iso_millis
 from braze_bridge.keys import fingerprint_key
-from braze_bridge.mapping.identifiers import normal_email, normal_phone
+from braze_bridge.mapping.identifiers import normal_email
+from braze_bridge.mapping.phones import normal_phone
 from ops.stack.command import OpenStack, not_done, on_stack, unavailable
 from ops.stack.screen import columns, harmless
 from ops.stack_secrets.stored_secrets import LEDGER_PATH, source_of

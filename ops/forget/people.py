@@ -13,13 +13,13 @@ from pydantic_core import from_json
 
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
 from braze_bridge.mapping.identifiers import (
+    IdentifierKind,
+    Unusable,
     alias_fits,
     external_id_fits,
-    normal_email,
-    normal_phone,
+    usable,
 )
 from braze_bridge.mapping.paths import hits
-from braze_bridge.mapping.people import IdentifierKind
 from quikly_acquisition.models import PersonKey as AcquisitionPerson
 
 if TYPE_CHECKING:
@@ -94,26 +94,18 @@ def read_person(kind: IdentifierKind, text: str) -> Person:
     Raises:
         UnusableIdentifierError: The text is no such identifier.
     """
-    match kind:
-        case IdentifierKind.EMAIL:
-            value = normal_email(text)
-            if value is None:
-                raise UnusableIdentifierError("is no e-mail address")
-            return Person(kind, value)
-        case IdentifierKind.PHONE:
-            value = normal_phone(text)
-            if value is None:
-                raise UnusableIdentifierError("is no international number such as +4930123456")
-            return Person(kind, value)
-        case IdentifierKind.USER_ALIAS:
-            label, _, name = text.partition(":")
-            if not (label.strip() and name.strip() and alias_fits(label) and alias_fits(name)):
-                raise UnusableIdentifierError("is no alias: write label:name")
-            return Person(kind, name, label)
-        case _:
-            if not text.strip() or not external_id_fits(text):
-                raise UnusableIdentifierError(f"is no {kind.value}")
-            return Person(kind, text)
+    label, _, name = text.partition(":") if kind is IdentifierKind.USER_ALIAS else ("", "", text)
+    found = usable(kind, name)
+    if kind is IdentifierKind.USER_ALIAS:
+        if isinstance(found, Unusable) or not label.strip() or not alias_fits(label):
+            raise UnusableIdentifierError("is no alias: write label:name")
+        return Person(kind, found, label)
+    if not isinstance(found, Unusable):
+        return Person(kind, found)
+    # Earlier versions took ids that are none today, and stored what came with them.
+    if kind in _CONTACTS or not text.strip() or not external_id_fits(text):
+        raise UnusableIdentifierError(f"is no {kind.value}: {found.detail}")
+    return Person(kind, text)
 
 
 def is_about(person: Person, payload: Payload, rules: Sequence[PersonRule]) -> bool:
@@ -143,7 +135,10 @@ def is_about(person: Person, payload: Payload, rules: Sequence[PersonRule]) -> b
         return any(_mentions(person, leaf) for leaf in _leaves(document))
     if rules:
         paths = [path for rule in rules for path in rule.paths.get(person.kind, ())]
-        return any(_as_text(value) == person.value for _, value in hits(paths, document))
+        return any(
+            person.value in (_as_text(value), usable(person.kind, value))
+            for _, value in hits(paths, document)
+        )
     if payload.kind == "objects":
         return False  # a job of another person
     return any(_as_text(leaf) == person.value for leaf in _leaves(document))

@@ -20,7 +20,7 @@ from braze_bridge.ledger.person_memory import (
     decode,
     encode,
 )
-from braze_bridge.mapping.people import IdentifierKind
+from braze_bridge.mapping.identifiers import IdentifierKind
 from braze_bridge.partner_config.quikly_activations import Status
 from ops.forget.people import Payload, Person, acquisition_person, is_about, is_made_by
 from ops.stack.errors import aws_errors

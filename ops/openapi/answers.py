@@ -36,11 +36,20 @@ class Ignored(_Answer):
     status: Literal["ignored"]
 
 
+class LeftOut(_Answer):
+    """A value that is left out."""
+
+    code: Word
+    field: str
+
+
 class AcquisitionTaken(_Answer):
     """The sign-up is stored; read its state by the id."""
 
     status: Literal["accepted"]
     acquisition_id: AcquisitionId
+    warnings: list[LeftOut] | None = None
+    """What does not fit and is left out, if there is something."""
 
 
 class BegunState(_Answer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
@@ -40,9 +40,11 @@ _NAMES: Final[dict[str, Any]] = {
     "not": {"enum": sorted(ADDRESS_FIELDS)},
 }
 Attributes = Annotated[
-    dict[str, float | bool | Text | List],
+    dict[str, float | bool | str | List | None],
     Field(max_length=MAX_ATTRIBUTES, json_schema_extra={"propertyNames": _NAMES}),
 ]
+Blank = Literal[""]
+"""Forms send every field: a blank one is no answer."""
 Email = Annotated[str, Field(max_length=MAX_ALIAS_BYTES, json_schema_extra={"format": "email"})]
 Phone = Annotated[
     str, Field(max_length=api_models.MAX_TEXT_CHARS, pattern=r"^\+[1-9]([ ().\-/]*[0-9]){1,14}$")
@@ -62,11 +64,11 @@ class Acquisition(BaseModel, extra="forbid"):
 
     q_scope: Annotated[Text, Field(max_length=api_models.MAX_SCOPE_CHARS)]
     channel: Channel
-    email: Email | None = None
-    phone: Phone | None = None
+    email: Email | Blank | None = None
+    phone: Phone | Blank | None = None
     consent: ConsentGiven
     attributes: Attributes | None = None
-    idempotency_key: Annotated[Text, Field(max_length=api_models.MAX_KEY_CHARS)] | None = None
+    idempotency_key: Annotated[str, Field(max_length=api_models.MAX_KEY_CHARS)] | None = None
 
 
 def outgrow_fields(config: OutgrowConfig) -> dict[str, Any]:

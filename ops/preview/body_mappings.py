@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pydantic_core import from_json
-
 from braze_bridge.mapping.link_signatures import no_signature_fits
 from braze_bridge.mapping.outcomes import Unmappable
 from braze_bridge.partner_config.toml_files import load_iterate, load_outgrow, load_quikly
 from braze_bridge.reasons import Reason
+from braze_bridge.web.json_text import read_json
 from iterate_responses import mapping as iterate
 from outgrow_ingest import mapping as outgrow
 from quikly_events import mapping as quikly_events
@@ -108,8 +107,7 @@ class BodyMappings:
         if loader is None:
             return Unmappable((Reason(code="unknown_route", field="route"),))
         try:
-            # As the function parses it: bounded depth, and no NaN.
-            body = from_json(record.payload, allow_inf_nan=False)
+            body = read_json(record.payload.encode()).value
         except ValueError:
             return Unmappable((Reason(code="not_json", detail="the body is not JSON"),))
         if record.source not in self._loaded:

@@ -18,6 +18,7 @@ from braze_bridge.mapping.attributes import DETAILS
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.reasons import Reason
 from braze_bridge.web.door import MAX_BODY_BYTES
+from braze_bridge.web.json_text import whole_text
 from braze_delivery.entry import BatchEntry, Chunk
 from braze_delivery.merging import merge
 from braze_delivery.packing import pack
@@ -92,7 +93,7 @@ def preview(
     if len(body) > MAX_BODY_BYTES:
         return Preview(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "refused", reasons=(_TOO_LARGE,))
     try:
-        text = body.removeprefix(b"\xef\xbb\xbf").decode()
+        text, _ = whole_text(body.decode("utf-8-sig", "surrogatepass"))
     except UnicodeDecodeError:
         detail = "the body is not JSON in UTF-8"
         return Preview(

@@ -14,6 +14,7 @@ _WEEKDAY_FIRST = re.compile(
     r"(\d{2}):(\d{2}):(\d{2})[. ]?(Z|UTC|GMT|[+-]\d{2}:?\d{2})? (\d{4})",
     re.ASCII,
 )
+_SPACES = re.compile(r"(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2}) ([+-]\d{2}:?\d{2})", re.ASCII)
 _DIGITS = frozenset("0123456789")
 _WEEKDAYS = frozenset({"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"})
 _SHORTEST = len("1/1/2000")
@@ -99,9 +100,15 @@ def read_event_time(value: object) -> datetime | None:
 
     Returns:
         The time in UTC, or None if it is neither an ISO 8601 date *and* time nor
-        `yyyy-MM-dd'T'HH:mm:ss:SSSZ`. Without a zone it is UTC, as for attributes.
+        `yyyy-MM-dd'T'HH:mm:ss:SSSZ` nor `yyyy-MM-dd HH:mm:ss Z` (recorded: reference, 2026-11-28).
+        Without a zone it is UTC, as for attributes.
     """
-    if not isinstance(value, str) or len(value) <= len("2000-01-01") or value[10] != "T":
+    if not isinstance(value, str):
+        return None
+    if found := _SPACES.fullmatch(value):
+        day, clock, zone = found.groups()
+        value = f"{day}T{clock}{zone}"
+    if len(value) <= len("2000-01-01") or value[10] != "T":
         return None
     try:
         moment = datetime.fromisoformat(value)

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from sandbox.braze.dates import read_event_time, recognise_date, write_date
 from sandbox.braze.exchange import JsonObject
-from sandbox.braze.identity import ObjectRejectedError
+from sandbox.braze.identity import ObjectRejectedError, id_text
 from sandbox.braze.nested import MAX_TEXT, DroppedError, check_number, check_size
 
 MAX_EVENT_PROPERTY_BYTES = 100_000
@@ -76,8 +76,8 @@ def check_purchase(item: JsonObject) -> datetime:
     Raises:
         ObjectRejectedError: A required key missing or not valid, or a bad property name.
     """
-    product = item.get("product_id")
-    if not isinstance(product, str) or not product or len(product) > MAX_TEXT:
+    product = id_text(item.get("product_id"))
+    if product is None or len(product) > MAX_TEXT:
         raise ObjectRejectedError(BAD_PRODUCT_ID)
     currency = item.get("currency")
     if (

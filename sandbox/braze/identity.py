@@ -26,6 +26,8 @@ _EMAIL = re.compile(
 _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _NOT_DIGIT = re.compile(r"\D", re.ASCII)
 _MAX_EMAIL = 255
+_LARGEST_ID = 10**100
+"""A number of more digits is no id. Python refuses to write one of 4,300."""
 
 
 class ObjectRejectedError(Exception):
@@ -61,19 +63,40 @@ def is_e164(value: object) -> bool:
     return isinstance(value, str) and bool(_E164.fullmatch(value))
 
 
+def id_text(value: object) -> str | None:
+    """Read an `external_id` or a `product_id`: a text, or a whole number (reference, 2026-11-28).
+
+    Returns:
+        The text that an export shows, or None if it is empty or neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < _LARGEST_ID else None
+    return value if isinstance(value, str) and value else None
+
+
 def _primary(kind: str, value: JsonValue) -> Identifier:
     if kind == "external_id":
-        if not isinstance(value, str) or not value:
-            raise ObjectRejectedError(BAD_EXTERNAL_ID)
-        # An id of up to 246 characters fits whatever they are: spares the encoding.
-        if len(value) * 4 > MAX_EXTERNAL_ID_BYTES and len(value.encode()) > MAX_EXTERNAL_ID_BYTES:
-            raise ObjectRejectedError(EXTERNAL_ID_TOO_LARGE)
-        return Identifier("external_id", value)
+        return read_external_id(value)
     if kind == "braze_id":
         if not isinstance(value, str) or not value:
             raise ObjectRejectedError(BAD_BRAZE_ID)
         return Identifier("braze_id", value)
     return read_alias(value)
+
+
+def read_external_id(value: JsonValue) -> Identifier:
+    """Read an external id.
+
+    Raises:
+        ObjectRejectedError: It is no text and no whole number, empty, or over 987 bytes.
+    """
+    text = id_text(value)
+    if text is None:
+        raise ObjectRejectedError(BAD_EXTERNAL_ID)
+    # An id of up to 246 characters fits whatever they are: spares the encoding.
+    if len(text) * 4 > MAX_EXTERNAL_ID_BYTES and len(text.encode()) > MAX_EXTERNAL_ID_BYTES:
+        raise ObjectRejectedError(EXTERNAL_ID_TOO_LARGE)
+    return Identifier("external_id", text)
 
 
 def read_alias(value: JsonValue) -> Identifier:

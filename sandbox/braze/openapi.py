@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sandbox.braze.exchange import JsonObject
 
 _TEXT: JsonObject = {"type": "string"}
+_NUMBER_TOO: JsonObject = {"type": ["string", "integer"]}
 _TEXT_OR_NULL: JsonObject = {"type": ["string", "null"]}
 _BOOLEAN: JsonObject = {"type": "boolean"}
 _TIME: JsonObject = {"type": "string", "format": "date-time"}
@@ -53,7 +54,7 @@ def _id(longest: int) -> JsonObject:
 
 
 _IDENTIFIERS: JsonObject = {
-    "external_id": _id(MAX_EXTERNAL_ID_BYTES),
+    "external_id": {**_id(MAX_EXTERNAL_ID_BYTES), "type": ["string", "integer"]},
     "user_alias": _ref("UserAlias"),
     "braze_id": _TEXT,
     "email": {"type": ["string", "null"], "format": "email"},
@@ -101,7 +102,7 @@ _SCHEMAS: JsonObject = {
     "Purchase": _object(
         {
             **_IDENTIFIERS,
-            "product_id": _TEXT,
+            "product_id": _NUMBER_TOO,
             "currency": _TEXT,
             "price": {"type": "number"},
             "quantity": {"type": "integer", "minimum": 1, "maximum": 100},
@@ -137,7 +138,7 @@ _SCHEMAS: JsonObject = {
     ),
 }
 _IDENTIFIED_ADDRESSES = _array(
-    {"allOf": [_ref("AddressWithPriority"), _object({"external_id": _TEXT})]}, MAX_ENTRIES
+    {"allOf": [_ref("AddressWithPriority"), _object({"external_id": _NUMBER_TOO})]}, MAX_ENTRIES
 )
 _MERGED = ("identifier_to_merge", "identifier_to_keep")
 
@@ -151,7 +152,7 @@ _BODIES: dict[str, JsonObject] = {
     ),
     "/users/export/ids": _object(
         {
-            "external_ids": _array(_TEXT, MAX_IDS),
+            "external_ids": _array(_NUMBER_TOO, MAX_IDS),
             "user_aliases": _array(_ref("UserAlias"), MAX_IDS),
             **dict.fromkeys(("device_id", "braze_id", "email_address", "phone"), _TEXT),
             "fields_to_export": {"type": "array", "items": _choice(sorted(FIELDS)), "minItems": 1},
@@ -161,7 +162,8 @@ _BODIES: dict[str, JsonObject] = {
     "/users/alias/new": _object(
         {
             "user_aliases": _array(
-                {"allOf": [_ref("UserAlias"), _object({"external_id": _TEXT})]}, MAX_ENTRIES
+                {"allOf": [_ref("UserAlias"), _object({"external_id": _TEXT})]},
+                MAX_ENTRIES,
             ),
         },
         "user_aliases",
@@ -169,7 +171,8 @@ _BODIES: dict[str, JsonObject] = {
     "/users/identify": _object(
         {
             "aliases_to_identify": _array(
-                _object({"external_id": _TEXT, "user_alias": _ref("UserAlias")}), MAX_ENTRIES
+                _object({"external_id": _NUMBER_TOO, "user_alias": _ref("UserAlias")}),
+                MAX_ENTRIES,
             ),
             "emails_to_identify": _IDENTIFIED_ADDRESSES,
             "phone_numbers_to_identify": _IDENTIFIED_ADDRESSES,
@@ -185,7 +188,7 @@ _BODIES: dict[str, JsonObject] = {
     ),
     "/users/delete": _object(
         {
-            "external_ids": _array(_TEXT, MAX_ENTRIES),
+            "external_ids": _array(_NUMBER_TOO, MAX_ENTRIES),
             "user_aliases": _array(_ref("UserAlias"), MAX_ENTRIES),
             "braze_ids": _array(_TEXT, MAX_ENTRIES),
             "email_addresses": _array(_ref("AddressWithPriority"), MAX_ENTRIES),

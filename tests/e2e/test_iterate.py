@@ -54,7 +54,7 @@ def test_a_survey_never_seen_before_and_sent_again(stack: StackFile) -> None:
         answer(1, ENJOY, "Very much"),
         answer(2, " What should we build next? ", "A 🚲 & <b>more</b>"),
         answer(3, "What is your favourite colour?", "Teal", question_id="q-renamed"),
-        user={"braze_id": braze_id, "email": "somebody.else@example.com"},
+        user={"braze_id": braze_id, "id": "iterate-user-1"},
         id="never-seen-1",
         survey={"id": "demo", "name": "Never seen"},
     )

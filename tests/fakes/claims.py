@@ -249,7 +249,13 @@ class Webhook:
         slept: The pauses asked for, in seconds; no thread sleeps.
     """
 
-    def __init__(self, *rules: ActivationRule, store: InMemoryClaims | None = None) -> None:
+    def __init__(
+        self,
+        *rules: ActivationRule,
+        store: InMemoryClaims | None = None,
+        placeholders: frozenset[str] = frozenset(),
+    ) -> None:
+        self.placeholders = placeholders
         self.store = store or InMemoryClaims()
         self.jobs = InMemoryJobQueue()
         self.forwards = InMemoryForwardQueue()
@@ -270,6 +276,7 @@ class Webhook:
             outbox=self.outbox,
             meter=self.meter,
             log=self.log.logger,
+            placeholders=self.placeholders,
         )
 
     def claims(self) -> Claims:

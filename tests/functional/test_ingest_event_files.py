@@ -9,6 +9,11 @@ import pytest
 
 from braze_bridge.jobs.envelope import parse_job
 from braze_bridge.observability import Metric
+from ops.preview.body_mappings import BodyMappings
+from ops.preview.requests import preview, requests_for
+from ops.stack.config_directory import CONFIG_DIRECTORY
+from tests.fakes.api_event import TOKEN
+from tests.fakes.clock import NOON
 from tests.fakes.event_files import EventCase, event_cases
 from tests.fakes.iterate import IterateBench
 from tests.fakes.outgrow import OutgrowBench, answered
@@ -90,6 +95,43 @@ def test_bad_event_is_refused_as_expected(bench: IngestBench[Any], case: EventCa
     ]
     assert bench.queue.jobs == []
     assert (1 if status == 422 else 0) == len(bench.rejected.records)
+
+
+@pytest.mark.parametrize(
+    ("bench", "case"),
+    [
+        pytest.param(make(), case, id=f"{partner}-{case.name}")
+        for partner, (make, found) in BENCHES.items()
+        for case in found
+        # A captured body has no route, token or headers, which decide these.
+        if case.token == TOKEN and not case.headers and case.expect["status"] != 404
+    ],
+)
+def test_preview_says_what_the_door_does(bench: IngestBench[Any], case: EventCase) -> None:
+    """The same answer, job, requests, reasons, and notes of what is left out."""
+    raw = case.body if isinstance(case.body, bytes) else case.body.encode("utf-8", "surrogatepass")
+    source = {"quikly": "quikly_events"}.get(case.path.split("/")[1], case.path.split("/")[1])
+    mappings = BodyMappings(CONFIG_DIRECTORY)
+
+    shown = preview(raw, source=source, route=case.path, mappings=mappings, now=NOON)
+    status, body = answered(bench.handler(case.event(), None))
+
+    assert (shown.status, shown.job_id) == (status, body.get("job_id"))
+    if bench.queue.jobs:
+        [job] = bench.queue.jobs
+        assert shown.requests == requests_for(job)[0]
+    if status >= 400:
+        assert [(each.code, each.field) for each in shown.reasons] == [
+            (each["code"], each.get("field")) for each in body["reasons"]
+        ]
+    if status != 413:
+        left_out = [each for line in bench.log.lines for each in _left_out(line)]
+        assert sorted(f"{each.field}: {each.code}" for each in shown.skipped) == sorted(left_out)
+
+
+def _left_out(line: dict[str, Any]) -> list[str]:
+    skip = [f"{line['attribute']}: {line['code']}"] if "attribute" in line else []
+    return [*skip, *line.get("unusable_identifiers", [])]
 
 
 def test_shipped_events_cover_enough() -> None:

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from sandbox.braze.dates import from_epoch, write_date
 from sandbox.braze.exchange import Answer, Call, JsonObject, refusal
-from sandbox.braze.identity import ObjectRejectedError, normalise_phone, read_alias
+from sandbox.braze.identity import ObjectRejectedError, id_text, normalise_phone, read_alias
 from sandbox.braze.profiles import Identifier, Profile, Tally
 from sandbox.braze.workspace import Workspace
 
@@ -118,6 +118,14 @@ def _strings(value: JsonValue, name: str) -> list[str]:
     raise ObjectRejectedError(f"'{name}' must be an array of strings")
 
 
+def _external_ids(value: JsonValue) -> list[str]:
+    texts = [id_text(item) for item in value] if isinstance(value, list) else []
+    ids = [text for text in texts if text is not None]
+    if isinstance(value, list) and len(ids) == len(value):
+        return ids
+    raise ObjectRejectedError("'external_ids' must be an array of strings")
+
+
 def _aliases(value: JsonValue) -> list[Identifier]:
     if not isinstance(value, list):
         raise ObjectRejectedError("'user_aliases' must be an array of objects")
@@ -141,7 +149,7 @@ def _fields(body: JsonObject) -> frozenset[str]:
 
 
 def _find(workspace: Workspace, body: JsonObject) -> tuple[list[Profile], list[JsonValue]]:
-    externals = _strings(body.get("external_ids", []), "external_ids")
+    externals = _external_ids(body.get("external_ids", []))
     aliases = _aliases(body.get("user_aliases", []))
     braze_id, email, phone = (_text(body, key) for key in ("braze_id", "email_address", "phone"))
     device = _text(body, "device_id")

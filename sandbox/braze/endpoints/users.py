@@ -11,12 +11,11 @@ from sandbox.braze.identity import (
     BAD_EMAIL,
     BAD_EXTERNAL_ID,
     BAD_PHONE,
-    EXTERNAL_ID_TOO_LARGE,
-    MAX_EXTERNAL_ID_BYTES,
     ObjectRejectedError,
     is_email,
     normalise_phone,
     read_alias,
+    read_external_id,
 )
 from sandbox.braze.merging import choose, merge_profiles, read_prioritization
 from sandbox.braze.profiles import Identifier, Profile, ProfileStore
@@ -59,12 +58,11 @@ def _objects(value: JsonValue, name: str) -> list[JsonObject]:
     return entries
 
 
-def _external_id(value: JsonValue) -> Identifier:
-    if not isinstance(value, str) or not value:
+def _text_id(value: JsonValue) -> Identifier:
+    """Read an external id where no recording shows that Braze takes a number."""
+    if not isinstance(value, str):
         raise ObjectRejectedError(BAD_EXTERNAL_ID)
-    if len(value.encode()) > MAX_EXTERNAL_ID_BYTES:
-        raise ObjectRejectedError(EXTERNAL_ID_TOO_LARGE)
-    return Identifier("external_id", value)
+    return read_external_id(value)
 
 
 def _priorities(entry: JsonObject) -> frozenset[str]:
@@ -104,7 +102,7 @@ def _read_new_alias(entry: JsonObject) -> _NewAlias:
     alias = read_alias(entry)
     if "external_id" not in entry:
         return _NewAlias(None, alias.label, alias.value)
-    return _NewAlias(_external_id(entry["external_id"]).value, alias.label, alias.value)
+    return _NewAlias(_text_id(entry["external_id"]).value, alias.label, alias.value)
 
 
 def new_aliases(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
@@ -186,7 +184,7 @@ def identify(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
                 _Identification(
                     (name, index),
                     read(entry),
-                    _external_id(entry.get("external_id")).value,
+                    read_external_id(entry.get("external_id")).value,
                 )
                 for index, entry in enumerate(entries)
             )
@@ -228,7 +226,7 @@ def _read_merge_identifier(value: JsonValue) -> Target:
     if isinstance(value, dict):
         try:
             if "external_id" in value:
-                return _plain(_external_id(value["external_id"]))
+                return _plain(_text_id(value["external_id"]))
             if "user_alias" in value:
                 return _plain(read_alias(value["user_alias"]))
             if isinstance(value.get("braze_id"), str):
@@ -302,7 +300,7 @@ def _delete_object(entry: JsonValue) -> JsonObject:
 
 
 _DELETE: dict[str, Callable[[JsonValue], Target]] = {
-    "external_ids": lambda entry: _plain(Identifier("external_id", _delete_text(entry))),
+    "external_ids": lambda entry: _plain(read_external_id(entry)),
     "braze_ids": lambda entry: _plain(Identifier("braze_id", _delete_text(entry))),
     "user_aliases": lambda entry: _plain(read_alias(entry)),
     "email_addresses": lambda entry: _email(_delete_object(entry)),

@@ -42,7 +42,7 @@ def test_the_pairs_make_a_call_that_wins() -> None:
 
     assert post(webhook, sent(PERSON)) == (200, {"status": "awarded", "tier": "reward"})
     [job] = webhook.jobs.jobs
-    assert job.user.braze_id == PERSON["braze_id"]
+    assert job.user.external_id == PERSON["user_id"]
     assert '"8a1c"' in webhook.log.text
     assert "Ada" not in webhook.log.text
 

@@ -408,7 +408,7 @@ def test_profile_is_written_with_the_configured_names() -> None:
     webhook = Webhook(activation(Mode.RANK, tier, profile=PROFILE))
 
     call(webhook, webhook_event(at=NOON + 1.5 * SECOND, external_id="ext-1"))
-    call(webhook, webhook_event("bob@example.com", at=NOON + 2 * SECOND, braze_id="b-2"))
+    call(webhook, webhook_event("bob@example.com", at=NOON + 2 * SECOND, braze_id="b" * 24))
 
     won, lost = jobs_of(webhook)
     assert (won.schema_version, won.sender) == (2, "quikly_webhook")
@@ -425,7 +425,7 @@ def test_profile_is_written_with_the_configured_names() -> None:
     assert won.occurred_at == won.events[0].time == NOON + 1.5 * SECOND
     assert lost.attributes == {"prize_rank": 2, "when": "2026-11-22T12:00:02.000Z"}
     assert [(event.name, event.properties) for event in lost.events] == [("lost", {"seconds": 2.0})]
-    assert lost.user.braze_id == "b-2"
+    assert lost.user.email == "bob@example.com"
 
 
 def test_profile_without_configured_names_needs_no_job() -> None:
@@ -540,7 +540,7 @@ BODY = {"q_scope": "launch", "event": "act", "email": "ada@example.com"}
         ({"since": "yesterday"}, "since", "no_time"),
         ({"since": {}}, "since", "no_time"),
         ({"since": True}, "since", "no_time"),
-        ({"external_id": 12}, "external_id", "string_type"),
+        ({"external_id": [12]}, "external_id", "string_type"),
     ],
 )
 def test_bad_input_is_422_without_its_value(change: dict[str, Any], field: str, code: str) -> None:
@@ -589,6 +589,43 @@ def test_what_liquid_left_empty_is_left_out() -> None:
 
     assert call(webhook, webhook_event(**more))["status"] == "awarded"
     assert jobs_of(webhook)[0].user.email == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("ids", "user", "unusable"),
+    [
+        ({"external_id": "undefined"}, {"email": "ada@example.com"}, ["external_id: placeholder"]),
+        ({"external_id": "guest"}, {"email": "ada@example.com"}, ["external_id: placeholder"]),
+        ({"external_id": "x" * 988}, {"email": "ada@example.com"}, ["external_id: too_long"]),
+        ({"external_id": "\u200bcrm-77\u00a0"}, {"external_id": "crm-77"}, []),
+        ({"external_id": 12}, {"external_id": "12"}, []),
+        ({"braze_id": "f" * 24}, {"email": "ada@example.com"}, []),
+        ({"braze_id": "b-1"}, {"email": "ada@example.com"}, ["braze_id: invalid_braze_id"]),
+    ],
+)
+def test_an_award_reaches_the_person_s_profile(
+    ids: dict[str, Any], user: dict[str, str], unusable: list[str]
+) -> None:
+    """An id that is none, or that Braze may not know, never swallows it."""
+    webhook = Webhook(FIRST, placeholders=frozenset({"guest"}))
+
+    assert call(webhook, webhook_event(**ids))["status"] == "awarded"
+
+    [job] = jobs_of(webhook)
+    assert job.user.model_dump(exclude_none=True, exclude={"may_create"}) == user
+    assert webhook.log.lines[-1]["unusable_identifiers"] == unusable
+
+
+def test_the_address_is_written_only_if_the_file_says_so() -> None:
+    """A person who is new to Braze gets it then; a known person's address changes, too."""
+    for writes, attributes in ((False, {}), (True, {"email": "ada@example.com"})):
+        profile = PROFILE._replace(write_email=writes)
+        webhook = Webhook(activation(Mode.FIRST, REWARD, profile=profile))
+
+        call(webhook, webhook_event(external_id="ext-1"))
+
+        [job] = jobs_of(webhook)
+        assert {k: v for k, v in job.attributes.items() if k == "email"} == attributes
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong"])

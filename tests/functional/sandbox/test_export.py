@@ -60,7 +60,7 @@ def test_no_profile_found_is_an_empty_list(
         {"email_address": "a@example.com", "fields_to_export": ["everything"]},
         {"email_address": ["a@example.com"], "fields_to_export": ["email"]},
         {"external_ids": "u", "fields_to_export": ["email"]},
-        {"external_ids": [5], "fields_to_export": ["email"]},
+        {"external_ids": [5.5], "fields_to_export": ["email"]},
         {"user_aliases": ["ana"], "fields_to_export": ["email"]},
         {"email_address": "a@b.co", "phone": "+15555550123", "fields_to_export": ["email"]},
         {"device_id": "d", "phone": "+15555550123", "fields_to_export": ["email"]},

@@ -373,7 +373,7 @@ def test_delete_by_braze_id(braze: Caller) -> None:
         {"external_ids": ["u"], "braze_ids": ["b"]},
         {"external_ids": []},
         {"external_ids": "u"},
-        {"external_ids": [5]},
+        {"external_ids": [5.5]},
         {"user_aliases": ["x"]},
         {"email_addresses": ["a@example.com"]},
         {"phone_numbers": [{"phone": "1"}]},

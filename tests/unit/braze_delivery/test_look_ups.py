@@ -515,3 +515,23 @@ def test_a_fault_of_ours_in_a_look_up_does_not_stop_the_batch(harness: Harness) 
 
     assert (result.delivered, result.retried) == (1, 1)
     assert result.held_up["look-up: UnknownOutcomeError"] == 1
+
+
+def test_all_look_ups_of_a_batch_share_their_seconds(harness: Harness) -> None:
+    """Two chunks of 150 people: the look-ups of the first take 7.5 s, so the second waits."""
+    jobs = [job(str(n), f"user-{n}", events=1) for n in range(300)]
+    harness.lose(*jobs)
+    harness.clock.advance(OVER)
+    messages = [SqsMessage(str(n), each.to_json()) for n, each in enumerate(jobs)]
+    left = 60.0
+
+    def slow(request: HttpRequest) -> None:
+        nonlocal left
+        if request.path == EXPORT:
+            left -= 2.5
+            harness.clock.advance(2.5)  # the next turn may begin
+
+    harness.braze.before = slow
+    result = deliver(messages, harness.ports, lambda: left)
+
+    assert (result.look_ups, result.retried) == (3, 150)

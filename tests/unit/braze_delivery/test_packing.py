@@ -146,8 +146,11 @@ def test_an_identifier_braze_cannot_take_refuses_the_job() -> None:
     assert merged.objects == []
 
 
+ENTRY = BatchEntry(0, job(), ("ada",), Chunk({}))
+
+
 def fake_object(array: str, size: int, group: tuple[str, ...] | None) -> TrackObject:
-    return TrackObject(array, b"x" * size, (), group=group)  # type: ignore[arg-type]  # of three
+    return TrackObject(array, b"x" * size, (ENTRY,), group=group)  # type: ignore[arg-type]  # of three
 
 
 def pieces(objects: list[TrackObject]) -> list[list[TrackObject]]:
@@ -223,7 +226,7 @@ def test_sent_apart_each_object_is_alone(sizes: list[int], *, bonded: bool) -> N
         objects += [fake_object("attributes", 1, group)]
         objects += [fake_object("events", 1, group) for _ in range(size - 1)]
 
-    plans = apart(RequestPlan.of(objects))
+    plans = apart(objects)
 
     alone = [each.objects for plan in plans for each in (plan, *plan.then)]
     assert {1} == {len(each) for each in alone}

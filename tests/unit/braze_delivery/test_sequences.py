@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from braze_bridge.braze.errors import RateLimitedError
 from braze_bridge.braze.models import TrackResponse
@@ -170,11 +171,12 @@ def test_a_429_that_comes_after_a_fault_closes_the_gate(harness: Harness) -> Non
 def test_an_object_that_only_creates_an_alias_need_not_be_counted() -> None:
     """It has no attributes, and Braze counts people with attributes."""
     creator = TrackObject("attributes", b"{}", ())
-    plan = RequestPlan.of([creator, E1])
+    event = structs.replace(E1, needs=creator)
+    plan = RequestPlan.of([event])
 
     settlement = settle(plan, TrackResponse(201, "success", 0, 1, (), None))
 
-    assert settlement.delivered == [creator, E1]
+    assert settlement.delivered == [creator, event]
     assert settlement.unclear == []
 
 

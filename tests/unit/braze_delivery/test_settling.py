@@ -107,6 +107,8 @@ def test_an_error_that_names_no_object_rejects_none() -> None:
         (None, None, (ObjectError(None, None, "odd"),), list(PLAN.objects)),
         (2, 2, (ObjectError("attributes", 0, "no"),), []),
         (1, 2, (ObjectError("attributes", 0, "no"),), [MERGED, B]),
+        (3, None, (), [E1, E2]),
+        (None, 2, (), [A, MERGED, B]),
     ],
 )
 def test_what_braze_does_not_count_is_unclear(
@@ -119,6 +121,71 @@ def test_what_braze_does_not_count_is_unclear(
     answer = TrackResponse(201, "success", attributes, events, errors, None)
 
     assert unclear == list(settle(PLAN, answer).unclear)
+
+
+def test_with_an_error_that_names_no_object_every_object_must_be_counted() -> None:
+    """Without it, two attributes objects of one person may count as one."""
+    same = [TrackObject("attributes", b"{}", A.entries) for _ in range(2)]
+    plan = RequestPlan.of(same)
+
+    assert settle(plan, TrackResponse(201, "success", 1, None, (), None)).delivered == same
+    odd = (ObjectError(None, None, "odd"),)
+    assert settle(plan, TrackResponse(201, "success", 1, None, odd, None)).unclear == same
+
+
+def creating_alias(*objects: TrackObject) -> RequestPlan:
+    """A request of objects that need one that creates the person."""
+    creating = TrackObject("attributes", b"{}", ())
+    for item in objects:
+        item.needs = creating
+    return RequestPlan.of(objects)
+
+
+def test_an_object_is_alone_beside_the_one_that_creates_its_person() -> None:
+    """Whatever Braze says is about the object, not about a creation that changes nothing."""
+    event = work("events", "g")
+    plan = creating_alias(event)
+    odd = (ObjectError(None, None, "odd"),)
+
+    assert len(plan.objects) == 2
+    uncounted = settle(plan, TrackResponse(201, "success", 1, 0, odd, None))
+    assert [item for item, _ in uncounted.rejected] == [event]
+    refused = settle(plan, BadRequestError("no"))
+    assert ([item for item, _ in refused.unconfirmed], refused.resend) == ([event], [])
+
+
+def test_objects_sent_apart_bring_the_one_that_creates_their_person() -> None:
+    """And no request holds only that one."""
+    first, second = work("events", "g"), work("events", "h")
+    plan = creating_alias(first, second)
+
+    resend = settle(plan, BadRequestError("no")).resend
+
+    assert [len(each.arrays["attributes"]) for each in resend] == [1, 1]
+    errors = tuple(ObjectError("events", at, "no") for at in range(2))
+    assert settle(plan, BadRequestError("no", errors=errors)).resend == []
+
+
+def test_what_needs_an_uncounted_creation_is_unclear() -> None:
+    """Braze counts the event, and drops it if it did not make the alias."""
+    event, other = work("events", "g"), work("events", "h")
+    plan = RequestPlan.of([*creating_alias(event).objects, A, other])
+    odd = (ObjectError(None, None, "odd"),)
+
+    settlement = settle(plan, TrackResponse(201, "success", 0, 2, odd, None))
+
+    assert (settlement.delivered, settlement.unclear) == ([other], [A, event])
+
+
+def test_a_refused_creation_refuses_what_needs_it() -> None:
+    """It belongs to no job, and without it Braze drops the others."""
+    event = work("events", "g")
+    error = BadRequestError("no", errors=(ObjectError("attributes", 0, "bad alias"),))
+
+    settlement = settle(creating_alias(event), error)
+
+    assert event in [item for item, _ in settlement.rejected]
+    assert settlement.resend == []
 
 
 def test_a_lone_object_that_braze_does_not_count_is_rejected() -> None:

@@ -1,4 +1,4 @@
-"""E-mail addresses and phone numbers."""
+"""Identifiers: usable in one form, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_bridge.mapping.identifiers import (
+    IdentifierKind,
+    Unusable,
     alias_fits,
     external_id_fits,
+    is_placeholder,
     normal_email,
-    normal_phone,
     one_spelling,
+    usable,
 )
+from tests.fakes.json_bodies import json_values
 
 
 @pytest.mark.parametrize(
@@ -47,41 +51,17 @@ from braze_bridge.mapping.identifiers import (
         ("@example.com", None),
         ("ada\x00@example.com", None),
         ("ada\x85@example.com", None),
+        ("\u200bada@example.com\u00a0\ufeff", "ada@example.com"),
+        ("andre\u0301@example.com", "andr\u00e9@example.com"),
         ("ad\u200ba@example.com", None),
         ("ad\u00ada@example.com", None),
-        ("\u202eada@example.com", None),
+        ("ada\u202e@example.com", None),
         ("", None),
     ],
 )
 def test_email_is_normal_or_none(text: str, expected: str | None) -> None:
     """An address is trimmed and lower-cased; what is doubtful is none."""
     assert normal_email(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("+4930123456", "+4930123456"),
-        (" +49 (30) 123-456 ", "+4930123456"),
-        ("+351.912.345.678", "+351912345678"),
-        ("+1\u00a0724\u2011123\u20134567", "+17241234567"),
-        ("+1" + "2" * 14, "+1" + "2" * 14),
-        ("+1" + "2" * 15, None),
-        ("+1", None),
-        ("030 123456", None),
-        ("7241234567", None),
-        ("0049 30 123456", None),
-        ("+0 30 123456", None),
-        ("+49 (0)30 123456", None),
-        ("+49 30 CALL ME", None),
-        ("++4930123456", None),
-        ("+٤٩٣٠١٢٣٤٥٦", None),
-        ("", None),
-    ],
-)
-def test_phone_is_e164_or_none(text: str, expected: str | None) -> None:
-    """Separators go; a number without + and country code is never completed."""
-    assert normal_phone(text) == expected
 
 
 @given(st.one_of(st.text(), st.emails()))
@@ -94,16 +74,6 @@ def test_normal_email_stays_as_it_is(text: str) -> None:
         assert once.count("@") == 1
         assert not re.search(r"\s", once)
         assert len(once) <= 254
-
-
-@given(st.text(alphabet="+0123456789 -().", max_size=25))
-def test_normal_phone_keeps_the_digits(text: str) -> None:
-    """A number loses separators only."""
-    once = normal_phone(text)
-
-    if once is not None:
-        assert [c for c in text if c.isdigit()] == list(once[1:])
-        assert normal_phone(once) == once
 
 
 def test_lengths_are_counted_in_bytes() -> None:
@@ -137,3 +107,73 @@ def test_spelling_is_settled(text: str) -> None:
 
     if address is not None:
         assert one_spelling(one_spelling(address)) == one_spelling(address)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("undefined", "NULL", "None", "n/a", "N/A", "NaN", "[object Object]", "nil", "#N/A"),
+        *("0", "0.0", "000", "-", "--", "?", "_", "(null)", "<none>", "'undefined'", "-1"),
+        *("00000000-0000-0000-0000-000000000000", "Guest"),
+    ],
+)
+@pytest.mark.parametrize("kind", list(IdentifierKind))
+def test_a_placeholder_is_no_identifier(kind: IdentifierKind, text: str) -> None:
+    """In any case, with spaces around it, and also those of the partner's file."""
+    found = usable(kind, f"\u00a0{text}\n", frozenset({"guest"}))
+
+    assert isinstance(found, Unusable)
+    assert found.code == "placeholder"
+
+
+@pytest.mark.parametrize("text", ["crm-77", "10", "a", "nullmeyer", "nan-1", "x0", "日本"])
+def test_what_looks_like_a_placeholder_may_be_an_id(text: str) -> None:
+    """Only whole texts are placeholders."""
+    assert not is_placeholder(text)
+    assert usable(IdentifierKind.EXTERNAL_ID, text) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (IdentifierKind.EXTERNAL_ID, "crm-77 ", "crm-77"),
+        (IdentifierKind.EXTERNAL_ID, "\u200bcrm-77\u00a0\n", "crm-77"),
+        (IdentifierKind.EXTERNAL_ID, "Caf\u0065\u0301-1", "Caf\u00e9-1"),
+        (IdentifierKind.EXTERNAL_ID, 17, "17"),
+        (IdentifierKind.BRAZE_ID, " 5FBD99BAC125CA40511F2CB1 ", "5fbd99bac125ca40511f2cb1"),
+        (IdentifierKind.USER_ALIAS, "lead-7\t", "lead-7"),
+        (IdentifierKind.PHONE, "+49 (0)170 1234567", "+491701234567"),
+    ],
+)
+def test_an_identifier_has_one_form(kind: IdentifierKind, value: object, expected: str) -> None:
+    """Trimmed, composed, and as its kind is compared."""
+    assert usable(kind, value) == expected
+
+
+@pytest.mark.parametrize("text", ["b-1", "5fbd99bac125ca40511f2cb", "5fbd99bac125ca40511f2cbg"])
+def test_a_braze_id_has_24_hexadecimal_digits(text: str) -> None:
+    """Braze drops what comes with another one."""
+    found = usable(IdentifierKind.BRAZE_ID, text)
+
+    assert isinstance(found, Unusable)
+    assert found.code == "invalid_braze_id"
+
+
+_TYPED = st.text(
+    alphabet="+0123456789 -().@abcdefNULLnul\u00a0\u200b\uff10\u0661\u0301e\n", max_size=40
+)
+
+
+@given(
+    st.sampled_from(list(IdentifierKind)), st.one_of(json_values(), st.text(), st.emails(), _TYPED)
+)
+def test_any_value_is_an_identifier_or_has_a_reason(kind: IdentifierKind, value: object) -> None:
+    """Nothing raises; what is usable is usable again, unchanged."""
+    found = usable(kind, value)
+
+    if isinstance(found, Unusable):
+        assert found.code
+        assert found.detail
+    else:
+        assert usable(kind, found) == found
+        assert found == found.strip() != ""

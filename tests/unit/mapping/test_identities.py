@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braze_bridge.mapping.identities import first_text, id_text, loggable
+from braze_bridge.mapping.identities import first_id, id_text, loggable
 from braze_bridge.mapping.paths import compile_path
 from tests.fakes.json_bodies import json_values
 
@@ -40,8 +40,8 @@ def test_the_first_id_that_is_one() -> None:
     """Paths are tried in order, and what is no id is passed over."""
     paths = [compile_path(text) for text in ("a", "b", "c")]
 
-    assert first_text(paths, {"a": {"x": 1}, "b": " 7 ", "c": "8"}) == "7"
-    assert first_text(paths, {}) is None
+    assert first_id(paths, {"a": {"x": 1}, "b": " 7 ", "c": "8"}) == "7"
+    assert first_id(paths, {}) is None
 
 
 @given(json_values())

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_bridge.jobs.envelope import JobUser
-from braze_bridge.mapping.attributes import IDENTIFIER_CONFLICT, Skip
+from braze_bridge.mapping.attributes import IDENTIFIER_CONFLICT, UNREADABLE_TIME, Skip
+from braze_bridge.mapping.instants import FoundTime
 from braze_bridge.mapping.job_building import (
     Content,
     Event,
@@ -43,12 +44,13 @@ def made(
     *,
     occurred_at: datetime | None = NOON - timedelta(hours=1),
     received_at: datetime = NOON,
+    unreadable: tuple[str, ...] = (),
 ) -> Outcome:
     return make_job(
         content,
         person,
         origin=Origin("outgrow", "outgrow_ingest", "outgrow:default:r-1"),
-        occurred_at=occurred_at,
+        occurred_at=FoundTime(occurred_at, unreadable),
         received_at=received_at,
         correlation_id="c",
         if_empty="nothing was found",
@@ -85,6 +87,24 @@ def test_an_attribute_that_would_change_the_person_is_left_out() -> None:
     assert codes(made(content)) == [(None, "nothing_to_send"), ("email", IDENTIFIER_CONFLICT)]
     kept = content.for_user(ADA.user)
     assert kept.for_user(ADA.user) == kept
+
+
+def test_an_unreadable_time_is_noted_by_its_place() -> None:
+    """The arrival's time counts, and a person can see that it does."""
+    outcome = made(FULL, occurred_at=None, unreadable=("created_at",))
+
+    assert isinstance(outcome, Mapped)
+    assert outcome.skips == (Skip("created_at", UNREADABLE_TIME, default_used=True),)
+
+
+def test_an_address_that_the_rule_wants_is_written() -> None:
+    """With answers only, and never over the address that an answer gives."""
+    person = Person(JobUser(external_id="c-1"), (), "ada@example.com")
+    other = FULL._replace(attributes={"email": "new@example.com"})
+
+    assert codes(made(NOTHING, person)) == [(None, "nothing_to_send")]
+    assert job_of(made(FULL, person)).attributes["email"] == "ada@example.com"
+    assert job_of(made(other, person)).attributes["email"] == "new@example.com"
 
 
 def test_a_job_has_the_time_of_its_response_and_each_event_its_own() -> None:

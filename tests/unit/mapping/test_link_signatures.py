@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from braze_bridge.aws.secrets import SecretPair
+from braze_bridge.mapping.identifiers import IdentifierKind
 from braze_bridge.mapping.link_signatures import (
     any_signature_fits,
     check_with,
@@ -15,7 +16,7 @@ from braze_bridge.mapping.link_signatures import (
     sign,
 )
 from braze_bridge.mapping.paths import compile_path
-from braze_bridge.mapping.people import IdentifierKind, PersonRule, find_person
+from braze_bridge.mapping.people import PersonRule, find_person
 
 KEY = "a key of tests"
 kinds = st.sampled_from(list(IdentifierKind))

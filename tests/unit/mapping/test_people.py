@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from braze_bridge.mapping.identifiers import IdentifierKind
 from braze_bridge.mapping.paths import compile_path
-from braze_bridge.mapping.people import IdentifierKind, PersonRule, find_person
+from braze_bridge.mapping.people import PersonRule, find_person
 from tests.fakes.json_bodies import outgrow_bodies
 
 RULE = PersonRule(
@@ -35,7 +36,7 @@ RULE = PersonRule(
     [
         ({"external_id": "c-1", "email": "a@example.com"}, {"external_id": "c-1"}, []),
         ({"external_id": 12, "user_id": "x"}, {"external_id": "12"}, []),
-        ({"external_id": " spaced "}, {"external_id": " spaced "}, []),
+        ({"external_id": " spaced "}, {"external_id": "spaced"}, []),
         ({"external_id": "", "user_id": "u"}, {"external_id": "u"}, []),
         (
             {"external_id": True, "user_id": "u"},
@@ -49,7 +50,17 @@ RULE = PersonRule(
         ),
         ({"external_id": 1.5}, None, [("external_id", "wrong_type")]),
         ({"external_id": 10**4000}, None, [("external_id", "wrong_type")]),
-        ({"braze_id": "b-1"}, {"braze_id": "b-1"}, []),
+        ({"braze_id": "5" * 24}, {"braze_id": "5" * 24}, []),
+        (
+            {"braze_id": "b-1", "email": "a@example.com"},
+            {"email": "a@example.com"},
+            [("braze_id", "invalid_braze_id")],
+        ),
+        (
+            {"external_id": "undefined", "email": "a@example.com"},
+            {"email": "a@example.com"},
+            [("external_id", "placeholder")],
+        ),
         (
             {"alias": "L-7"},
             {"user_alias": {"alias_name": "L-7", "alias_label": "outgrow_lead"}},
@@ -60,7 +71,7 @@ RULE = PersonRule(
         (
             {"email": "n/a", "lead": {"email": ["a@example.com"]}, "phone": "+49 30 123456"},
             {"phone": "+4930123456"},
-            [("email", "invalid_email"), ("lead.email", "wrong_type")],
+            [("email", "placeholder"), ("lead.email", "wrong_type")],
         ),
         ({"phone": 4930123456}, None, [("phone", "invalid_phone")]),
         ({"phone": "030 123"}, None, [("phone", "invalid_phone")]),
@@ -114,6 +125,8 @@ def test_reasons_never_quote_the_body(body: Any) -> None:
         None,
         "not an e-mail address",
         "a Liquid tag that nobody rendered",
+        "a placeholder is no identifier",
+        "not 24 hex digits",
         "not an international number such as +4930123456",
         *(f"a text or a whole number can be a {kind}" for kind in IdentifierKind),
         *(f"longer than Braze takes a {kind}" for kind in IdentifierKind),
@@ -124,3 +137,20 @@ def test_reasons_never_quote_the_body(body: Any) -> None:
         assert reason.field in {"external_id", "user_id", "braze_id", "alias", "email", "phone"} | {
             "lead.email"
         }
+
+
+@pytest.mark.parametrize(
+    ("body", "email"),
+    [
+        ({"external_id": "c-1", "email": " Ada@Example.com "}, "ada@example.com"),
+        ({"alias": "L-7", "email": "ada@example.com"}, "ada@example.com"),
+        ({"external_id": "c-1", "email": "n/a"}, None),
+        ({"external_id": "c-1"}, None),
+        ({"braze_id": "5" * 24, "email": "ada@example.com"}, None),
+        ({"email": "ada@example.com"}, None),
+    ],
+)
+def test_an_address_is_written_only_if_the_rule_says_so(body: Any, email: str | None) -> None:
+    """A new person gets the address; by default nobody's address changes."""
+    assert find_person(RULE._replace(write_email=True), body).email == email
+    assert find_person(RULE, body).email is None

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from braze_bridge.jobs.envelope import JobUser, UserAlias
+from braze_bridge.mapping.identifiers import IdentifierKind
 from braze_bridge.mapping.paths import compile_path
-from braze_bridge.mapping.people import IdentifierKind, PersonRule
+from braze_bridge.mapping.people import PersonRule
 from ops.forget.people import Payload, Person, UnusableIdentifierError, is_about, read_person
 from tests.fakes.delivery_jobs import job
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_bridge.mapping.attributes import Skip
 from braze_bridge.mapping.job_building import UNTIMED
+from braze_bridge.mapping.link_signatures import any_signature_fits
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.partner_config.toml_files import load_outgrow
 from outgrow_ingest.mapping import map_response
@@ -49,6 +50,7 @@ def mapped(
         rule=given.rule_for(content_id),
         received_at=received_at,
         correlation_id="r",
+        signature_fits=any_signature_fits,
     )
 
 
@@ -215,7 +217,7 @@ def test_no_identity_names_every_unusable_one() -> None:
 
     assert codes(outcome) == [
         ("person", "no_identity"),
-        ("email", "invalid_email"),
+        ("email", "placeholder"),
         ("user.phone", "invalid_phone"),
     ]
 
@@ -242,7 +244,7 @@ def test_unusable_identifiers_before_the_used_one_are_noted() -> None:
     outcome = mapped({**BODY, "email": "n/a", "phone": "+4930123456"})
 
     assert isinstance(outcome, Mapped)
-    assert [(note.field, note.code) for note in outcome.notes] == [("email", "invalid_email")]
+    assert [(note.field, note.code) for note in outcome.notes] == [("email", "placeholder")]
 
 
 CONTACTS = """
@@ -255,6 +257,8 @@ order = ["external_id", "email", "phone"]
 external_id = "external_id"
 email = "email"
 phone = "phone"
+trust = "signed"
+signature = "mark"
 [default.attributes]
 email = { from = "new_email", type = "string" }
 phone = { from = "new_phone", type = "string" }
@@ -289,7 +293,7 @@ def test_attribute_never_changes_whom_the_job_is_about(
     conflicts: list[str],
 ) -> None:
     """An e-mail or phone attribute that Braze would take for an identifier is left out."""
-    outcome = mapped({"id": "r", "score": 1, **body}, given=config(tmp_path, CONTACTS))
+    outcome = mapped({"id": "r", "score": 1, "mark": "m", **body}, given=config(tmp_path, CONTACTS))
 
     job = job_of(outcome)
     assert job.attributes == {**attributes, "score": 1}
@@ -302,7 +306,7 @@ def test_rejecting_attribute_refuses_the_whole_response(tmp_path: pathlib.Path) 
     """``on_mismatch = "reject"`` refuses the response for one value that does not fit."""
     given = config(tmp_path, CONTACTS)
 
-    outcome = mapped({"email": "a@example.com", "score": 1.5}, given=given)
+    outcome = mapped({"email": "a@example.com", "mark": "m", "score": 1.5}, given=given)
     unidentified = mapped({"score": 1.5}, given=given)
 
     assert codes(outcome) == [("score", "wrong_type")]

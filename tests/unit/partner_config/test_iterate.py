@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from braze_bridge.mapping.people import IdentifierKind
+from braze_bridge.mapping.identifiers import IdentifierKind
 from braze_bridge.mapping.values import ValueType
 from braze_bridge.partner_config.iterate import EVENT_NAME, PLAIN, IterateConfig
 from braze_bridge.partner_config.problems import ConfigError
@@ -46,9 +46,9 @@ def test_shipped_default_has_the_documented_paths() -> None:
         return [path.text for path in paths]
 
     assert rule.person.order == (
-        IdentifierKind.BRAZE_ID,
         IdentifierKind.EXTERNAL_ID,
         IdentifierKind.EMAIL,
+        IdentifierKind.BRAZE_ID,
         IdentifierKind.USER_ALIAS,
     )
     for kind, names in (
@@ -267,33 +267,20 @@ def test_a_broken_file_cannot_be_loaded(tmp_path: pathlib.Path) -> None:
         load(tmp_path, BASE + "x = 1")
 
 
-def test_typed_questions_do_not_mind_spaces_and_texts_do(tmp_path: pathlib.Path) -> None:
-    """Spaces around a number mean nothing; those of a text are the person's own."""
+def test_a_list_is_split_at_commas_unless_the_file_says_otherwise(tmp_path: pathlib.Path) -> None:
+    """Iterate writes several choices with commas between them."""
     questions = load(
         tmp_path,
         BASE
         + """
 [default.questions]
-text = {}
-trimmed = { trim = true }
-number = { type = "number" }
 list = { type = "array" }
-other = { type = "array", separator = ";", trim = false }
+other = { type = "array", separator = ";" }
 """,
     ).default
 
-    def shape(key: str) -> tuple[bool, str]:
-        found = questions.question(key, None).value.shape
-        return (found.trim, found.separator)
-
-    assert [shape(key)[0] for key in ("text", "trimmed", "number", "list", "other")] == [
-        False,
-        True,
-        True,
-        True,
-        False,
-    ]
-    assert (shape("list")[1], shape("other")[1]) == (",", ";")
+    found = [questions.question(key, None).value.shape.separator for key in ("list", "other")]
+    assert found == [",", ";"]
 
 
 def test_names_can_have_a_prefix_and_be_limited(tmp_path: pathlib.Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from braze_bridge.mapping.people import IdentifierKind
+from braze_bridge.mapping.identifiers import IdentifierKind
 from braze_bridge.mapping.values import ValueType
 from braze_bridge.partner_config.problems import ConfigError
 from braze_bridge.partner_config.toml_files import check_partner_config, load_outgrow
@@ -265,7 +265,7 @@ ATTRIBUTE = "default.attributes"
         ),
         ("dob = { from = 'x', type = 'string' }", f"{ATTRIBUTE}.dob.type", 'must be "date"'),
         (
-            "gender = { from = 'x', type = 'string', default = 'woman' }",
+            "gender = { from = 'x', type = 'string', default = 'lady' }",
             f"{ATTRIBUTE}.gender.default",
             "does not itself fit",
         ),

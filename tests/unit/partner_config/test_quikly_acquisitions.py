@@ -115,7 +115,7 @@ EMAIL = 'channels = ["email"]\n'
             "acquisition.s.participation_attribute.value",
         ),
         (
-            EMAIL + 'participation_attribute = { name = "country", value = "Germany" }',
+            EMAIL + 'participation_attribute = { name = "country", value = "Atlantis" }',
             "acquisition.s.participation_attribute.value",
         ),
         (EMAIL + "credit_evnet = 1", "acquisition.s.credit_evnet"),

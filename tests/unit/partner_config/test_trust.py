@@ -68,3 +68,20 @@ def test_an_address_is_written_for_a_signed_person_or_its_own(
 ) -> None:
     """A person who is found by the address has it already."""
     assert problems(tmp_path, text) == []
+
+
+def test_a_question_writes_no_address_for_a_person_whom_only_a_link_names(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Not of the whole file, nor of a survey."""
+    shipped = (SHIPPED / "iterate.toml").read_text(encoding="utf-8")
+    question = 'questions."Your address?"]\nname = "email"\ntype = "string"\n'
+    for table in ("default", "survey.one"):
+        text = f"{shipped}\n[{table}.{question}"
+        (tmp_path / "iterate.toml").write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError) as refused:
+            load_iterate(tmp_path)
+        assert [each.key for each in refused.value.problems] == [f"{table}.questions"]
+        signed = text.replace('# trust = "signed"\n# ', 'trust = "signed"\n')
+        (tmp_path / "iterate.toml").write_text(signed, encoding="utf-8")
+        assert load_iterate(tmp_path).default.person.signature

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from threading import Barrier, current_thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -634,3 +637,24 @@ def test_a_fault_of_ours_is_counted_and_tried_again() -> None:
     sim.run()
     assert sim.stored(id_).state is State.CREDITED
     assert sum(result.figures.faults.get("KeyError", 0) for result in sim.results) == 2
+
+
+def test_records_are_stored_side_by_side_in_threads_of_their_own() -> None:
+    """A call that hangs in each thread of the others delays none of them."""
+    sim = Simulation()
+    meeting = Barrier(2, timeout=30)
+    threads: list[str] = []
+
+    def meet(place: str, _: int) -> None:
+        if place == "before save" and len(threads) < 2:
+            threads.append(current_thread().name)
+            meeting.wait()
+
+    sim.hooks.on = meet
+    ids = [sim.begin(record(number=number, email=f"p{number}@example.com")) for number in range(2)]
+    with ThreadPoolExecutor(2, thread_name_prefix="storing") as storing:
+        sim.deps = replace(sim.deps, storing=storing)
+        sim.run()
+
+    assert [name.rpartition("_")[0] for name in threads] == ["storing", "storing"]
+    assert {sim.stored(id_).state for id_ in ids} == {State.CREDITED}

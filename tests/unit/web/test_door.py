@@ -340,20 +340,41 @@ def test_missing_or_contradicting_content_types_are_415() -> None:
         "{'a': 1}",
         '{"a": NaN}',
         '{"a": Infinity}',
-        '"\\ud800"',
         b'"\xff"',
         b'{"\xc3": 1}',
         '{"a": 1}'.encode("utf-16"),
         "[" * 10_000 + "]" * 10_000,
         '{"a":' * 10_000 + "1" + "}" * 10_000,
         "9" * 5000,
-        '"\ud800"',
     ],
     ids=lambda body: repr(body)[:20],
 )
 def test_what_is_no_json_is_400(body: str | bytes | None) -> None:
     """Broken bodies, deep ones and huge numbers are 400 and no crash."""
     assert Entrance().refusal(proxy_event(body)).status == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "replaced"),
+    [
+        ('"Great \\ud83d"', "Great \ufffd", 1),
+        ('"\\uDE00 back to front \\uD83D"', "\ufffd back to front \ufffd", 2),
+        ('"\ud83d"', "\ufffd", 1),
+        (b'"\xed\xa0\xbd"', "\ufffd", 1),
+        ('"\\ud83d\\ude00 \\ud83d"', "\U0001f600 \ufffd", 1),
+        ('"\\\\ud83d"', "\\ud83d", 0),
+        ('"\\\\\\ud83d"', "\\\ufffd", 1),
+    ],
+)
+def test_half_an_emoji_loses_no_body(body: str | bytes, text: str, replaced: int) -> None:
+    """U+FFFD takes its place, and is counted; what is whole or escaped stays."""
+    entrance = Entrance()
+
+    admitted = entrance.admit(proxy_event(body))
+
+    assert admitted.body == text
+    assert json.loads(admitted.body_text) == text
+    assert entrance.meter.totals[Metric.SURROGATES_REPLACED] == replaced
 
 
 def test_broken_base64_is_400() -> None:

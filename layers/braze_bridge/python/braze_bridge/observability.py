@@ -31,6 +31,9 @@ class Metric(StrEnum):
     RESPONSES_IGNORED = "ResponsesIgnored"
     ATTRIBUTES_SKIPPED = "AttributesSkipped"
     QUESTIONS_UNANSWERED = "QuestionsUnanswered"
+    TIMES_UNREADABLE = "TimesUnreadable"
+    SURROGATES_REPLACED = "SurrogatesReplaced"
+    JOBS_BY_BRAZE_ID = "JobsByBrazeId"
 
     JOBS_RECEIVED = "JobsReceived"
     JOBS_DELIVERED = "JobsDelivered"

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import select
 import ssl
 import time
@@ -183,13 +182,14 @@ class KeptConnections:
 
     Args:
         endpoint: ``https://host[:port][/path]``; ``http`` for a local engine.
+        authorities: A file of certificates that are trusted, in place of certifi's.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, authorities: str | None = None) -> None:
         self._url = urlsplit(endpoint)
         self._idle: deque[_Connection] = deque()
         self._tls = (
-            ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or where())
+            ssl.create_default_context(cafile=authorities or where())
             if self._url.scheme == "https"
             else None
         )
@@ -295,7 +295,8 @@ def dynamo_calls(
     """
     endpoint = client.meta.endpoint_url
     url = urlsplit(endpoint)
-    found = credentials or get_session().get_credentials()
+    session = get_session()
+    found = credentials or session.get_credentials()
 
     def frozen() -> ReadOnlyCredentials:
         if found is None:
@@ -303,7 +304,7 @@ def dynamo_calls(
         return found.get_frozen_credentials()
 
     return SignedCalls(
-        KeptConnections(endpoint),
+        KeptConnections(endpoint, session.get_config_variable("ca_bundle")),
         host=url.netloc.rpartition("@")[2],
         path=url.path or "/",
         region=client.meta.region_name,

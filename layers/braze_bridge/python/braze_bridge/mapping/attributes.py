@@ -27,6 +27,9 @@ NO_NAME: Final = "no_name"
 NOT_FOUND: Final = "not_found"
 """The answer is not where the configuration looks for it."""
 
+UNREADABLE_TIME: Final = "unreadable_time"
+"""The time of a response or an answer cannot be read; another time counts instead."""
+
 KEPT_AS_TEXT: Final = "kept_as_text"
 """Braze would turn this text into a date; a mark keeps it a text."""
 
@@ -42,6 +45,7 @@ DETAILS: Final[Mapping[str, str]] = {
     SAME_NAME: "another answer goes under the same name",
     NO_NAME: "there is nothing to name the attribute by",
     NOT_FOUND: "there is an answer, but not where the configuration looks for it",
+    UNREADABLE_TIME: "not a time that is certain: formats can say how it is written",
     KEPT_AS_TEXT: "marked, so that Braze does not turn it into a date",
 }
 """What each code means. People read this in answers, logs and rejected rows."""

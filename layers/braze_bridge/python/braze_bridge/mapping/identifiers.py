@@ -1,25 +1,118 @@
-"""Normalise or refuse e-mail addresses, phone numbers, external ids and aliases."""
+"""Is this a usable identifier: the rules of every door, for each kind of identifier."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import unicodedata
-from typing import Final
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.braze.limits import MAX_ALIAS_BYTES, MAX_EXTERNAL_ID_BYTES
+from braze_bridge.mapping.phones import normal_phone
+from braze_bridge.mapping.texts import INVISIBLE, one_form
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 MAX_EMAIL_CHARS: Final = 254
 """RFC 5321, 4.5.3.1.3: a path of 256 octets less its angle brackets."""
 
+PLACEHOLDERS: Final = frozenset(
+    {
+        *("undefined", "null", "none", "nil", "nan", "void", "unknown", "anonymous", "not set"),
+        *("n/a", "n.a.", "na", "#n/a", "[object object]", "true", "false"),
+        "-1",
+    }
+)
+"""What systems and people write in place of an identifier they do not have, in lower case. Two
+people with the same placeholder would become one profile. Brackets and quotes around it do not
+count. A text of signs and zeros only (``0``, ``-``, ``?``, the nil UUID) is a placeholder, too."""
+
+_SIGNS_AROUND: Final = re.compile(r"\A[\s<>()\[\]{}'\"`]+|[\s<>()\[\]{}'\"`]+\Z")
+_LETTER_OR_DIGIT: Final = re.compile(r"[^\W_0]")
+_BRAZE_ID: Final = re.compile(r"[0-9a-f]{24}")
 _EMAIL: Final = re.compile(
-    r"(?=[^@]{1,64}@)[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f-\x9f"
-    # Invisible characters: an address with one of them looks like another address.
-    r"\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+@"
+    # An address with an invisible character looks like another address.
+    rf"(?=[^@]{{1,64}}@)[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f-\x9f{INVISIBLE}]+@"
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W_](?:[\w-]{0,61}[^\W_])"
 )
-_PHONE: Final = re.compile(r"\+[1-9][0-9]{1,14}")
-_SEPARATORS: Final = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u2212]")
+_LONGEST_NUMBER: Final = 10**300
+
+
+class IdentifierKind(StrEnum):
+    """Braze's ways to name a person.
+
+    Source: https://www.braze.com/docs/api/endpoints/user_data/post_user_track
+    """
+
+    EXTERNAL_ID = "external_id"
+    BRAZE_ID = "braze_id"
+    USER_ALIAS = "user_alias"
+    EMAIL = "email"
+    PHONE = "phone"
+
+
+class Unusable(NamedTuple):
+    """Why a value is no identifier; it never quotes the value."""
+
+    code: str
+    detail: str
+
+
+def usable(
+    kind: IdentifierKind, value: object, more_placeholders: AbstractSet[str] = frozenset()
+) -> str | Unusable:
+    """Return an identifier as it is compared and sent, or why the value is none.
+
+    Args:
+        value: A JSON value; a whole number counts as its digits.
+        more_placeholders: Of the partner's file, in lower case.
+    """
+    text = _id_text(value)
+    if text is None:
+        return Unusable("wrong_type", f"a text or a whole number can be a {kind}")
+    if holds_liquid(text):
+        return Unusable("unrendered_liquid", "a Liquid tag that nobody rendered")
+    if is_placeholder(text, more_placeholders):
+        return Unusable("placeholder", "a placeholder is no identifier")
+    return _of_kind(kind, text)
+
+
+def _id_text(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LONGEST_NUMBER:
+        return str(value)
+    return one_form(value) if isinstance(value, str) else None
+
+
+def _of_kind(kind: IdentifierKind, text: str) -> str | Unusable:
+    match kind:
+        case IdentifierKind.EMAIL:
+            return normal_email(text) or Unusable("invalid_email", "not an e-mail address")
+        case IdentifierKind.PHONE:
+            wrong = Unusable("invalid_phone", "not an international number such as +4930123456")
+            return normal_phone(text) or wrong
+        case IdentifierKind.BRAZE_ID:
+            fits = _BRAZE_ID.fullmatch(text.lower()) is not None
+            return text.lower() if fits else Unusable("invalid_braze_id", "not 24 hex digits")
+        case IdentifierKind.USER_ALIAS | IdentifierKind.EXTERNAL_ID:
+            fits = (alias_fits if kind is IdentifierKind.USER_ALIAS else external_id_fits)(text)
+            return text if fits else Unusable("too_long", f"longer than Braze takes a {kind}")
+
+
+def is_placeholder(text: str, more: AbstractSet[str] = frozenset()) -> bool:
+    """Check whether a text stands for "there is none", in any case.
+
+    Args:
+        more: Further placeholders, in lower case.
+    """
+    word = text.casefold()
+    return (
+        word in PLACEHOLDERS
+        or word in more
+        or _SIGNS_AROUND.sub("", word) in PLACEHOLDERS
+        or _LETTER_OR_DIGIT.search(word) is None
+    )
 
 
 def holds_liquid(text: str) -> bool:
@@ -28,7 +121,7 @@ def holds_liquid(text: str) -> bool:
 
 
 def normal_email(text: str) -> str | None:
-    """Return an e-mail address as it is compared and sent: trimmed, in lower case.
+    """Return an e-mail address as it is compared and sent: trimmed, NFC, in lower case.
 
     The rule is strict: one ``@``, no spaces, quotes, brackets or invisible characters, a domain
     with a dot, at most 254 characters. Braze refuses the whole object if it finds the address
@@ -37,7 +130,7 @@ def normal_email(text: str) -> str | None:
     Returns:
         ``None`` if the text is no such address.
     """
-    address = text.strip().lower()
+    address = one_form(one_form(text).lower())
     if len(address) > MAX_EMAIL_CHARS or ".." in address or _EMAIL.fullmatch(address) is None:
         return None
     local = address.partition("@")[0]
@@ -62,25 +155,11 @@ def one_spelling(address: str) -> str:
     return f"{local}@{domain}"
 
 
-def normal_phone(text: str) -> str | None:
-    """Return a phone number in E.164, or ``None``.
-
-    The text needs ``+`` and the country code; separators are removed. A national number is never
-    completed: Braze takes any ten digits as a U.S. number
-    (https://www.braze.com/docs/user_guide/channels/sms_mms_and_rcs/message_setup/user_phone_numbers).
-    ``+49 (0)170 …`` is refused: with the zero the number does not exist.
-    """
-    if "(0)" in text:
-        return None
-    number = _SEPARATORS.sub("", text)
-    return number if _PHONE.fullmatch(number) else None
-
-
 def external_id_fits(text: str) -> bool:
     """Check whether Braze takes an external id of this length: at most 987 bytes."""
-    return len(text.encode()) <= MAX_EXTERNAL_ID_BYTES
+    return len(text.encode("utf-8", "surrogatepass")) <= MAX_EXTERNAL_ID_BYTES
 
 
 def alias_fits(text: str) -> bool:
     """Check whether Braze takes an alias name or label of this length: at most 236 bytes."""
-    return len(text.encode()) <= MAX_ALIAS_BYTES
+    return len(text.encode("utf-8", "surrogatepass")) <= MAX_ALIAS_BYTES

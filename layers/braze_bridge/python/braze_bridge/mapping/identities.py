@@ -7,7 +7,9 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
+from braze_bridge.mapping.identifiers import is_placeholder
 from braze_bridge.mapping.paths import hits
+from braze_bridge.mapping.texts import one_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +23,8 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST_NUMBER: Final = 10**300
 
 
-def first_text(paths: Iterable[Path], body: object) -> str | None:
-    """Return the first text or number that the paths find in a parsed JSON body, as text."""
+def first_id(paths: Iterable[Path], body: object) -> str | None:
+    """Return the first id that the paths find in a parsed JSON body, as text."""
     found = (id_text(hit.value) for hit in hits(paths, body))
     return next((text for text in found if text is not None), None)
 
@@ -31,10 +33,23 @@ def id_text(value: object) -> str | None:
     """Return an id as text: ``17`` and ``"17"`` are the same id.
 
     Returns:
-        ``None`` for a blank text, and for a value that is neither text nor number.
+        ``None`` for a value that is neither text nor number, and for a placeholder: the responses
+        of two people with the id ``"undefined"`` would count as one.
     """
+    text = name_text(value)
+    return None if text is None or is_placeholder(text) else text
+
+
+def first_name(paths: Iterable[Path], body: object) -> str | None:
+    """Return the first name that the paths find in a parsed JSON body."""
+    found = (name_text(hit.value) for hit in hits(paths, body))
+    return next((text for text in found if text is not None), None)
+
+
+def name_text(value: object) -> str | None:
+    """Return a text or number as a name, in its one form; ``None`` if it is blank or neither."""
     if isinstance(value, str):
-        return value.strip() or None
+        return one_form(value) or None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # Compare first: isfinite() overflows on an integer of 4,000 digits.

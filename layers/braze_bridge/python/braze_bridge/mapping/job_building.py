@@ -13,7 +13,13 @@ from braze_bridge.jobs.envelope import (
     JobEvent,
     canonical_hash,
 )
-from braze_bridge.mapping.attributes import collect, collect_properties, without_conflicts
+from braze_bridge.mapping.attributes import (
+    UNREADABLE_TIME,
+    Skip,
+    collect,
+    collect_properties,
+    without_conflicts,
+)
 from braze_bridge.mapping.identities import HASH_CHARS, loggable
 from braze_bridge.mapping.outcomes import Mapped, Unmappable
 from braze_bridge.reasons import Reason
@@ -23,7 +29,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import JobUser
-    from braze_bridge.mapping.attributes import Skip, ValueRule
+    from braze_bridge.mapping.attributes import ValueRule
+    from braze_bridge.mapping.instants import FoundTime
     from braze_bridge.mapping.people import Person
     from braze_bridge.mapping.values import Fitted
 
@@ -82,6 +89,11 @@ class Content(NamedTuple):
         attributes, conflicts = without_conflicts(self.attributes, user)
         return self._replace(attributes=attributes, skips=(*self.skips, *conflicts))
 
+    def noting(self, time: FoundTime) -> Content:
+        """Note where a time is unreadable."""
+        noted = (Skip(place, UNREADABLE_TIME, default_used=True) for place in time.unreadable)
+        return self._replace(skips=(*self.skips, *noted))
+
 
 def read_content(
     attributes: Iterable[ValueRule],
@@ -116,7 +128,7 @@ def make_job(
     person: Person,
     *,
     origin: Origin,
-    occurred_at: datetime | None,
+    occurred_at: FoundTime,
     received_at: datetime,
     correlation_id: str,
     if_empty: str,
@@ -129,12 +141,13 @@ def make_job(
             other content is another job, which updates attributes; its events have the ids they
             had. What the configuration does not read, such as a counter of attempts, makes no
             other job.
-        occurred_at: The partner's time, if it is readable.
+        occurred_at: The partner's time.
         if_empty: The detail of ``nothing_to_send``.
         untimed_is_newest: What a response without that time is worth.
     """
     user = person.user
-    content = content.for_user(user)
+    content = content.for_user(user).noting(occurred_at)
+    instant = occurred_at.instant
     reasons: list[Reason] = []
     if user is None:
         detail = "no usable identifier was found"
@@ -145,12 +158,14 @@ def make_job(
         reasons += [skip.reason() for skip in content.skips]
     if reasons or user is None:
         return Unmappable(tuple(reasons), content.skips)
+    if person.email is not None:
+        content = content._replace(attributes={"email": person.email} | content.attributes)
     job = DeliveryJob(
         schema_version=VERSION,
-        job_id=f"{origin.response}:{_content_hash(content, user, occurred_at)}",
+        job_id=f"{origin.response}:{_content_hash(content, user, instant)}",
         source=origin.source,
         sender=origin.sender,
-        occurred_at=ordering_time(occurred_at, received_at, untimed_is_newest=untimed_is_newest),
+        occurred_at=ordering_time(instant, received_at, untimed_is_newest=untimed_is_newest),
         received_at=received_at,
         correlation_id=correlation_id,
         user=user,

@@ -12,6 +12,8 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 
+from braze_bridge.mapping.texts import trimmed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -65,7 +67,7 @@ class Hit(NamedTuple):
 def is_blank(value: object) -> bool:
     """Check whether a JSON value is no answer: null, a blank string, an empty array or object."""
     if isinstance(value, str):
-        return not value.strip()
+        return not trimmed(value)
     return value is None or value in ([], {})
 
 

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.jobs.envelope import JobUser, UserAlias
-from braze_bridge.mapping.identifiers import (
-    alias_fits,
-    external_id_fits,
-    holds_liquid,
-    normal_email,
-    normal_phone,
-)
+from braze_bridge.mapping.identifiers import IdentifierKind, Unusable, usable
 from braze_bridge.mapping.link_signatures import no_signature_fits
 from braze_bridge.mapping.paths import first_hit, hits
 from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from braze_bridge.mapping.link_signatures import SignatureCheck
     from braze_bridge.mapping.paths import Path
 
-_LONGEST_NUMBER = 10**300
+_WITHOUT_ADDRESS: Final = frozenset({IdentifierKind.EXTERNAL_ID, IdentifierKind.USER_ALIAS})
+"""Kinds that may create a profile and do not say where its person can be written to."""
 
 
-class IdentifierKind(StrEnum):
-    """Braze's ways to name a person.
-
-    Source: https://www.braze.com/docs/api/endpoints/user_data/post_user_track
-    """
-
-    EXTERNAL_ID = "external_id"
-    BRAZE_ID = "braze_id"
-    USER_ALIAS = "user_alias"
-    EMAIL = "email"
-    PHONE = "phone"
+_UNSIGNED: Final = Unusable("unsigned", "no signature fits this identifier")
 
 
 class PersonRule(NamedTuple):
@@ -49,12 +33,17 @@ class PersonRule(NamedTuple):
         may_create: Whether a person unknown to Braze becomes a profile.
         signature: Paths to the signature without which no identifier is usable; empty: every
             identifier is believed.
+        write_email: Whether a person who is named by an external id or an alias also gets the
+            e-mail address that is found beside it.
+        placeholders: What is no identifier besides the usual placeholders, in lower case.
     """
 
     order: tuple[IdentifierKind, ...]
     paths: Mapping[IdentifierKind, tuple[Path, ...]]
     alias_label: str | None = None
     may_create: bool = True
+    write_email: bool = False
+    placeholders: frozenset[str] = frozenset()
     signature: tuple[Path, ...] = ()
 
 
@@ -64,10 +53,12 @@ class Person(NamedTuple):
     Attributes:
         user: ``None`` if no usable identifier was found.
         reasons: Why identifiers were unusable, each by its path.
+        email: An attribute to write, if the rule wants it.
     """
 
     user: JobUser | None
     reasons: tuple[Reason, ...]
+    email: str | None = None
 
 
 def find_person(
@@ -82,47 +73,38 @@ def find_person(
     """
     given = first_hit(rule.signature, body)
     signature = None if given is None else given.value
+
+    def is_proven(kind: IdentifierKind, found: str) -> bool:
+        return not rule.signature or signature_fits(kind, found, signature)
+
     reasons: list[Reason] = []
     for kind in rule.order:
-        for path, value in hits(rule.paths.get(kind, ()), body):
-            found = _usable(kind, value)
-            needs_signature = bool(rule.signature) and isinstance(found, str)
-            if needs_signature and not signature_fits(kind, str(found), signature):
-                found = _UNSIGNED
-            if isinstance(found, str):
-                return Person(_user(kind, found, rule), tuple(reasons))
-            reasons.append(found.model_copy(update={"field": path.text}))
+        found = _first_usable(kind, rule, body, reasons, is_proven)
+        if found is None:
+            continue
+        email = None
+        if rule.write_email and kind in _WITHOUT_ADDRESS:
+            email = _first_usable(IdentifierKind.EMAIL, rule, body, reasons, lambda _, __: True)
+        return Person(_user(kind, found, rule), tuple(reasons), email)
     return Person(None, tuple(reasons))
 
 
-_UNSIGNED: Final = Reason(code="unsigned", detail="no signature fits this identifier")
-
-
-def _usable(kind: IdentifierKind, value: object) -> str | Reason:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LONGEST_NUMBER:
-        text = str(value)
-    elif isinstance(value, str):
-        text = value
-    else:
-        return Reason(code="wrong_type", detail=f"a text or a whole number can be a {kind}")
-    if holds_liquid(text):
-        return Reason(code="unrendered_liquid", detail="a Liquid tag that nobody rendered")
-    match kind:
-        case IdentifierKind.EMAIL:
-            return normal_email(text) or Reason(
-                code="invalid_email", detail="not an e-mail address"
-            )
-        case IdentifierKind.PHONE:
-            return normal_phone(text) or Reason(
-                code="invalid_phone", detail="not an international number such as +4930123456"
-            )
-        case IdentifierKind.USER_ALIAS | IdentifierKind.EXTERNAL_ID | IdentifierKind.BRAZE_ID:
-            fits = alias_fits if kind is IdentifierKind.USER_ALIAS else external_id_fits
-            return (
-                text
-                if fits(text)
-                else Reason(code="too_long", detail=f"longer than Braze takes a {kind}")
-            )
+def _first_usable(
+    kind: IdentifierKind,
+    rule: PersonRule,
+    body: object,
+    reasons: list[Reason],
+    is_proven: Callable[[IdentifierKind, str], bool],
+) -> str | None:
+    """Find the first usable value of a kind, and note the unusable ones before it."""
+    for path, value in hits(rule.paths.get(kind, ()), body):
+        found = usable(kind, value, rule.placeholders)
+        if not isinstance(found, Unusable):
+            if is_proven(kind, found):
+                return found
+            found = _UNSIGNED
+        reasons.append(Reason(code=found.code, field=path.text, detail=found.detail))
+    return None
 
 
 def _user(kind: IdentifierKind, found: str, rule: PersonRule) -> JobUser:

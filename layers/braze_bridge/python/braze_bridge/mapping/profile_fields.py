@@ -18,7 +18,10 @@ from braze_bridge.braze.limits import (
     RESERVED_PROPERTY_NAMES,
 )
 from braze_bridge.jobs.envelope import CONTROL_NAMES, IDENTIFIER_NAMES
-from braze_bridge.mapping.identifiers import normal_email, normal_phone
+from braze_bridge.mapping.english_names import country_code, language_code
+from braze_bridge.mapping.identifiers import normal_email
+from braze_bridge.mapping.phones import normal_phone
+from braze_bridge.mapping.texts import trimmed
 from braze_bridge.mapping.values import Misfit, ValueType
 
 if TYPE_CHECKING:
@@ -61,7 +64,15 @@ configuration must give the same result everywhere."""
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _IMAGE_URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
 _SUBSCRIPTIONS: Final = frozenset({"opted_in", "subscribed", "unsubscribed"})
-_GENDERS: Final = frozenset("MFONP")
+_GENDERS: Final = {
+    **{letter: letter for letter in "MFONP"},
+    **dict.fromkeys(("MALE", "MAN"), "M"),
+    **dict.fromkeys(("FEMALE", "WOMAN"), "F"),
+    "OTHER": "O",
+    "NOT APPLICABLE": "N",
+    "PREFER NOT TO SAY": "P",
+}
+"""Braze's letters, and the words that its page says them with."""
 
 
 INVISIBLE: Final = re.compile(
@@ -86,7 +97,7 @@ class StandardField(NamedTuple):
     max_chars: int = MAX_STRING_CHARS
 
 
-def _allowed(word: str, words: frozenset[str]) -> str | Misfit:
+def _allowed(word: str | None, words: frozenset[str]) -> str | Misfit:
     return word if word in words else Misfit.NOT_ALLOWED
 
 
@@ -98,19 +109,21 @@ def _matching(text: str, form: re.Pattern[str]) -> str | Misfit:
 
 
 def _country(text: str) -> str | Misfit:
-    return _allowed(text.strip().upper(), _COUNTRIES)
+    code = trimmed(text).upper()
+    return code if code in _COUNTRIES else _allowed(country_code(text), _COUNTRIES)
 
 
 def _language(text: str) -> str | Misfit:
-    return _allowed(text.strip().lower(), _LANGUAGES)
+    code = trimmed(text).lower()
+    return code if code in _LANGUAGES else _allowed(language_code(text), _LANGUAGES)
 
 
 def _gender(text: str) -> str | Misfit:
-    return _allowed(text.strip().upper(), _GENDERS)
+    return _GENDERS.get(trimmed(text).upper(), Misfit.NOT_ALLOWED)
 
 
 def _subscription(text: str) -> str | Misfit:
-    return _allowed(text.strip().lower(), _SUBSCRIPTIONS)
+    return _allowed(trimmed(text).lower(), _SUBSCRIPTIONS)
 
 
 def _day(text: str) -> str | Misfit:
@@ -170,7 +183,7 @@ def attribute_name_problem(name: str) -> str | None:
     """Say why Braze does not take an attribute under this name; ``None`` if it does.
 
     Args:
-        name: Without surrounding spaces, which Braze strips.
+        name: In its one form: Braze strips the spaces around it.
     """
     if name in IDENTIFIER_NAMES:
         return "is an identifier: it says whom an update is about, and is set under person"

@@ -1,7 +1,8 @@
 """Turn a found value into the configured type, or say by a code why it does not fit.
 
 Types are never guessed: ``"007"`` as a string stays ``"007"``, ``"no"`` as a boolean is false, and
-``"1,5"`` is no number. The code never contains the value.
+``"1,5"`` is no number. Spaces around a value never count, unless it is a string. The code never
+contains the value.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from braze_bridge.braze.limits import (
     MAX_STRING_CHARS,
 )
 from braze_bridge.clock import iso_millis
-from braze_bridge.mapping.instants import read_date, read_iso
+from braze_bridge.mapping.instants import read_time
+from braze_bridge.mapping.texts import ascii_digits, trimmed
 
 Fitted = bool | int | float | str | list[bool | int | float | str]
 """A value in a DeliveryJob."""
@@ -99,9 +101,9 @@ class Shape(NamedTuple):
     Attributes:
         items: The type of an array's elements.
         separator: Splits a single string into the elements of an array; empty: does not split.
-        trim: Whether to remove the spaces around strings first.
+        trim: Whether to remove the spaces around a string. Other types never have any.
         max_chars: The longest string.
-        formats: ``strptime`` formats of a date, besides ISO 8601.
+        formats: ``strptime`` formats of a date, besides those of ``instants.read_time``.
         dates_are_text: Whether a string may look like a date. Braze turns such a string into a
             date in custom attributes and event properties, but not in its standard fields.
     """
@@ -123,7 +125,7 @@ def fit(value: object, shape: Shape) -> Fitted | Misfit:
     Returns:
         The value within Braze's limits, or why it does not fit.
     """
-    if shape.trim:
+    if shape.trim or shape.type is not ValueType.STRING:
         value = _trimmed(value)
     match shape.type:
         case ValueType.STRING:
@@ -165,7 +167,7 @@ def looks_like_date(text: str) -> bool:
 
 def _trimmed(value: object) -> object:
     if isinstance(value, str):
-        return value.strip()
+        return trimmed(value)
     if isinstance(value, list):
         return [_trimmed(element) for element in value]
     return value
@@ -175,7 +177,7 @@ def _string(value: object, shape: Shape) -> str | Misfit:
     text = as_text(value)
     if isinstance(text, Misfit):
         return text
-    if not text.strip():
+    if not trimmed(text):
         return Misfit.BLANK
     if len(text) > shape.max_chars:
         return Misfit.TOO_LONG
@@ -199,6 +201,7 @@ def as_text(value: object) -> str | Misfit:
 
 def _integer(value: object) -> int | Misfit:
     if isinstance(value, str):
+        value = ascii_digits(value)
         whole, _, fraction = value.partition(".")
         # Not through a float, which rounds numbers of more than 15 digits.
         value = whole if _DECIMAL.fullmatch(value) and not fraction.strip("0") else value
@@ -212,6 +215,7 @@ def _integer(value: object) -> int | Misfit:
 
 def _number(value: object) -> float | Misfit:
     if isinstance(value, str):
+        value = ascii_digits(value)
         if _DECIMAL.fullmatch(value) is None:
             return Misfit.WRONG_TYPE
         if len(value) > _LONGEST_NUMBER:
@@ -230,16 +234,14 @@ def _boolean(value: object) -> bool | Misfit:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return _BOOLEANS.get(value.lower(), Misfit.WRONG_TYPE)
+        return _BOOLEANS.get(ascii_digits(value).lower(), Misfit.WRONG_TYPE)
     if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
     return Misfit.WRONG_TYPE
 
 
 def _date(value: object, formats: tuple[str, ...]) -> str | Misfit:
-    if not isinstance(value, str):
-        return Misfit.WRONG_TYPE
-    read = read_iso(value) or read_date(value, formats)
+    read = read_time(value, formats)
     if read is None:
         return Misfit.WRONG_TYPE
     if read.year > MAX_YEAR:
@@ -250,8 +252,8 @@ def _date(value: object, formats: tuple[str, ...]) -> str | Misfit:
 def _array(value: object, shape: Shape) -> list[bool | int | float | str] | Misfit:
     if isinstance(value, str) and shape.separator:
         # A blank piece ("red;blue;") is no answer.
-        pieces = (p.strip() if shape.trim else p for p in value.split(shape.separator))
-        elements: list[object] = [piece for piece in pieces if piece.strip()]
+        pieces = map(trimmed, value.split(shape.separator))
+        elements: list[object] = [piece for piece in pieces if piece]
     elif isinstance(value, list):
         elements = value
     else:

@@ -68,6 +68,7 @@ class SurveyRule(NamedTuple):
         survey_name: Paths to the survey's name.
         response_id: Paths to the response's own id.
         occurred_at: Paths to the time of the response.
+        formats: How times are written that are not certain otherwise.
         answer: Paths to the answer, in one of the ``responses``.
         event_name: Of the event for each answer; ``None``: there is none.
         questions: By prompt or question id, ``False`` for a plain one; the survey's own before the
@@ -77,6 +78,7 @@ class SurveyRule(NamedTuple):
     survey_name: tuple[Path, ...]
     response_id: tuple[Path, ...]
     occurred_at: tuple[Path, ...]
+    formats: tuple[str, ...]
     answer: tuple[Path, ...]
     person: PersonRule
     event_name: str | None

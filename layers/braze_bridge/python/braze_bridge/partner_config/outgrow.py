@@ -20,12 +20,14 @@ class OutgrowRule(NamedTuple):
         response_id: Paths to the response's own id.
         response_id_with_time: Paths to an id that names a response only together with its time.
         occurred_at: Paths to the time of the response.
+        formats: How times are written that are not certain otherwise.
         consent: Paths to the field that must be true; empty: none must.
     """
 
     response_id: tuple[Path, ...]
     response_id_with_time: tuple[Path, ...]
     occurred_at: tuple[Path, ...]
+    formats: tuple[str, ...]
     person: PersonRule
     consent: tuple[Path, ...]
     attributes: tuple[ValueRule, ...]

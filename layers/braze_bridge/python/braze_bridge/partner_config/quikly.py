@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 
 class QuiklyConfig(NamedTuple):
-    """The whole file; acquisitions and activations by ``q_scope``."""
+    """The whole file; acquisitions and activations by ``q_scope``.
+
+    Attributes:
+        placeholders: What is no identifier besides the usual placeholders, in lower case.
+    """
 
     door: DoorConfig
     acquisitions: Mapping[str, AcquisitionRule]
     activations: Mapping[str, ActivationRule]
     events: EventsConfig
+    placeholders: frozenset[str] = frozenset()
 
     def attribute_names(self) -> set[str]:
         """Return the names that claims, events and sign-ups may write."""

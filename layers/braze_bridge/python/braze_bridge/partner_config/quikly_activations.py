@@ -135,11 +135,13 @@ class ProfileRule(NamedTuple):
         attributes: Names at Braze and the fact each holds. None are sent for ``not_open`` and
             ``closed``, which leave only an event.
         properties: The same for the events' properties.
+        write_email: Whether a person who is named by an external id also gets the e-mail address.
     """
 
     events: Mapping[Status, str] = MappingProxyType({})
     attributes: Mapping[str, Fact] = MappingProxyType({})
     properties: Mapping[str, Fact] = MappingProxyType({})
+    write_email: bool = False
 
 
 class ActivationRule(NamedTuple):

@@ -26,6 +26,7 @@ class EventsConfig(NamedTuple):
     Attributes:
         event_id: Paths to the event's own id.
         occurred_at: Paths to its time.
+        formats: How times are written that are not certain otherwise.
         any_scope: Whether activations that the file does not name are taken, too.
         rules: By the event's name, for activations without a table of their own; ``None`` for an
             event that is not wanted.
@@ -34,6 +35,7 @@ class EventsConfig(NamedTuple):
 
     event_id: tuple[Path, ...]
     occurred_at: tuple[Path, ...]
+    formats: tuple[str, ...]
     person: PersonRule
     any_scope: bool
     rules: Mapping[str, ActivationEventRule | None]

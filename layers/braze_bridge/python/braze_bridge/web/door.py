@@ -15,11 +15,10 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
-from pydantic_core import from_json
-
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.observability import Metric
 from braze_bridge.reasons import Reason
+from braze_bridge.web.json_text import JsonText, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +37,6 @@ RETRY_AFTER_SECONDS: Final = 30
 
 _JSON_TYPE: Final = re.compile(r"application/json|[\w.+-]+/[\w.+-]+\+json", re.ASCII)
 _LOGGABLE_ID: Final = re.compile(r"[A-Za-z0-9=;:._/-]{1,128}")
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class ProxyResponse(TypedDict):
@@ -123,7 +121,7 @@ class Admitted(NamedTuple):
         path_parameters: The values of the resource's braces.
         body: The parsed JSON value, of any type; of duplicate keys the last counts. ``None`` for a
             route without a body.
-        body_text: The body as it came, without a byte order mark.
+        body_text: The body as it came, without a byte order mark and half characters.
         correlation_id: Of :func:`correlation_id`.
     """
 
@@ -181,19 +179,30 @@ class Door(NamedTuple):
         if not self._token_is_right(call):
             self.meter.add(Metric.UNAUTHORIZED)
             raise DoorError(HTTPStatus.UNAUTHORIZED)
-        body: object = None
+        body = JsonText(None)
         if route.has_body:
             _check_content_type(call)
-            raw = raw.removeprefix(_BYTE_ORDER_MARK)
-            body = _parse(raw)
+            body = self._parse(raw)
         return Admitted(
             route=route,
             path_parameters=_texts(call.get("pathParameters")),
-            body=body,
-            body_text=raw.decode(),
+            body=body.value,
+            body_text=body.text,
             correlation_id=correlation_id(event),
             received_at=self.clock.now(),
         )
+
+    def _parse(self, raw: bytes) -> JsonText:
+        """Parse a body, once."""
+        try:
+            parsed = read_json(raw)
+        except ValueError:
+            raise DoorError(
+                HTTPStatus.BAD_REQUEST, [Reason(code="not_json", detail="the body is not JSON")]
+            ) from None
+        if parsed.replaced:
+            self.meter.add(Metric.SURROGATES_REPLACED, parsed.replaced)
+        return parsed
 
     def _too_large(self, call: dict[str, Any]) -> DoorError:
         with suppress(DoorError):
@@ -315,18 +324,3 @@ def _check_content_type(call: dict[str, Any]) -> None:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             [Reason(code="unsupported_media_type", detail="send application/json in UTF-8")],
         )
-
-
-def _parse(raw: bytes) -> object:
-    """Parse a body, once.
-
-    ``from_json`` limits nesting (about 200) and integers (4,300 digits), which Python's own parser
-    does not. These, NaN, lone surrogates and broken UTF-8 all raise ``ValueError``.
-    """
-    try:
-        parsed: object = from_json(raw, allow_inf_nan=False)
-    except ValueError:
-        raise DoorError(
-            HTTPStatus.BAD_REQUEST, [Reason(code="not_json", detail="the body is not JSON")]
-        ) from None
-    return parsed

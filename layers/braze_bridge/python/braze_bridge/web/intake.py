@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.jobs.rejected import RejectedRecord, RejectedStoreUnavailableError
+from braze_bridge.mapping.attributes import UNREADABLE_TIME
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.observability import Metric
 from braze_bridge.web.door import DoorError, answer, unavailable
@@ -82,6 +83,9 @@ class Intake(NamedTuple):
             raise unavailable("unavailable", "the queue did not take it; send it again") from error
         self.meter.add(Metric.JOBS_ACCEPTED)
         self._report(admitted, mapped.skips)
+        if job.user.braze_id is not None:
+            # Braze answers 201 for an unknown one, too, and drops what came with it.
+            self.meter.add(Metric.JOBS_BY_BRAZE_ID)
         if mapped.unanswered:
             self.meter.add(Metric.QUESTIONS_UNANSWERED, mapped.unanswered)
         self.log.info(
@@ -89,6 +93,7 @@ class Intake(NamedTuple):
             job_id=job.job_id,
             attributes=len(job.attributes),
             events=len(job.events),
+            identifier=job.user.key[0],
             unusable_identifiers=[f"{note.field}: {note.code}" for note in mapped.notes],
             correlation_id=admitted.correlation_id,
         )
@@ -126,6 +131,9 @@ class Intake(NamedTuple):
         lost = sum(not skip.default_used for skip in skips)
         if lost:
             self.meter.add(Metric.ATTRIBUTES_SKIPPED, lost)
+        unreadable = sum(skip.code == UNREADABLE_TIME for skip in skips)
+        if unreadable:
+            self.meter.add(Metric.TIMES_UNREADABLE, unreadable)
         for skip in skips[:MOST_SKIPS_LOGGED]:
             self.log.warning(
                 "value does not fit",

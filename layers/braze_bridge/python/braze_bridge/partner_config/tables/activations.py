@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, PlainValidator
 
 from braze_bridge.braze.limits import MAX_STRING_CHARS
 from braze_bridge.mapping import profile_fields
+from braze_bridge.mapping.texts import one_form
 from braze_bridge.partner_config import quikly_activations as rules
 from braze_bridge.partner_config.tables import toml
 
@@ -33,7 +34,7 @@ _YEARS: Final = range(2000, 2200)
 
 
 def _each_once(texts: list[str]) -> bool:
-    return 0 < len(texts) == len({text for text in texts if text and text == text.strip()})
+    return 0 < len(texts) == len({text for text in texts if text and text == one_form(text)})
 
 
 def _moment(value: object, also: str = "") -> datetime:
@@ -154,11 +155,16 @@ class ProfileTable(toml.Table):
     events: AnswersTable = AnswersTable()
     attributes: Facts = Field(default_factory=dict)
     properties: Facts = Field(default_factory=dict)
+    write_email: bool = False
 
     def _problems(self) -> toml.Problems:
         for key, name_problem in _NAME_PROBLEMS.items():
             for name in getattr(self, key):
-                blank = "has spaces around it" if name.strip() != name else None
+                blank = (
+                    "has spaces around it, or is not composed (NFC)"
+                    if one_form(name) != name
+                    else None
+                )
                 if problem := blank or name_problem(name):
                     yield problem, key, name
 
@@ -168,6 +174,7 @@ class ProfileTable(toml.Table):
             {rules.Status(status): name for status, name in self.events if name},
             {name: fact for name, fact in self.attributes.items() if fact},
             {name: fact for name, fact in self.properties.items() if fact},
+            self.write_email,
         )
 
 

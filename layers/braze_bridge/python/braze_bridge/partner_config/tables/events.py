@@ -32,6 +32,7 @@ class EventsTable(toml.Table):
 
     event_id: toml.Paths = ()
     occurred_at: toml.Paths = ()
+    formats: mapped.Formats = Field((), alias="occurred_at_formats")
     create_profiles: bool = True
     any_scope: bool = False
     person: mapped.PersonTable = mapped.PersonTable()
@@ -51,12 +52,13 @@ class EventsTable(toml.Table):
                 below = self._under(scope, event).over(scope.default.over(self.default))
                 yield from toml.at(_event_problems(table, below), "scope", q_scope, "on", event)
 
-    def config(self) -> EventsConfig:
+    def config(self, placeholders: frozenset[str]) -> EventsConfig:
         """Return the configuration of a section without problems."""
-        person = self.person.rule(create_profiles=self.create_profiles)
+        person = self.person.rule(create_profiles=self.create_profiles, placeholders=placeholders)
         rules = self._rules(ScopeTable())
         scopes = {q_scope: self._rules(scope) for q_scope, scope in self.scope.items()}
-        return EventsConfig(self.event_id, self.occurred_at, person, self.any_scope, rules, scopes)
+        paths = (self.event_id, self.occurred_at, self.formats)
+        return EventsConfig(*paths, person, self.any_scope, rules, scopes)
 
     def _under(self, scope: ScopeTable, event: str) -> mapped.MappedTable:
         """Lay an activation's table for every event over the file's table for one event."""

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS, attribute_name_problem
+from braze_bridge.mapping.texts import one_form
 from braze_bridge.mapping.values import Shape, ValueType
 from braze_bridge.partner_config import iterate as rules
 from braze_bridge.partner_config.tables import mapped, toml
@@ -50,6 +51,7 @@ class SurveyTable(toml.Table):
     survey_name: toml.Paths = ()
     response_id: toml.Paths = ()
     occurred_at: toml.Paths = ()
+    formats: mapped.Formats = Field((), alias="occurred_at_formats")
     answer: toml.SomePaths = ()
     create_profiles: bool = True
     event_name: toml.OrFalse[toml.Name] = rules.EVENT_NAME
@@ -58,7 +60,7 @@ class SurveyTable(toml.Table):
 
     def _problems(self) -> toml.Problems:
         for written in self.questions:
-            if not written.strip():
+            if not one_form(written):
                 yield "must be a prompt or a question id", "questions", written
         words = "is the same question twice: spaces around it do not count"
         yield from toml.at(toml.same_twice(self.questions, words), "questions")
@@ -78,22 +80,26 @@ class SurveyTable(toml.Table):
             rule = table.question() if table else rules.PLAIN if table is False else None
             if rule is None or not rule.has_attribute:
                 continue
-            name, kind = rule.value.name or written.strip(), _type_at_braze(rule.value.shape)
+            name, kind = rule.value.name or one_form(written), _type_at_braze(rule.value.shape)
             known = types.setdefault(name, kind)
             if known != kind:
                 name = json.dumps(name, ensure_ascii=False)
                 words = "an attribute has one type for ever; give one of them another name"
                 yield f"makes {name} a {kind}, elsewhere a {known}: {words}", "questions", written
 
+    def attribute_names(self) -> set[str]:
+        """Return the names that the rules give to attributes."""
+        return {table.name.strip() for table in self.questions.values() if table}
+
     def question_rules(self) -> QuestionRules:
         """Return the rules of this table's own questions."""
-        named = {key.strip(): table for key, table in self.questions.items()}
+        named = {one_form(key): table for key, table in self.questions.items()}
         return {key: (table and table.question()) or False for key, table in named.items()}
 
-    def rule(self, *questions: QuestionRules) -> rules.SurveyRule:
+    def rule(self, placeholders: frozenset[str], *questions: QuestionRules) -> rules.SurveyRule:
         """Return the rule of a table that is complete, with its questions, the nearest first."""
-        person = self.person.rule(create_profiles=self.create_profiles)
-        paths = (self.survey_name, self.response_id, self.occurred_at, self.answer)
+        person = self.person.rule(create_profiles=self.create_profiles, placeholders=placeholders)
+        paths = (self.survey_name, self.response_id, self.occurred_at, self.formats, self.answer)
         return rules.SurveyRule(*paths, person, self.event_name or None, questions)
 
 
@@ -138,18 +144,26 @@ class IterateFile(toml.PartnerFile):
         for survey_id, table in self.survey.items():
             yield from toml.at(table.problems_over(base), "survey", survey_id)
             yield from toml.at(table.type_problems(types), "survey", survey_id)
+        shared = base.attribute_names()
+        yield from toml.at(base.person.address_problems(shared), "default", "questions")
+        for survey_id, table in self.survey.items():
+            own_person = table.person.has("order") or table.person.has("trust")
+            written = table.attribute_names() | (shared if own_person else set())
+            found = table.over(base).person.address_problems(written)
+            yield from toml.at(found, "survey", survey_id, "questions")
 
     def config(self) -> rules.IterateConfig:
         """Return the configuration of a file without problems."""
         base = self.default or DefaultTable()
         shared = base.question_rules()
+        words = self.placeholder_words()
         surveys = {
-            survey_id: own.over(base).rule(own.question_rules(), shared)
+            survey_id: own.over(base).rule(words, own.question_rules(), shared)
             for survey_id, own in self.survey.items()
         }
         door = self.door_config()
         names = rules.NameRule(self.names.prefix, self.names.only_listed, self.names.most_answers)
-        return rules.IterateConfig(door, base.survey_id, base.rule(shared), surveys, names)
+        return rules.IterateConfig(door, base.survey_id, base.rule(words, shared), surveys, names)
 
 
 def _type_at_braze(shape: Shape) -> str:

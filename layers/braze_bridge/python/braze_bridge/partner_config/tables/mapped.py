@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import json
-from datetime import date, time
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from braze_bridge.mapping import profile_fields
 from braze_bridge.mapping.attributes import ValueRule
-from braze_bridge.mapping.identifiers import alias_fits
-from braze_bridge.mapping.instants import read_date
-from braze_bridge.mapping.people import IdentifierKind, PersonRule
+from braze_bridge.mapping.identifiers import IdentifierKind, alias_fits
+from braze_bridge.mapping.instants import read_time
+from braze_bridge.mapping.people import PersonRule
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS, StandardField
+from braze_bridge.mapping.texts import one_form
 from braze_bridge.mapping.values import ItemType, Misfit, Shape, ValueType
 from braze_bridge.partner_config.rules import EventRule
 from braze_bridge.partner_config.tables import toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+_FOUND_OR_MADE = frozenset({IdentifierKind.EXTERNAL_ID, IdentifierKind.EMAIL, IdentifierKind.PHONE})
+"""Under each of these Braze finds the person, or makes a profile."""
 
 _NO_TYPE = f"is missing: one of {', '.join(ValueType)}"
 _ONLY_FOR = {"items": ValueType.ARRAY, "separator": ValueType.ARRAY, "formats": ValueType.DATE}
+
+
+def _following(order: Sequence[IdentifierKind], kind: IdentifierKind) -> Sequence[IdentifierKind]:
+    return order[order.index(kind) :] if kind in order else ()
 
 
 def _format(spelling: str) -> str:
     """Refuse a format if a date that is written so is not read back as the same date."""
     day = date(2021, 12, 1)
     with contextlib.suppress(ValueError):
-        if read_date(day.strftime(spelling), (spelling,)) == day:
+        read = read_time(day.strftime(spelling), (spelling,))
+        if (read.date() if isinstance(read, datetime) else read) == day:
             return spelling
     raise ValueError(f"{json.dumps(spelling)} is no date: such as %m/%d/%Y")
 
@@ -54,16 +63,26 @@ class PersonTable(toml.Table):
     email: toml.Paths | None = None
     phone: toml.Paths | None = None
     alias_label: Label | None = None
+    write_email: bool = False
 
-    def rule(self, *, create_profiles: bool) -> PersonRule:
+    def rule(
+        self, *, create_profiles: bool = True, placeholders: frozenset[str] = frozenset()
+    ) -> PersonRule:
         """Return the rule."""
         found = {kind: getattr(self, kind) for kind in IdentifierKind}
         paths = {kind: each for kind, each in found.items() if each is not None}
-        return PersonRule(self.order or (), paths, self.alias_label, create_profiles)
+        return PersonRule(
+            self.order or (),
+            paths,
+            self.alias_label,
+            create_profiles,
+            self.write_email,
+            placeholders,
+        )
 
     def problems_whole(self) -> toml.Problems:
         """Yield what is missing or contradicts itself after inheritance."""
-        order, paths, *_ = self.rule(create_profiles=True)
+        order, paths, *_ = self.rule()
         if not order:
             yield ('needs order, such as ["external_id", "email", "phone"]',)
         for kind in order:
@@ -74,6 +93,11 @@ class PersonTable(toml.Table):
                 yield (f"{kind} has paths but is not in order, so nothing reads it",)
         if IdentifierKind.USER_ALIAS in order and not self.has("alias_label"):
             yield ("user_alias needs alias_label",)
+        for kind in _FOUND_OR_MADE & set(_following(order, IdentifierKind.BRAZE_ID)):
+            words = "Braze drops what has a braze_id that it does not know"
+            yield (f"order must name {kind} before braze_id: {words}",)
+        if self.write_email and not paths.get(IdentifierKind.EMAIL):
+            yield ("write_email needs email = [paths]",)
 
 
 class RespondentTable(PersonTable):
@@ -82,9 +106,11 @@ class RespondentTable(PersonTable):
     trust: Literal["any", "signed"] = "any"
     signature: toml.Paths = ()
 
-    def rule(self, *, create_profiles: bool) -> PersonRule:
+    def rule(
+        self, *, create_profiles: bool = True, placeholders: frozenset[str] = frozenset()
+    ) -> PersonRule:
         """Return the rule."""
-        rule = super().rule(create_profiles=create_profiles)
+        rule = super().rule(create_profiles=create_profiles, placeholders=placeholders)
         return rule._replace(signature=self.signature if self.trust == "signed" else ())
 
     def problems_whole(self) -> toml.Problems:
@@ -92,6 +118,8 @@ class RespondentTable(PersonTable):
         yield from super().problems_whole()
         if self.trust == "signed" and not self.signature:
             yield ('trust = "signed" needs signature = [paths]',)
+        if self.trust == "any" and self.write_email:
+            yield ('write_email needs trust = "signed": anyone could change anyone\'s address',)
 
     def address_problems(self, attributes: Collection[str]) -> toml.Problems:
         """Yield each address that a body could write into a profile that it only names."""
@@ -113,7 +141,7 @@ class ValueTable(toml.Table):
     type: Annotated[ValueType, Field(strict=False)] | None = None
     items: ItemType = ValueType.STRING
     separator: Separator = ""
-    trim: bool | None = None
+    trim: bool = False
     formats: Formats = ()
     on_mismatch: Literal["skip", "reject"] = "skip"
     default: Quoted = None
@@ -142,9 +170,7 @@ class ValueTable(toml.Table):
         kind = self.kind()
         if kind is None or self.paths is None:
             return None
-        # Spaces around a number, a date or a choice never mean anything in an answer.
-        trim = bool(self.plain and kind is not ValueType.STRING) if self.trim is None else self.trim
-        shape = Shape(kind, self.items, self.separator, trim, formats=self.formats)
+        shape = Shape(kind, self.items, self.separator, self.trim, formats=self.formats)
         if standard is not None:
             shape = shape._replace(max_chars=standard.max_chars, dates_are_text=True)
         rule = ValueRule(name, self.paths, shape, self.on_mismatch, standard=standard)
@@ -202,7 +228,7 @@ def _value_problems(
 ) -> toml.Problems:
     yield from toml.same_twice(tables, "is the same name twice: Braze strips the spaces around it")
     for written, table in tables.items():
-        name = written.strip()
+        name = one_form(written)
         if problem := name_problem(name):
             yield problem, written
         if table:
@@ -210,6 +236,6 @@ def _value_problems(
 
 
 def _rules(tables: ValueTables, standard: Mapping[str, StandardField]) -> tuple[ValueRule, ...]:
-    named = {written.strip(): table for written, table in tables.items() if table}
+    named = {one_form(written): table for written, table in tables.items() if table}
     made = (table.rule(name, standard.get(name)) for name, table in named.items())
     return tuple(rule for rule in made if rule is not None)

@@ -16,6 +16,7 @@ class ContentTable(mapped.MappedTable):
     response_id: toml.Paths = ()
     response_id_with_time: toml.Paths = ()
     occurred_at: toml.Paths = ()
+    formats: mapped.Formats = Field((), alias="occurred_at_formats")
     create_profiles: bool = True
     consent: toml.OrFalse[toml.Paths] = False
     person: mapped.RespondentTable = mapped.RespondentTable()
@@ -38,10 +39,10 @@ class ContentTable(mapped.MappedTable):
         if whole.leaves_nothing():
             yield "is empty and there is no event: nothing would be sent", "attributes"
 
-    def rule(self) -> OutgrowRule:
+    def rule(self, placeholders: frozenset[str]) -> OutgrowRule:
         """Return the rule of a table that is complete."""
-        person = self.person.rule(create_profiles=self.create_profiles)
-        paths = (self.response_id, self.response_id_with_time, self.occurred_at)
+        person = self.person.rule(create_profiles=self.create_profiles, placeholders=placeholders)
+        paths = (self.response_id, self.response_id_with_time, self.occurred_at, self.formats)
         return OutgrowRule(*paths, person, self.consent or (), *self.rules())
 
 
@@ -63,5 +64,6 @@ class OutgrowFile(toml.PartnerFile):
     def config(self) -> OutgrowConfig:
         """Return the configuration of a file without problems."""
         base = self.default or ContentTable()
-        content = {key: table.over(base).rule() for key, table in self.content.items()}
-        return OutgrowConfig(self.door_config(), base.rule(), content)
+        words = self.placeholder_words()
+        content = {key: table.over(base).rule(words) for key, table in self.content.items()}
+        return OutgrowConfig(self.door_config(), base.rule(words), content)

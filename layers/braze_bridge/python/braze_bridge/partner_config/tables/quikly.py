@@ -109,10 +109,11 @@ class QuiklyFile(toml.PartnerFile):
 
     def config(self) -> QuiklyConfig:
         """Return the configuration of a file without problems."""
-        shared = self.activation_profile
+        shared, words = self.activation_profile, self.placeholder_words()
         return QuiklyConfig(
             self.door_config(),
             {scope: table.rule(scope) for scope, table in self.acquisition.items()},
             {scope: table.rule(scope, shared) for scope, table in self.activation.items()},
-            (self.events or EventsTable()).config(),
+            (self.events or EventsTable()).config(words),
+            words,
         )

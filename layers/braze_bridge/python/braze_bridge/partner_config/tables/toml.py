@@ -19,6 +19,7 @@ from pydantic_core import PydanticUseDefault
 
 from braze_bridge.braze.limits import MAX_INTEGER, MAX_STRING_CHARS
 from braze_bridge.mapping.paths import PathError, compile_path
+from braze_bridge.mapping.texts import one_form
 from braze_bridge.partner_config.problems import ConfigError, Problem
 from braze_bridge.partner_config.rules import DoorConfig
 
@@ -40,6 +41,7 @@ WordT = TypeVar("WordT", bound=str)
 
 NO_PATH: Final = "must name at least one path"
 _PATHS: Final = 'must be a list of paths in quotes, such as ["score", "result.score"]'
+_PLACEHOLDERS: Final = 'must be a list of texts in quotes, none of them blank, such as ["guest"]'
 _NOT_BLANK: Final = r"\S"
 _CURRENCY: Final = "^[A-Z]{3}$"
 _WORDS: Final = {
@@ -79,7 +81,7 @@ class Table(pydantic.BaseModel):
         """Return this table with everything from the base that it does not say itself.
 
         Tables inside are merged the same way; of tables by name, this one's replace the base's.
-        Names lose the spaces around them, as at Braze.
+        Names lose the spaces around them, as at Braze, and are composed (NFC).
         """
         own = {name: getattr(self, name) for name in self.model_fields_set}
         inherited = {name: value for name, value in base if base.has(name)}
@@ -113,10 +115,10 @@ class Table(pydantic.BaseModel):
             if isinstance(own, Table):
                 yield from at(own.taken_away_problems(inherited or Table()), name)
             elif isinstance(own, dict):
-                known = [key.strip() for key in inherited or ()]
+                known = [one_form(key) for key in inherited or ()]
                 for written, value in own.items():
-                    if value is False and written.strip() not in known:
-                        near = did_you_mean(written.strip(), known)
+                    if value is False and one_form(written) not in known:
+                        near = did_you_mean(one_form(written), known)
                         yield f"= false takes nothing away{near}", name, written
 
 
@@ -188,12 +190,12 @@ def whole(least: int, most: int = MAX_INTEGER) -> Callable[[Any], Any]:
 
 
 def same_twice(names: Iterable[str], words: str) -> Problems:
-    """Yield each name that differs from an earlier one only in the spaces around it."""
+    """Yield each name that looks like an earlier one: spaces around it do not count."""
     seen = set()
     for written in names:
-        if written.strip() in seen:
+        if one_form(written) in seen:
             yield words, written
-        seen.add(written.strip())
+        seen.add(one_form(written))
 
 
 def texts(
@@ -221,6 +223,10 @@ def some_of(words: Sequence[WordT]) -> Callable[[object], tuple[WordT, ...]]:
     return lambda value: tuple(known[text] for text in check(value))
 
 
+def _not_blank(given: list[str]) -> bool:
+    return all(map(one_form, given))
+
+
 def _without_faulty(value: object) -> object:
     if not isinstance(value, dict):
         return value
@@ -245,8 +251,9 @@ else:
     ]
 SomePaths = Annotated[Paths, Field(min_length=1)]
 Text = Annotated[str, Field(pattern=_NOT_BLANK)]
-Trimmed = Annotated[str, pydantic.StringConstraints(strip_whitespace=True, min_length=1)]
-Name = Annotated[Trimmed, Field(max_length=MAX_STRING_CHARS)]
+OneForm = BeforeValidator(lambda value: one_form(value) if isinstance(value, str) else value)
+Trimmed = Annotated[str, Field(min_length=1), OneForm]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_STRING_CHARS), OneForm]
 Currency = Annotated[str, Field(pattern=_CURRENCY)]
 Count = Annotated[int, PlainValidator(whole(0))]
 Section = Annotated[dict[str, T], BeforeValidator(_without_faulty)]
@@ -265,12 +272,17 @@ class PartnerFile(Table):
     partner: ClassVar[str]
     needed: ClassVar = {"schema_version": _WORDS["int_type"]}
     schema_version: Annotated[int, Field(ge=1, le=1)] = 1
+    placeholders: Annotated[tuple[str, ...], BeforeValidator(texts(_PLACEHOLDERS, _not_blank))] = ()
     untimed: Literal["oldest", "newest"] = "oldest"
     door: DoorTable = DoorTable()
 
     def door_config(self) -> DoorConfig:
         """Return the switches of the partner's routes."""
         return DoorConfig(self.door.allow_query_token, self.untimed == "newest")
+
+    def placeholder_words(self) -> frozenset[str]:
+        """Return the placeholders as they are compared."""
+        return frozenset(one_form(word).casefold() for word in self.placeholders)
 
 
 def _words(error: ErrorDetails) -> str:
@@ -293,5 +305,5 @@ def _merged(own: object, base: object) -> object:
         return own.over(base)
     if isinstance(own, dict):
         sources = (base, own) if isinstance(base, dict) else (own,)
-        return {name.strip(): each for source in sources for name, each in source.items()}
+        return {one_form(name): each for source in sources for name, each in source.items()}
     return base if own is None else own
