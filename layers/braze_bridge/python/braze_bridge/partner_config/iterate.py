@@ -114,6 +114,18 @@ class IterateConfig(NamedTuple):
     surveys: Mapping[str, SurveyRule]
     names: NameRule = BY_PROMPT
 
+    def attribute_names(self) -> set[str]:
+        """Return the names that the file gives to answers."""
+        rules = (
+            rule
+            for survey in (self.default, *self.surveys.values())
+            for questions in survey.questions
+            for rule in questions.values()
+        )
+        return {
+            rule.value.name for rule in rules if rule and rule.has_attribute and rule.value.name
+        }
+
     def rule_for(self, survey_id: str | None) -> SurveyRule:
         """Return the rule of a survey, or the default if it has none or there is no id."""
         return self.default if survey_id is None else self.surveys.get(survey_id, self.default)

@@ -18,6 +18,7 @@ class QuiklyConfig(NamedTuple):
 
     Attributes:
         placeholders: What is no identifier besides the usual placeholders, in lower case.
+        taken: Names of attributes that other partners' files use. No sign-up may write them.
     """
 
     door: DoorConfig
@@ -25,6 +26,7 @@ class QuiklyConfig(NamedTuple):
     activations: Mapping[str, ActivationRule]
     events: EventsConfig
     placeholders: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
 
     def attribute_names(self) -> set[str]:
         """Return the names that claims, events and sign-ups may write."""

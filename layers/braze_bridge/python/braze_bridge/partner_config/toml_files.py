@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from braze_bridge.mapping.profile_fields import STANDARD_FIELDS
 from braze_bridge.partner_config.compiled import compiled_file
 from braze_bridge.partner_config.problems import ConfigError, Problem
 from braze_bridge.partner_config.tables.iterate import IterateFile
@@ -41,7 +42,7 @@ def load_iterate(directory: Path) -> IterateConfig:
     with contextlib.suppress(ConfigError):
         taken |= load_outgrow(directory).attribute_names()
     with contextlib.suppress(ConfigError):
-        taken |= load_quikly(directory).attribute_names()
+        taken |= read_file(directory, QuiklyFile).config().attribute_names()
     return config._replace(names=config.names._replace(taken=frozenset(taken)))
 
 
@@ -51,8 +52,17 @@ def load_outgrow(directory: Path) -> OutgrowConfig:
 
 
 def load_quikly(directory: Path) -> QuiklyConfig:
-    """Read ``quikly.toml`` in a folder; raises ConfigError with every problem."""
-    return read_file(directory, QuiklyFile).config()
+    """Read ``quikly.toml`` in a folder; raises ConfigError with every problem.
+
+    As for :func:`load_iterate`, other files own their names, but for Braze's own fields.
+    """
+    config = read_file(directory, QuiklyFile).config()
+    taken: set[str] = set()
+    with contextlib.suppress(ConfigError):
+        taken |= load_outgrow(directory).attribute_names()
+    with contextlib.suppress(ConfigError):
+        taken |= read_file(directory, IterateFile).config().attribute_names()
+    return config._replace(taken=frozenset(taken - STANDARD_FIELDS.keys()))
 
 
 LOADERS: Final[Mapping[str, Callable[[Path], object]]] = {
