@@ -14,6 +14,7 @@ from ops.dead_letters import commands as dead_letter_commands
 from ops.doctor.command import doctor
 from ops.forget.command import forget
 from ops.gate import commands as gate_commands
+from ops.links import commands as link_commands
 from ops.preview.command import preview_body
 from ops.rejected import commands as rejected_commands
 from ops.stack.command import Json  # noqa: TC001 - Typer reads it, too
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they can print variables: keys and answers
 )
 app.add_typer(secret_commands.app, name="secrets")
+app.add_typer(link_commands.app, name="link")
 app.add_typer(rejected_commands.app, name="rejected")
 app.add_typer(dead_letter_commands.app, name="dlq")
 app.add_typer(gate_commands.app, name="gate")

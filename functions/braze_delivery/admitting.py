@@ -26,7 +26,7 @@ EXPIRED: Final = Reason(code="expired", detail="waited for most of the queue's r
 
 
 def read_jobs(batch: Batch) -> list[BatchEntry]:
-    """Read the messages. Those that are no job are to be parked."""
+    """Read the messages. Those that are no job, or not their sender's, are to be parked."""
     entries = []
     no_chunk = Chunk({})
     for position, message in enumerate(batch.messages):
@@ -41,7 +41,13 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
             )
             batch.unreadable.append((message, message_records(message, reasons, batch.now)))
         else:
-            entries.append(BatchEntry(position, job, job.user.key, no_chunk))
+            entry = BatchEntry(position, job, job.user.key, no_chunk)
+            refusal = batch.ports.senders.refusal(job, message.sender_id)
+            if refusal is not None:
+                entry.rows = tuple(
+                    job_records(batch.full_job(entry), (refusal,), batch.now, "~sender")
+                )
+            entries.append(entry)
     if entries:
         oldest = min(entry.job.received_at for entry in entries)
         batch.result.oldest_wait = max((batch.now - oldest).total_seconds(), 0.0)
@@ -66,6 +72,8 @@ def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEn
     fresh = []
     limit = batch.oldest_kept
     for entry in entries:
+        if entry.rows:
+            continue  # refused when it was read
         if entry.job.received_at < limit:
             entry.rows = tuple(
                 job_records(batch.full_job(entry), (EXPIRED,), batch.now, "~expired")

@@ -30,6 +30,7 @@ from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
 from braze_bridge.settings import load_settings
 from braze_delivery.delivery import Ports, deliver
 from braze_delivery.reporting import report
+from braze_delivery.senders import Senders
 from braze_delivery.settings import DeliverySettings
 
 if TYPE_CHECKING:
@@ -113,6 +114,9 @@ def dependencies() -> Dependencies:
         export_ids=client.export_ids,
         on_unverified=settings.on_unverified,
         verify_lag=timedelta(seconds=settings.verify_lag_seconds),
+        senders=Senders(
+            settings.job_senders, frozenset(filter(None, settings.operator_ids.split(",")))
+        ),
     )
     hider = SqsMessageHider(clients.sqs(), settings.delivery_queue_url, tail)
     _collect_between_batches()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_delivery.reporting import BatchResult, PartnerFigures
+from braze_delivery.senders import ANY_SENDER
 from braze_delivery.verifying import LAG
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from braze_bridge.jobs.rejected import RejectedRecord, RejectedStore
     from braze_bridge.ledger.port import Ledger
     from braze_delivery.entry import BatchEntry
+    from braze_delivery.senders import Senders
 
 SHORT_RETRY: Final = 5.0
 """Seconds, for jobs that were not sent."""
@@ -56,6 +58,7 @@ class Ports:
         export_ids: ``BrazeClient.export_ids``, or the like; without it nothing is looked up.
         on_unverified: Whether events are sent again or parked if a look-up cannot tell.
         verify_lag: After an unknown outcome, until an export is complete.
+        senders: Who may send which jobs.
     """
 
     track: Callable[..., TrackResponse]
@@ -72,6 +75,7 @@ class Ports:
     export_ids: Callable[..., ExportIdsResponse] | None = None
     on_unverified: Literal["resend", "park"] = "resend"
     verify_lag: timedelta = LAG
+    senders: Senders = ANY_SENDER
 
 
 class Batch:

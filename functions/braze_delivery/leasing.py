@@ -123,8 +123,10 @@ def _take_over(batch: Batch, chunk: Chunk) -> None:
             continue
         fresh: dict[str, BatchEntry] = {}
         for entry in entries:
-            if entry.job.job_id in state.delivered:
+            is_erased = state.is_erased(entry.job.received_at)
+            if is_erased or entry.job.job_id in state.delivered:
                 entry.outcome = "duplicate"
+                batch.result.erased += is_erased
             elif entry.job.job_id in fresh:
                 chunk.repeats.append((entry, fresh[entry.job.job_id]))
             else:

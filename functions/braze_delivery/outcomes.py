@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.braze.errors import BrazeError
 from braze_bridge.braze.retry import retry_delay
-from braze_bridge.reasons import Reason
 from braze_delivery.batch import SHORT_RETRY
 from braze_delivery.merging import split_merged
 from braze_delivery.packing import apart, fitting
@@ -16,18 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from braze_bridge.braze.models import TrackResponse
+    from braze_bridge.reasons import Reason
     from braze_delivery.batch import Batch
     from braze_delivery.entry import BatchEntry, Chunk
     from braze_delivery.packing import TrackObject
     from braze_delivery.settling import Settlement
 
 NOT_BRAZE_ATTEMPTS: Final = 10
-"""After so many attempts a part is parked whose successes are not Braze's. The delays grow to 15
-minutes, so that is one hour or two."""
-
-_NOT_BRAZE: Final = Reason(
-    code="unknown_outcome", detail="something else than Braze answers, with a success"
-)
+"""After so many attempts an event is parked whose successes are not Braze's. The delays grow to 15
+minutes, so that is one hour or two. Attributes are sent on: that is harmless."""
 
 
 class Outcomes:
@@ -92,10 +88,6 @@ class Outcomes:
     def _retry_later(self, item: TrackObject, error: BrazeError) -> None:
         """Leave the object open, and note its delay and the attempt."""
         for entry in item.entries:
-            if _is_never_braze(error, entry):  # only attributes: the others are parked before
-                entry.open -= 1
-                entry.refuse(item.part, _NOT_BRAZE)
-                continue
             seconds = retry_delay(error, entry.attempts + 1, self._batch.ports.jitter)
             entry.wait(SHORT_RETRY if seconds is None else seconds)
             entry.tried = True

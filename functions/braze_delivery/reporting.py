@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.observability import Metric, PartnerMeter
+from braze_delivery.senders import REFUSED
 from braze_delivery.verifying import Verdict
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class BatchResult:
         oldest_wait: Seconds since the door received the oldest job. If the gate is closed, until it
             opens.
         stale_attributes: Attributes dropped, since newer ones are sent.
+        erased: Jobs dropped, since their person was erased after they came. They count as
+            duplicates.
         unclear_answers: Braze's words, cleaned, in each success that does not add up.
         closings: Reasons for which this batch closed the gate.
         unrecorded: People whose update the ledger did not store.
@@ -63,6 +66,7 @@ class BatchResult:
     key_refused: int = 0
     oldest_wait: float = 0.0
     stale_attributes: int = 0
+    erased: int = 0
     unclear_answers: list[str] = field(default_factory=list)
     closings: list[str] = field(default_factory=list)
     unrecorded: int = 0
@@ -107,6 +111,8 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
     meter.add(Metric.JOBS_DUPLICATE, result.duplicate)
     meter.add(Metric.JOBS_REJECTED, result.rejected)
     meter.add(Metric.JOBS_RETRIED, result.retried)
+    if refused := sum(code == REFUSED.code for _, _, code in result.parked):
+        meter.add(Metric.SENDERS_REFUSED, refused)
     meter.add(Metric.OLDEST_WAIT, result.oldest_wait)
     meter.add(Metric.BRAZE_REQUESTS, result.requests)
     meter.add(Metric.BRAZE_RATE_LIMITED, result.rate_limited)
@@ -151,6 +157,7 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
             "rate_limited": result.rate_limited,
             "key_refused": result.key_refused,
             "stale_attributes": result.stale_attributes,
+            "erased": result.erased,
             "unclear_answers": len(result.unclear_answers),
             "unclear_texts": sorted(set(result.unclear_answers))[:TEXTS_PER_LINE],
             "closings": result.closings,

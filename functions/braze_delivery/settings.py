@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, Json
 
 from braze_bridge.settings import _Settings
 
@@ -26,6 +26,9 @@ class DeliverySettings(_Settings):
         ledger_table: Holds the ledger and the gate.
         ledger_secret: Name of the secret that keys the ledger's fingerprints.
         delivery_lambdas: How many Lambdas may call Braze at the same time.
+        job_senders: Role id of each function that sends jobs to the sources that it may send.
+        operator_ids: Ids of the roles and users that may replay jobs, with commas between; empty if
+            every identity that IAM lets send may.
     """
 
     braze_instance: str
@@ -44,3 +47,5 @@ class DeliverySettings(_Settings):
     ledger_table: str
     ledger_secret: str
     delivery_lambdas: Annotated[int, Field(ge=1, le=1000)] = 10
+    job_senders: Json[dict[str, frozenset[str]]]
+    operator_ids: str = ""

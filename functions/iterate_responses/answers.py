@@ -23,9 +23,10 @@ from braze_bridge.mapping.attributes import (
 from braze_bridge.mapping.identities import id_text, name_text
 from braze_bridge.mapping.instants import read_instant
 from braze_bridge.mapping.paths import hits, is_blank
-from braze_bridge.mapping.profile_fields import OBJECT_FIELDS, STANDARD_FIELDS
+from braze_bridge.mapping.profile_fields import INVISIBLE, OBJECT_FIELDS, STANDARD_FIELDS
 from braze_bridge.mapping.texts import trimmed
 from braze_bridge.mapping.values import Misfit, ValueType, as_text, compact_json, looks_like_date
+from braze_bridge.partner_config.iterate import BY_PROMPT, PLAIN, NameRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,11 +61,13 @@ class Survey(NamedTuple):
 
     Attributes:
         id: ``None`` if the body names none.
+        names: Of attributes whose questions have no rule.
     """
 
     id: str | None
     name: str | None
     rule: SurveyRule
+    names: NameRule = BY_PROMPT
 
 
 class Answer(NamedTuple):
@@ -139,8 +142,12 @@ def convert_answer(answer: Answer, survey: Survey) -> AnsweredQuestion | None:
         skips.append(Skip(answer.place, Misfit.TOO_LONG.value))
     attribute = None
     if rule.has_attribute and value is not None:
-        name = rule.value.name or (attribute_name(answer.prompt) if answer.prompt else None)
-        if name is None:
+        name: str | None = rule.value.name
+        if not name and answer.prompt and not (survey.names.only_listed and rule is PLAIN):
+            name = attribute_name(answer.prompt, survey.names)
+        if not name and survey.names.only_listed:
+            pass  # as configured
+        elif not name:
             skips.append(Skip(answer.place, NO_NAME))
         else:
             attribute = (name, value)
@@ -148,17 +155,25 @@ def convert_answer(answer: Answer, survey: Survey) -> AnsweredQuestion | None:
     return AnsweredQuestion(answer, attribute, properties, skips, skip if is_refused else None)
 
 
-def attribute_name(prompt: str) -> str:
+def attribute_name(prompt: str, names: NameRule = BY_PROMPT) -> str | None:
     """Name the attribute of a prompt that no rule names: always the same for the same prompt.
 
     Args:
         prompt: Without surrounding spaces; not empty.
+        names: The configured prefix, and the names of other partners' files.
 
     Returns:
-        The prompt. It begins with ``iterate_`` if Braze would take it for a field of its own, or
-        refuse it. It is cut and ends in a hash of the whole if it is longer than Braze takes.
+        The prompt without characters that nobody sees: with one of them it would look like another
+        attribute. It begins with ``iterate_`` if Braze would take it for a field of its own or
+        refuse it, or if it is another partner's. It is cut and ends in a hash of the whole if it is
+        longer than Braze takes. ``None`` if nothing is left of it.
     """
-    name = f"{PREFIX}{prompt}" if prompt in _BRAZE_NAMES or prompt.startswith("$") else prompt
+    visible = INVISIBLE.sub("", prompt).strip()
+    if not visible:
+        return None
+    name = f"{names.prefix}{visible}"
+    if name in _BRAZE_NAMES or name in names.taken or name.startswith("$"):
+        name = f"{PREFIX}{name}"
     if len(name) <= MAX_STRING_CHARS:
         return name
     ending = f"{CUT_MARK} {hashlib.sha256(prompt.encode()).hexdigest()[:_NAME_HASH_CHARS]}"

@@ -20,11 +20,12 @@ INGEST: Final = Ingest(
     source=SOURCE,
     routes=ROUTES,
     load_config=lambda folder: load_compiled(folder, "iterate", IterateConfig),
-    map_call=lambda call, config: map_response(
+    map_call=lambda call, config, signature_fits: map_response(
         call.body,
         config=config,
         received_at=call.received_at,
         correlation_id=call.correlation_id,
+        signature_fits=signature_fits,
     ),
 )
 

@@ -15,6 +15,7 @@ from braze_bridge.mapping.job_building import (
     hashed,
     make_job,
 )
+from braze_bridge.mapping.link_signatures import no_signature_fits
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.people import find_person
 from braze_bridge.mapping.values import Misfit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from braze_bridge.mapping.link_signatures import SignatureCheck
     from braze_bridge.mapping.values import Fitted
     from braze_bridge.partner_config.iterate import IterateConfig, SurveyRule
     from iterate_responses.answers import Answer, AnsweredQuestion
@@ -42,7 +44,12 @@ _MOST_REASONS: Final = 20
 
 
 def map_response(
-    body: object, *, config: IterateConfig, received_at: datetime, correlation_id: str
+    body: object,
+    *,
+    config: IterateConfig,
+    received_at: datetime,
+    correlation_id: str,
+    signature_fits: SignatureCheck = no_signature_fits,
 ) -> Outcome:
     """Map a body.
 
@@ -60,7 +67,7 @@ def map_response(
         return responses
     survey_id = first_id(config.survey_id, body)
     rule = config.rule_for(survey_id)
-    survey = Survey(survey_id, first_name(rule.survey_name, body), rule)
+    survey = Survey(survey_id, first_name(rule.survey_name, body), rule, config.names)
     places = {f"responses[{index}]": entry for index, entry in enumerate(responses)}
     answers = [
         read_answer(at, entry, rule.formats)
@@ -70,11 +77,12 @@ def map_response(
     converted = [convert_answer(answer, survey) for answer in answers]
     answered = [each for each in converted if each is not None]
     if not answered and len(answers) == len(responses):
-        if any(holds_answer_elsewhere(answer, rule) for answer in answers):
-            return _unmappable("no_answer_field", "no entry has the field that holds the answer")
-        return Ignored("no_answers")
+        elsewhere = any(holds_answer_elsewhere(answer, rule) for answer in answers)
+        return _NO_ANSWER_FIELD if elsewhere else Ignored("no_answers")
+    if len(answered) > config.names.most_answers:
+        return _unmappable("too_many", f"more than {config.names.most_answers} answers")
     completed = find_instant(rule.occurred_at, body, rule.formats)
-    person = find_person(rule.person, body)
+    person = find_person(rule.person, body, signature_fits)
     unreadable = [at for at, entry in places.items() if not isinstance(entry, dict)]
     ids = _Ids.of(body, survey, answers)
     content = _content(answered, unreadable, rule, completed.instant, ids).for_user(person.user)
@@ -89,6 +97,7 @@ def map_response(
         received_at=received_at,
         correlation_id=correlation_id,
         if_empty="no answer could be taken over",
+        untimed_is_newest=config.door.untimed_is_newest,
     )
     if isinstance(outcome, Mapped):
         return outcome._replace(unanswered=converted.count(None))
@@ -116,6 +125,11 @@ def _find_responses(body: dict[str, object]) -> list[object] | Unmappable | Igno
 
 def _unmappable(code: str, detail: str) -> Unmappable:
     return Unmappable((Reason(code=code, field="survey_response.responses", detail=detail),))
+
+
+_NO_ANSWER_FIELD: Final = _unmappable(
+    "no_answer_field", "no entry has the field that holds the answer"
+)
 
 
 def _content(

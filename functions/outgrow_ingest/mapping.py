@@ -10,6 +10,7 @@ from braze_bridge.jobs.envelope import canonical_hash
 from braze_bridge.mapping.identities import first_id, loggable
 from braze_bridge.mapping.instants import find_instant
 from braze_bridge.mapping.job_building import Origin, hashed, make_job, read_content
+from braze_bridge.mapping.link_signatures import no_signature_fits
 from braze_bridge.mapping.outcomes import Ignored, Outcome
 from braze_bridge.mapping.paths import first_hit
 from braze_bridge.mapping.people import find_person
@@ -18,6 +19,7 @@ from braze_bridge.mapping.values import Shape, ValueType, fit
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from braze_bridge.mapping.link_signatures import SignatureCheck
     from braze_bridge.partner_config.outgrow import OutgrowRule
 
 SOURCE: Final = "outgrow"
@@ -34,6 +36,8 @@ def map_response(
     rule: OutgrowRule,
     received_at: datetime,
     correlation_id: str,
+    untimed_is_newest: bool = False,
+    signature_fits: SignatureCheck = no_signature_fits,
 ) -> Outcome:
     """Map a body.
 
@@ -41,6 +45,7 @@ def map_response(
         body: A parsed JSON value of any type.
         content_id: From the URL.
         rule: The content's.
+        untimed_is_newest: As in :class:`braze_bridge.partner_config.rules.DoorConfig`.
 
     Returns:
         ``Ignored`` without consent, even if more is wrong; ``Unmappable`` with every reason at
@@ -53,12 +58,13 @@ def map_response(
     origin = Origin(SOURCE, SENDER, f"{SOURCE}:{loggable(content_id or 'default')}:{identity}")
     return make_job(
         read_content(rule.attributes, rule.event, body, time.instant, origin.response),
-        find_person(rule.person, body),
+        find_person(rule.person, body, signature_fits),
         origin=origin,
         occurred_at=time,
         received_at=received_at,
         correlation_id=correlation_id,
         if_empty="none of the configured answers was found",
+        untimed_is_newest=untimed_is_newest,
     )
 
 

@@ -59,6 +59,7 @@ class AcquisitionApi:
     Attributes:
         acquisitions: The configured activations, by scope.
         placeholders: Of the file, in lower case.
+        taken: Names of attributes that belong to other partners.
         new_id: Makes an id that cannot be guessed.
     """
 
@@ -70,6 +71,7 @@ class AcquisitionApi:
     log: Logger
     new_id: Callable[[], str]
     placeholders: AbstractSet[str] = frozenset()
+    taken: AbstractSet[str] = frozenset()
 
     def __call__(self, event: object) -> ProxyResponse:
         """Answer an API Gateway proxy event.
@@ -90,6 +92,7 @@ class AcquisitionApi:
             acquisitions=self.acquisitions,
             now=admitted.received_at,
             placeholders=self.placeholders,
+            taken=self.taken,
         )
         if isinstance(request, Refusal):
             raise DoorError(HTTPStatus.UNPROCESSABLE_ENTITY, request.reasons)
@@ -187,6 +190,7 @@ def compose() -> AcquisitionApi:
         log=logger(),
         new_id=new_acquisition_id,
         placeholders=config.placeholders,
+        taken=config.taken,
     )
 
 

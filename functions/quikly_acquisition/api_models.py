@@ -87,12 +87,14 @@ def read_request(
     acquisitions: Mapping[str, AcquisitionRule],
     now: datetime,
     placeholders: AbstractSet[str] = frozenset(),
+    taken: AbstractSet[str] = frozenset(),
 ) -> AcquisitionRequest | Refusal:
     """Check a body, which may be any JSON value.
 
     Args:
         acquisitions: The configured activations, by scope.
         placeholders: What is no identifier besides the usual placeholders, in lower case.
+        taken: Names of attributes that belong to other partners.
     """
     if not isinstance(body, dict):
         return Refusal((Reason(code="wrong_type", detail="send a JSON object"),))
@@ -113,7 +115,7 @@ def read_request(
         is_required=channel == "sms",
     )
     consent = _read_consent(reader, now)
-    attributes = _read_attributes(reader)
+    attributes = _read_attributes(reader, taken)
     key = reader.text("idempotency_key", MAX_KEY_CHARS, is_required=False)
     if key is not None and is_placeholder(key, placeholders):
         # Otherwise the second person with the key "undefined" would be refused.
@@ -252,14 +254,14 @@ def _read_consent(reader: _Reader, now: datetime) -> Consent | None:
     return Consent(given_at=given_at, method=method, text=text)
 
 
-def _read_attributes(reader: _Reader) -> dict[str, AttributeValue]:
+def _read_attributes(reader: _Reader, taken: AbstractSet[str]) -> dict[str, AttributeValue]:
     given = reader.body.get("attributes")
     if is_blank(given):
         return {}
     if not isinstance(given, dict):
         reader.refuse("wrong_type", "attributes", "must be an object")
         return {}
-    checked = checked_attributes(given)
+    checked = checked_attributes(given, taken)
     reader.reasons.extend(checked.reasons)
     reader.warnings.extend(checked.warnings)
     return checked.values

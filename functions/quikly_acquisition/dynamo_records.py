@@ -11,7 +11,8 @@ it is compared here as well. The keys of the index ``by_due`` are ``due_partitio
 (epoch seconds). It projects ``version``, and finished records are not in it.
 
 Actions needed: intake PutItem, UpdateItem, GetItem; the worker BatchGetItem, PutItem, DeleteItem;
-the sweep Query on the index and UpdateItem; erasing GetItem and DeleteItem.
+the sweep Query on the index and UpdateItem; erasing GetItem, BatchGetItem, Scan, UpdateItem and
+DeleteItem.
 """
 
 from __future__ import annotations
@@ -278,26 +279,69 @@ class DynamoAcquisitionRecords:
     def _listed_under(self, person: PersonKey) -> list[str]:
         """Return ids, erased ones included: one may have been listed under two addresses."""
         who = self._row(f"who#{self.fingerprint(person)}", even_expired=True)
-        return [] if who is None else list(who["acquisitions"]["SS"])
+        return [] if who is None else list(who.get("acquisitions", {}).get("SS", ()))
 
     def erase(self, person: PersonKey) -> int:
         """See :meth:`quikly_acquisition.records.AcquisitionRecords.erase`."""
         people = {person}
         erased = 0
-        for id_ in self._listed_under(person):
+        listed = self._listed_under(person)
+        for id_ in listed:
             row = self._row(f"a#{id_}")
             if row is not None:
                 erased += 1
-                # An unreadable one leaves hashes behind until they expire.
+                # An unreadable one leaves the hash of its other address until it expires.
                 with suppress(UnreadableStepError):
-                    record = parse_record(row["record"]["S"])
-                    people.update(_people(record))
-                    self._release(record)
+                    people.update(_people(parse_record(row["record"]["S"])))
             self._delete(f"a#{id_}")
+        for name in self._rows_that_lead_to(listed):
+            self._delete(name)
         for each in people:
             self._delete(f"known#{self.fingerprint(each)}")
+            self._unlist(f"who#{self.fingerprint(each)}", listed)
         self._delete(f"who#{self.fingerprint(person)}")
         return erased
+
+    def _rows_that_lead_to(self, ids: Sequence[str]) -> list[str]:
+        """Find the rows of pending people and idempotency keys, by a scan.
+
+        A caller's key is in no record, so its row's id cannot be computed.
+        """
+        if not ids:
+            return []
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            ProjectionExpression="id, acquisition_id",
+            FilterExpression="attribute_exists(acquisition_id)",
+            ConsistentRead=True,
+        )
+        with aws_errors(RecordsUnavailableError):
+            return [
+                row["id"]["S"]
+                for page in pages
+                for row in page["Items"]
+                if row["acquisition_id"]["S"] in ids
+            ]
+
+    def _unlist(self, name: str, ids: Sequence[str]) -> None:
+        """Take ids out of an address's list; an address may have others."""
+        if ids:
+            self._conditional(
+                lambda: self._client.update_item(
+                    TableName=self._table,
+                    Key={"id": {"S": name}},
+                    UpdateExpression="DELETE acquisitions :ids",
+                    ConditionExpression="attribute_exists(id)",
+                    ExpressionAttributeValues={":ids": {"SS": list(ids)}},
+                )
+            )
+        self._conditional(
+            lambda: self._client.delete_item(
+                TableName=self._table,
+                Key={"id": {"S": name}},
+                ConditionExpression="attribute_not_exists(acquisitions)",
+            )
+        )
 
     # -- rows --------------------------------------------------------------------------------
 

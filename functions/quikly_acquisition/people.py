@@ -15,6 +15,7 @@ from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from braze_bridge.jobs.envelope import AttributeValue
 
@@ -50,10 +51,16 @@ class CheckedAttributes(NamedTuple):
     reasons: tuple[Reason, ...] = ()
 
 
-def checked_attributes(given: Mapping[str, object]) -> CheckedAttributes:
+def checked_attributes(
+    given: Mapping[str, object], taken: AbstractSet[str] = frozenset()
+) -> CheckedAttributes:
     """Check that Braze takes the names and values of a caller's profile attributes.
 
     A blank value is no answer. A value that does not fit is left out: the sign-up counts more.
+
+    Args:
+        given: By name.
+        taken: Names that belong to other partners.
     """
     values: dict[str, AttributeValue] = {}
     warnings: list[Reason] = []
@@ -72,6 +79,8 @@ def checked_attributes(given: Mapping[str, object]) -> CheckedAttributes:
             wrong = "is set by the acquisition itself"
         if wrong is None and name in STATE_FIELDS:
             wrong = "is a state that only the person, or the brand itself, may change"
+        if wrong is None and name in taken:
+            wrong = "belongs to another partner's file"
         if wrong is None and name in values:
             wrong = "comes twice: Braze strips the spaces around it"
         if wrong is not None:

@@ -20,7 +20,7 @@ INGEST: Final = Ingest(
     source=SOURCE,
     routes=ROUTES,
     load_config=lambda folder: load_compiled(folder, "quikly", QuiklyConfig),
-    map_call=lambda call, config: map_event(
+    map_call=lambda call, config, _: map_event(
         call.body,
         config=config,
         received_at=call.received_at,

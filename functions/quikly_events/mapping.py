@@ -70,6 +70,7 @@ def map_event(
         received_at=received_at,
         correlation_id=correlation_id,
         if_empty="none of the configured values was found",
+        untimed_is_newest=config.door.untimed_is_newest,
     )
 
 

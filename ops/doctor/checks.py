@@ -33,6 +33,7 @@ from ops.doctor.findings import (
     quikly_key_finding,
     rejected_finding,
     secret_finding,
+    trust_finding,
     warning,
 )
 from ops.rejected.rows import DynamoRejectedRows, Filter, RowsUnavailableError, UnreadableRowError
@@ -121,6 +122,13 @@ def token_findings(secrets: SecretsAccess, now: datetime, overlap: timedelta) ->
         else:
             age = now - found.since
             yield secret_finding(name, partner.title, found.values, age=age, overlap=overlap)
+
+
+def trust_findings() -> Iterator[Finding]:
+    """Check whether the respondents of this working copy's files are believed."""
+    for name in ("outgrow", "iterate"):
+        with suppress(ConfigError):  # the check of the configuration reports it
+            yield trust_finding(name, PARTNERS[name].person_rules(CONFIG_DIRECTORY))
 
 
 def quikly_key(secrets: SecretsAccess) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from ops.doctor.checks import (
     parked,
     quikly_key,
     token_findings,
+    trust_findings,
 )
 from ops.doctor.findings import Finding, Level, config_findings, quikly_address_findings
 from ops.stack.command import OpenStack, not_done, on_stack
@@ -67,6 +68,7 @@ def doctor(
     found = [
         *braze_findings(target, secrets, wanted, find_instance=find_instance),
         *token_findings(secrets, SystemClock().now(), timedelta(days=overlap_days)),
+        *trust_findings(),
         *quikly_key(secrets),
         *quikly_address_findings(site.quikly_api_url),
         *flow_findings(opened, site, SystemClock().now(), time.sleep),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from braze_bridge.aws.secrets import SecretPair
     from braze_bridge.gate.rules import GateState
+    from braze_bridge.mapping.people import PersonRule
     from braze_bridge.partner_config.problems import Problem
     from ops.doctor.braze_probes import Probed
     from ops.stack.access import BrazeTarget
@@ -305,6 +306,23 @@ def secret_finding(
         do = f"when {title} sends the new one: `bridge secrets retire {partner}`"
         return ok(check, what) if age < overlap else warning(check, what, do)
     return ok(check, "set")
+
+
+def trust_finding(partner: str, rules: Sequence[PersonRule]) -> Finding:
+    """Check that respondents cannot say that they are somebody else.
+
+    Args:
+        partner: Its name, which is its file's.
+        rules: The person rules of its file.
+    """
+    if all(rule.signature for rule in rules):
+        return ok("trust", f"{partner}: only signed identifiers count")
+    return warning(
+        "trust",
+        f"{partner}: a respondent can name any person, who then gets the answers",
+        f'sign the links and set trust = "signed" in {partner}.toml, or let no answer decide '
+        "something that matters (docs/security.md)",
+    )
 
 
 def quikly_key_finding(*, is_set: bool, needed_by: Sequence[str], trouble: str = "") -> Finding:

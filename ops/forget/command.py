@@ -9,9 +9,9 @@ import typer
 
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.clock import SystemClock
-from braze_bridge.keys import fingerprint_key
+from braze_bridge.keys import claims_key, fingerprint_key
 from braze_bridge.ledger.fingerprints import Fingerprints
-from braze_bridge.mapping.identifiers import IdentifierKind  # noqa: TC001 - Typer reads it, too
+from braze_bridge.mapping.identifiers import IdentifierKind
 from ops.forget.people import UnusableIdentifierError, acquisition_person, read_person
 from ops.forget.stores import (
     AcquisitionPeople,
@@ -24,14 +24,13 @@ from ops.stack.command import ConfigDir, OpenStack, Yes, on_stack, unavailable
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.partners import BY_SOURCE
 from ops.stack.queue_counts import QueueUncountableError, count_messages
-from ops.stack_secrets.stored_secrets import LEDGER_PATH, source_of
+from ops.stack_secrets.stored_secrets import CLAIMS_PATH, LEDGER_PATH, source_of
 from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from braze_bridge.ledger.port import PersonKey
     from braze_bridge.mapping.people import PersonRule
     from ops.forget.people import Person
     from ops.forget.stores import PersonStore
@@ -47,6 +46,11 @@ ELSEWHERE: Final = (
 CLAIMS_STAY: Final = (
     "claims: what was claimed stays for 730 days under a keyed hash of activation and e-mail "
     "address, so that no person wins twice; the address itself is erased"
+)
+CLAIMS_BY_EMAIL: Final = "claims whose address is erased are found by e-mail address only"
+ERASURE_STAYS: Final = (
+    "ledger: keyed hashes of this identifier and of its settled jobs stay for 30 days, so that "
+    "what still waits in a queue does not make the profile again"
 )
 BY_ADDRESS: Final = (
     "acquisitions are found by e-mail address and phone number only: call it again with each"
@@ -65,6 +69,12 @@ def forget(
         ),
     ] = None,
     config_dir: ConfigDir = CONFIG_DIRECTORY,
+    claims: Annotated[
+        bool,
+        typer.Option(
+            "--claims", help="Also erase what the person claimed: they can then win again."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option(help="Show what would be erased, change nothing.")
     ] = False,
@@ -72,15 +82,20 @@ def forget(
 ) -> None:
     """Erase what we hold about a person under one identifier: call it for each that they have.
 
-    Delete the person at Braze and the partners first: new data that arrives later is stored again.
+    Jobs of the person that still wait in a queue are dropped when delivery reads them. Delete the
+    person at Braze and the partners first: new data that arrives later is stored again.
     """
     text = typer.prompt(kind.value, hide_input=True, err=True) if value is None else value
     try:
         person = read_person(kind, text)
     except UnusableIdentifierError as error:
         raise typer.BadParameter(str(error), param_hint="VALUE") from None
-    stores = {store.name: store for store in _stores(stack, config_dir)}
+    rejected, ledger, acquisitions, claimed = _stores(stack, config_dir, claims=claims)
+    stores: dict[str, PersonStore] = {
+        each.name: each for each in (rejected, ledger, acquisitions, claimed)
+    }
     try:
+        others = acquisitions.also_known_as(person) | claimed.also_known_as(person)
         held = {name: store.held(person) for name, store in stores.items()}
         counts = " and ".join(f"{len(ids)} in the {name}" for name, ids in held.items() if ids)
         if counts and not (dry_run or yes):
@@ -89,9 +104,11 @@ def forget(
             name: 0 if dry_run else store.erase(person, held[name])
             for name, store in stores.items()
         }
+        for other in set() if dry_run else others - {person}:
+            ledger.erase(other, ledger.held(other))
     except (StoreUnavailableError, SecretUnavailableError) as error:
         unavailable(f"not everything could be looked through or erased: {error}. Call it again")
-    left = [*_in_queues(stack.access), *_kept(person), *ELSEWHERE]
+    left = [*_in_queues(stack.access), *_kept(person, claims=claims), *ELSEWHERE]
     word = "would be erased" if dry_run else "erased"
     lines = [f"{word}  {name}  {each}" for name, ids in held.items() for each in ids]
     stack.show(
@@ -101,7 +118,9 @@ def forget(
     stack.note("\n  ".join(["not reached:", *left]))
 
 
-def _stores(stack: OpenStack, config_dir: Path) -> tuple[PersonStore, ...]:
+def _stores(
+    stack: OpenStack, config_dir: Path, *, claims: bool
+) -> tuple[RejectedPeople, LedgerPeople, AcquisitionPeople, ClaimPeople]:
     """List every place that holds data about people."""
 
     @cache
@@ -112,24 +131,33 @@ def _stores(stack: OpenStack, config_dir: Path) -> tuple[PersonStore, ...]:
     opened = stack.access
     key = fingerprint_key(source_of(stack.secrets, LEDGER_PATH))
 
-    def fingerprint(person: PersonKey) -> str:
-        return Fingerprints(key()).person(person)
-
     return (
         RejectedPeople(opened.dynamodb, opened.rejected_table, rules_of),
-        LedgerPeople(opened.dynamodb, opened.ledger_table, fingerprint),
+        LedgerPeople(
+            opened.dynamodb, opened.ledger_table, lambda: Fingerprints(key()), SystemClock()
+        ),
         AcquisitionPeople(
             DynamoAcquisitionRecords(
                 opened.dynamodb, opened.acquisitions_table, clock=SystemClock(), key=key
             )
         ),
-        ClaimPeople(opened.dynamodb, opened.claims_table),
+        ClaimPeople(
+            opened.dynamodb,
+            opened.claims_table,
+            claims_key(source_of(stack.secrets, CLAIMS_PATH)) if claims else None,
+        ),
     )
 
 
-def _kept(person: Person) -> tuple[str, ...]:
+def _kept(person: Person, *, claims: bool) -> Iterator[str]:
     """Tell what our tables keep on purpose, or what this identifier does not find."""
-    return (CLAIMS_STAY,) if acquisition_person(person) else (BY_ADDRESS, CLAIMS_STAY)
+    if acquisition_person(person) is None:
+        yield BY_ADDRESS
+    yield ERASURE_STAYS
+    if not claims:
+        yield CLAIMS_STAY
+    elif person.kind is not IdentifierKind.EMAIL:
+        yield CLAIMS_BY_EMAIL
 
 
 def _in_queues(opened: StackAccess) -> Iterator[str]:
@@ -148,5 +176,5 @@ def _in_queues(opened: StackAccess) -> Iterator[str]:
         if count:
             yield (
                 f"{name}: {count} message(s), which SQS cannot search, for up to {days} days; "
-                "call this again when they are gone"
+                "those of this person are dropped"
             )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote
 
+import phonenumbers
 from pydantic_core import from_json
 
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
@@ -25,8 +29,13 @@ if TYPE_CHECKING:
     from braze_bridge.mapping.people import PersonRule
     from quikly_webhook.claim_records import Claimer
 
-_ADDRESS: Final = re.compile(r"[^\s\"'\\<>()\[\],;:]+@[^\s\"'\\<>()\[\],;:=/]+")
 _NOT_DIGITS: Final = re.compile(r"[^0-9]")
+_NUMBER: Final = re.compile(r"\+?[0-9][0-9 ().\-/]{4,30}[0-9]")
+"""What may be a phone number, in its usual spellings. The length bounds the search."""
+
+_MOST_DECODINGS: Final = 3
+"""A link inside a link is encoded twice."""
+
 _LONGEST_NUMBER: Final = 10**300
 _CONTACTS: Final = frozenset({IdentifierKind.EMAIL, IdentifierKind.PHONE})
 
@@ -102,7 +111,8 @@ def read_person(kind: IdentifierKind, text: str) -> Person:
 def is_about(person: Person, payload: Payload, rules: Sequence[PersonRule]) -> bool:
     """Check whether a parked payload holds something about a person.
 
-    An e-mail address or phone number counts anywhere, also inside an answer. An id counts only at
+    An e-mail address or phone number counts anywhere, also inside an answer or a link; a number
+    also without its country's code. An id counts only at
     the mapping's paths, since a short id may mean anything elsewhere. Without rules, an id counts
     if it is a whole text or number.
 
@@ -152,8 +162,52 @@ def _mentions(person: Person, leaf: object) -> bool:
     if text is None:
         return False
     if person.kind is IdentifierKind.EMAIL:
-        return any(found.strip(".").lower() == person.value for found in _ADDRESS.findall(text))
-    return person.value[1:] in _NOT_DIGITS.sub("", text)
+        address = _address(person.value)
+        return any(address.search(_folded(each)) for each in _decoded(text))
+    if person.value[1:] in _NOT_DIGITS.sub("", text):
+        return True
+    national = _national(person.value)
+    return any(
+        _NOT_DIGITS.sub("", found) in national
+        for each in _decoded(text)
+        for found in _NUMBER.findall(each)
+    )
+
+
+def _folded(text: str) -> str:
+    """Return one spelling of a text: addresses are compared without case and accents' forms."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
+
+
+@cache
+def _address(value: str) -> re.Pattern[str]:
+    """Make a search for an address that is no part of a longer one. It takes linear time."""
+    word = re.escape(_folded(value))
+    return re.compile(rf"(?<![\w+%-])(?<![\w+%-]\.){word}(?![\w-])(?!\.\w)")
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """Yield a text, and what it is without percent-encoding, as in ``?email=ada%40example.com``."""
+    yield text
+    for _ in range(_MOST_DECODINGS):
+        decoded = unquote(text)
+        if decoded == text:
+            return
+        text = decoded
+        yield text
+
+
+@cache
+def _national(number: str) -> frozenset[str]:
+    """Return the digits of a number as they are written without its country's code."""
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return frozenset()
+    written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+    return frozenset(
+        {phonenumbers.national_significant_number(parsed), _NOT_DIGITS.sub("", written)}
+    )
 
 
 def _as_text(value: object) -> str | None:

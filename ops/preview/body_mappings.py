@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from braze_bridge.mapping.link_signatures import no_signature_fits
 from braze_bridge.mapping.outcomes import Unmappable
 from braze_bridge.partner_config.toml_files import load_iterate, load_outgrow, load_quikly
 from braze_bridge.reasons import Reason
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from braze_bridge.jobs.rejected import RejectedRecord
+    from braze_bridge.mapping.link_signatures import SignatureCheck
     from braze_bridge.mapping.outcomes import Outcome
 
-    BodyMapping: TypeAlias = Callable[[object, RejectedRecord], Outcome]
+    BodyMapping: TypeAlias = Callable[[object, RejectedRecord, SignatureCheck], Outcome]
     """Maps a parsed body and the record that it was parked as.
 
     A response without a time of its own gets the time of its first sighting: with the replay's time
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 def _outgrow_mapping(directory: Path) -> BodyMapping:
     config = load_outgrow(directory)
 
-    def map_body(body: object, record: RejectedRecord) -> Outcome:
+    def map_body(body: object, record: RejectedRecord, signature_fits: SignatureCheck) -> Outcome:
         content_id = (record.route or "").removeprefix("/outgrow").removeprefix("/") or None
         return outgrow.map_response(
             body,
@@ -39,6 +41,8 @@ def _outgrow_mapping(directory: Path) -> BodyMapping:
             rule=config.rule_for(content_id),
             received_at=record.first_seen,
             correlation_id=record.correlation_id,
+            untimed_is_newest=config.door.untimed_is_newest,
+            signature_fits=signature_fits,
         )
 
     return map_body
@@ -46,17 +50,18 @@ def _outgrow_mapping(directory: Path) -> BodyMapping:
 
 def _iterate_mapping(directory: Path) -> BodyMapping:
     config = load_iterate(directory)
-    return lambda body, record: iterate.map_response(
+    return lambda body, record, signature_fits: iterate.map_response(
         body,
         config=config,
         received_at=record.first_seen,
         correlation_id=record.correlation_id,
+        signature_fits=signature_fits,
     )
 
 
 def _quikly_events_mapping(directory: Path) -> BodyMapping:
     config = load_quikly(directory)
-    return lambda body, record: quikly_events.map_event(
+    return lambda body, record, _: quikly_events.map_event(
         body,
         config=config,
         received_at=record.first_seen,
@@ -78,10 +83,16 @@ class BodyMappings:
 
     Args:
         directory: The folder with ``<partner>.toml``.
+        signature_check: Makes the check of signed links for a source.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        signature_check: Callable[[str], SignatureCheck] = lambda _: no_signature_fits,
+    ) -> None:
         self._directory = directory
+        self._signature_check = signature_check
         self._loaded: dict[str, BodyMapping] = {}
 
     def outcome(self, record: RejectedRecord) -> Outcome:
@@ -101,4 +112,4 @@ class BodyMappings:
             return Unmappable((Reason(code="not_json", detail="the body is not JSON"),))
         if record.source not in self._loaded:
             self._loaded[record.source] = loader(self._directory)
-        return self._loaded[record.source](body, record)
+        return self._loaded[record.source](body, record, self._signature_check(record.source))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from braze_bridge.clock import SystemClock
+from braze_bridge.mapping.link_signatures import any_signature_fits
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.preview.requests import preview
 from ops.stack.command import Json, PartnerName, not_done, reported_errors, route_of
@@ -47,6 +48,8 @@ def preview_body(
     For Quikly it shows activation events. What an acquisition or a claim becomes depends on Braze
     and the stack's tables.
 
+    A signature is not checked: any counts as right.
+
     It prints what is in the body. Exit 1 if the body, or a part of it, would not become a job.
     """
     if (body is None) == (sample is None):
@@ -66,7 +69,7 @@ def preview_body(
             raw,
             source=source,
             route=route,
-            mappings=BodyMappings(config_dir),
+            mappings=BodyMappings(config_dir, lambda _: any_signature_fits),
             now=SystemClock().now(),
         )
     if as_json_:

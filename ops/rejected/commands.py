@@ -11,12 +11,14 @@ import typer
 from braze_bridge.clock import SystemClock
 from braze_bridge.jobs.forward import SqsForwardQueue
 from braze_bridge.jobs.queue import SqsJobQueue
+from braze_bridge.mapping.link_signatures import check_with
 from ops.preview.body_mappings import BodyMappings
 from ops.rejected.replay import Replayed, Replayer, Result, select
 from ops.rejected.rows import MAX_PAGE, DynamoRejectedRows, Filter, InvalidCursorError, Kind
 from ops.stack.command import ConfigDir, Limit, OpenStack, Yes, not_done, on_stack, unavailable
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.screen import UnreadableAgeError, columns, harmless, progress_bar, read_age
+from ops.stack_secrets.stored_secrets import link_path, source_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -163,9 +165,13 @@ def replay_rows(  # noqa: PLR0913, PLR0917 - each argument is an option
         rows=rows,
         queue=SqsJobQueue(opened.sqs, opened.delivery_queue),
         forwards=SqsForwardQueue(opened.sqs, opened.forward_queue),
-        bodies=BodyMappings(config_dir),
+        bodies=BodyMappings(
+            config_dir,
+            lambda source: check_with(source_of(stack.secrets, link_path(source))),
+        ),
         clock=clock,
         resend_unknown=resend_unknown,
+        is_named=bool(record_ids),
         dry_run=dry_run,
     )
     wanted = _filter(clock.now(), reason, source, kind, older_than, newer_than)

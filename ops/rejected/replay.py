@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.jobs.envelope import (
     MAX_ID_CHARS,
     UnreadableJobError,
@@ -24,6 +25,7 @@ from braze_bridge.jobs.queue import QueueUnavailableError
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.reasons import Reason
 from braze_delivery.parking import QUEUE_ROUTE
+from braze_delivery.senders import REFUSED
 from ops.rejected.rows import RowsUnavailableError
 from quikly_forward.forwarding import ROUTE as FORWARD_ROUTE
 
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 UNKNOWN_OUTCOME: Final = "unknown_outcome"
 """The code of events that Braze may have counted: a replay may count them twice."""
 
-NEVER_CLAIMED: Final = frozenset({"expired", "person_full"})
+NEVER_CLAIMED: Final = frozenset({"expired", "person_full", REFUSED.code})
 """Codes of jobs that delivery parks whole and untried. The ledger has not settled these ids. It may
 know that some of their events arrived in an earlier attempt, so the ids stay."""
 
@@ -95,7 +97,12 @@ Verdict = Send | Forward | Keep | Forget
 
 
 def judge(
-    record: RejectedRecord, bodies: BodyMappings, now: datetime, *, resend_unknown: bool
+    record: RejectedRecord,
+    bodies: BodyMappings,
+    now: datetime,
+    *,
+    resend_unknown: bool,
+    is_named: bool = True,
 ) -> Verdict:
     """Decide what a replay does with a record.
 
@@ -108,6 +115,8 @@ def judge(
         bodies: The mappings of today's configuration.
         now: The replay's time.
         resend_unknown: Whether to send events that may have arrived.
+        is_named: Whether the operator named this row. Only then is a job sent that its sender may
+            not send: it may be forged.
 
     Raises:
         ConfigError: The file of the body's partner has mistakes.
@@ -115,6 +124,8 @@ def judge(
     codes = {reason.code for reason in record.reasons}
     if UNKNOWN_OUTCOME in codes and not resend_unknown:
         return Keep(None)
+    if REFUSED.code in codes and not is_named:
+        return Keep(record.reasons)
     if record.route == FORWARD_ROUTE:
         return _judge_forward(record, now)
     if record.kind == "body" and record.route != QUEUE_ROUTE:
@@ -260,6 +271,7 @@ class Replayer:
         forwards: The queue of calls to Quikly.
         clock: Gives the replay's time.
         resend_unknown: Whether to send events again that Braze may have counted.
+        is_named: As in :func:`judge`.
         dry_run: Whether to give the results only and change nothing.
     """
 
@@ -269,6 +281,7 @@ class Replayer:
     bodies: BodyMappings
     clock: Clock
     resend_unknown: bool = False
+    is_named: bool = True
     dry_run: bool = False
 
     def run(self, record_ids: Iterable[str]) -> Iterator[Replayed]:
@@ -302,6 +315,7 @@ class Replayer:
                 self.bodies,
                 self.clock.now(),
                 resend_unknown=self.resend_unknown,
+                is_named=self.is_named,
             )
             match verdict:
                 case Send(job):
@@ -316,7 +330,7 @@ class Replayer:
                     removed = self.dry_run or self.rows.remove(parked)
                     result = Result.IGNORED if removed else Result.CHANGED
                     return Replayed(record_id, result, reasons=(code,))
-        except RowsUnavailableError as error:
+        except (RowsUnavailableError, SecretUnavailableError) as error:
             return Replayed(record_id, Result.NOT_TAKEN, reasons=(str(error),))
 
     def _send(self, parked: Parked, sent_as: str, send: Callable[[], None]) -> Replayed:

@@ -38,6 +38,11 @@ CLAIMS_PATH: Final = "claims"
 """Keys the claimants' hashes and the seeds of draws. It is never set or rotated either."""
 
 
+def link_path(partner: str) -> str:
+    """Return the path of the key that signs a partner's links. Only signed partners have one."""
+    return f"partner/{partner}-link"
+
+
 class StoredPair(NamedTuple):
     """Both values of a secret, and since when the secret holds them."""
 

@@ -125,7 +125,6 @@ ALLOWED: Final = [
     ("OutgrowIngestRole", "sqs:SendMessage", "DeliveryQueue"),
     ("BrazeDeliveryRole", "sqs:DeleteMessage", "DeliveryQueue"),
     ("BrazeDeliveryRole", "dynamodb:PartiQLUpdate", "LedgerTable"),
-    ("QuiklyWebhookRole", "dynamodb:PutItem", "ClaimsTable"),
 ]
 
 
@@ -147,6 +146,76 @@ def test_iam_lets_a_function_do_its_work_and_no_more(
     )["EvaluationResults"]
 
     assert [each["EvalDecision"] for each in found] == [decision]
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "table", "row", "decision"),
+    [
+        ("OutgrowIngestRole", "UpdateItem", "RejectedTable", "outgrow#body:1", "allowed"),
+        ("OutgrowIngestRole", "UpdateItem", "RejectedTable", "iterate#body:1", "implicitDeny"),
+        ("QuiklyForwardRole", "UpdateItem", "ClaimsTable", "f#1", "allowed"),
+        ("QuiklyForwardRole", "UpdateItem", "ClaimsTable", "s#demo-first", "implicitDeny"),
+        ("QuiklyAcquisitionWorkerRole", "PutItem", "LedgerTable", "gate:all", "allowed"),
+        ("QuiklyAcquisitionWorkerRole", "PutItem", "LedgerTable", "0" * 32, "implicitDeny"),
+    ],
+)
+def test_iam_holds_a_function_to_its_own_rows(
+    cloud: Cloud, role: str, action: str, table: str, row: str, decision: str
+) -> None:
+    """By the beginning of a row's id, which the local engine does not look at."""
+    found = cloud.client("iam").simulate_principal_policy(
+        PolicySourceArn=arn_of_role(cloud, role),
+        ActionNames=[f"dynamodb:{action}"],
+        ResourceArns=[arn_of(cloud, table)],
+        ContextEntries=[
+            {
+                "ContextKeyName": "dynamodb:LeadingKeys",
+                "ContextKeyValues": [row],
+                "ContextKeyType": "stringList",
+            }
+        ],
+    )["EvaluationResults"]
+
+    assert [each["EvalDecision"] for each in found] == [decision]
+
+
+def test_iam_returns_no_old_item_to_a_function_that_parks(cloud: Cloud) -> None:
+    """With it, the right to park a body would be the right to read one."""
+    found = cloud.client("iam").simulate_principal_policy(
+        PolicySourceArn=arn_of_role(cloud, "OutgrowIngestRole"),
+        ActionNames=["dynamodb:UpdateItem"],
+        ResourceArns=[arn_of(cloud, "RejectedTable")],
+        ContextEntries=[
+            {
+                "ContextKeyName": "dynamodb:LeadingKeys",
+                "ContextKeyValues": ["outgrow#body:1"],
+                "ContextKeyType": "stringList",
+            },
+            {
+                "ContextKeyName": "dynamodb:ReturnValues",
+                "ContextKeyValues": ["ALL_OLD"],
+                "ContextKeyType": "string",
+            },
+        ],
+    )["EvaluationResults"]
+
+    assert [each["EvalDecision"] for each in found] == ["implicitDeny"]
+
+
+def test_delivery_knows_the_senders_by_the_ids_of_their_roles(cloud: Cloud) -> None:
+    """SQS names a sender by its role's id, which only AWS gives."""
+    name = physical(cloud, "AWS::Lambda::Function", "BrazeDeliveryFunction")
+    configuration = cloud.client("lambda").get_function_configuration(FunctionName=name)
+    senders = json.loads(configuration["Environment"]["Variables"]["JOB_SENDERS"])
+    roles = cloud.client("iam")
+
+    for role, sources in (
+        ("OutgrowIngestRole", ["outgrow"]),
+        ("IterateResponsesRole", ["iterate"]),
+        ("QuiklyEventsRole", ["quikly_events"]),
+    ):
+        found = roles.get_role(RoleName=physical(cloud, "AWS::IAM::Role", role))["Role"]
+        assert senders[found["RoleId"]] == sources
 
 
 def arn_of_role(cloud: Cloud, role: str) -> str:

@@ -6,6 +6,7 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from braze_bridge.mapping.link_signatures import check_with
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
 from braze_bridge.web.intake import Intake
@@ -43,6 +44,7 @@ class IngestBench(Generic[ConfigT]):
         self.meter = RecordingMeter()
         self.clock = FixedClock()
         self.secret = FixedSecret(TOKEN)
+        self.link_key = FixedSecret("a key of tests")
         self.log = RecordingLog()
         self.flushes = 0
         self.handler = lambda_handler_of(
@@ -67,7 +69,7 @@ class IngestBench(Generic[ConfigT]):
             meter=self.meter,
             log=self.log.logger,
         )
-        return self._ingest.answering(self.config, door, intake)
+        return self._ingest.answering(self.config, door, intake, check_with(self.link_key))
 
     def post(self, body: object, path: str | None = None) -> ProxyResponse:
         """Post a JSON value with the right token, to the function's first route by default."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import iterate_responses.mapping
+import outgrow_ingest.mapping
+import quikly_acquisition.next_action
+import quikly_events.mapping
+import quikly_webhook.claim_jobs
 from sandbox.stack.engine_actions import with_engine_actions
 from tests.infra.template import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WITHOUT_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 """Actions without resources in IAM."""
@@ -18,7 +27,10 @@ ALLOWED: dict[str, dict[str, Any]] = {
     "OutgrowIngestRole": {
         "sqs:SendMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
         "dynamodb:UpdateItem": {"Fn::GetAtt": ["RejectedTable", "Arn"]},
-        "secretsmanager:GetSecretValue": f"{SECRET}partner/outgrow-??????",
+        "secretsmanager:GetSecretValue": [
+            f"{SECRET}partner/outgrow-??????",
+            f"{SECRET}partner/outgrow-link-??????",
+        ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["OutgrowIngestLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["OutgrowIngestLogGroup", "Arn"]},
         "xray:PutTraceSegments": "*",
@@ -27,7 +39,10 @@ ALLOWED: dict[str, dict[str, Any]] = {
     "IterateResponsesRole": {
         "sqs:SendMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
         "dynamodb:UpdateItem": {"Fn::GetAtt": ["RejectedTable", "Arn"]},
-        "secretsmanager:GetSecretValue": f"{SECRET}partner/iterate-??????",
+        "secretsmanager:GetSecretValue": [
+            f"{SECRET}partner/iterate-??????",
+            f"{SECRET}partner/iterate-link-??????",
+        ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["IterateResponsesLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["IterateResponsesLogGroup", "Arn"]},
         "xray:PutTraceSegments": "*",
@@ -157,6 +172,42 @@ ALLOWED: dict[str, dict[str, Any]] = {
 }
 
 
+OWN_ROWS: dict[str, dict[tuple[str, str], list[str]]] = {
+    "OutgrowIngestRole": {("UpdateItem", "RejectedTable"): ["outgrow#*"]},
+    "IterateResponsesRole": {("UpdateItem", "RejectedTable"): ["iterate#*"]},
+    "QuiklyEventsRole": {("UpdateItem", "RejectedTable"): ["quikly_events#*"]},
+    "QuiklyAcquisitionApiRole": {
+        ("PutItem", "AcquisitionTable"): ["a#*", "k#*", "p#*"],
+        ("GetItem", "AcquisitionTable"): ["a#*", "k#*", "p#*"],
+        ("UpdateItem", "AcquisitionTable"): ["who#*"],
+    },
+    "QuiklyAcquisitionWorkerRole": {
+        ("BatchGetItem", "AcquisitionTable"): ["a#*", "known#*"],
+        ("PutItem", "AcquisitionTable"): ["a#*", "known#*"],
+        ("DeleteItem", "AcquisitionTable"): ["p#*"],
+        ("BatchGetItem", "LedgerTable"): ["gate:*"],
+        ("PutItem", "LedgerTable"): ["gate:*"],
+    },
+    "QuiklyAcquisitionSweepRole": {("UpdateItem", "AcquisitionTable"): ["a#*"]},
+    "QuiklyWebhookRole": {
+        ("PutItem", "ClaimsTable"): ["c#*"],
+        ("UpdateItem", "ClaimsTable"): ["s#*", "r#*", "e#*"],
+        ("GetItem", "ClaimsTable"): ["c#*", "s#*", "r#*"],
+    },
+    "QuiklyWebhookSweepRole": {("UpdateItem", "ClaimsTable"): ["c#*", "s#*"]},
+    "QuiklyForwardRole": {
+        ("UpdateItem", "ClaimsTable"): ["f#*"],
+        ("UpdateItem", "RejectedTable"): ["quikly_webhook#*"],
+    },
+}
+"""The rows that a role may touch, by action and table. Delivery parks for every source, and only it
+writes people into the ledger."""
+
+RETURNS_NOTHING = {"dynamodb:ReturnValues": "NONE"}
+RETURNS_COUNTS = {("QuiklyWebhookRole", "UpdateItem"), ("QuiklyWebhookSweepRole", "UpdateItem")}
+"""These read the counters and commitments that they write."""
+
+
 def statements(template: Template, role: str) -> list[dict[str, Any]]:
     properties = template.properties(role)
     return [
@@ -178,7 +229,68 @@ def test_a_role_allows_exactly_what_is_listed_here(template: Template, role: str
         for action in as_list(statement["Action"]):
             granted.setdefault(action, []).extend(as_list(statement["Resource"]))
 
-    assert granted == {action: as_list(on) for action, on in ALLOWED[role].items()}
+    wanted = {action: as_list(on) for action, on in ALLOWED[role].items()}
+    assert {action: unique(on) for action, on in granted.items()} == wanted
+
+
+def unique(resources: list[Any]) -> list[Any]:
+    """Two statements may be about one resource, for different rows."""
+    return [each for at, each in enumerate(resources) if each not in resources[:at]]
+
+
+def row_statements(template: Template, role: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the action, the table and the conditions of each right on a table's rows."""
+    for statement in statements(template, role):
+        for action in as_list(statement["Action"]):
+            for resource in as_list(statement["Resource"]):
+                service, _, name = action.partition(":")
+                is_table = isinstance(resource, dict)  # an index is a text
+                if service == "dynamodb" and is_table and name != "DescribeTable":
+                    yield name, resource["Fn::GetAtt"][0], statement.get("Condition", {})
+
+
+@pytest.mark.parametrize("role", sorted(ALLOWED.keys() - {"BrazeDeliveryRole"}))
+def test_a_role_touches_only_its_own_rows(template: Template, role: str) -> None:
+    """Outgrow's role cannot overwrite an Iterate body, nor the forwarder an award's counter."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for action, table, conditions in row_statements(template, role):
+        keys = conditions["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+        found.setdefault((action, table), []).extend(as_list(keys))
+
+    assert found == OWN_ROWS[role]
+
+
+@pytest.mark.parametrize("role", sorted(ALLOWED))
+def test_a_write_returns_no_item(template: Template, role: str) -> None:
+    """`ReturnValues: ALL_OLD` would make each right to write a right to read."""
+    for action, table, conditions in row_statements(template, role):
+        is_read = action in {"GetItem", "BatchGetItem"}
+        if not (is_read or (role, action) in RETURNS_COUNTS or table == "LedgerTable"):
+            assert conditions["StringEqualsIfExists"] == RETURNS_NOTHING, (role, action)
+
+
+def test_the_sources_of_each_role_are_those_that_its_rows_have(template: Template) -> None:
+    """Delivery takes a function's jobs of the function's own sources, from no other role."""
+    variables = template.properties("BrazeDeliveryFunction")["Environment"]["Variables"]
+    may_send = json.loads(variables["JOB_SENDERS"])
+    senders = {
+        f"${{{role}.RoleId}}"
+        for role, allowed in ALLOWED.items()
+        if {"Fn::GetAtt": ["DeliveryQueue", "Arn"]} in as_list(allowed.get("sqs:SendMessage"))
+    }
+
+    assert may_send.keys() == senders
+    for role, source in (
+        ("OutgrowIngestRole", outgrow_ingest.mapping.SOURCE),
+        ("IterateResponsesRole", iterate_responses.mapping.SOURCE),
+        ("QuiklyAcquisitionWorkerRole", quikly_acquisition.next_action.SOURCE),
+        ("QuiklyWebhookRole", quikly_webhook.claim_jobs.SOURCE),
+        ("QuiklyWebhookSweepRole", quikly_webhook.claim_jobs.SOURCE),
+        ("QuiklyEventsRole", quikly_events.mapping.SOURCE),
+    ):
+        assert may_send[f"${{{role}.RoleId}}"] == [source]
+        rows = OWN_ROWS[role].get(("UpdateItem", "RejectedTable"), [f"{source}#*"])
+        assert rows == [f"{source}#*"]
 
 
 def test_no_right_depends_on_the_local_engine(template: Template) -> None:

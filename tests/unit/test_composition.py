@@ -29,6 +29,7 @@ def test_deliverys_dependencies_are_built_from_the_environment_without_a_socket(
         "SEND_CONCURRENCY": "7",
         "ON_UNKNOWN_OUTCOME": "park",
         "QUEUE_RETENTION_SECONDS": "345600",
+        "JOB_SENDERS": '{"AROAIN": ["outgrow"]}',
         "QUEUE_VISIBILITY_SECONDS": "420",
         "FUNCTION_TIMEOUT_SECONDS": "60",
         "LEDGER_TABLE": "ledger",

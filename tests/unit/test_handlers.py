@@ -24,7 +24,7 @@ TWICE = {
     "messageId": "m1",
     "receiptHandle": "h1",
     "body": "one",
-    "attributes": {"ApproximateReceiveCount": "3"},
+    "attributes": {"ApproximateReceiveCount": "3", "SenderId": "AROAIN:ingest"},
 }
 EVENT = {"Records": [TWICE, {"messageId": "m2", "body": "two"}, TWICE]}
 
@@ -67,7 +67,10 @@ def test_a_message_that_comes_twice_in_a_batch_is_handled_once() -> None:
 
     answer = answer_batch(EVENT, lambda: 60, handle, "dependencies")
 
-    assert seen == [SqsMessage("m1", "one", 3, "h1"), SqsMessage("m2", "two", 1, "")]
+    assert seen == [
+        SqsMessage("m1", "one", 3, "h1", sender_id="AROAIN:ingest"),
+        SqsMessage("m2", "two", 1, ""),
+    ]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
 
 

@@ -18,6 +18,7 @@ DELIVERY = {
     "FUNCTION_TIMEOUT_SECONDS": "60",
     "LEDGER_TABLE": "ledger",
     "LEDGER_SECRET": "stack/ledger",
+    "JOB_SENDERS": '{"AROAIN": ["outgrow"]}',
 }
 
 

@@ -18,6 +18,7 @@ from braze_bridge.keys import braze_key
 from braze_bridge.observability import BY_PARTNER, Metric
 from braze_delivery.app import Dependencies, handle
 from braze_delivery.delivery import Ports
+from braze_delivery.senders import Senders
 from tests.fakes.braze import FakeTrack
 from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import job
@@ -114,6 +115,20 @@ def test_what_goes_back_is_hidden_by_its_receipt_handle(harness: Harness) -> Non
     assert failures == ["message-0", "message-2"]
     assert set(harness.hider.delays) == {"handle-0", "handle-2"}
     assert all(seconds >= 60 for seconds in harness.hider.delays.values())
+
+
+def test_a_refused_sender_raises_an_alarm_of_its_own(harness: Harness) -> None:
+    """Beside the alarm on rejected jobs, since it may be an attack."""
+    senders = Senders({"AROAITERATE": {"iterate"}})
+    ports = replace(harness.deps.ports, senders=senders)
+    event = sqs_event(job().to_json())
+    event["Records"][0]["attributes"]["SenderId"] = "AROAITERATE:iterate-responses"
+
+    answer = answer_batch(event, lambda: 60, handle, replace(harness.deps, ports=ports))
+
+    assert answer == {"batchItemFailures": []}
+    assert harness.meter.totals[Metric.SENDERS_REFUSED] == 1
+    assert harness.meter.totals[Metric.JOBS_REJECTED] == 1
 
 
 def test_a_refused_key_raises_the_alarm_and_is_dropped(harness: Harness) -> None:

@@ -15,6 +15,7 @@ from braze_bridge.jobs.rejected import (
     RejectedStoreUnavailableError,
 )
 from braze_bridge.reasons import Reason
+from ops.rejected.rows import DynamoRejectedRows
 from tests.fakes.clock import NOON
 from tests.fakes.jobs import InMemoryRejectedStore
 
@@ -83,6 +84,31 @@ def test_record_is_kept_whole(client: DynamoDBClient) -> None:
     assert item["first_seen"] == item["last_seen"] == {"S": "2026-11-22T12:00:00.000Z"}
     assert item["expires_at"] == {"N": str(int((NOON + timedelta(days=30)).timestamp()))}
     assert item["route"] == {"S": "/outgrow"}
+
+
+def test_a_row_id_begins_with_the_source(client: DynamoDBClient) -> None:
+    """IAM holds each function to rows that begin so; the same job of two sources is two rows."""
+    store = DynamoRejectedStore(client, TABLE)
+
+    store.park(record())
+    store.park(record(source="iterate"))
+
+    ids = sorted(item["id"]["S"] for item in client.scan(TableName=TABLE)["Items"])
+    assert ids == ["iterate#body:1", "outgrow#body:1"]
+
+
+def test_rows_of_before_are_found_and_removed(client: DynamoDBClient) -> None:
+    """Their ids have no source."""
+    DynamoRejectedStore(client, TABLE).park(record())
+    client.put_item(TableName=TABLE, Item=row(client) | {"id": {"S": "body:2"}})
+    rows = DynamoRejectedRows(client, TABLE, NOON)
+
+    for row_id in ("body:2", "outgrow#body:1"):
+        parked = rows.find(row_id)
+        assert parked is not None
+        assert rows.explain(parked, parked.record.reasons)
+        assert rows.remove(parked)
+        assert rows.find(row_id) is None
 
 
 def test_resend_parks_once(client: DynamoDBClient) -> None:

@@ -92,7 +92,7 @@ class Deployed:
             "last_seen": at,
         }
         self.store.park(RejectedRecord(**(given | fields)))
-        return f"body:{name}"
+        return f"outgrow#body:{name}"
 
     def rows(self) -> list[str]:
         items = self.dynamodb.scan(TableName=self.access.rejected_table)["Items"]
@@ -147,11 +147,16 @@ def test_a_list_shows_what_and_why_and_nothing_personal(deployed: Deployed) -> N
     assert (text.exit_code, data.exit_code) == (0, 0)
     assert ADDRESS not in text.output + data.output
     listed = {row["id"]: row for row in json.loads(data.stdout)["rows"]}
-    assert sorted(listed) == ["body:1", "body:2", "body:3", "body:4"]
+    assert sorted(listed) == [
+        "outgrow#body:1",
+        "outgrow#body:2",
+        "outgrow#body:3",
+        "outgrow#body:4",
+    ]
     assert all(row_id in text.stdout for row_id in listed)
-    assert listed["body:1"]["reasons"] == [{"code": "no_identity", "field": "person"}]
-    assert listed["body:1"]["route"] == "/outgrow/quiz"
-    assert (listed["body:2"]["route"], listed["body:3"]["route"]) == (None, None)
+    assert listed["outgrow#body:1"]["reasons"] == [{"code": "no_identity", "field": "person"}]
+    assert listed["outgrow#body:1"]["route"] == "/outgrow/quiz"
+    assert (listed["outgrow#body:2"]["route"], listed["outgrow#body:3"]["route"]) == (None, None)
 
 
 def test_a_list_can_be_filtered_and_read_on(deployed: Deployed) -> None:
@@ -166,12 +171,12 @@ def test_a_list_can_be_filtered_and_read_on(deployed: Deployed) -> None:
     def ids(*options: str) -> list[str]:
         return [row["id"] for row in listed(*options)["rows"]]
 
-    assert ids("--reason", "no_identity") == ["body:new", "body:old"]
-    assert ids("--older-than", "2d") == ["body:old"]
-    assert ids("--newer-than", "2d", "--source", "outgrow") == ["body:new"]
-    assert ids("--kind", "objects") == ["body:other"]
+    assert ids("--reason", "no_identity") == ["outgrow#body:new", "outgrow#body:old"]
+    assert ids("--older-than", "2d") == ["outgrow#body:old"]
+    assert ids("--newer-than", "2d", "--source", "outgrow") == ["outgrow#body:new"]
+    assert ids("--kind", "objects") == ["iterate#body:other"]
     first = listed("--reason", "no_identity", "--limit", "1")
-    assert ids("--reason", "no_identity", "--after", first["cursor"]) == ["body:old"]
+    assert ids("--reason", "no_identity", "--after", first["cursor"]) == ["outgrow#body:old"]
 
 
 @pytest.mark.parametrize(
@@ -183,9 +188,9 @@ def test_a_list_can_be_filtered_and_read_on(deployed: Deployed) -> None:
         ["list", "--kind", "other"],
         ["list", "--limit", "0"],
         ["replay"],
-        ["replay", "body:1", "--all"],
+        ["replay", "outgrow#body:1", "--all"],
         ["drop"],
-        ["drop", "body:1", "--reason", "no_identity"],
+        ["drop", "outgrow#body:1", "--reason", "no_identity"],
     ],
 )
 def test_contradictory_options_are_a_usage_error(deployed: Deployed, words: list[str]) -> None:
@@ -193,7 +198,7 @@ def test_contradictory_options_are_a_usage_error(deployed: Deployed, words: list
     deployed.park("1")
 
     assert deployed.bridge("rejected", *words).exit_code == 2
-    assert deployed.rows() == ["body:1"]
+    assert deployed.rows() == ["outgrow#body:1"]
 
 
 def test_counts_name_every_reason(deployed: Deployed) -> None:
@@ -229,7 +234,7 @@ def test_only_show_prints_the_answers(deployed: Deployed) -> None:
     assert BODY in text.stdout
     assert f"no_identity: person: {ADDRESS} is wrong" in text.stdout
     assert (data["payload"], data["sightings"], data["route"]) == (BODY, 1, "/outgrow/quiz")
-    assert deployed.bridge("rejected", "show", "body:2").exit_code == 1
+    assert deployed.bridge("rejected", "show", "outgrow#body:2").exit_code == 1
 
 
 def test_a_replay_sends_by_the_given_files_and_repeated_does_nothing(
@@ -246,7 +251,12 @@ def test_a_replay_sends_by_the_given_files_and_repeated_does_nothing(
     done = deployed.bridge(*options, "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout)["results"] == [
-        {"record_id": row_id, "result": "sent", "job_id": "outgrow:quiz:17", "reasons": []}
+        {
+            "record_id": row_id,
+            "result": "sent",
+            "job_id": "outgrow:quiz:17:fbd5b2abd6d5",
+            "reasons": [],
+        }
     ]
     (sent,) = deployed.queued()
     assert parse_job(sent).attributes == {"score": 5}
@@ -258,9 +268,9 @@ def test_a_replay_sends_by_the_given_files_and_repeated_does_nothing(
 
 def test_a_replay_by_an_id_that_is_not_there_exits_1(deployed: Deployed) -> None:
     """Nothing is sent for it."""
-    gone = deployed.bridge("rejected", "replay", "body:none")
+    gone = deployed.bridge("rejected", "replay", "outgrow#body:none")
 
-    assert (gone.exit_code, gone.stdout.split()) == (1, ["gone", "body:none"])
+    assert (gone.exit_code, gone.stdout.split()) == (1, ["gone", "outgrow#body:none"])
 
 
 def test_a_faulty_file_stops_a_replay_and_is_named(deployed: Deployed, tmp_path: Path) -> None:
@@ -287,7 +297,7 @@ def test_a_replay_of_a_reason_is_bounded(deployed: Deployed, corrected: str) -> 
     second = json.loads(deployed.bridge(*options, "--limit", "2", "--json").stdout)
 
     assert (second["counts"], second["may_be_more"]) == ({"sent": 1}, False)
-    assert deployed.rows() == ["body:other"]
+    assert deployed.rows() == ["outgrow#body:other"]
 
 
 def test_rows_are_dropped_only_after_a_confirmation(deployed: Deployed) -> None:
@@ -301,12 +311,14 @@ def test_rows_are_dropped_only_after_a_confirmation(deployed: Deployed) -> None:
     assert deployed.bridge(*words, answer="").exit_code == 1
     assert len(deployed.rows()) == 3
     asked = deployed.bridge(*words, answer="y\n")
-    assert (asked.exit_code, deployed.rows()) == (0, ["body:3"])
-    by_id = deployed.bridge("rejected", "drop", "body:3", "body:none", "--yes", "--json")
+    assert (asked.exit_code, deployed.rows()) == (0, ["outgrow#body:3"])
+    by_id = deployed.bridge(
+        "rejected", "drop", "outgrow#body:3", "outgrow#body:none", "--yes", "--json"
+    )
     assert (by_id.exit_code, deployed.rows()) == (1, [])
     assert json.loads(by_id.stdout) == {
         "dropped": 1,
-        "not_found": ["body:none"],
+        "not_found": ["outgrow#body:none"],
         "may_be_more": False,
     }
 

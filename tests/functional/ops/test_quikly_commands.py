@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 from braze_bridge.aws.secrets import SecretsManagerSource
 from braze_bridge.clock import SystemClock
 from braze_bridge.keys import claims_key, fingerprint_key
+from braze_bridge.ledger.erasure import is_only_erased
+from braze_bridge.ledger.fingerprints import Fingerprints
+from braze_bridge.ledger.person_memory import decode
 from braze_bridge.partner_config.quikly_activations import Status
 from braze_bridge.partner_config.toml_files import load_quikly
 from ops.activations.dynamo_book import DynamoActivationBook
@@ -291,12 +294,59 @@ def test_a_person_is_forgotten_by_acquisitions_and_claims(deployed: Deployed) ->
     assert shown["erased"] == {"rejected table": 0, "ledger": 0, "acquisitions": 2, "claims": 1}
     assert "no person wins twice" in json.dumps(shown["not_reached"])
     rows = [row for name in TABLES for row in deployed.dynamodb.scan(TableName=name)["Items"]]
-    assert ADA not in json.dumps(rows)
-    assert "bob@example.com" in json.dumps(rows)
+    assert ADA not in repr(rows)
+    assert "bob@example.com" in repr(rows)
     kept = {claim.claimant: claim for claim in deployed.book.claims("demo-draw")}
     assert kept[claimant].claimer is None
     assert kept[claimant].due_at is None
     assert not any(deployed.json("forget", "email", ADA, "--yes")["held"].values())
+
+
+def test_no_row_leads_to_an_erased_acquisition(deployed: Deployed) -> None:
+    """Neither the caller's key, nor the pending person, nor the list of the other identifier."""
+    now = SystemClock().now()
+    other = record("texts", number=1, email="bob@example.com", phone="+4915119999999", at=now)
+    deployed.records.begin(record("texts", at=now), "order 7")
+    deployed.records.begin(other, None)
+    before = len(deployed.dynamodb.scan(TableName="acquisitions")["Items"])
+
+    deployed.json("forget", "email", ADA, "--yes")
+
+    left = deployed.dynamodb.scan(TableName="acquisitions")["Items"]
+    gone = record("texts").acquisition_id
+    assert before > len(left) > 0
+    assert gone not in json.dumps(left)
+    assert other.acquisition_id in json.dumps(left)
+
+
+def test_an_erasure_is_remembered_for_every_identifier_that_was_found(deployed: Deployed) -> None:
+    """For 30 days, so that a job that waits in a queue makes no new profile; settled jobs too."""
+    deployed.enter(ADA)
+
+    deployed.json("forget", "email", ADA, "--yes")
+
+    prints = Fingerprints(fingerprint_key(deployed.secret("ledger"))())
+    for person in (("email", ADA), ("external_id", f"id of {ADA}")):
+        key = {"id": {"S": prints.person(person)}}
+        item = deployed.dynamodb.get_item(TableName="ledger", Key=key)["Item"]
+        assert is_only_erased(decode(item["memory"]["B"]), prints)
+        assert int(item["expires_at"]["N"]) > SystemClock().now().timestamp() + 29 * 86_400
+
+
+def test_claims_are_erased_on_request_and_an_entry_of_a_draw_stays(deployed: Deployed) -> None:
+    """Also a claim whose address is erased; the published count of a draw stays right."""
+    (won,) = deployed.enter(ADA, scope="demo-first", status=Status.AWARDED, claimer=None)
+    (entered,) = deployed.enter(ADA)
+
+    held = deployed.json("forget", "email", ADA, "--dry-run")["held"]
+    assert held["claims"] == [claim_row_id("demo-draw", entered)]
+    erased = deployed.json("forget", "email", ADA, "--claims", "--yes")["erased"]
+
+    assert erased["claims"] == 2
+    ids = [row["id"]["S"] for row in deployed.dynamodb.scan(TableName="claims")["Items"]]
+    assert claim_row_id("demo-first", won) not in ids
+    assert claim_row_id("demo-draw", entered) in ids
+    assert ADA not in json.dumps(deployed.dynamodb.scan(TableName="claims")["Items"])
 
 
 def test_a_claimer_is_found_by_the_id_that_came_along(deployed: Deployed) -> None:

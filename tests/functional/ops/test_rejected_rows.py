@@ -63,8 +63,9 @@ def test_what_is_parked_is_found_as_it_was(
     for each in (body, objects, body):
         store.park(each)
 
-    assert [rows.find(each.id) for each in (body, objects)] == [(body, 2), (objects, 1)]
-    assert rows.find("body:3") is None
+    as_read = [each.model_copy(update={"id": each.row_id}) for each in (body, objects)]
+    assert [rows.find(each.id) for each in as_read] == [(as_read[0], 2), (as_read[1], 1)]
+    assert rows.find("outgrow#body:3") is None
 
 
 def test_a_list_holds_everything_but_the_payload(
@@ -77,7 +78,7 @@ def test_a_list_holds_everything_but_the_payload(
     (row,) = rows.page(Filter(), limit=10).rows
 
     assert (row.id, row.kind, row.route, row.reasons) == (
-        parked.id,
+        parked.row_id,
         parked.kind,
         parked.route,
         parked.reasons,
@@ -89,7 +90,7 @@ def test_a_list_holds_everything_but_the_payload(
         1,
     )
     assert "ada@" not in repr(row)
-    assert "ada@" not in repr(rows.find(parked.id))
+    assert "ada@" not in repr(rows.find(parked.row_id))
 
 
 def test_each_filter_leaves_what_it_says(
@@ -101,17 +102,28 @@ def test_each_filter_leaves_what_it_says(
     store.park(record("c", "no_identity", kind="objects", last_seen=NOON - HOUR, first_seen=NOON))
     store.park(record("d", "braze_refused", kind="objects"))
 
-    assert sorted(ids(rows)) == ["body:a", "body:b", "body:c", "body:d"]
-    assert ids(rows, reason="no_identity") == ["body:b", "body:a", "body:c"]
-    assert ids(rows, source="iterate") == ["body:b"]
-    assert sorted(ids(rows, kind="objects")) == ["body:c", "body:d"]
-    assert sorted(ids(rows, seen_since=NOON)) == ["body:a", "body:b", "body:d"]
-    assert sorted(ids(rows, seen_until=NOON)) == ["body:a", "body:c", "body:d"]
-    assert sorted(ids(rows, seen_since=NOON, seen_until=NOON)) == ["body:a", "body:d"]
-    assert ids(rows, reason="no_identity", seen_since=NOON) == ["body:b", "body:a"]
-    assert ids(rows, reason="no_identity", seen_until=NOON) == ["body:a", "body:c"]
-    assert ids(rows, reason="no_identity", seen_since=NOON, seen_until=NOON) == ["body:a"]
-    assert ids(rows, reason="no_identity", kind="objects", source="outgrow") == ["body:c"]
+    assert sorted(ids(rows)) == ["iterate#body:b", *(f"outgrow#body:{n}" for n in "acd")]
+    assert ids(rows, reason="no_identity") == ["iterate#body:b", "outgrow#body:a", "outgrow#body:c"]
+    assert ids(rows, source="iterate") == ["iterate#body:b"]
+    assert sorted(ids(rows, kind="objects")) == ["outgrow#body:c", "outgrow#body:d"]
+    assert sorted(ids(rows, seen_since=NOON)) == [
+        "iterate#body:b",
+        "outgrow#body:a",
+        "outgrow#body:d",
+    ]
+    assert sorted(ids(rows, seen_until=NOON)) == [
+        "outgrow#body:a",
+        "outgrow#body:c",
+        "outgrow#body:d",
+    ]
+    assert sorted(ids(rows, seen_since=NOON, seen_until=NOON)) == [
+        "outgrow#body:a",
+        "outgrow#body:d",
+    ]
+    assert ids(rows, reason="no_identity", seen_since=NOON) == ["iterate#body:b", "outgrow#body:a"]
+    assert ids(rows, reason="no_identity", seen_until=NOON) == ["outgrow#body:a", "outgrow#body:c"]
+    assert ids(rows, reason="no_identity", seen_since=NOON, seen_until=NOON) == ["outgrow#body:a"]
+    assert ids(rows, reason="no_identity", kind="objects", source="outgrow") == ["outgrow#body:c"]
     assert ids(rows, reason="nobody_has_this") == []
 
 
@@ -134,7 +146,7 @@ def test_pages_together_are_the_list(
         if cursor is None:
             break
 
-    newest_first = [f"body:{number}" for number in range(6, -1, -1)]
+    newest_first = [f"outgrow#body:{number}" for number in range(6, -1, -1)]
     assert (found if reason else sorted(found, reverse=True)) == newest_first
 
 
@@ -178,10 +190,13 @@ def test_expired_rows_are_skipped_although_they_exist(
         for instant in (expiry - timedelta(seconds=1), expiry)
     )
 
-    assert (ids(before), ids(before, reason="no_identity")) == (["body:1"], ["body:1"])
-    assert (before.counts(), before.find("body:1") is None) == ({"no_identity": 1}, False)
+    assert (ids(before), ids(before, reason="no_identity")) == (
+        ["outgrow#body:1"],
+        ["outgrow#body:1"],
+    )
+    assert (before.counts(), before.find("outgrow#body:1") is None) == ({"no_identity": 1}, False)
     assert (ids(after), ids(after, reason="no_identity")) == ([], [])
-    assert (after.counts(), after.find("body:1")) == ({}, None)
+    assert (after.counts(), after.find("outgrow#body:1")) == ({}, None)
 
 
 def test_explaining_replaces_the_reasons_and_nothing_else(
@@ -189,12 +204,12 @@ def test_explaining_replaces_the_reasons_and_nothing_else(
 ) -> None:
     """It is counted by the new one, seen as often and as late as before."""
     store.park(record("1"))
-    parked = rows.find("body:1")
+    parked = rows.find("outgrow#body:1")
     assert parked is not None
 
     assert rows.explain(parked, [Reason(code="value_type", field="score")])
 
-    after = rows.find("body:1")
+    after = rows.find("outgrow#body:1")
     assert after is not None
     assert after.record == parked.record.model_copy(
         update={"reasons": (Reason(code="value_type", field="score"),)}
@@ -207,13 +222,13 @@ def test_a_row_that_was_parked_again_is_neither_explained_nor_removed(
 ) -> None:
     """Nor a row that no longer exists."""
     store.park(record("1"))
-    parked = rows.find("body:1")
+    parked = rows.find("outgrow#body:1")
     assert parked is not None
     store.park(record("1"))
 
     assert not rows.explain(parked, [Reason(code="value_type")])
     assert not rows.remove(parked)
-    again = rows.find("body:1")
+    again = rows.find("outgrow#body:1")
     assert again is not None
     assert rows.remove(again)
     assert not rows.remove(again)
@@ -228,10 +243,10 @@ def test_dropping_forgets_by_id_or_while_the_reason_is_the_same(
     store.park(record("1"))
     store.park(record("2"))
 
-    assert not rows.drop("body:1", "braze_refused")
-    assert rows.drop("body:1", "no_identity")
-    assert rows.drop("body:2")
-    assert not rows.drop("body:2")
+    assert not rows.drop("outgrow#body:1", "braze_refused")
+    assert rows.drop("outgrow#body:1", "no_identity")
+    assert rows.drop("outgrow#body:2")
+    assert not rows.drop("outgrow#body:2")
 
 
 def test_a_missing_table_is_reported_by_aws_s_code(dynamodb: DynamoDBClient) -> None:
@@ -239,7 +254,7 @@ def test_a_missing_table_is_reported_by_aws_s_code(dynamodb: DynamoDBClient) -> 
     store = DynamoRejectedStore(dynamodb, TABLE)
     store.park(record("1"))
     rows = DynamoRejectedRows(dynamodb, TABLE, NOON)
-    parked = rows.find("body:1")
+    parked = rows.find("outgrow#body:1")
     assert parked is not None
     dynamodb.delete_table(TableName=TABLE)
 
@@ -247,10 +262,10 @@ def test_a_missing_table_is_reported_by_aws_s_code(dynamodb: DynamoDBClient) -> 
         lambda: rows.page(Filter(), limit=1),
         lambda: rows.page(Filter(reason="a"), limit=1),
         rows.counts,
-        lambda: rows.find("body:1"),
+        lambda: rows.find("outgrow#body:1"),
         lambda: rows.explain(parked, [Reason(code="a")]),
         lambda: rows.remove(parked),
-        lambda: rows.drop("body:1"),
+        lambda: rows.drop("outgrow#body:1"),
     ):
         with pytest.raises(RowsUnavailableError, match="ResourceNotFoundException"):
             call()
@@ -271,12 +286,12 @@ def test_a_row_of_another_version_is_named_and_not_quoted(
     store.park(record("1"))
     dynamodb.update_item(
         TableName=TABLE,
-        Key={"id": {"S": "body:1"}},
+        Key={"id": {"S": "outgrow#body:1"}},
         UpdateExpression="SET #column = :value",
         ExpressionAttributeNames={"#column": column},
         ExpressionAttributeValues={":value": value},
     )
 
-    with pytest.raises(UnreadableRowError, match=r"^body:1$") as caught:
-        rows.find("body:1")
+    with pytest.raises(UnreadableRowError, match=r"^outgrow#body:1$") as caught:
+        rows.find("outgrow#body:1")
     assert "ada@" not in repr((caught.value, caught.value.__cause__))

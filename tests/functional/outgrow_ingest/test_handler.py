@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from braze_bridge.mapping.link_signatures import sign
 from braze_bridge.observability import Metric
 from braze_bridge.partner_config.toml_files import load_outgrow
 from tests.fakes.api_event import proxy_event
@@ -78,6 +79,28 @@ def test_refused_only_after_the_body_was_parked() -> None:
     [record] = bench.rejected.records.values()
     assert json.loads(record.payload) == {"score": 1}
     assert record.route == "/outgrow"
+
+
+def test_with_signed_links_only_a_signed_identifier_counts(tmp_path: pathlib.Path) -> None:
+    """Otherwise 422, and the body is parked. If the key cannot be read, 503."""
+    rules = """
+schema_version = 1
+[default]
+person = { order = ["email"], email = ["email"], trust = "signed", signature = ["mark"] }
+attributes.score = { from = "score", type = "integer" }
+"""
+    (tmp_path / "outgrow.toml").write_text(rules)
+    bench = OutgrowBench(load_outgrow(tmp_path))
+    signed = {**BODY, "mark": sign("a key of tests", "email", "ada@example.com")}
+
+    assert bench.post(signed)["statusCode"] == 200
+    for forged in (BODY, {**signed, "email": "ben@example.com"}):
+        status, body = answered(bench.post(forged))
+        assert status == 422
+        assert "unsigned" in [each["code"] for each in body["reasons"]]
+    assert (len(bench.queue.jobs), len(bench.rejected.records)) == (1, 2)
+    bench.link_key.unavailable = True
+    assert bench.post(signed)["statusCode"] == 503
 
 
 def test_unreadable_secret_is_503() -> None:

@@ -17,9 +17,9 @@ from tests.unit.braze_delivery.test_delivery import Harness
 def test_a_survey_is_one_job_in_as_few_requests_as_braze_allows(count: int, requests: int) -> None:
     """One attributes object and an event for each answer, 75 objects a request."""
     responses = [answer(n, f"Question {n}?", f"Answer {n}") for n in range(count)]
-    outcome = map_response(
-        body(*responses), config=load_iterate(PARTNER_CONFIG), received_at=NOON, correlation_id="r"
-    )
+    shipped = load_iterate(PARTNER_CONFIG)
+    config = shipped._replace(names=shipped.names._replace(most_answers=1900))
+    outcome = map_response(body(*responses), config=config, received_at=NOON, correlation_id="r")
     assert isinstance(outcome, Mapped)
     parts = split_job(outcome.job)
     harness = Harness()

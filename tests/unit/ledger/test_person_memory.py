@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from braze_bridge.ledger.erasure import erase
 from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.ledger.person_memory import (
     BLANK,
@@ -116,6 +117,17 @@ def asking(jobs: list[DeliveryJob]) -> Person:
         each.job_id: (PRINTS.job(each.job_id), *map(PRINTS.once, each.once_ids)) for each in jobs
     }
     return Person("id", ("external_id", "ada"), jobs, marks)
+
+
+def test_an_erasure_is_told_with_the_state() -> None:
+    """To every job of the person, whatever attributes it has; what was newest is forgotten."""
+    known = BLANK._replace(newest={PRINTS.names(["score"])[0]: 1})
+
+    state = state_for(replace(request("1"), memory=erase(known, NOON, PRINTS)), PRINTS)
+
+    assert state == PersonState(erased=NOON)
+    assert state.is_erased(job(age=1).received_at)
+    assert not state.is_erased(job(age=-1).received_at)
 
 
 @given(memories)

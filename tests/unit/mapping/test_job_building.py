@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from braze_bridge.jobs.envelope import JobUser
 from braze_bridge.mapping.attributes import IDENTIFIER_CONFLICT, UNREADABLE_TIME, Skip
@@ -18,6 +20,7 @@ from braze_bridge.mapping.job_building import (
     event_id,
     hashed,
     make_job,
+    ordering_time,
 )
 from braze_bridge.mapping.outcomes import Mapped, Outcome, Unmappable
 from braze_bridge.mapping.people import Person
@@ -183,6 +186,26 @@ def test_an_event_s_id_has_no_personal_data_and_fits() -> None:
     long = [event_id("x" * 230, "quiz-done", place) for place in ("0", "1")]
     assert len(set(long)) == 2
     assert all(len(each) <= 240 for each in long)
+
+
+times = st.none() | st.integers(1, 40 * 365).map(lambda days: NOON - timedelta(days=days))
+
+
+@given(times, st.integers(0, 10_000).map(lambda seconds: NOON + timedelta(seconds=seconds)))
+def test_an_untimed_answer_is_older_than_every_timed_one(
+    partner_s: datetime | None, received_at: datetime
+) -> None:
+    """Whenever it arrives: it may be an old one that somebody sends again."""
+    untimed = ordering_time(None, received_at, untimed_is_newest=False)
+    other = ordering_time(partner_s, NOON, untimed_is_newest=False)
+
+    assert untimed >= other if partner_s is None else untimed < other
+
+
+def test_untimed_answers_can_count_as_the_newest() -> None:
+    """For a partner that never sends a time."""
+    assert ordering_time(None, NOON, untimed_is_newest=True) == NOON
+    assert ordering_time(NOON + timedelta(days=1), NOON, untimed_is_newest=True) == NOON
 
 
 def test_no_job_occurred_after_it_was_received() -> None:

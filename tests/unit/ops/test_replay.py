@@ -15,9 +15,11 @@ from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
 from braze_bridge.jobs.rejected import RejectedRecord
 from braze_bridge.ledger.port import CALL_SECONDS, Leases, PersonState
+from braze_bridge.mapping.job_building import UNTIMED
 from braze_bridge.reasons import Reason
 from braze_delivery.delivery import Ports, deliver
 from braze_delivery.parking import job_records, rejected_part, unknown_part
+from braze_delivery.senders import REFUSED
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.rejected.replay import (
     Forget,
@@ -214,6 +216,26 @@ def test_a_body_is_mapped_by_the_rule_of_the_content_that_it_came_for(
     assert isinstance(judge(other, BodyMappings(config), NOON, resend_unknown=False), Keep)
 
 
+def test_an_answer_without_a_time_does_not_overwrite_one_that_has_one() -> None:
+    """Unless its file says so. Among themselves the last one counts."""
+    run = Run()
+    bench = OutgrowBench()
+
+    def answer(number: int, score: int, **fields: str) -> None:
+        bench.clock.advance(60)
+        run.clock.advance(60)
+        body = {"response_id": str(number), "external_id": "ada", "score": score, **fields}
+        assert bench.post(body)["statusCode"] == 200
+        assert run.deliver(bench.queue.jobs[-1]) == (1, 0, 0, 0)
+
+    answer(1, 10)
+    answer(2, 20)
+    assert run.braze.profile("ada")["outgrow_quiz_score"] == 20
+    answer(3, 30, created_at="2026-11-22T12:01:00Z")
+    answer(4, 40)
+    assert run.braze.profile("ada")["outgrow_quiz_score"] == 30
+
+
 def test_a_response_without_a_time_is_as_old_as_its_first_sighting(config: pathlib.Path) -> None:
     """Received now, so that it is not parked as expired; but a newer answer still wins."""
     run = Run(config)
@@ -228,7 +250,7 @@ def test_a_response_without_a_time_is_as_old_as_its_first_sighting(config: pathl
     assert run.replay() == [Result.SENT]
 
     (replayed,) = run.queue.jobs
-    assert (replayed.received_at, replayed.occurred_at) == (run.clock.now(), NOON)
+    assert (replayed.received_at, replayed.occurred_at) == (run.clock.now(), NOON - UNTIMED)
     assert run.deliver_queued() == (1, 0, 0, 0)
     assert [item["outgrow_quiz_score"] for _, item in run.braze.taken] == [9]
 
@@ -589,6 +611,19 @@ def test_new_ids_fit_and_are_told_apart(id_: str, generations: int) -> None:
     assert len(set(ids)) == len(ids)
     assert max(map(len, ids)) <= 300
     assert with_new_ids(seen) == with_new_ids(seen)
+
+
+def test_a_job_that_its_sender_may_not_send_is_replayed_only_by_name() -> None:
+    """It may be forged: a replay of all rows leaves it."""
+    run = Run()
+    forged = job("1")
+    (row,) = job_records(forged, (REFUSED,), NOON, "~sender")
+    run.store.park(row)
+
+    assert run.replay(is_named=False) == [Result.STILL_REJECTED]
+    assert run.queue.jobs == []
+    assert run.replay(row.id) == [Result.SENT]
+    assert [sent.job_id for sent in run.queue.jobs] == [forged.job_id]
 
 
 def test_objects_that_cannot_be_read_stay() -> None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_bridge.mapping.attributes import Skip
+from braze_bridge.mapping.job_building import UNTIMED
+from braze_bridge.mapping.link_signatures import any_signature_fits
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.partner_config.toml_files import load_outgrow
 from outgrow_ingest.mapping import map_response
@@ -48,6 +50,7 @@ def mapped(
         rule=given.rule_for(content_id),
         received_at=received_at,
         correlation_id="r",
+        signature_fits=any_signature_fits,
     )
 
 
@@ -175,13 +178,16 @@ def test_lead_in_the_future_stays_the_same_response() -> None:
         ({"created_at": "2026-11-22T13:00:00+02:00"}, NOON - timedelta(hours=1)),
         ({"created_at": "2026-11-22T12:00:01Z"}, NOON),
         ({"created_at": "9999-12-31"}, NOON),
-        ({"created_at": "0001-01-01T00:00:00Z"}, NOON),
-        ({"created_at": True}, NOON),
-        ({}, NOON),
+        ({"created_at": "0001-01-01T00:00:00Z"}, NOON - UNTIMED),
+        ({"created_at": True}, NOON - UNTIMED),
+        ({}, NOON - UNTIMED),
     ],
 )
 def test_time_of_the_response(times: dict[str, Any], expected: datetime) -> None:
-    """The partner's time orders the job if it is readable, but never a time after its arrival."""
+    """The partner's time orders the job, but never a time after its arrival.
+
+    A response without a readable time is older than every other.
+    """
     body = {"response_id": "r", "email": "ada@example.com", "score": 1, **times}
 
     assert job_of(mapped(body)).occurred_at == expected
@@ -251,6 +257,8 @@ order = ["external_id", "email", "phone"]
 external_id = "external_id"
 email = "email"
 phone = "phone"
+trust = "signed"
+signature = "mark"
 [default.attributes]
 email = { from = "new_email", type = "string" }
 phone = { from = "new_phone", type = "string" }
@@ -285,7 +293,7 @@ def test_attribute_never_changes_whom_the_job_is_about(
     conflicts: list[str],
 ) -> None:
     """An e-mail or phone attribute that Braze would take for an identifier is left out."""
-    outcome = mapped({"id": "r", "score": 1, **body}, given=config(tmp_path, CONTACTS))
+    outcome = mapped({"id": "r", "score": 1, "mark": "m", **body}, given=config(tmp_path, CONTACTS))
 
     job = job_of(outcome)
     assert job.attributes == {**attributes, "score": 1}
@@ -298,7 +306,7 @@ def test_rejecting_attribute_refuses_the_whole_response(tmp_path: pathlib.Path) 
     """``on_mismatch = "reject"`` refuses the response for one value that does not fit."""
     given = config(tmp_path, CONTACTS)
 
-    outcome = mapped({"email": "a@example.com", "score": 1.5}, given=given)
+    outcome = mapped({"email": "a@example.com", "mark": "m", "score": 1.5}, given=given)
     unidentified = mapped({"score": 1.5}, given=given)
 
     assert codes(outcome) == [("score", "wrong_type")]

@@ -281,3 +281,33 @@ other = { type = "array", separator = ";" }
 
     found = [questions.question(key, None).value.shape.separator for key in ("list", "other")]
     assert found == [",", ";"]
+
+
+def test_names_can_have_a_prefix_and_be_limited(tmp_path: pathlib.Path) -> None:
+    """Without the table the prompt is the name, and what the other files own is known."""
+    names = load(
+        tmp_path, BASE + '[names]\nprefix = "iterate: "\nonly_listed = true\nmost_answers = 9\n'
+    ).names
+    shipped = load_iterate(SHIPPED).names
+
+    assert (names.prefix, names.only_listed, names.most_answers) == ("iterate: ", True, 9)
+    assert (shipped.prefix, shipped.only_listed, shipped.most_answers) == ("", False, 250)
+    assert {"outgrow_quiz_score", "quikly_tier"} <= shipped.taken
+    assert not names.taken  # the folder has no other file
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('prefix = "$"', "names.prefix"),
+        (f'prefix = "{"x" * 33}"', "names.prefix"),
+        ('prefix = "a\\u200b"', "names.prefix"),
+        ("most_answers = 0", "names.most_answers"),
+        ("most_answers = 5001", "names.most_answers"),
+        ('only_listed = "yes"', "names.only_listed"),
+        ("new = true", "names.new"),
+    ],
+)
+def test_a_faulty_rule_for_names_is_refused(tmp_path: pathlib.Path, line: str, key: str) -> None:
+    """With the key that is wrong."""
+    assert [found for found, _ in problems(tmp_path, f"{BASE}[names]\n{line}\n")] == [key]

@@ -54,7 +54,11 @@ def test_the_commented_keys_can_be_switched_on(tmp_path: pathlib.Path, file: str
     # The first one of quikly.toml has its table in a comment, too.
     address = "# write_email = true\nphone" if file == "quikly.toml" else "# write_email = true"
     for line in (address, "# occurred_at_formats = "):
-        assert changed(tmp_path, file, line, line.removeprefix("# ")) == []
+        switched = line.removeprefix("# ")
+        if switched == "write_email = true":  # only for a signed person
+            assert "signed" in changed(tmp_path, file, line, switched)[0]
+            switched += '\ntrust = "signed"\nsignature = ["user_signature"]'
+        assert changed(tmp_path, file, line, switched) == []
     outgrow, iterate = load_outgrow(SHIPPED).default, load_iterate(SHIPPED).default
     quikly = load_quikly(SHIPPED)
     assert not any(each.person.write_email for each in (outgrow, iterate, quikly.events))

@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 
 from braze_bridge.braze.identifiers import UserIdentifier
 from braze_bridge.braze.models import AttributesObject
+from braze_bridge.mapping.texts import one_form
+from braze_bridge.partner_config.toml_files import load_quikly
 from quikly_acquisition.people import (
     MAX_ATTRIBUTES,
     acquired_email,
     checked_attributes,
 )
+from tests.fakes.ingest import PARTNER_CONFIG
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,7 @@ def test_attributes_keep_their_type() -> None:
         ("push_subscribe", "opted_in", "attribute_name"),
         ("", 1, "attribute_name"),
         ("$x", 1, "attribute_name"),
+        ("email_subscribe\u200b", "subscribed", "attribute_name"),
         ("x" * 256, 1, "attribute_name"),
     ],
 )
@@ -88,7 +92,7 @@ def test_a_name_that_a_sign_up_must_not_set_is_refused(name: str, value: object,
     values, warnings, (reason,) = checked_attributes({name: value})
     assert (values, warnings) == ({}, ())
     assert reason.code == code
-    assert reason.field == f"attributes.{name.strip()}"
+    assert reason.field == f"attributes.{one_form(name)}"
 
 
 @pytest.mark.parametrize(
@@ -173,3 +177,15 @@ def test_what_is_taken_can_be_sent(given: dict[str, object]) -> None:
     if not reasons:
         user = UserIdentifier(external_id="ada")
         AttributesObject(user, update_existing_only=False, attributes=values).encode()
+
+
+def test_a_sign_up_writes_no_attribute_of_another_partner() -> None:
+    """With a space or another form around it neither; Braze's own fields stay free."""
+    values, _, reasons = checked_attributes(
+        {" outgrow_quiz_score": 1, "first_name": "Ada"}, load_quikly(PARTNER_CONFIG).taken
+    )
+
+    assert values == {"first_name": "Ada"}
+    assert [(each.code, each.field) for each in reasons] == [
+        ("attribute_name", "attributes.outgrow_quiz_score")
+    ]

@@ -29,6 +29,8 @@ class SqsMessage(NamedTuple):
     Attributes:
         receive_count: How often it was handed out, this time included.
         sent_at: When it was put into the queue, epoch seconds; ``None`` if SQS does not say.
+        sender_id: Who put it there: of a role ``<role id>:<session>``, of a user the user's id
+            (docs.aws.amazon.com/AWSSimpleQueueService, API reference, ReceiveMessage).
     """
 
     message_id: str
@@ -36,6 +38,7 @@ class SqsMessage(NamedTuple):
     receive_count: int = 1
     receipt_handle: str = ""
     sent_at: float | None = None
+    sender_id: str = ""
 
 
 def background_handler(
@@ -87,6 +90,7 @@ def answer_batch(
             int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
             record.get("receiptHandle", ""),
             int(record.get("attributes", {}).get("SentTimestamp", "0")) / 1000 or None,
+            record.get("attributes", {}).get("SenderId", ""),
         )
         for record in event["Records"]
     }

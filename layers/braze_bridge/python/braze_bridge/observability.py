@@ -40,6 +40,7 @@ class Metric(StrEnum):
     JOBS_DUPLICATE = "JobsDuplicate"
     JOBS_REJECTED = "JobsRejected"
     JOBS_RETRIED = "JobsRetried"
+    SENDERS_REFUSED = "SendersRefused"
     STALE_ATTRIBUTES = "StaleAttributes"
     UNCLEAR_ANSWERS = "UnclearAnswers"
     PEOPLE_UNRECORDED = "PeopleUnrecorded"

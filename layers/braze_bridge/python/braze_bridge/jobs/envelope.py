@@ -209,7 +209,8 @@ class DeliveryJob(BaseModel):
             partner's own id of the response and, in v2, a hash of its content. Never random.
         sender: What put the job into the queue: a function's name, or ``bridge`` for a replay.
             Required in v2, absent in v1.
-        occurred_at: The partner's time, never later than ``received_at``; it orders updates.
+        occurred_at: The partner's time, never later than ``received_at``; it orders updates. If the
+            partner sent none: 50 years before ``received_at``, unless its file says otherwise.
         attributes: Name to scalar, array of scalars, or ``None`` (unset). Operators such as ``inc``
             are not allowed: they can be neither resent nor merged.
         objects: v2 only. They keep their order.

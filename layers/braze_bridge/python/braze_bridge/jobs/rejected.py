@@ -29,7 +29,8 @@ class RejectedRecord(BaseModel):
     """Version 1 of a parked body or job.
 
     Attributes:
-        id: The job's id or the body's hash, so that resends share one row.
+        id: The job's id or the body's hash, so that resends share one row. In a row that was read,
+            the row's own id.
         kind: ``body`` (as received, with its ``route``) or ``objects`` (a DeliveryJob's JSON that
             holds only what was refused).
         payload: The body's text, or the job's JSON.
@@ -48,6 +49,15 @@ class RejectedRecord(BaseModel):
     correlation_id: str
     first_seen: AwareDatetime
     last_seen: AwareDatetime
+
+    @property
+    def row_id(self) -> str:
+        """The id of the row to park: it begins with the source.
+
+        So IAM can hold each function to its own partner's rows (``dynamodb:LeadingKeys``). Rows
+        parked before 2026-11-28 have no such beginning.
+        """
+        return f"{self.source}#{self.id}"
 
     @property
     def expires_at(self) -> datetime:
@@ -116,7 +126,7 @@ class DynamoRejectedStore:
         with aws_errors(_problem):
             self._client.update_item(
                 TableName=self._table,
-                Key={"id": {"S": record.id}},
+                Key={"id": {"S": record.row_id}},
                 UpdateExpression=f"SET {', '.join(assignments)} ADD sightings :one",
                 ExpressionAttributeNames={f"#{name}": name for name in row},
                 ExpressionAttributeValues={

@@ -17,7 +17,7 @@ from struct import Struct, pack
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from braze_bridge.ledger.port import PersonState, update_only
+from braze_bridge.ledger.port import ERASURE, PersonState, update_only
 from braze_bridge.ledger.version_1 import decode_version_1
 
 if TYPE_CHECKING:
@@ -324,6 +324,7 @@ def state_for(person: Person, fingerprints: Fingerprints) -> PersonState:
         if interrupted
         else {},
         exists,
+        _erasure(newest, fingerprints) if newest else None,
     )
 
 
@@ -346,6 +347,12 @@ def _times(
                     at, instant = found, _EPOCH + timedelta(microseconds=found)
                 times[name] = instant
     return times
+
+
+def _erasure(newest: Mapping[int, int], fingerprints: Fingerprints) -> datetime | None:
+    """Read what :mod:`braze_bridge.ledger.erasure` wrote."""
+    at = newest.get(*fingerprints.names([ERASURE]))
+    return None if at is None else _EPOCH + timedelta(microseconds=at)
 
 
 def apply_update(

@@ -25,6 +25,11 @@ LEASE_MARGIN: Final = 5.0
 """Seconds: more than two Lambdas' clocks differ, and more than a Lambda takes to stop."""
 
 
+ERASURE: Final = ""
+"""The time of an erasure is stored beside the newest times, under this name. No attribute has it
+(:mod:`braze_bridge.jobs.envelope` refuses blank names)."""
+
+
 def update_only(attribute: str) -> str:
     """Name the time of a value whose job may not create the person.
 
@@ -50,6 +55,7 @@ class PersonState:
             answer was lost, or that is so of a job with the same event. A job stays here until it
             is delivered.
         exists: Braze took something of a job that may create the person.
+        erased: When an operator erased the person: jobs received until then are dropped.
     """
 
     delivered: frozenset[str] = frozenset()
@@ -58,6 +64,14 @@ class PersonState:
     counted: frozenset[str] = frozenset()
     interrupted: Mapping[str, datetime] = field(default_factory=dict)
     exists: bool = False
+    erased: datetime | None = None
+
+    def is_erased(self, received_at: datetime) -> bool:
+        """Check whether a job that was received then came before its person was erased.
+
+        It would make the deleted profile again. What arrives later is new.
+        """
+        return self.erased is not None and received_at <= self.erased
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.jobs.envelope import (
@@ -131,6 +132,7 @@ def make_job(
     received_at: datetime,
     correlation_id: str,
     if_empty: str,
+    untimed_is_newest: bool = False,
 ) -> Mapped | Unmappable:
     """Make the job of a response, or give every reason against it.
 
@@ -141,6 +143,7 @@ def make_job(
             other job.
         occurred_at: The partner's time.
         if_empty: The detail of ``nothing_to_send``.
+        untimed_is_newest: What a response without that time is worth.
     """
     user = person.user
     content = content.for_user(user).noting(occurred_at)
@@ -162,7 +165,7 @@ def make_job(
         job_id=f"{origin.response}:{_content_hash(content, user, instant)}",
         source=origin.source,
         sender=origin.sender,
-        occurred_at=earliest(instant, received_at),
+        occurred_at=ordering_time(instant, received_at, untimed_is_newest=untimed_is_newest),
         received_at=received_at,
         correlation_id=correlation_id,
         user=user,
@@ -180,8 +183,26 @@ def make_job(
     return Mapped(job, content.skips, person.reasons)
 
 
+UNTIMED: Final = timedelta(days=50 * 365)
+"""So long before its arrival a response without the partner's time is placed in the order: before
+every time that a partner sends, and after the untimed ones that came earlier."""
+
+
+def ordering_time(
+    occurred_at: datetime | None, received_at: datetime, *, untimed_is_newest: bool
+) -> datetime:
+    """Return the time that orders a job's attributes.
+
+    Without the partner's time nobody knows how old an answer is: anyone who saw it can send it
+    again. So it does not overwrite a value that has a time.
+    """
+    if occurred_at is None and not untimed_is_newest:
+        return received_at - UNTIMED
+    return earliest(occurred_at, received_at)
+
+
 def earliest(occurred_at: datetime | None, received_at: datetime) -> datetime:
-    """Return the time that orders a job: the partner's, but never later than the arrival."""
+    """Return the partner's time, but never later than the arrival."""
     return received_at if occurred_at is None else min(occurred_at, received_at)
 
 

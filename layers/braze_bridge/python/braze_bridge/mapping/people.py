@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.jobs.envelope import JobUser, UserAlias
 from braze_bridge.mapping.identifiers import IdentifierKind, Unusable, usable
-from braze_bridge.mapping.paths import hits
+from braze_bridge.mapping.link_signatures import no_signature_fits
+from braze_bridge.mapping.paths import first_hit, hits
 from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from braze_bridge.mapping.link_signatures import SignatureCheck
     from braze_bridge.mapping.paths import Path
 
 _WITHOUT_ADDRESS: Final = frozenset({IdentifierKind.EXTERNAL_ID, IdentifierKind.USER_ALIAS})
 """Kinds that may create a profile and do not say where its person can be written to."""
+
+
+_UNSIGNED: Final = Unusable("unsigned", "no signature fits this identifier")
 
 
 class PersonRule(NamedTuple):
@@ -26,6 +31,8 @@ class PersonRule(NamedTuple):
         paths: Of each kind; the first usable hit counts.
         alias_label: The label that belongs to a found alias name.
         may_create: Whether a person unknown to Braze becomes a profile.
+        signature: Paths to the signature without which no identifier is usable; empty: every
+            identifier is believed.
         write_email: Whether a person who is named by an external id or an alias also gets the
             e-mail address that is found beside it.
         placeholders: What is no identifier besides the usual placeholders, in lower case.
@@ -37,6 +44,7 @@ class PersonRule(NamedTuple):
     may_create: bool = True
     write_email: bool = False
     placeholders: frozenset[str] = frozenset()
+    signature: tuple[Path, ...] = ()
 
 
 class Person(NamedTuple):
@@ -53,28 +61,48 @@ class Person(NamedTuple):
     email: str | None = None
 
 
-def find_person(rule: PersonRule, body: object) -> Person:
-    """Find the person of a parsed JSON body: the first usable identifier."""
+def find_person(
+    rule: PersonRule, body: object, signature_fits: SignatureCheck = no_signature_fits
+) -> Person:
+    """Find the person of a parsed JSON body: the first usable identifier.
+
+    Args:
+        rule: Where they are.
+        body: A parsed JSON value.
+        signature_fits: Asked if the rule wants a signature.
+    """
+    given = first_hit(rule.signature, body)
+    signature = None if given is None else given.value
+
+    def is_proven(kind: IdentifierKind, found: str) -> bool:
+        return not rule.signature or signature_fits(kind, found, signature)
+
     reasons: list[Reason] = []
     for kind in rule.order:
-        found = _first_usable(kind, rule, body, reasons)
+        found = _first_usable(kind, rule, body, reasons, is_proven)
         if found is None:
             continue
         email = None
         if rule.write_email and kind in _WITHOUT_ADDRESS:
-            email = _first_usable(IdentifierKind.EMAIL, rule, body, reasons)
+            email = _first_usable(IdentifierKind.EMAIL, rule, body, reasons, lambda _, __: True)
         return Person(_user(kind, found, rule), tuple(reasons), email)
     return Person(None, tuple(reasons))
 
 
 def _first_usable(
-    kind: IdentifierKind, rule: PersonRule, body: object, reasons: list[Reason]
+    kind: IdentifierKind,
+    rule: PersonRule,
+    body: object,
+    reasons: list[Reason],
+    is_proven: Callable[[IdentifierKind, str], bool],
 ) -> str | None:
     """Find the first usable value of a kind, and note the unusable ones before it."""
     for path, value in hits(rule.paths.get(kind, ()), body):
         found = usable(kind, value, rule.placeholders)
         if not isinstance(found, Unusable):
-            return found
+            if is_proven(kind, found):
+                return found
+            found = _UNSIGNED
         reasons.append(Reason(code=found.code, field=path.text, detail=found.detail))
     return None
 

@@ -75,6 +75,15 @@ _GENDERS: Final = {
 """Braze's letters, and the words that its page says them with."""
 
 
+INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Format characters, and what Unicode ignores when it shows a text
+(https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point)."""
+
+
 class StandardField(NamedTuple):
     """What Braze takes in one of its own fields.
 
@@ -203,4 +212,6 @@ def _name_problem(name: str) -> str | None:
         return f"is longer than {MAX_STRING_CHARS} characters"
     if name.startswith("$"):
         return "must not begin with $"
+    if INVISIBLE.search(name):
+        return "has a character that is not shown: it would look like another name"
     return None

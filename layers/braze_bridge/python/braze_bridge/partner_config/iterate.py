@@ -37,6 +37,30 @@ PLAIN: Final = QuestionRule(ValueRule("", (), Shape(ValueType.STRING, separator=
 """For a question without a rule: the answer as a text, under the prompt."""
 
 
+MOST_ANSWERS: Final = 250
+"""Of one response. Braze's page on custom attributes advises few of them; a survey of 250 questions
+is longer than any that people finish."""
+
+
+class NameRule(NamedTuple):
+    """How attributes are named after prompts that have no rule.
+
+    Attributes:
+        prefix: Put before each of them.
+        only_listed: Whether such a prompt becomes no attribute, only an event.
+        most_answers: A response with more of them is parked.
+        taken: Names that another partner's file uses. A prompt that equals one gets a prefix.
+    """
+
+    prefix: str = ""
+    only_listed: bool = False
+    most_answers: int = MOST_ANSWERS
+    taken: frozenset[str] = frozenset()
+
+
+BY_PROMPT: Final = NameRule()
+
+
 class SurveyRule(NamedTuple):
     """How the responses to one survey are read.
 
@@ -81,12 +105,26 @@ class IterateConfig(NamedTuple):
         survey_id: Paths to the survey's id.
         default: For every survey that has no rule of its own.
         surveys: By survey id, inheritance already applied.
+        names: Of attributes without a rule.
     """
 
     door: DoorConfig
     survey_id: tuple[Path, ...]
     default: SurveyRule
     surveys: Mapping[str, SurveyRule]
+    names: NameRule = BY_PROMPT
+
+    def attribute_names(self) -> set[str]:
+        """Return the names that the file gives to answers."""
+        rules = (
+            rule
+            for survey in (self.default, *self.surveys.values())
+            for questions in survey.questions
+            for rule in questions.values()
+        )
+        return {
+            rule.value.name for rule in rules if rule and rule.has_attribute and rule.value.name
+        }
 
     def rule_for(self, survey_id: str | None) -> SurveyRule:
         """Return the rule of a survey, or the default if it has none or there is no id."""

@@ -46,6 +46,11 @@ class OutgrowConfig(NamedTuple):
     default: OutgrowRule
     content: Mapping[str, OutgrowRule]
 
+    def attribute_names(self) -> set[str]:
+        """Return the names that responses may write."""
+        rules = (self.default, *self.content.values())
+        return {each.name for rule in rules for each in rule.attributes}
+
     def rule_for(self, content_id: str | None) -> OutgrowRule:
         """Return the rule of a content, or the default if it has none or there is no id."""
         return self.default if content_id is None else self.content.get(content_id, self.default)

@@ -18,6 +18,7 @@ class QuiklyConfig(NamedTuple):
 
     Attributes:
         placeholders: What is no identifier besides the usual placeholders, in lower case.
+        taken: Names of attributes that other partners' files use. No sign-up may write them.
     """
 
     door: DoorConfig
@@ -25,3 +26,20 @@ class QuiklyConfig(NamedTuple):
     activations: Mapping[str, ActivationRule]
     events: EventsConfig
     placeholders: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
+
+    def attribute_names(self) -> set[str]:
+        """Return the names that claims, events and sign-ups may write."""
+        events = [self.events.rules, *self.events.scopes.values()]
+        marks = [rule.participation_attribute for rule in self.acquisitions.values()]
+        return {
+            *(name for rule in self.activations.values() for name in rule.profile.attributes),
+            *(
+                each.name
+                for rules in events
+                for rule in rules.values()
+                if rule is not None
+                for each in rule.attributes
+            ),
+            *(mark.name for mark in marks if mark is not None),
+        }

@@ -13,9 +13,12 @@ class DoorConfig(NamedTuple):
 
     Attributes:
         allow_query_token: Whether the token may come as ``?token=``.
+        untimed_is_newest: Whether an answer without the partner's time counts as newer than a value
+            that has one.
     """
 
     allow_query_token: bool = False
+    untimed_is_newest: bool = False
 
 
 class EventRule(NamedTuple):

@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from braze_bridge.aws import clients
-from braze_bridge.aws.secrets import TOKEN_MAX_AGE_SECONDS, SecretsManagerSource
+from braze_bridge.aws.secrets import (
+    TOKEN_MAX_AGE_SECONDS,
+    SecretsManagerSource,
+    SecretUnavailableError,
+)
 from braze_bridge.clock import SystemClock
 from braze_bridge.jobs.queue import SqsJobQueue
 from braze_bridge.jobs.rejected import DynamoRejectedStore
+from braze_bridge.mapping.link_signatures import check_with, no_signature_fits
 from braze_bridge.observability import EmfMeter, logger, metrics
 from braze_bridge.settings import IngestSettings, load_settings
-from braze_bridge.web.door import Door
+from braze_bridge.web.door import Door, unavailable
 from braze_bridge.web.intake import Intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from braze_bridge.mapping.link_signatures import SignatureCheck
     from braze_bridge.mapping.outcomes import Outcome
     from braze_bridge.partner_config.rules import DoorConfig
     from braze_bridge.web.door import Admitted, ProxyResponse, Route
@@ -42,13 +48,13 @@ class Ingest(NamedTuple, Generic[ConfigT]):
     Attributes:
         source: The partner, as in ``DeliveryJob.source``.
         load_config: Loads the partner's compiled configuration from a folder.
-        map_call: Maps the body of a call.
+        map_call: Maps the body of a call; the check is for signed links.
     """
 
     source: str
     routes: tuple[Route, ...]
     load_config: Callable[[Path], ConfigT]
-    map_call: Callable[[Admitted, ConfigT], Outcome]
+    map_call: Callable[[Admitted, ConfigT, SignatureCheck], Outcome]
 
     def compose(self) -> Answering:
         """Wire the function as it runs in Lambda."""
@@ -69,13 +75,28 @@ class Ingest(NamedTuple, Generic[ConfigT]):
             meter=meter,
             log=logger(),
         )
-        return self.answering(config, door, intake)
+        # Only a stack with signed links has this secret (`bridge link new-key`).
+        link_key = SecretsManagerSource(
+            f"{settings.partner_secret}-link", max_age=TOKEN_MAX_AGE_SECONDS
+        )
+        return self.answering(config, door, intake, check_with(link_key))
 
-    def answering(self, config: ConfigT, door: Door, intake: Intake) -> Answering:
+    def answering(
+        self,
+        config: ConfigT,
+        door: Door,
+        intake: Intake,
+        signature_fits: SignatureCheck = no_signature_fits,
+    ) -> Answering:
         """Make the function that answers an API Gateway proxy event."""
 
         def answer(event: object) -> ProxyResponse:
             call = door.admit(event)
-            return intake.settle(call, self.map_call(call, config))
+            try:
+                outcome = self.map_call(call, config, signature_fits)
+            except SecretUnavailableError:
+                what = "the link's signature could not be checked; send it again"
+                raise unavailable("unavailable", what) from None
+            return intake.settle(call, outcome)
 
         return answer

@@ -122,7 +122,7 @@ class Intake(NamedTuple):
         self.meter.add(Metric.BODIES_PARKED)
         self.log.warning(
             "body parked",
-            id=record.id,
+            id=record.row_id,
             reasons=[reason.model_dump(include={"code", "field"}) for reason in reasons],
             correlation_id=admitted.correlation_id,
         )

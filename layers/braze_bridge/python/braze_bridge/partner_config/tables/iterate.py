@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -11,8 +11,9 @@ from braze_bridge.mapping.profile_fields import STANDARD_FIELDS, attribute_name_
 from braze_bridge.mapping.texts import one_form
 from braze_bridge.mapping.values import Shape, ValueType
 from braze_bridge.partner_config import iterate as rules
-from braze_bridge.partner_config.rules import DoorConfig
 from braze_bridge.partner_config.tables import mapped, toml
+
+MOST_PREFIX_CHARS: Final = 32
 
 QuestionRules = dict[str, rules.QuestionRule | Literal[False]]
 
@@ -54,7 +55,7 @@ class SurveyTable(toml.Table):
     answer: toml.SomePaths = ()
     create_profiles: bool = True
     event_name: toml.OrFalse[toml.Name] = rules.EVENT_NAME
-    person: mapped.PersonTable = mapped.PersonTable()
+    person: mapped.RespondentTable = mapped.RespondentTable()
     questions: dict[str, toml.OrFalse[QuestionTable]] = Field(default_factory=dict)
 
     def _problems(self) -> toml.Problems:
@@ -86,6 +87,10 @@ class SurveyTable(toml.Table):
                 words = "an attribute has one type for ever; give one of them another name"
                 yield f"makes {name} a {kind}, elsewhere a {known}: {words}", "questions", written
 
+    def attribute_names(self) -> set[str]:
+        """Return the names that the rules give to attributes."""
+        return {table.name.strip() for table in self.questions.values() if table}
+
     def question_rules(self) -> QuestionRules:
         """Return the rules of this table's own questions."""
         named = {one_form(key): table for key, table in self.questions.items()}
@@ -96,6 +101,20 @@ class SurveyTable(toml.Table):
         person = self.person.rule(create_profiles=self.create_profiles, placeholders=placeholders)
         paths = (self.survey_name, self.response_id, self.occurred_at, self.formats, self.answer)
         return rules.SurveyRule(*paths, person, self.event_name or None, questions)
+
+
+class NamesTable(toml.Table):
+    """``[names]``: of questions that have no rule."""
+
+    prefix: str = ""
+    only_listed: bool = False
+    most_answers: Annotated[int, Field(ge=1, le=5_000)] = rules.MOST_ANSWERS
+
+    def _problems(self) -> toml.Problems:
+        if self.prefix and (problem := attribute_name_problem(self.prefix)):
+            yield problem, "prefix"
+        elif len(self.prefix) > MOST_PREFIX_CHARS:
+            yield f"is longer than {MOST_PREFIX_CHARS} characters", "prefix"
 
 
 class DefaultTable(SurveyTable):
@@ -116,6 +135,7 @@ class IterateFile(toml.PartnerFile):
     needed: ClassVar = {**toml.PartnerFile.needed, "default": "is missing"}
     default: DefaultTable | None = None
     survey: toml.Section[SurveyTable] = Field(default_factory=dict)
+    names: NamesTable = NamesTable()
 
     def _problems(self) -> toml.Problems:
         types: dict[str, str] = {}
@@ -124,6 +144,13 @@ class IterateFile(toml.PartnerFile):
         for survey_id, table in self.survey.items():
             yield from toml.at(table.problems_over(base), "survey", survey_id)
             yield from toml.at(table.type_problems(types), "survey", survey_id)
+        shared = base.attribute_names()
+        yield from toml.at(base.person.address_problems(shared), "default", "questions")
+        for survey_id, table in self.survey.items():
+            own_person = table.person.has("order") or table.person.has("trust")
+            written = table.attribute_names() | (shared if own_person else set())
+            found = table.over(base).person.address_problems(written)
+            yield from toml.at(found, "survey", survey_id, "questions")
 
     def config(self) -> rules.IterateConfig:
         """Return the configuration of a file without problems."""
@@ -134,8 +161,9 @@ class IterateFile(toml.PartnerFile):
             survey_id: own.over(base).rule(words, own.question_rules(), shared)
             for survey_id, own in self.survey.items()
         }
-        door = DoorConfig(self.door.allow_query_token)
-        return rules.IterateConfig(door, base.survey_id, base.rule(words, shared), surveys)
+        door = self.door_config()
+        names = rules.NameRule(self.names.prefix, self.names.only_listed, self.names.most_answers)
+        return rules.IterateConfig(door, base.survey_id, base.rule(words, shared), surveys, names)
 
 
 def _type_at_braze(shape: Shape) -> str:

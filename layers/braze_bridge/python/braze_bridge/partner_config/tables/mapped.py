@@ -21,7 +21,7 @@ from braze_bridge.partner_config.rules import EventRule
 from braze_bridge.partner_config.tables import toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 _FOUND_OR_MADE = frozenset({IdentifierKind.EXTERNAL_ID, IdentifierKind.EMAIL, IdentifierKind.PHONE})
 """Under each of these Braze finds the person, or makes a profile."""
@@ -98,6 +98,36 @@ class PersonTable(toml.Table):
             yield (f"order must name {kind} before braze_id: {words}",)
         if self.write_email and not paths.get(IdentifierKind.EMAIL):
             yield ("write_email needs email = [paths]",)
+
+
+class RespondentTable(PersonTable):
+    """``person`` of a body that a respondent fills: who vouches for the identifiers."""
+
+    trust: Literal["any", "signed"] = "any"
+    signature: toml.Paths = ()
+
+    def rule(
+        self, *, create_profiles: bool = True, placeholders: frozenset[str] = frozenset()
+    ) -> PersonRule:
+        """Return the rule."""
+        rule = super().rule(create_profiles=create_profiles, placeholders=placeholders)
+        return rule._replace(signature=self.signature if self.trust == "signed" else ())
+
+    def problems_whole(self) -> toml.Problems:
+        """Yield what is missing or contradicts itself after inheritance."""
+        yield from super().problems_whole()
+        if self.trust == "signed" and not self.signature:
+            yield ('trust = "signed" needs signature = [paths]',)
+        if self.trust == "any" and self.write_email:
+            yield ('write_email needs trust = "signed": anyone could change anyone\'s address',)
+
+    def address_problems(self, attributes: Collection[str]) -> toml.Problems:
+        """Yield each address that a body could write into a profile that it only names."""
+        named = set(self.order or ()) - {IdentifierKind.EMAIL, IdentifierKind.PHONE}
+        if named and self.trust == "any" and IdentifierKind.EMAIL in attributes:
+            names = ", ".join(sorted(named))
+            words = f"changes the address of anyone whom a body names by {names}; needs trust"
+            yield (f'{words} = "signed" in person',)
 
 
 class ValueTable(toml.Table):

@@ -7,7 +7,6 @@ from typing import ClassVar
 from pydantic import Field
 
 from braze_bridge.partner_config.outgrow import OutgrowConfig, OutgrowRule
-from braze_bridge.partner_config.rules import DoorConfig
 from braze_bridge.partner_config.tables import mapped, toml
 
 
@@ -20,7 +19,7 @@ class ContentTable(mapped.MappedTable):
     formats: mapped.Formats = Field((), alias="occurred_at_formats")
     create_profiles: bool = True
     consent: toml.OrFalse[toml.Paths] = False
-    person: mapped.PersonTable = mapped.PersonTable()
+    person: mapped.RespondentTable = mapped.RespondentTable()
 
     def _problems(self) -> toml.Problems:
         yield from super()._problems()
@@ -34,6 +33,9 @@ class ContentTable(mapped.MappedTable):
         whole = self.over(base) if base else self
         if self.has("person") or base is None:
             yield from toml.at(whole.person.problems_whole(), "person")
+        written = [name.strip() for name, table in whole.attributes.items() if table]
+        if self.has("person") or self.has("attributes"):
+            yield from toml.at(whole.person.address_problems(written), "attributes", "email")
         if whole.leaves_nothing():
             yield "is empty and there is no event: nothing would be sent", "attributes"
 
@@ -64,4 +66,4 @@ class OutgrowFile(toml.PartnerFile):
         base = self.default or ContentTable()
         words = self.placeholder_words()
         content = {key: table.over(base).rule(words) for key, table in self.content.items()}
-        return OutgrowConfig(DoorConfig(self.door.allow_query_token), base.rule(words), content)
+        return OutgrowConfig(self.door_config(), base.rule(words), content)

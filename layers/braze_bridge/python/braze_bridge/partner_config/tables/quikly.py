@@ -11,7 +11,6 @@ from braze_bridge.mapping.profile_fields import attribute_name_problem
 from braze_bridge.mapping.values import Misfit
 from braze_bridge.partner_config import quikly_acquisitions as rules
 from braze_bridge.partner_config.quikly import QuiklyConfig
-from braze_bridge.partner_config.rules import DoorConfig
 from braze_bridge.partner_config.tables import toml
 from braze_bridge.partner_config.tables.activations import SCOPE, ActivationTable, ProfileTable
 from braze_bridge.partner_config.tables.events import EventsTable
@@ -112,7 +111,7 @@ class QuiklyFile(toml.PartnerFile):
         """Return the configuration of a file without problems."""
         shared, words = self.activation_profile, self.placeholder_words()
         return QuiklyConfig(
-            DoorConfig(self.door.allow_query_token),
+            self.door_config(),
             {scope: table.rule(scope) for scope, table in self.acquisition.items()},
             {scope: table.rule(scope, shared) for scope, table in self.activation.items()},
             (self.events or EventsTable()).config(words),

@@ -21,6 +21,7 @@ from braze_bridge.braze.limits import MAX_INTEGER, MAX_STRING_CHARS
 from braze_bridge.mapping.paths import PathError, compile_path
 from braze_bridge.mapping.texts import one_form
 from braze_bridge.partner_config.problems import ConfigError, Problem
+from braze_bridge.partner_config.rules import DoorConfig
 
 if TYPE_CHECKING:
     import pathlib
@@ -272,7 +273,12 @@ class PartnerFile(Table):
     needed: ClassVar = {"schema_version": _WORDS["int_type"]}
     schema_version: Annotated[int, Field(ge=1, le=1)] = 1
     placeholders: Annotated[tuple[str, ...], BeforeValidator(texts(_PLACEHOLDERS, _not_blank))] = ()
+    untimed: Literal["oldest", "newest"] = "oldest"
     door: DoorTable = DoorTable()
+
+    def door_config(self) -> DoorConfig:
+        """Return the switches of the partner's routes."""
+        return DoorConfig(self.door.allow_query_token, self.untimed == "newest")
 
     def placeholder_words(self) -> frozenset[str]:
         """Return the placeholders as they are compared."""

@@ -1,0 +1,37 @@
+"""What the ledger keeps of an erased person: the time, and what was settled.
+
+So neither a job that still waits in a queue nor a vendor's resend makes the deleted profile again.
+Only keyed hashes and times stay, for 30 days.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from braze_bridge.ledger.person_memory import BLANK
+from braze_bridge.ledger.port import ERASURE
+
+if TYPE_CHECKING:
+    from braze_bridge.ledger.fingerprints import Fingerprints
+    from braze_bridge.ledger.person_memory import PersonMemory
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def erase(memory: PersonMemory, at: datetime, fingerprints: Fingerprints) -> PersonMemory:
+    """Forget a person, except for the time of the erasure and what was settled."""
+    (name,) = fingerprints.names([ERASURE])
+    erased_at = (at - _EPOCH) // timedelta(microseconds=1)
+    return _left(memory, {name: erased_at})
+
+
+def is_only_erased(memory: PersonMemory, fingerprints: Fingerprints) -> bool:
+    """Check whether a memory holds no more than :func:`erase` leaves."""
+    (name,) = fingerprints.names([ERASURE])
+    return memory == _left(memory, {name: memory.newest.get(name, 0)})
+
+
+def _left(memory: PersonMemory, newest: dict[int, int]) -> PersonMemory:
+    return BLANK._replace(delivered=memory.delivered, counted=memory.counted, newest=newest)

@@ -1,0 +1,86 @@
+"""``bridge link`` against Secrets Manager, in process."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from typer.testing import CliRunner
+
+from braze_bridge.aws.secrets import SecretsManagerSource
+from braze_bridge.mapping.link_signatures import check_with, sign
+from ops.bridge import app
+from tests.functional.ops.conftest import REGION
+
+if TYPE_CHECKING:
+    from typer.testing import Result
+    from types_boto3_secretsmanager import SecretsManagerClient
+
+    from braze_bridge.mapping.link_signatures import SignatureCheck
+
+ID = "bridge/partner/outgrow-link"
+
+
+@pytest.fixture
+def secrets(aws: None) -> SecretsManagerClient:
+    return boto3.client("secretsmanager", region_name=REGION)
+
+
+def link(*words: str) -> Result:
+    return CliRunner().invoke(app, ["link", *words, "--stack", "bridge", "--region", REGION])
+
+
+def function_s_check(secrets: SecretsManagerClient) -> SignatureCheck:
+    """As the ingest function makes it."""
+    return check_with(SecretsManagerSource(ID, lambda: secrets))
+
+
+def signature(*words: str) -> str:
+    done = link("sign", "outgrow", *words, "--json")
+    assert done.exit_code == 0, done.output
+    return str(json.loads(done.stdout)["signature"])
+
+
+def test_a_key_is_made_when_it_is_wanted_and_its_links_are_taken(
+    secrets: SecretsManagerClient,
+) -> None:
+    """It is not printed."""
+    assert link("sign", "outgrow", "c-1").exit_code == 1
+    made = link("new-key", "outgrow")
+    key = json.loads(secrets.get_secret_value(SecretId=ID)["SecretString"])["current"]
+
+    assert (made.exit_code, key in made.output) == (0, False)
+    assert function_s_check(secrets)("external_id", "c 1", signature("c 1"))
+    shown = link("sign", "outgrow", " Ada@Example.com ", "--kind", "email")
+    mark = sign(key, "email", "ada@example.com")
+    assert shown.stdout.strip() == f"user_email=ada%40example.com&user_signature={mark}"
+
+
+def test_older_links_stay_valid_until_the_key_is_revoked(secrets: SecretsManagerClient) -> None:
+    """One new key keeps them, the next one or ``--revoke`` ends them."""
+    link("new-key", "outgrow")
+    first = signature("c-1")
+    link("new-key", "outgrow")
+    second = signature("c-1")
+
+    assert function_s_check(secrets)("external_id", "c-1", first)
+    assert link("new-key", "outgrow", "--revoke").exit_code == 0
+    fits = function_s_check(secrets)
+    assert not any(fits("external_id", "c-1", each) for each in (first, second))
+    assert fits("external_id", "c-1", signature("c-1"))
+
+
+@pytest.mark.parametrize("kind", ["external_id", "braze_id", "email"])
+def test_the_liquid_signs_what_the_bridge_checks(secrets: SecretsManagerClient, kind: str) -> None:
+    """The kind, a colon and the identifier, by Braze's filter, with the current key."""
+    link("new-key", "iterate")
+    text = link("liquid", "iterate", "--kind", kind).stdout
+    id_ = "bridge/partner/iterate-link"
+    key = json.loads(secrets.get_secret_value(SecretId=id_)["SecretString"])["current"]
+
+    assert f"{{% capture signed %}}{kind}:{{{{who}}}}{{% endcapture %}}" in text
+    assert f"signed | hmac_sha256_hex: '{key}'" in text
+    assert re.search(rf"user_{kind}=.*&user_signature=", text)

@@ -1,0 +1,55 @@
+"""A job that was received before its person was erased is dropped; a later one is delivered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from braze_bridge.ledger.erasure import erase, is_only_erased
+from braze_bridge.ledger.fingerprints import Fingerprints
+from braze_bridge.ledger.person_memory import BLANK, decode, encode
+from braze_bridge.ledger.port import Leases, PersonState
+from tests.fakes.clock import NOON
+from tests.fakes.delivery_jobs import job
+from tests.fakes.ledger import NoLedger
+from tests.unit.braze_delivery.test_delivery import Harness
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from braze_bridge.jobs.envelope import DeliveryJob
+
+PRINTS = Fingerprints(b"the key of tests")
+
+
+class ErasedLedger(NoLedger):
+    """A ledger in which every person was erased at one time."""
+
+    def lease(self, jobs: Sequence[DeliveryJob]) -> Leases:
+        states = {each.user.key: PersonState(erased=NOON - timedelta(minutes=2)) for each in jobs}
+        return Leases(states=states, busy={})
+
+
+def test_a_job_of_before_is_dropped_and_a_later_one_is_delivered() -> None:
+    """Nothing of the first one is sent or parked: it would make the deleted profile again."""
+    harness = Harness()
+    harness.ports = replace(harness.ports, ledger=ErasedLedger())
+
+    result = harness.deliver(job("1", age=180, events=1), job("2", age=60, events=1))
+
+    assert (result.delivered, result.duplicate, result.erased) == (1, 1, 1)
+    assert len(harness.braze.taken) == 1
+    assert not harness.rejected.records
+
+
+def test_an_erasure_keeps_its_time_and_the_settled_jobs_and_nothing_else() -> None:
+    """A vendor's resend of a settled job stays a duplicate."""
+    known = BLANK._replace(delivered={7: 1}, counted={5: 1}, newest={8: 2, 9: 3}, exists=True)
+
+    erased = erase(known, NOON, PRINTS)
+
+    assert (erased.delivered, erased.counted, erased.exists) == ({7: 1}, {5: 1}, False)
+    assert len(erased.newest) == 1
+    assert not is_only_erased(known, PRINTS)
+    assert is_only_erased(decode(encode(erased)), PRINTS)
