@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from braze_bridge.handlers import SqsMessage
     from braze_delivery.reporting import BatchResult
-    from tests.campaign.braze_model import Sent
 
 
 @dataclass
@@ -49,6 +48,6 @@ class Invocation:
         """Check that it may have recorded nothing."""
         return self.killed or self.frozen or bool(self.failure)
 
-    def answered(self, sent: Sent) -> None:
+    def answered(self, path: str, status: int) -> None:
         """Note an answer."""
-        self.limited += sent.status == 429 and sent.path == TRACK
+        self.limited += status == 429 and path == TRACK

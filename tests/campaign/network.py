@@ -89,5 +89,5 @@ class CampaignTransport:
         if not answers or waits >= patience or sent.fault in {"reset_before", "reset_after"}:
             raise UnknownOutcomeError("no answer")
         sent.answered, sent.answered_at = True, timeline.now
-        sent.invocation.answered(sent)
+        sent.invocation.answered(sent.path, sent.status)
         return answers[0]
