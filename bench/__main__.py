@@ -10,7 +10,6 @@ BENCHMARKS: Final = (
     "ingest_start",
     "delivery_speed",
     "delivery_scale",
-    "ledger_cost",
     "claims",
     "acquisition_lookups",
     "sandbox_speed",

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from braze_bridge.jobs.envelope import DeliveryJob, JobEvent, JobUser
-from braze_bridge.ledger.person_memory import BLANK, Fingerprints, encode
+from braze_bridge.ledger.fingerprints import Fingerprints
+from braze_bridge.ledger.person_memory import BLANK, encode
 
 SECRET: Final = "a-key-of-the-benchmark"  # noqa: S105 - it keys nothing
 OBJECTS_PER_REQUEST: Final = 75

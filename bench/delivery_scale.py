@@ -1,6 +1,6 @@
 """Do ten delivery Lambdas use all of Braze's limit? A simulation on a virtual clock.
 
-``python -m bench.delivery_scale --cpu-us 55 --batch 1050 --memory 1024``. Without ``--cpu-us`` it
+``python -m bench.delivery_scale --cpu-us 55 --memory 1024``. Without ``--cpu-us`` it
 takes the figure of :mod:`bench.delivery_speed`. The budget is at least 97 % of the limit, and at
 most 0.1 % answers 429.
 
@@ -78,7 +78,7 @@ FAMILY: Final = EndpointFamily.TRACK
 
 @dataclass(frozen=True)
 class Setup:
-    """What is simulated.
+    """What is simulated; by default what is deployed.
 
     Attributes:
         cpu_us: A job, on a whole core.
@@ -94,11 +94,11 @@ class Setup:
     """
 
     cpu_us: float
-    batch: int = 1_050
-    chunk: int = 1_050
-    leasing: int = 2
-    concurrency: int = 20
-    memory: int = 1_024
+    batch: int = 4_500
+    chunk: int = 225
+    leasing: int = 3
+    concurrency: int = 80
+    memory: int = 1_769
     lambdas: int = 10
     latency: float = 0.2
     objects: float = 1.0
@@ -422,7 +422,7 @@ def parse_options() -> argparse.Namespace:
     options.add_argument("--cpu-us", type=float, help="a job; measured if it is not given")
     options.add_argument("--scenario", choices=["new", "mix"], default="new", help="to measure")
     options.add_argument("--batch", type=int, default=Setup.batch)
-    options.add_argument("--chunk", type=int, help="jobs leased together; default: the batch")
+    options.add_argument("--chunk", type=int, default=Setup.chunk, help="jobs leased together")
     options.add_argument("--leasing", type=int, default=Setup.leasing, help="chunks at a time")
     options.add_argument("--concurrency", type=int, default=Setup.concurrency)
     options.add_argument("--memory", type=int, default=Setup.memory, help="MB")
@@ -438,7 +438,7 @@ def run() -> None:
     setup = Setup(
         options.cpu_us or measured_cpu(options.scenario),
         options.batch,
-        options.chunk or options.batch,
+        options.chunk,
         options.leasing,
         options.concurrency,
         options.memory,

@@ -25,6 +25,7 @@ import json
 import os
 import platform
 import pstats
+import re
 import resource
 import sys
 import threading
@@ -48,9 +49,7 @@ if TYPE_CHECKING:
     from bench.delivery_jobs import Jobs
     from braze_delivery.app import Dependencies
 
-BATCH: Final = 1_050
-CONNECTIONS: Final = 20
-"""``DeliveryBatchSize`` and ``SendConcurrency`` of the template."""
+TEMPLATE: Final = Path(__file__).parents[1] / "template.yaml"
 
 BATCHES: Final = 3
 """A round has so many different batches."""
@@ -72,11 +71,21 @@ PROFILE_LINES: Final = 40
 Handler = "Callable[[dict[str, Any], Any], dict[str, Any]]"
 
 
+def deployed(parameter: str) -> int:
+    """Read a parameter's default from the template."""
+    found = re.search(
+        rf"^  {parameter}:\n(?:    .*\n)*?    Default: '?(\d+)", TEMPLATE.read_text(), re.MULTILINE
+    )
+    if found is None:
+        raise LookupError(parameter)
+    return int(found[1])
+
+
 class Context:
     """Lambda's context of an invocation that has just begun."""
 
     function_name = "braze-delivery"
-    memory_limit_in_mb = 1024
+    memory_limit_in_mb = 1769
     invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:braze-delivery"
     aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 
@@ -375,8 +384,8 @@ def parse_options() -> argparse.Namespace:
     options.add_argument("--quick", action="store_true", help="the mix, few rounds: 15 seconds")
     options.add_argument("--json", action="store_true", help="print JSON")
     options.add_argument("--profile", action="store_true", help="print where the time goes")
-    options.add_argument("--batch", type=int, default=BATCH, help="jobs in a batch")
-    options.add_argument("--connections", type=int, default=CONNECTIONS, help="to Braze")
+    options.add_argument("--batch", type=int, default=deployed("DeliveryBatchSize"))
+    options.add_argument("--connections", type=int, default=deployed("SendConcurrency"))
     return options.parse_args()
 
 

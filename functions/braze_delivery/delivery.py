@@ -57,4 +57,6 @@ def deliver(
         raise
     finisher.finish(chunks, entries)
     batch.count(entries)
+    for chunk in chunks.taken:
+        chunk.let_go()
     return batch.result

@@ -45,6 +45,12 @@ class Chunk:
         """All jobs."""
         return [entry for jobs in self.people.values() for entry in jobs]
 
+    def let_go(self) -> None:
+        """Forget the jobs, which point here: so no garbage collection is needed to free them."""
+        self.people.clear()
+        self.leased.clear()
+        self.leases = _NO_LEASES
+
 
 class BatchEntry(Struct, eq=False):
     """One job of a batch. The Braze objects made from it point to it.

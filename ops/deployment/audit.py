@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-LOCKS: Final = (
-    ROOT / "layers" / "braze_bridge" / "requirements.txt",
-    ROOT / "functions" / "quikly_acquisition" / "requirements.txt",
-)
+LOCKS: Final = (ROOT / "layers" / "braze_bridge" / "requirements.txt",)
 UNANSWERED_UNTIL: Final = date(2027, 5, 28)
 """After this day, a release without an answer fails the audit, so that none ages unseen."""
 

@@ -10,7 +10,7 @@ import typer
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.clock import SystemClock
 from braze_bridge.keys import claims_key, fingerprint_key
-from braze_bridge.ledger.person_memory import Fingerprints
+from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.mapping.identifiers import IdentifierKind
 from ops.forget.people import UnusableIdentifierError, acquisition_person, read_person
 from ops.forget.stores import (

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
     from braze_bridge.clock import Clock
-    from braze_bridge.ledger.person_memory import Fingerprints
+    from braze_bridge.ledger.fingerprints import Fingerprints
     from braze_bridge.mapping.people import PersonRule
     from quikly_acquisition.records import AcquisitionRecords
     from quikly_webhook.claim_records import ClaimRecord

@@ -32,10 +32,17 @@ def main() -> int:
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.environ |= ENVIRONMENT
         os.execv(sys.executable, [sys.executable, "-m", "tests.campaign", *sys.argv[1:]])  # noqa: S606 - itself
-    from tests.campaign.campaign import Campaign  # noqa: PLC0415 - needs the environment's path
+    # They need the environment's path.
+    from tests.campaign.campaign import Campaign  # noqa: PLC0415
+    from tests.campaign.judge import Judge  # noqa: PLC0415
+    from tests.campaign.lambdas import Slot  # noqa: PLC0415
 
     began = time.monotonic()
-    verdict = Campaign(given.seed, given.jobs, given.policy, given.variant).run()
+    campaign = Campaign(given.seed, given.jobs, given.policy, given.variant)
+    judge = Judge(campaign)
+    slots = [Slot(campaign, number).run for number in range(1, campaign.lambdas + 1)]
+    campaign.run(slots, judge.check_batch)
+    verdict = judge.verdict()
     print(f"seed {given.seed}, {time.monotonic() - began:.0f} s: {verdict}")  # noqa: T201 - a program
     return 1 if verdict.violations else 0
 

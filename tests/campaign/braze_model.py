@@ -18,11 +18,11 @@ from sandbox.braze.workspace import Workspace
 from tests.campaign.answers import ATTRIBUTES, POISON_KEY, marker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from random import Random
 
     from braze_bridge.braze.transport import HttpRequest
-    from tests.campaign.lambdas import Invocation
+    from tests.campaign.invocations import Invocation
     from tests.campaign.virtual_time import Timeline
     from tests.campaign.weather import Weather
 
@@ -102,6 +102,17 @@ class Sent:
     objects: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
 
+_WHO: Final = {"external_id", "braze_id", "user_alias", "email", "phone", "_update_existing_only"}
+
+
+def says_something(item: Mapping[str, Any]) -> bool:
+    """Check that an object does more than name, and so create, its person.
+
+    It goes with others of its person. Whatever Braze says of the two is about the other.
+    """
+    return not _WHO.issuperset(item)
+
+
 class BrazeModel:
     """A workspace behind an unreliable network.
 
@@ -172,7 +183,7 @@ class BrazeModel:
             return 400, {"message": "Something in this request is not valid"}, {}
         refused = {place for place, poison in poisons.items() if poison}
         hidden = {place for place, poison in poisons.items() if poison == "uncounted"}
-        if sent.fault == "dropped" and len(objects) > 1:
+        if sent.fault == "dropped" and sum(says_something(item) for _, _, item in objects) > 1:
             dropped = {objects[n][:2] for n in self._weather.chosen(len(objects), len(objects) - 1)}
             hidden |= dropped - refused
             refused |= dropped

@@ -14,18 +14,18 @@ from tests.campaign.answers import BEGIN, SECONDS, plan_answers
 from tests.campaign.aws_models import Link, QueueModel, RejectedModel, TableModel
 from tests.campaign.braze_model import BrazeModel
 from tests.campaign.broken import broken
-from tests.campaign.judge import Judge
-from tests.campaign.lambdas import Slot, VirtualClock
-from tests.campaign.virtual_time import Process, Timeline
+from tests.campaign.virtual_time import Process, Timeline, VirtualClock
 from tests.campaign.weather import Weather
 from tests.fakes.dynamodb import TABLE
 from tests.fakes.log import RecordingLog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from braze_delivery.delivery import Ports
+    from braze_delivery.reporting import BatchResult
     from tests.campaign.answers import Message
-    from tests.campaign.judge import Verdict
-    from tests.campaign.lambdas import Invocation
+    from tests.campaign.invocations import Invocation
 
 LONGEST: Final = 5 * 86_400.0
 """After so long nothing may be in the queue."""
@@ -51,6 +51,7 @@ class Campaign:
         is_over: Nothing is in the queue, and nothing comes.
         may_double: An event may count twice after an unknown outcome.
         lambdas: How many may run side by side.
+        opened_by_hand: When an operator opened the gate.
     """
 
     def __init__(self, seed: int, jobs: int, policy: Policy = "verify", variant: str = "") -> None:
@@ -76,18 +77,27 @@ class Campaign:
         self.invocations: list[Invocation] = []
         self.is_over = False
         self.ended_at = 0.0
-        self.judge = Judge(self)
+        self.opened_by_hand: list[float] = []
         self._to_come = len(self.plan.messages)
 
-    def run(self) -> Verdict:
-        """Run until the queue is empty, and judge."""
+    def run(
+        self,
+        slots: Sequence[Callable[[], None]],
+        check_batch: Callable[[Invocation, BatchResult], None],
+    ) -> None:
+        """Run until the queue is empty.
+
+        Args:
+            slots: Each runs the batches of one Lambda.
+            check_batch: Is asked after each batch.
+        """
+        self._check_batch = check_batch
         for message in self.plan.messages:
             self.timeline.call_at(message.sent_at, partial(self._put, message))
-        for number in range(1, self.lambdas + 1):
-            self.timeline.spawn(Process(f"slot {number}"), Slot(self, number).run)
+        for number, slot in enumerate(slots, start=1):
+            self.timeline.spawn(Process(f"slot {number}"), slot)
         self.timeline.spawn(Process("operator"), self._operate)
         self.timeline.run(BEGIN + LONGEST)
-        return self.judge.verdict()
 
     def break_ports(self, ports: Ports) -> Ports:
         """Break what the variant says."""
@@ -97,7 +107,7 @@ class Campaign:
         """Take an invocation's answer, as Lambda does: delete what it does not return."""
         result = invocation.result
         assert result is not None
-        self.judge.check_batch(invocation, result)
+        self._check_batch(invocation, result)
         for message in invocation.messages:
             if message.message_id not in result.retry:
                 self.queue.end(message.message_id, "done")
@@ -115,7 +125,7 @@ class Campaign:
     def _operate(self) -> None:
         """Open a gate by hand that is closed for long."""
         timeline = self.timeline
-        clock = VirtualClock(self, 0.0)
+        clock = VirtualClock(timeline, 0.0)
         client = self.table.gate_client(Link)
         gate = SharedGate(DynamoGateStore(client, TABLE), clock, self.lambdas)
         while not self.is_over:
@@ -126,4 +136,4 @@ class Campaign:
                     family = None if name == f"{PREFIX}all" else EndpointFamily.TRACK
                     with suppress(GateStoreUnavailableError):  # it may be open all the same
                         gate.open(family)
-                    self.judge.opened_by_hand.append(timeline.now)
+                    self.opened_by_hand.append(timeline.now)

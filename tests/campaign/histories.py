@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.campaign.braze_model import Sent
     from tests.campaign.campaign import Campaign
-    from tests.campaign.lambdas import Invocation
+    from tests.campaign.invocations import Invocation
 
 Line = tuple[float, str]
 """When, and what."""

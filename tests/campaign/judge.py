@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.campaign.answers import Answer, Person, PlannedEvent
     from tests.campaign.braze_model import Sent
     from tests.campaign.campaign import Campaign
-    from tests.campaign.lambdas import Invocation
+    from tests.campaign.invocations import Invocation
 
 GATE_SECONDS: Final = 1.1
 """No request starts later after a closing is written (:mod:`braze_bridge.gate.shared`)."""
@@ -77,11 +77,7 @@ class Verdict:
 
 
 class Judge:
-    """Notes what is wrong during a run, and looks at the record at its end.
-
-    Attributes:
-        opened_by_hand: When an operator opened the gate.
-    """
+    """Notes what is wrong during a run, and looks at the record at its end."""
 
     def __init__(self, campaign: Campaign) -> None:
         self._campaign = campaign
@@ -89,7 +85,6 @@ class Judge:
         self._answers = {each.name: each.answer for each in campaign.plan.messages}
         self._outcomes: dict[str, str] = {}
         self._events: Counter[str] = Counter()
-        self.opened_by_hand: list[float] = []
 
     def broken(self, kind: str, person: str, text: str) -> None:
         """Note a broken promise."""
@@ -199,7 +194,7 @@ class Judge:
             "events": sum(len(each.events) for each in campaign.plan.answers),
             "events doubled after an unknown outcome": doubled,
             "minutes until the last message ended": round((campaign.ended_at - BEGIN) / 60),
-            "gates opened by hand": len(self.opened_by_hand),
+            "gates opened by hand": len(self._campaign.opened_by_hand),
         }
         return Verdict(self._violations, figures, self._histories())
 
@@ -254,7 +249,7 @@ class Judge:
             invocation = sent.invocation
             is_told = not invocation.is_interrupted and GATE not in invocation.link.doubtful
             if sent.closed_until and sent.answered and is_told:
-                opened = [at for at in self.opened_by_hand if at > sent.answered_at]
+                opened = [at for at in self._campaign.opened_by_hand if at > sent.answered_at]
                 sent.closed_until = min([sent.closed_until, *opened])
                 closings.append(sent)
         return closings

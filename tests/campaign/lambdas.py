@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -13,30 +12,27 @@ from braze_bridge.gate.dynamo import DynamoGateStore
 from braze_bridge.gate.shared import SharedGate
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.ledger.dynamo import DynamoMemoryStore
-from braze_bridge.ledger.person_memory import Fingerprints
+from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.ledger.port import lease_length, update_only
 from braze_bridge.ledger.shared import SharedLedger
 from braze_delivery import app
 from braze_delivery.delivery import Ports, deliver
 from braze_delivery.reporting import report
-from sandbox.braze.api import TRACK
 from tests.campaign.answers import job_of
-from tests.campaign.aws_models import RETENTION, VISIBILITY, Link, QueueClient
+from tests.campaign.aws_models import RETENTION, VISIBILITY, QueueClient
 from tests.campaign.braze_model import KEY
+from tests.campaign.invocations import Invocation
 from tests.campaign.network import CampaignTransport
-from tests.campaign.virtual_time import Process, VirtualEvent, VirtualExecutor
+from tests.campaign.virtual_time import Process, VirtualClock, VirtualEvent, VirtualExecutor
 from tests.fakes.clock import FixedClock
 from tests.fakes.dynamodb import TABLE
-from tests.fakes.meter import RecordingMeter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from braze_bridge.handlers import SqsMessage
     from braze_bridge.ledger.port import Ledger
-    from braze_delivery.reporting import BatchResult
     from tests.campaign.answers import Answer
-    from tests.campaign.braze_model import Sent
     from tests.campaign.campaign import Campaign
 
 FUNCTION_TIMEOUT: Final = 60.0
@@ -44,55 +40,6 @@ BATCH_WINDOW: Final = 5.0
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LEDGER_KEY: Final = b"the key of the campaign"
 HIDE_RESERVE: Final = app.HIDE_RESERVE
-
-
-@dataclass
-class Invocation:
-    """One invocation, and what is true of it.
-
-    Attributes:
-        requests: Requests that began in it.
-        limited: Answers with a 429 that it got.
-        link: To the table.
-        ended_at: ``None`` while it runs. A killed one has no result.
-        frozen: It stood still for a while, so its time may not suffice to record.
-    """
-
-    number: int
-    environment: str
-    messages: Sequence[SqsMessage]
-    began_at: float
-    ended_at: float | None = None
-    result: BatchResult | None = None
-    failure: str = ""
-    killed: bool = False
-    frozen: bool = False
-    unhidden: int = 0
-    requests: int = 0
-    limited: int = 0
-    link: Link = field(default_factory=Link)
-    meter: RecordingMeter = field(default_factory=RecordingMeter)
-
-    @property
-    def is_interrupted(self) -> bool:
-        """Check that it may have recorded nothing."""
-        return self.killed or self.frozen or bool(self.failure)
-
-    def answered(self, sent: Sent) -> None:
-        """Note an answer."""
-        self.limited += sent.status == 429 and sent.path == TRACK
-
-
-class VirtualClock:
-    """A Lambda's clock: it may differ a little from the others."""
-
-    def __init__(self, campaign: Campaign, skew: float) -> None:
-        self._timeline = campaign.timeline
-        self._skew = timedelta(seconds=skew)
-
-    def now(self) -> datetime:
-        """See :class:`braze_bridge.clock.Clock`."""
-        return datetime.fromtimestamp(self._timeline.now, UTC) + self._skew
 
 
 class Environment:
@@ -105,7 +52,7 @@ class Environment:
         timeline, weather, variant = campaign.timeline, campaign.weather, campaign.variant
         random = campaign.random
         self._campaign = campaign
-        clock = VirtualClock(campaign, weather.between(-0.5, 0.5))
+        clock = VirtualClock(timeline, weather.between(-0.5, 0.5))
         transport = CampaignTransport(
             timeline,
             weather,

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from braze_bridge.braze.errors import ConnectFailedError, UnknownOutcomeError
 from sandbox.braze.api import TRACK
-from tests.campaign.braze_model import Sent, objects_of, person_of
+from tests.campaign.braze_model import Sent, objects_of, person_of, says_something
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from braze_bridge.braze.transport import HttpRequest, HttpResponse
     from tests.campaign.braze_model import BrazeModel
-    from tests.campaign.lambdas import Invocation
+    from tests.campaign.invocations import Invocation
     from tests.campaign.virtual_time import Timeline
     from tests.campaign.weather import Weather
 
@@ -51,7 +51,7 @@ class CampaignTransport:
             body = json.loads(request.body or b"{}")
             objects = [(person_of(item), array, item) for array, _, item in objects_of(body)]
         fault = self._weather.draw("request", timeline.now)
-        if fault == "too_large" and len(objects) < 2:
+        if fault == "too_large" and sum(says_something(item) for _, _, item in objects) < 2:
             fault = ""
         number = len(self._braze.sent) + 1
         invocation = self._invocation()

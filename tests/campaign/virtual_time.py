@@ -14,6 +14,7 @@ import heapq
 import itertools
 from collections import deque
 from concurrent.futures import Executor, Future
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock, Thread
 from time import monotonic as real_monotonic
@@ -344,3 +345,15 @@ class VirtualExecutor(Executor):
         finally:
             self._idle += 1
             self._start()
+
+
+class VirtualClock:
+    """A Lambda's clock: it may differ a little from the others."""
+
+    def __init__(self, timeline: Timeline, skew: float) -> None:
+        self._timeline = timeline
+        self._skew = timedelta(seconds=skew)
+
+    def now(self) -> datetime:
+        """See :class:`braze_bridge.clock.Clock`."""
+        return datetime.fromtimestamp(self._timeline.now, UTC) + self._skew

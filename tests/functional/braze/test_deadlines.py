@@ -234,8 +234,7 @@ class TestSending:
 
         tls = server_context(certificate) if is_tls else None
         with LoopbackServer(sip, body_first=False, tls=tls) as server:
-            transport = transport_to(server.url)
-            transport._session.verify = str(certificate)
+            transport = transport_to(server.url, ca_file=str(certificate))
             with ending_in(SOON) as deadline, pytest.raises(ConnectFailedError):
                 transport.send(post(deadline, b"x" * 30_000_000))
 
@@ -286,8 +285,7 @@ class TestReading:
 
         tls = server_context(certificate) if is_tls else None
         with LoopbackServer(drip, tls=tls) as server:
-            transport = transport_to(server.url)
-            transport._session.verify = str(certificate)
+            transport = transport_to(server.url, ca_file=str(certificate))
             with ending_in(SOON) as deadline, pytest.raises(UnknownOutcomeError):
                 transport.send(post(deadline, read=SOON / 2))
 

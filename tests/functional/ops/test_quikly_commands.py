@@ -14,7 +14,8 @@ from braze_bridge.aws.secrets import SecretsManagerSource
 from braze_bridge.clock import SystemClock
 from braze_bridge.keys import claims_key, fingerprint_key
 from braze_bridge.ledger.erasure import is_only_erased
-from braze_bridge.ledger.person_memory import Fingerprints, decode
+from braze_bridge.ledger.fingerprints import Fingerprints
+from braze_bridge.ledger.person_memory import decode
 from braze_bridge.partner_config.quikly_activations import Status
 from braze_bridge.partner_config.toml_files import load_quikly
 from ops.activations.dynamo_book import DynamoActivationBook

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from braze_bridge.ledger.erasure import erase, is_only_erased
+from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.ledger.person_memory import (
     BLANK,
-    Fingerprints,
     decode,
     encode,
 )

@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import select
 import ssl
 import time
 import zlib
 from collections import deque
+from functools import lru_cache
 from http.client import HTTPConnection, HTTPSConnection
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+import msgspec
 from botocore.session import get_session
 from certifi import where
 
@@ -137,8 +138,8 @@ class SignedCalls:
         if checksum is not None and int(checksum) != zlib.crc32(answer.body):
             raise DynamoCallError("ChecksumMismatch")
         try:
-            document = json.loads(answer.body)
-        except ValueError:
+            document = msgspec.json.decode(answer.body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             document = None
         if not isinstance(document, dict) or answer.status != 200:  # noqa: PLR2004
             raise DynamoCallError(_code(document, answer.status))
@@ -161,14 +162,20 @@ class SignedCalls:
         request = f"POST\n{self._path}\n\n{lines}\n{names}\n{digest}"
         scope = f"{stamp[:8]}/{self._region}/dynamodb/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        key = f"AWS4{credentials.secret_key}".encode()
-        for part in (*scope.split("/"), text):
-            key = hmac.digest(key, part.encode(), "sha256")
+        key = _key_of_the_day(credentials.secret_key, scope)
         headers["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
-            f"SignedHeaders={names}, Signature={key.hex()}"
+            f"SignedHeaders={names}, Signature={hmac.digest(key, text.encode(), 'sha256').hex()}"
         )
         return headers
+
+
+@lru_cache(maxsize=2)
+def _key_of_the_day(secret: str, scope: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 def _code(document: object, status: int) -> str:

@@ -1,4 +1,4 @@
-"""The Transport protocol, and its implementation with `requests`."""
+"""The Transport protocol, and its implementation with `urllib3`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, Self
+from urllib.parse import urlencode, urlsplit
 
 from braze_bridge.braze.errors import BrazeError, ConnectFailedError, UnknownOutcomeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from requests import Response
+    from urllib3 import BaseHTTPResponse
 
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 """Of an unpacked answer: gzip makes 1 MB of zeros out of 1 KB. Braze documents no size. The largest
@@ -114,13 +115,13 @@ class Transport(Protocol):
 
 
 class RequestsTransport:
-    """The network, through one pooled `requests` session. Thread-safe.
+    """The network, through one pool of `urllib3`. Thread-safe.
 
     It does no retries and no redirects. It keeps no cookies. From the environment it reads neither
-    proxy settings nor `.netrc`, whose entry would replace the Authorization header.
+    proxy settings nor `.netrc`.
 
-    Its errors name only the kind of failure. They are not chained to those of `requests`, which
-    contain the key, the body, and e-mails and phones in URLs.
+    Its errors name only the kind of failure. They are not chained to those of `urllib3`, which
+    contain e-mails and phones in URLs.
 
     Args:
         base_url: scheme and host, as `instances.rest_endpoint` returns it.
@@ -129,6 +130,7 @@ class RequestsTransport:
         monotonic: seconds, for deadlines.
         clock: seconds, for `max_idle` and deadlines. Wall time, which goes on while a Lambda is
             frozen.
+        ca_file: certificates to trust; by default those of `certifi`.
     """
 
     def __init__(
@@ -139,16 +141,18 @@ class RequestsTransport:
         max_idle: float = MAX_IDLE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
+        ca_file: str | None = None,
     ) -> None:
-        # Imported here: `requests` loads slower than the rest of this package, and code that never
+        # Imported here: `urllib3` loads slower than the rest of this package, and code that never
         # sends needs only the models.
-        from braze_bridge.braze.pooled_session import Progress, pooled_session
+        from braze_bridge.braze.connection_pool import Progress, connection_pool
 
-        self._base_url = base_url.rstrip("/")
+        url = urlsplit(base_url.rstrip("/"))
+        self._path = url.path
         self._monotonic = monotonic
         self._clock = clock
         self._progress = Progress()
-        self._session = pooled_session(pool_size, self._progress, max_idle, clock)
+        self._pool = connection_pool(url, pool_size, self._progress, max_idle, clock, ca_file)
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """See `Transport`.
@@ -163,14 +167,14 @@ class RequestsTransport:
             UnknownOutcomeError: as in `Transport`.
         """
         result = self._exchange(request)
-        # Raised here, outside the except block, so that no exception of `requests` is attached.
+        # Raised here, outside the except block, so that no exception of `urllib3` is attached.
         if isinstance(result, BrazeError):
             raise result
         return result
 
     def close(self) -> None:
         """Close every connection."""
-        self._session.close()
+        self._pool.close()
 
     def _left(self, deadline: Deadline | None) -> float:
         if deadline is None:
@@ -178,7 +182,7 @@ class RequestsTransport:
         return min(deadline - self._monotonic(), deadline.wall - self._clock())
 
     def _exchange(self, request: HttpRequest) -> HttpResponse | BrazeError:
-        from requests import Request
+        from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
 
         deadline = request.deadline
@@ -189,25 +193,28 @@ class RequestsTransport:
         self._progress.begin(partial(self._left, deadline))
         response = None
         try:
-            prepared = Request(
+            query = f"?{urlencode(request.params)}" if request.params else ""
+            connect, read = request.timeout
+            response = self._pool.urlopen(
                 request.method,
-                self._base_url + request.path,
-                headers={"Accept-Encoding": "gzip, deflate", **request.headers},
-                params=request.params,
-                data=request.body,
-            ).prepare()
-            response = self._session.send(
-                prepared, timeout=request.timeout, allow_redirects=False, stream=True
+                f"{self._path}{request.path}{query}",
+                request.body,
+                {"Accept-Encoding": "gzip, deflate", **request.headers},
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=Timeout(connect=connect, read=read),
+                preload_content=False,
             )
             body = _read(response)
-        except (OSError, HTTPError) as error:
-            # The exceptions of `requests` are OSErrors; some of urllib3's pass through it.
+        except (OSError, HTTPError, ValueError) as error:
+            # A ValueError is of a header that cannot be sent; its text contains the header.
             kind = type(error).__name__
         else:
-            return HttpResponse(response.status_code, response.headers, body)
+            return HttpResponse(response.status, response.headers, body)
 
-        if response is not None and not _is_success(response.status_code):
-            return HttpResponse(response.status_code, response.headers, b"")
+        if response is not None and not _is_success(response.status):
+            return HttpResponse(response.status, response.headers, b"")
         if self._progress.is_sent:
             return UnknownOutcomeError(f"the request was sent and not answered ({kind})")
         return ConnectFailedError(f"the request was not sent ({kind})")
@@ -217,10 +224,10 @@ class _AnswerTooLargeError(OSError):
     """The answer is larger than any that is expected."""
 
 
-def _read(response: Response) -> bytes:
+def _read(response: BaseHTTPResponse) -> bytes:
     """Read and unpack an answer, up to the limit; beyond it the connection is closed."""
     body = bytearray()
-    for piece in response.iter_content(_PIECE_BYTES):
+    for piece in response.stream(_PIECE_BYTES, decode_content=True):
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
             response.close()

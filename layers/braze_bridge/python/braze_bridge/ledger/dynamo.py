@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from binascii import a2b_base64, b2a_base64
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.aws.dynamodb import DynamoCallError
@@ -43,6 +44,9 @@ LATE: Final = "late"
 
 INSERT: Final = "INSERT INTO \"{}\" VALUE {{'id': ?, 'rev': ?, 'memory': ?, 'expires_at': ?}}"
 UPDATE: Final = 'UPDATE "{}" SET rev = ? SET memory = ? SET expires_at = ? WHERE id = ? AND rev = ?'
+Statement = tuple[str, bytes]
+"""An item's id, and the JSON that writes it."""
+
 _CONFLICTS: Final = frozenset({"ConditionalCheckFailed", "DuplicateItem"})
 
 
@@ -78,8 +82,9 @@ class DynamoMemoryStore:
         self._calls = calls
         self._table = table
         self._executor = executor
-        self._insert = f'{{"Statement":{json.dumps(INSERT.format(table))},"Parameters":['
-        self._update = f'{{"Statement":{json.dumps(UPDATE.format(table))},"Parameters":['
+        insert, update = json.dumps(INSERT.format(table)), json.dumps(UPDATE.format(table))
+        self._insert = f'{{"Statement":{insert},"Parameters":[{{"S":"'.encode()
+        self._update = f'{{"Statement":{update},"Parameters":[{{"B":"'.encode()
 
     def read(
         self, ids: Sequence[str], seconds_left: Callable[[], float]
@@ -106,17 +111,19 @@ class DynamoMemoryStore:
         self, writes: Writes, revision: bytes, expires_at: int, seconds_left: Callable[[], float]
     ) -> dict[str, str]:
         """See :meth:`braze_bridge.ledger.shared.MemoryStore.write`."""
-        end = f'{{"N":"{expires_at}"}}'
-        start = f'{{"B":"{_base64(revision)}"}},{{"B":"'
-        statements = {
-            id_: (
-                f'{self._insert}{{"S":"{id_}"}},{start}{_base64(data)}"}},{end}]}}'
+        new = _base64(revision)
+        insert, update, at = self._insert, self._update, b"%d" % expires_at
+        statements = [
+            (
+                id_,
+                b'%b%b"},{"B":"%b"},{"B":"%b"},{"N":"%b"}]}'
+                % (insert, id_.encode(), new, _base64(data), at)
                 if expected is None
-                else f'{self._update}{start}{_base64(data)}"}},{end},{{"S":"{id_}"}},'
-                f'{{"B":"{_base64(expected)}"}}]}}'
+                else b'%b%b"},{"B":"%b"},{"N":"%b"},{"S":"%b"},{"B":"%b"}]}'
+                % (update, new, _base64(data), at, id_.encode(), _base64(expected)),
             )
             for id_, (expected, data) in writes.items()
-        }
+        ]
         chunks = list(_chunks(statements))
         failed: dict[str, str] = {}
         answers = side_by_side(
@@ -126,7 +133,7 @@ class DynamoMemoryStore:
             seconds_left,
         )
         for chunk, answer in zip(chunks, answers, strict=True):
-            failed.update(dict.fromkeys(chunk, LATE) if answer is None else answer)
+            failed.update(dict.fromkeys(dict(chunk), LATE) if answer is None else answer)
         return failed
 
     def _read_chunk(
@@ -152,14 +159,14 @@ class DynamoMemoryStore:
             return found, {}
         return found, {key["id"]["S"]: UNPROCESSED for key in left[table]["Keys"]}
 
-    def _write_chunk(self, statements: dict[str, str], seconds: float) -> dict[str, str]:
-        body = f'{{"Statements":[{",".join(statements.values())}]}}'
+    def _write_chunk(self, statements: Sequence[Statement], seconds: float) -> dict[str, str]:
+        body = b'{"Statements":[%b]}' % b",".join([statement for _, statement in statements])
         try:
-            answer = self._calls.call("BatchExecuteStatement", body.encode(), seconds)
+            answer = self._calls.call("BatchExecuteStatement", body, seconds)
         except DynamoCallError as error:
-            return dict.fromkeys(statements, str(error))
+            return dict.fromkeys(dict(statements), str(error))
         failed: dict[str, str] = {}
-        for id_, each in zip(statements, answer["Responses"], strict=True):
+        for (id_, _), each in zip(statements, answer["Responses"], strict=True):
             problem = each.get("Error")
             if problem is not None:
                 code = problem.get("Code", "unknown")
@@ -167,18 +174,13 @@ class DynamoMemoryStore:
         return failed
 
 
-def _base64(data: bytes) -> str:
-    return b2a_base64(data, newline=False).decode("ascii")
+_base64: Final = partial(b2a_base64, newline=False)
 
 
-def _chunks(statements: dict[str, str]) -> Iterable[dict[str, str]]:
-    chunk: dict[str, str] = {}
-    size = 0
-    for id_, statement in statements.items():
-        if len(chunk) == WRITE_BATCH or (chunk and size + len(statement) > WRITE_BATCH_BYTES):
-            yield chunk
-            chunk, size = {}, 0
-        chunk[id_] = statement
-        size += len(statement)
-    if chunk:
+def _chunks(statements: Sequence[Statement]) -> Iterable[Sequence[Statement]]:
+    at = 0
+    while chunk := statements[at : at + WRITE_BATCH]:
+        while len(chunk) > 1 and sum([len(each) for _, each in chunk]) > WRITE_BATCH_BYTES:
+            chunk = chunk[:-1]
         yield chunk
+        at += len(chunk)

@@ -13,7 +13,8 @@ from braze_bridge.ledger.person_memory import BLANK
 from braze_bridge.ledger.port import ERASURE
 
 if TYPE_CHECKING:
-    from braze_bridge.ledger.person_memory import Fingerprints, PersonMemory
+    from braze_bridge.ledger.fingerprints import Fingerprints
+    from braze_bridge.ledger.person_memory import PersonMemory
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,22 +10,21 @@ Times are integers: microseconds since 1970 (`µs`), or epoch seconds where that
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from struct import Struct
+from struct import Struct, pack
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from braze_bridge.ledger.port import ERASURE, PersonState, update_only
-from braze_bridge.ledger.version_1 import decode_version_1, event_of
+from braze_bridge.ledger.version_1 import decode_version_1
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
     from braze_bridge.jobs.envelope import DeliveryJob
+    from braze_bridge.ledger.fingerprints import Fingerprints
     from braze_bridge.ledger.port import PersonKey
 
 RETENTION_SECONDS: Final = 30 * 86_400
@@ -47,82 +46,20 @@ _NO_OWNER: Final = bytes(OWNER_BYTES)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-_HEAD: Final = Struct(f"<B{OWNER_BYTES}sq?6I")
-"""Version, lease owner and end, whether the person exists, counts of: marks of the lease,
-newest, delivered, counted, interrupted, attempts. Then come all their hashes, and all values."""
+_LEASE: Final = Struct(f"<B{OWNER_BYTES}sq?I")
+"""Version, lease owner and end, whether the person exists, number of marks of the lease."""
+_HEAD: Final = Struct(f"{_LEASE.format}5I")
+"""The same, and the counts of newest, delivered, counted, interrupted, attempts. Then come all
+their hashes, and all values."""
 _NAME_BYTES: Final = 16
 _MARK_BYTES: Final = 34
 """The most that a job, an event or an object adds: leased (8), interrupted (12), tried (14)."""
 
 _MOST_ATTEMPTS: Final = 2**16 - 1
-_NAMES_CACHED: Final = 10_000
-_POSITION: Final = re.compile(r"(.*)#(0|[1-9][0-9]{0,5})", re.DOTALL)
 
 
 class UnreadableMemoryError(Exception):
     """The bytes have an unknown version or are damaged: the person cannot be leased."""
-
-
-class Fingerprints:
-    """Keyed hashes of people, and 64-bit ones of jobs, events and attribute names.
-
-    Keyed, since identifiers are guessable: a reader of the table could try e-mail addresses
-    against a plain hash. The key is not in the table. With another key the ledger is empty. 64 bits
-    are unique among what is stored of one person.
-
-    Args:
-        key: A secret of at most 64 bytes.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._person = hashlib.blake2b(key=key, digest_size=16, person=b"person")
-        self._job = hashlib.blake2b(key=key, digest_size=8, person=b"job")
-        self._once = hashlib.blake2b(key=key, digest_size=8, person=b"once")
-        self._name = hashlib.blake2b(key=key, digest_size=8, person=b"attribute")
-        self._names: dict[str, int] = {}
-
-    def person(self, key: PersonKey) -> str:
-        """Hash to 32 hexadecimal digits: at 128 bits no two people share an item."""
-        digest = self._person.copy()
-        # An alias has three parts. Their lengths keep ("a", "bc") and ("ab", "c") apart.
-        text = (
-            f"{key[0]}:{key[1]}"
-            if len(key) == 2  # noqa: PLR2004 - a kind and a value
-            else "".join([f"{len(part)}:{part}" for part in key])
-        )
-        digest.update(text.encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
-
-    def job(self, job_id: str) -> int:
-        """Hash a job's id."""
-        return _short(self._job, job_id)
-
-    def once(self, once_id: str) -> int:
-        """Hash an id of :attr:`DeliveryJob.once_ids`.
-
-        Those that end with a position follow the hash of their job's id: so the positions that
-        version 1 kept of a job are found, though nothing but the job's hash was stored.
-        """
-        if once_id[-1:].isdecimal() and (parts := _POSITION.fullmatch(once_id)):
-            return event_of(_short(self._job, parts[1]), int(parts[2]))
-        return _short(self._once, once_id)
-
-    def names(self, attributes: Iterable[str]) -> list[int]:
-        """Hash names of attributes. Cached, since they repeat."""
-        known = self._names
-        return [known.get(each) or self._new_name(each) for each in attributes]
-
-    def _new_name(self, attribute: str) -> int:
-        short = _short(self._name, attribute)
-        if len(self._names) < _NAMES_CACHED:
-            self._names[attribute] = short
-        return short
-
-
-def _short(keyed: hashlib.blake2b, text: str) -> int:
-    digest = keyed.copy()
-    digest.update(text.encode("utf-8", "surrogatepass"))
-    return int.from_bytes(digest.digest(), "little")
 
 
 class PersonMemory(NamedTuple):
@@ -152,6 +89,7 @@ class PersonMemory(NamedTuple):
 
 
 BLANK: Final = PersonMemory(_NO_OWNER, 0, (), {}, {}, {}, {}, {}, exists=False)
+BLANK_DATA: Final = _HEAD.pack(_VERSION, _NO_OWNER, 0, False, 0, 0, 0, 0, 0, 0)  # noqa: FBT003
 _UNKNOWN: Final = PersonState()
 
 
@@ -165,6 +103,7 @@ class Person:
         marks: Job id to the hashes of that id and of the job's events and objects. If one of them
             may be at Braze, that is so for every job that has it.
         memory: As last read or written.
+        data: The same, encoded.
         revision: Of the item then; ``None`` if there was none.
     """
 
@@ -173,6 +112,7 @@ class Person:
     jobs: list[DeliveryJob]
     marks: dict[str, tuple[int, ...]]
     memory: PersonMemory = BLANK
+    data: bytes = BLANK_DATA
     revision: bytes | None = None
 
 
@@ -187,17 +127,30 @@ def _form(
     return Struct(f"{_HEAD.format}{marks + newest + times}Q{newest}q{times}I{attempts}H")
 
 
+def encode_for(person: Person, memory: PersonMemory) -> bytes:
+    """Encode what the person's memory becomes. A lease changes only the beginning."""
+    if memory[3:8] == person.memory[3:8] and person.data[:1] != b"\1":
+        marks = memory.marks
+        head = _LEASE.pack(_VERSION, memory.owner, memory.until, memory.exists, len(marks))
+        counts = person.data[_LEASE.size : _HEAD.size]
+        rest = person.data[_HEAD.size + 8 * len(person.memory.marks) :]
+        return head + counts + pack(f"<{len(marks)}Q", *marks) + rest
+    return encode(memory)
+
+
 def encode(memory: PersonMemory) -> bytes:
     """Encode a memory as bytes, version 2."""
     owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
     counts = len(marks), len(newest), len(delivered), len(counted), len(interrupted), len(attempts)
-    head = _VERSION, owner, until, exists, *counts
-    keys = *marks, *newest, *delivered, *counted, *interrupted, *attempts
-    values = *newest.values(), *delivered.values(), *counted.values(), *interrupted.values()
-    if attempts:
-        at, failed = zip(*attempts.values(), strict=True)
-        values = *values, *at, *failed
-    return _form(*counts).pack(*head, *keys, *values)
+    at, failed = zip(*attempts.values(), strict=True) if attempts else ((), ())
+    # fmt: off
+    return _form(*counts).pack(
+        _VERSION, owner, until, exists, *counts,
+        *marks, *newest, *delivered, *counted, *interrupted, *attempts,
+        *newest.values(), *delivered.values(), *counted.values(), *interrupted.values(),
+        *at, *failed,
+    )
+    # fmt: on
 
 
 def decode(data: bytes) -> PersonMemory:
@@ -222,10 +175,10 @@ def decode(data: bytes) -> PersonMemory:
     total = sum(counts) - counts[0]
     sections = []
     for count in counts[1:]:
-        values_at = at + total
-        keys, values = fields[at : at + count], fields[values_at : values_at + count]
-        sections.append(dict(zip(keys, values, strict=True)) if count else {})
-        at += count
+        end = at + count
+        values = fields[at + total : end + total]
+        sections.append(dict(zip(fields[at:end], values, strict=True)) if count else {})
+        at = end
     newest, delivered, counted, interrupted, tried = sections
     failed = fields[at + total :]
     attempts = {job: (seconds, n) for (job, seconds), n in zip(tried.items(), failed, strict=True)}
@@ -303,7 +256,8 @@ def _fits(leased: PersonMemory, person: Person, now: int) -> bool:
     new = 0
     for job in person.jobs:
         new += len(job.attributes) * _NAME_BYTES + len(person.marks[job.job_id]) * _MARK_BYTES
-    if size(leased) + new <= MAX_MEMORY_BYTES:
+    # The marks of a lost lease, 8 bytes each, become 12. So this is enough for nearly everybody.
+    if 2 * len(person.data) + new <= MAX_MEMORY_BYTES or size(leased) + new <= MAX_MEMORY_BYTES:
         return True
     names = {name for job in person.jobs for name in job.attributes}
     repeated = sum(len(job.attributes) for job in person.jobs) - len(names)
@@ -448,14 +402,12 @@ def apply_update(
 def _newest(
     known: Mapping[int, int], sent: Mapping[str, datetime], fingerprints: Fingerprints
 ) -> dict[int, int]:
-    newest = dict(known)
-    instant, at = _EPOCH, 0
-    for short, time in zip(fingerprints.names(sent), sent.values(), strict=True):
-        if time is not instant:  # a job's attributes share one time
-            instant, at = time, microseconds(time)
-        if short not in newest or newest[short] < at:
-            newest[short] = at
-    return newest
+    times = {time: microseconds(time) for time in set(sent.values())}
+    shorts = fingerprints.names(sent)
+    new = dict(zip(shorts, map(times.__getitem__, sent.values()), strict=True))
+    if not known:
+        return new
+    return {**known, **{short: at for short, at in new.items() if known.get(short, at) <= at}}
 
 
 def _attempts(

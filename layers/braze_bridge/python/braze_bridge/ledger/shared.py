@@ -14,18 +14,19 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from braze_bridge.aws.secrets import SecretUnavailableError
+from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.ledger.person_memory import (
     BLANK,
+    BLANK_DATA,
     OWNER_BYTES,
     RETENTION_SECONDS,
     SHORTEST_WAIT,
-    Fingerprints,
     Person,
     PersonMemory,
     UnreadableMemoryError,
     apply_update,
     decode,
-    encode,
+    encode_for,
     microseconds,
     state_for,
     try_lease,
@@ -240,7 +241,7 @@ class SharedLedger:
                     del open_[id_]
                 else:
                     memories[id_] = memory
-                    writes[id_] = person.revision, encode(memory)
+                    writes[id_] = person.revision, encode_for(person, memory)
             if writes:
                 expires_at = now // 1_000_000 + RETENTION_SECONDS
                 failed = self._store.write(writes, revision, expires_at, seconds_left)
@@ -248,6 +249,7 @@ class SharedLedger:
                     if id_ not in failed:
                         person = open_.pop(id_)
                         person.memory, person.revision = memory, revision
+                        person.data = writes[id_][1]
                 errors |= failed
         return errors
 
@@ -257,14 +259,14 @@ class SharedLedger:
         found, errors = self._store.read(list(people), seconds_left)
         seconds = self._clock.now().timestamp()
         for id_, person in people.items():
-            person.memory, person.revision = BLANK, None
+            person.memory, person.data, person.revision = BLANK, BLANK_DATA, None
             stored = found.get(id_)
             if stored is None:
                 continue
             person.revision = stored.revision
             if stored.expires_at > seconds:
                 try:
-                    person.memory = decode(stored.data)
+                    person.memory, person.data = decode(stored.data), stored.data
                 except UnreadableMemoryError:
                     errors[id_] = UNREADABLE
         return errors
