@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 
 from braze_bridge.ledger.erasure import erase, is_only_erased
 from braze_bridge.ledger.fingerprints import Fingerprints
-from braze_bridge.ledger.person_memory import (
-    BLANK,
-    decode,
-    encode,
-)
+from braze_bridge.ledger.person_memory import BLANK, decode, encode
 from braze_bridge.ledger.port import Leases, PersonState
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import job
