@@ -61,7 +61,7 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
 def _keep_later_job(
     batch: Batch, message: SqsMessage, received_at: datetime | None, why: str = "later version"
 ) -> None:
-    """Wait for newer code or settings, as in a canary or after a rollback. Only age parks the job."""
+    """Wait for newer code or settings, as in a canary or after a rollback. Only age parks it."""
     # The earlier time: newer code may write a time that this code misreads.
     times = [] if received_at is None else [received_at]
     if message.sent_at is not None:
