@@ -245,4 +245,4 @@ def test_any_fault_of_a_call_is_a_failed_call(
     except LedgerUnavailableError as error:
         assert "RuntimeError" in str(error)  # noqa: PT017 - one of two outcomes
     else:
-        assert (len(leases.held), leases.store_errors.keys()) == (0, {"RuntimeError"})
+        assert (len(leases.held), set(leases.store_errors)) == (0, {"RuntimeError"})

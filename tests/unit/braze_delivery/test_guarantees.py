@@ -368,6 +368,24 @@ def test_a_refused_merge_of_many_jobs_is_undone_one_by_one(harness: Harness) -> 
     assert harness.braze.profile("ada")["score"] == 78
 
 
+def test_the_object_that_creates_an_alias_has_room_when_a_merge_is_undone(
+    harness: Harness,
+) -> None:
+    """75 parts and the object are one too many for a request."""
+    alias = UserAlias(alias_name="n", alias_label="l")
+    strict = JobUser(user_alias=alias, may_create=False)
+    harness.braze.named = lambda item: "bad" in item
+    jobs = [job(str(n), strict, attributes={"score": n}, age=1_000 - n) for n in range(90)]
+    jobs.append(job("invalid", strict, attributes={"bad": 1}, age=1))
+    jobs.append(job("creating", JobUser(user_alias=alias), events=1, age=2_000))
+
+    result = harness.deliver(*jobs)
+
+    sizes = [sum(map(len, body.values())) for body in harness.braze.bodies]
+    assert max(sizes) == 75
+    assert result.rejected == 0
+
+
 def test_an_older_value_that_breaks_a_limit_is_found_when_a_merge_is_undone(
     harness: Harness,
 ) -> None:
