@@ -134,6 +134,8 @@ class SecretsManagerSource:
             if self._pair is None or now - self._refreshed_at >= SECRET_MIN_REFRESH_SECONDS:
                 self._refreshed_at = now
                 return self._read()
+            if self._dropped and self._failed_at >= self._refreshed_at:
+                raise SecretUnavailableError(self._name)  # not a value that was refused
             return self._pair
 
     def _read(self) -> SecretPair:
