@@ -11,6 +11,7 @@ from braze_bridge.reasons import Reason
 from braze_delivery.entry import BatchEntry, Chunk
 from braze_delivery.parking import job_records, message_records
 from braze_delivery.reading import read_job
+from braze_delivery.senders import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,9 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
         else:
             entry = BatchEntry(position, job, job.user.key, no_chunk)
             refusal = batch.ports.senders.refusal(job, message.sender_id)
+            if refusal == UNKNOWN:
+                _keep_later_job(batch, message, job.received_at, UNKNOWN)
+                continue
             if refusal is not None:
                 entry.rows = tuple(
                     job_records(batch.full_job(entry), (refusal,), batch.now, "~sender")
@@ -54,8 +58,10 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
     return entries
 
 
-def _keep_later_job(batch: Batch, message: SqsMessage, received_at: datetime | None) -> None:
-    """Wait for newer code, as during a canary or after a rollback. Only age parks the job."""
+def _keep_later_job(
+    batch: Batch, message: SqsMessage, received_at: datetime | None, why: str = "later version"
+) -> None:
+    """Wait for newer code or settings, as in a canary or after a rollback. Only age parks it."""
     # The earlier time: newer code may write a time that this code misreads.
     times = [] if received_at is None else [received_at]
     if message.sent_at is not None:
@@ -63,7 +69,7 @@ def _keep_later_job(batch: Batch, message: SqsMessage, received_at: datetime | N
     if times and min(times) < batch.oldest_kept:
         batch.unreadable.append((message, message_records(message, (EXPIRED,), batch.now)))
     else:
-        batch.hold_up("later version")
+        batch.hold_up(why)
         batch.send_back(message, batch.growing(message))
 
 

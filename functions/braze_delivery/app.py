@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from braze_bridge.aws import clients
 from braze_bridge.aws.clients import ledger_client
 from braze_bridge.aws.dynamodb import dynamo_calls
-from braze_bridge.aws.secrets import SecretsManagerSource, SecretSource
+from braze_bridge.aws.secrets import KEY_KEPT_SECONDS, SecretsManagerSource, SecretSource
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
@@ -70,7 +70,7 @@ def dependencies() -> Dependencies:
     """Build the dependencies from environment variables."""
     settings = load_settings(DeliverySettings)
     clock = SystemClock()
-    secret = SecretsManagerSource(settings.braze_secret)
+    secret = SecretsManagerSource(settings.braze_secret, kept=KEY_KEPT_SECONDS)
     endpoint = rest_endpoint(
         settings.braze_instance,
         settings.braze_endpoint or None,

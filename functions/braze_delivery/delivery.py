@@ -45,7 +45,7 @@ def deliver(
     if admission.closed_until is not None:
         wait_for_gate(batch, fresh, admission, admission.closed_until)
         fresh = []
-    chunks = LeasedChunks(batch, chunks_of(fresh))
+    chunks = LeasedChunks(batch, chunks_of(batch, fresh))
     finisher = Finisher(batch)
     try:
         if fresh:

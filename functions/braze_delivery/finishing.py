@@ -216,9 +216,9 @@ def _keep_in_doubt(entry: BatchEntry) -> None:
     entry.interrupted = True
     ids = {entry.job.once_ids[part] for part in entry.unknown}
     for each in entry.chunk.leased[entry.key]:
-        each.settled = frozenset(
-            part for part in each.settled if each.job.once_ids[part] not in ids
-        )
+        if each.settled:
+            own = each.job.once_ids
+            each.settled = frozenset(part for part in each.settled if own[part] not in ids)
 
 
 def _store(
@@ -237,10 +237,10 @@ def _store(
 
 def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
     """Make the update of one person from the outcomes of the jobs."""
-    delivered: frozenset[str] = _NOTHING
+    delivered: set[str] = set()
     newest: dict[str, datetime] = {}
     attempts: dict[str, int] = {}
-    counted: frozenset[str] = _NOTHING
+    counted: set[str] = set()
     interrupted: dict[str, datetime] = {}
     exists = False
     for entry in entries:
@@ -250,14 +250,16 @@ def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
             _add_times(newest, entry)
         if entry.outcome != "retried":
             # Also a rejected job: its row is the only copy, and a vendor's resend is a duplicate.
-            delivered |= {job.job_id}
+            delivered.add(job.job_id)
         else:
             attempts[job.job_id] = entry.attempts + entry.tried
             if entry.interrupted:
                 interrupted[job.job_id] = now
         if entry.settled:
             counted |= _once_ids(entry)
-    return PersonState(delivered, newest, attempts, counted, interrupted, exists)
+    return PersonState(
+        frozenset(delivered), newest, attempts, frozenset(counted), interrupted, exists
+    )
 
 
 def _add_times(newest: dict[str, datetime], entry: BatchEntry) -> None:

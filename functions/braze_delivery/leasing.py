@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from itertools import islice
+from itertools import accumulate, islice
 from math import ceil
 from typing import TYPE_CHECKING, Final, cast
 
@@ -28,6 +29,11 @@ CHUNK_PEOPLE: Final = 225
 """At most so many people are leased and recorded in one call. By the simulation 150 to 300 are
 alike (docs/decisions.md); with fewer the calls cost more than their overlap saves."""
 
+PERSON_JOBS: Final = 300
+PERSON_PARTS: Final = 4_000
+"""So many jobs of a person, and so many jobs, attributes, events and objects together, are in a
+batch at most. They fit the person's item: a part needs 34 of its 350,000 bytes."""
+
 CHUNKS_AHEAD: Final = 3
 """Chunks whose leases are asked for at a time."""
 
@@ -36,11 +42,17 @@ _PERSON_FULL: Final = Reason(
 )
 
 
-def chunks_of(entries: Sequence[BatchEntry]) -> list[Chunk]:
-    """Group the jobs by person, in chunks of about the same size."""
+def chunks_of(batch: Batch, entries: Sequence[BatchEntry]) -> list[Chunk]:
+    """Group the jobs by person, in chunks of about the same size.
+
+    Of a person with very many jobs the first ones are taken. The others come back soon.
+    """
     people: dict[PersonKey, list[BatchEntry]] = {}
     for entry in entries:
         people.setdefault(entry.key, []).append(entry)
+    for key, jobs in people.items():
+        if len(jobs) > 1:
+            people[key] = _first(batch, jobs)
     if not people:
         return []
     size = ceil(len(people) / ceil(len(people) / CHUNK_PEOPLE))
@@ -52,6 +64,22 @@ def chunks_of(entries: Sequence[BatchEntry]) -> list[Chunk]:
             entry.chunk = chunk
         chunks.append(chunk)
     return chunks
+
+
+def _first(batch: Batch, jobs: list[BatchEntry]) -> list[BatchEntry]:
+    """Return the first jobs of a person; the others wait."""
+    sizes = [
+        1 + len(each.attributes) + len(each.events) + len(each.objects)
+        for each in (entry.job for entry in jobs)
+    ]
+    most = max(bisect_right(list(accumulate(sizes)), PERSON_PARTS), 1)
+    most = min(most, PERSON_JOBS)
+    left = jobs[most:]
+    if left:
+        batch.hold_up("many jobs of a person", len(left))
+    for entry in left:
+        entry.wait(batch.growing(batch.messages[entry.position]))
+    return jobs[:most]
 
 
 class LeasedChunks:

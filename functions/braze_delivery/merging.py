@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain, takewhile
-from typing import TYPE_CHECKING, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ from braze_delivery.encoding import Addressee, is_plain
 from braze_delivery.packing import TrackObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import AttributeValue, JobEvent, JobObject
@@ -30,6 +30,29 @@ UNIQUE_KINDS: Final = frozenset({"external_id", "braze_id"})
 """With these identifiers no request can create a second profile of the person."""
 
 _STALE: Final = Reason(code="stale", detail="a newer value of the attribute was sent")
+
+
+class OfPerson(NamedTuple):
+    """What a job must know of the person's other jobs in the batch; empty if there is no other.
+
+    Attributes:
+        first: Id of an event or object to the earliest job that brings it.
+        newest: Attribute name to the time of its newest plain value.
+    """
+
+    first: Mapping[str, BatchEntry]
+    newest: Mapping[str, datetime]
+
+    def repeated_by(self, entry: BatchEntry) -> Collection[int]:
+        """Return the job's events and objects that an earlier job of the batch brings too."""
+        first = self.first
+        if not first:
+            return ()
+        ids = enumerate(entry.job.once_ids)
+        return {part for part, id_ in ids if first[id_] is not entry}
+
+
+_ALONE: Final = OfPerson({}, {})
 
 
 class Merged(Struct, eq=False):
@@ -74,15 +97,16 @@ def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merg
     """
     merged = Merged()
     if len(entries) == 1:
-        _add_alike(merged, key, entries, entries, state, {})
+        _add_alike(merged, key, entries, _ALONE, state, {})
     else:
         entries.sort(key=_order)
         creating = [entry for entry in entries if entry.job.user.may_create]
         updating = [entry for entry in entries if not entry.job.user.may_create]
         newest = {name: entry for entry in creating for name in entry.job.attributes}
+        of_person = _of_person(entries)
         for alike, newer in ((creating, {}), (updating, newest)):
             if alike:
-                _add_alike(merged, key, alike, entries, state, newer)
+                _add_alike(merged, key, alike, of_person, state, newer)
     if key[0] not in UNIQUE_KINDS or len(merged.attributes) > 1:
         merged.is_group = True
     if merged.is_group and len(merged.attributes) + len(merged.rest) > 1:
@@ -91,6 +115,17 @@ def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merg
     if key[0] == "user_alias" and (merged.rest or len(merged.attributes) > 1):
         _create_alias(merged, key, entries)
     return merged
+
+
+def _of_person(entries: Sequence[BatchEntry]) -> OfPerson:
+    """Collect what the jobs, sorted by time, must know of each other."""
+    first: dict[str, BatchEntry] = {}
+    newest: dict[str, datetime] = {}
+    for entry in entries:
+        for id_ in entry.job.once_ids:
+            first.setdefault(id_, entry)
+        newest |= dict.fromkeys(entry.job.attributes, entry.job.occurred_at)
+    return OfPerson(first, newest)
 
 
 def _create_alias(merged: Merged, key: PersonKey, entries: Sequence[BatchEntry]) -> None:
@@ -115,7 +150,7 @@ def _add_alike(
     merged: Merged,
     key: PersonKey,
     entries: Sequence[BatchEntry],
-    of_person: Sequence[BatchEntry],
+    of_person: OfPerson,
     state: PersonState,
     newest: Mapping[str, BatchEntry],
 ) -> None:
@@ -140,12 +175,11 @@ def _add_alike(
         merged.attributes += _attributes_objects(person, carriers)
 
 
-def _add_events(
-    merged: Merged, person: Addressee, entry: BatchEntry, of_person: Sequence[BatchEntry]
-) -> None:
+def _add_events(merged: Merged, person: Addressee, entry: BatchEntry, of_person: OfPerson) -> None:
     events: Sequence[PlainEvent | JobEvent] = entry.job.events
+    repeated = of_person.repeated_by(entry)
     for part, event in enumerate(events):
-        if part in entry.settled or _is_repeated(entry, part, of_person):
+        if part in entry.settled or part in repeated:
             continue
         try:
             body = person.event(event)
@@ -159,13 +193,14 @@ def _add_objects(
     merged: Merged,
     person: Addressee,
     entry: BatchEntry,
-    of_person: Sequence[BatchEntry],
+    of_person: OfPerson,
     state: PersonState,
 ) -> None:
     job = entry.job
     objects: Sequence[JobObject] = job.objects
+    repeated = of_person.repeated_by(entry)
     for part, item in enumerate(objects, len(job.events)):
-        if part in entry.settled or _is_repeated(entry, part, of_person):
+        if part in entry.settled or part in repeated:
             continue
         if item.array == "attributes" and _is_overtaken(job, item.object, of_person, state):
             entry.refuse(part, _STALE)
@@ -178,24 +213,13 @@ def _add_objects(
             merged.rest.append(TrackObject(item.array, body, (entry,), part))
 
 
-def _is_repeated(entry: BatchEntry, part: int, of_person: Sequence[BatchEntry]) -> bool:
-    """Check that an earlier job of the batch brings the same event or object."""
-    if len(of_person) == 1:
-        return False
-    id_ = entry.job.once_ids[part]
-    earlier = takewhile(lambda each: each is not entry, of_person)
-    return any(id_ in each.job.once_ids for each in earlier)
-
-
-def _is_overtaken(
-    job: Job, names: Iterable[str], of_person: Sequence[BatchEntry], state: PersonState
-) -> bool:
+def _is_overtaken(job: Job, names: Iterable[str], of_person: OfPerson, state: PersonState) -> bool:
     """Check that a newer plain value of one of the attributes was sent, or is in this batch."""
     at = job.occurred_at
     return any(
         at < state.newest.get(name, at)
         or (not job.user.may_create and at < state.newest.get(update_only(name), at))
-        or any(name in each.job.attributes and at < each.job.occurred_at for each in of_person)
+        or at < of_person.newest.get(name, at)
         for name in names
     )
 

@@ -118,7 +118,9 @@ class Outcomes:
         made = {part.entries[0] for part in parts}
         for entry in merged.entries:
             entry.open -= entry not in made
-        chosen = fitting(parts)
+        chosen = fitting(parts if merged.needs is None else [merged.needs, *parts])
+        if merged.needs is not None:  # it travels with them
+            chosen = chosen[1:]
         merged.entries[0].chunk.unsettled += len(chosen)
         self.done(merged)
         return chosen

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.observability import Metric, PartnerMeter
-from braze_delivery.senders import REFUSED
+from braze_delivery.senders import REFUSED, UNKNOWN
 from braze_delivery.verifying import Verdict
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
     meter.add(Metric.JOBS_DUPLICATE, result.duplicate)
     meter.add(Metric.JOBS_REJECTED, result.rejected)
     meter.add(Metric.JOBS_RETRIED, result.retried)
-    if refused := sum(code == REFUSED.code for _, _, code in result.parked):
+    refused = sum(code == REFUSED.code for _, _, code in result.parked)
+    if refused := refused + result.held_up.get(UNKNOWN, 0):
         meter.add(Metric.SENDERS_REFUSED, refused)
     meter.add(Metric.OLDEST_WAIT, result.oldest_wait)
     meter.add(Metric.BRAZE_REQUESTS, result.requests)

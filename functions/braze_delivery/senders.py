@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from braze_bridge.reasons import Reason
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 REFUSED: Final = Reason(
     code="sender_not_allowed", detail="the role that sent it may not send jobs of this source"
 )
+
+UNKNOWN: Final = "unknown sender"
 
 
 class Senders(NamedTuple):
@@ -28,8 +30,11 @@ class Senders(NamedTuple):
     functions: Mapping[str, Collection[str]]
     operators: Collection[str] = ()
 
-    def refusal(self, job: Job, sender_id: str) -> Reason | None:
+    def refusal(self, job: Job, sender_id: str) -> Reason | Literal["unknown sender"] | None:
         """Return why the sender may not send this job; ``None`` if it may.
+
+        An unknown sender may be a function's new role, as during a canary or after a rollback, or
+        one whose role was replaced while its job waited. So the job waits for other settings.
 
         Args:
             job: As it was read from the queue.
@@ -40,7 +45,7 @@ class Senders(NamedTuple):
         sources = self.functions.get(identity)
         if sources is not None:
             return None if job.source in sources else REFUSED
-        return REFUSED if self.operators and identity not in self.operators else None
+        return UNKNOWN if self.operators and identity not in self.operators else None
 
 
 ANY_SENDER: Final = Senders({})

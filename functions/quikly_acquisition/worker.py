@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.aws import clients
 from braze_bridge.aws.clients import ledger_client
-from braze_bridge.aws.secrets import SecretsManagerSource
+from braze_bridge.aws.secrets import KEY_KEPT_SECONDS, SecretsManagerSource
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.instances import rest_endpoint
 from braze_bridge.braze.transport import RequestsTransport
@@ -56,8 +56,8 @@ def dependencies() -> Dependencies:
     """Build the dependencies from the environment."""
     settings = load_settings(AcquisitionWorkerSettings)
     clock = SystemClock()
-    braze_secret = SecretsManagerSource(settings.braze_secret)
-    quikly_secret = SecretsManagerSource(settings.quikly_api_secret)
+    braze_secret = SecretsManagerSource(settings.braze_secret, kept=KEY_KEPT_SECONDS)
+    quikly_secret = SecretsManagerSource(settings.quikly_api_secret, kept=KEY_KEPT_SECONDS)
     pool = settings.send_concurrency
     endpoint = rest_endpoint(
         settings.braze_instance,

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.aws import clients
-from braze_bridge.aws.secrets import SecretsManagerSource
+from braze_bridge.aws.secrets import KEY_KEPT_SECONDS, SecretsManagerSource
 from braze_bridge.braze.transport import RequestsTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
@@ -54,7 +54,7 @@ def dependencies() -> Dependencies:
     """Build the dependencies from the environment."""
     settings = load_settings(ForwardSettings)
     clock = SystemClock()
-    secret = SecretsManagerSource(settings.quikly_api_secret)
+    secret = SecretsManagerSource(settings.quikly_api_secret, kept=KEY_KEPT_SECONDS)
     return Dependencies(
         api=_api(settings, secret, clock),
         sent_calls=DynamoSentCalls(clients.dynamodb(), settings.claims_table),

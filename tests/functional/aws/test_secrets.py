@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
 import boto3
@@ -11,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from braze_bridge.aws.secrets import (
+    KEY_KEPT_SECONDS,
     SECRET_MAX_AGE_SECONDS,
     SECRET_MIN_REFRESH_SECONDS,
     TOKEN_MAX_AGE_SECONDS,
@@ -55,6 +57,14 @@ class FailingSecretsManager:
         return {"SecretString": json.dumps({"current": f"token-{self.reads}"})}
 
 
+class SlowSecretsManager(FailingSecretsManager):
+    """Answers after all have asked."""
+
+    def get_secret_value(self, **_: str) -> dict[str, str]:
+        time.sleep(0.3)
+        return super().get_secret_value()
+
+
 def token_source(manager: FailingSecretsManager, clock: Seconds) -> SecretsManagerSource:
     client = cast("SecretsManagerClient", manager)
     return SecretsManagerSource(NAME, lambda: client, clock, max_age=TOKEN_MAX_AGE_SECONDS)
@@ -70,6 +80,46 @@ def test_a_revoked_token_is_forgotten_within_a_minute() -> None:
     assert source.get().current == "token-1"
     clock.now += 1
     assert source.get().current == "token-2"
+
+
+def test_our_own_key_outlives_failed_reads_for_an_hour_unless_it_is_refused() -> None:
+    """One failed read closes no gate. A key that Braze refused is not served again."""
+    manager, clock = FailingSecretsManager(), Seconds()
+    client = cast("SecretsManagerClient", manager)
+    source = SecretsManagerSource(NAME, lambda: client, clock, kept=KEY_KEPT_SECONDS)
+    source.get()
+    manager.is_down = True
+    for _ in range(10):
+        clock.now += 300
+        assert source.get().current == "token-1"
+    assert manager.reads == 11
+    source.drop()
+    for _ in range(2):
+        with pytest.raises(SecretUnavailableError):
+            source.get()
+    assert manager.reads == 12
+
+    manager.is_down = False
+    clock.now += SECRET_MIN_REFRESH_SECONDS
+    assert source.get().current == "token-13"
+    manager.is_down = True
+    clock.now += KEY_KEPT_SECONDS
+    with pytest.raises(SecretUnavailableError):
+        source.get()
+
+
+def test_threads_that_ask_at_once_read_once() -> None:
+    """Also if the reading fails: they waited for it."""
+    manager = SlowSecretsManager()
+    client = cast("SecretsManagerClient", manager)
+    source = SecretsManagerSource(NAME, lambda: client, time.monotonic)
+    with ThreadPoolExecutor(8) as pool:
+        manager.is_down = True
+        failed = [pool.submit(source.get) for _ in range(8)]
+        assert all(isinstance(each.exception(), SecretUnavailableError) for each in failed)
+        assert manager.reads == 1
+        manager.is_down = False
+        assert {pool.submit(source.get).result().current for _ in range(8)} == {"token-2"}
 
 
 def test_a_token_outlives_a_failed_read_but_not_five_minutes() -> None:

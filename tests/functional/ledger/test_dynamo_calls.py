@@ -18,7 +18,13 @@ from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
 from braze_bridge.aws.clients import ledger_client
-from braze_bridge.aws.dynamodb import Answer, DynamoCallError, SignedCalls, dynamo_calls
+from braze_bridge.aws.dynamodb import (
+    Answer,
+    DynamoCallError,
+    SignedCalls,
+    _Connection,
+    dynamo_calls,
+)
 from braze_bridge.ledger.dynamo import DynamoMemoryStore
 from tests.fakes.clock import NOON, FixedClock
 
@@ -304,6 +310,31 @@ def test_silence_ends_at_the_callers_time(monkeypatch: pytest.MonkeyPatch) -> No
     ):
         calls_to(url, monkeypatch).call("BatchGetItem", b"{}", 0.1)
     assert len(seen) == 1  # it is not sent again
+
+
+@pytest.mark.parametrize("slow", [b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 5, b"HTTP/1.1 200 OK"])
+def test_an_answer_that_trickles_ends_at_the_callers_time(
+    monkeypatch: pytest.MonkeyPatch, slow: bytes
+) -> None:
+    """No silence is long: each byte comes after a twentieth of a second."""
+    here, there = socket.socketpair()
+    stopped = threading.Event()
+
+    def trickle() -> None:
+        for byte in slow * 20:
+            if stopped.wait(0.05):
+                return
+            there.sendall(bytes([byte]))
+
+    thread = threading.Thread(target=trickle, daemon=True)
+    thread.start()
+    connection = _Connection(here)
+    with pytest.raises(TimeoutError):
+        connection.exchange(b"request", 0.2)
+    stopped.set()
+    thread.join(5)
+    connection.close()
+    there.close()
 
 
 def test_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,3 +226,23 @@ def test_the_client_gives_up_soon_and_does_not_try_again_by_itself() -> None:
     config: Any = ledger_client(7).meta.config  # its options are attributes stubs do not know
     assert (config.connect_timeout, config.read_timeout, config.max_pool_connections) == (1, 2, 7)
     assert config.retries["total_max_attempts"] == 1
+
+
+@pytest.mark.parametrize("operation", ["BatchGetItem", "BatchExecuteStatement"])
+def test_any_fault_of_a_call_is_a_failed_call(
+    dynamo: FakeDynamo, ledger: SharedLedger, operation: str
+) -> None:
+    """Such as credentials that cannot be renewed. The jobs come back."""
+
+    def failing(asked: str, _: Any) -> None:
+        if asked == operation:
+            raise RuntimeError("cannot renew")
+
+    dynamo.failing = failing
+    jobs = crowd(2)
+    try:
+        leases = ledger.lease(jobs)
+    except LedgerUnavailableError as error:
+        assert "RuntimeError" in str(error)  # noqa: PT017 - one of two outcomes
+    else:
+        assert (len(leases.held), set(leases.store_errors)) == (0, {"RuntimeError"})

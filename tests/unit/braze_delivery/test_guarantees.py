@@ -115,6 +115,24 @@ def test_a_late_answer_never_overwrites_a_newer_one(harness: Harness) -> None:
     assert harness.braze.profile("ada") == {"external_id": "ada", "score": 2, "city": "x"}
 
 
+@pytest.mark.parametrize(
+    ("jobs", "events", "taken"), [(301, 0, 300), (400, 39, 100), (2, 3_999, 1), (2, 4_001, 1)]
+)
+def test_a_person_with_very_many_jobs_is_served_batch_by_batch(
+    harness: Harness, jobs: int, events: int, taken: int
+) -> None:
+    """Together they would not fit the ledger. None is parked; the others come back soon."""
+    many = [job(str(n), events=events, age=60 + n) for n in range(jobs)]
+
+    result = harness.deliver(*many)
+
+    assert (result.delivered, result.rejected, result.retried) == (taken, 0, jobs - taken)
+    assert result.held_up == {"many jobs of a person": jobs - taken}
+    assert max(result.retry.values()) < 10
+    again = harness.deliver(*many[taken : taken * 2])
+    assert again.delivered == min(taken, jobs - taken)
+
+
 def test_without_the_ledger_a_late_answer_overwrites(harness: Harness) -> None:
     """The control."""
     harness.deliver(job("new", attributes={"score": 2}, age=60), ledger=NoLedger())
@@ -348,6 +366,24 @@ def test_a_refused_merge_of_many_jobs_is_undone_one_by_one(harness: Harness) -> 
     assert waiting == []
     assert list(harness.rejected.records) == ["outgrow:default:invalid"]
     assert harness.braze.profile("ada")["score"] == 78
+
+
+def test_the_object_that_creates_an_alias_has_room_when_a_merge_is_undone(
+    harness: Harness,
+) -> None:
+    """75 parts and the object are one too many for a request."""
+    alias = UserAlias(alias_name="n", alias_label="l")
+    strict = JobUser(user_alias=alias, may_create=False)
+    harness.braze.named = lambda item: "bad" in item
+    jobs = [job(str(n), strict, attributes={"score": n}, age=1_000 - n) for n in range(90)]
+    jobs.append(job("invalid", strict, attributes={"bad": 1}, age=1))
+    jobs.append(job("creating", JobUser(user_alias=alias), events=1, age=2_000))
+
+    result = harness.deliver(*jobs)
+
+    sizes = [sum(map(len, body.values())) for body in harness.braze.bodies]
+    assert max(sizes) == 75
+    assert result.rejected == 0
 
 
 def test_an_older_value_that_breaks_a_limit_is_found_when_a_merge_is_undone(

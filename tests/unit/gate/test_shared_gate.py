@@ -371,3 +371,33 @@ def test_operators_are_told_when_opening_fails(gate: InMemoryGate) -> None:
     gate.store.refusing = True
     with pytest.raises(GateStoreUnavailableError):
         gate.open(TRACK)
+
+
+@pytest.mark.parametrize("limit", [None, RateLimit(3_000, 0, at(3).timestamp())])
+def test_the_answers_of_many_requests_ask_a_hanging_store_once(
+    gate: InMemoryGate, limit: RateLimit | None
+) -> None:
+    """Each question would wait for the timeout of the store. The closings hold in this Lambda."""
+    gate.admit(TRACK)
+    gate.store.refusing = True
+    asked: list[str] = []
+    gate.store.before = asked.append
+    for _ in range(100):
+        gate.record_success(TRACK, limit)
+        gate.close(TRACK, at(20), "rate_limited")
+        gate.may_start(TRACK, 0)
+    assert len(asked) == 1
+    assert gate.closed_until(TRACK) == at(20)
+
+
+def test_closings_that_cannot_be_written_cost_one_call_at_the_next_admission(
+    gate: InMemoryGate,
+) -> None:
+    """One for each, and the reading, would take six seconds."""
+    gate.store.refusing = True
+    gate.close(TRACK, at(20), "rate_limited")
+    gate.close(None, at(20), "key_refused")
+    asked: list[str] = []
+    gate.store.before = asked.append
+    assert gate.admit(TRACK).closed_until == at(20)
+    assert len(asked) == 1

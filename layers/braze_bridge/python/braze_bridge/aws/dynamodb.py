@@ -21,6 +21,7 @@ import zlib
 from collections import deque
 from functools import lru_cache
 from http.client import HTTPConnection, HTTPSConnection
+from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 1.0
 READ_SECONDS: Final = 2.0
-"""Of silence."""
+"""Until the whole answer is here."""
 
 MAX_IDLE_SECONDS: Final = 30.0
 """A connection that was not used for longer may be dead: a thawed Lambda's is."""
@@ -70,7 +71,7 @@ class Exchange(Protocol):
         Args:
             headers: Without ``Host`` and ``Content-Length``.
             body: Of the request.
-            seconds: Longest silence.
+            seconds: Until the whole answer must be here.
 
         Raises:
             DynamoCallError: No whole answer came.
@@ -87,7 +88,7 @@ class DynamoCalls(Protocol):
         Args:
             operation: Such as ``BatchGetItem``.
             body: Its JSON.
-            seconds: Longest silence, if shorter than usual.
+            seconds: Until the whole answer must be here, if fewer than usual.
 
         Returns:
             The parsed answer.
@@ -108,7 +109,7 @@ class SignedCalls:
         region: Of the table.
         credentials: Gives valid ones.
         clock: The machine's.
-        longest: Seconds of silence allowed.
+        longest: Seconds that a call may take.
     """
 
     def __init__(
@@ -247,10 +248,30 @@ class KeptConnections:
         return _Connection(connecting.sock)
 
 
+class _Incoming(RawIOBase):
+    """What a socket receives until a time. A timeout of the socket limits each silence only."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self.until = 0.0
+        self._socket = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - as in typeshed's WriteableBuffer
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
+        return self._socket.recv_into(buffer)
+
+
 class _Connection:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._reader = sock.makefile("rb")
+        self._incoming = _Incoming(sock)
+        self._reader = BufferedReader(self._incoming)
         self._used_at = time.time()
 
     def is_usable(self) -> bool:
@@ -271,6 +292,7 @@ class _Connection:
             OSError: The connection broke, or nothing came in time.
             ValueError: It is not such an answer.
         """
+        self._incoming.until = time.monotonic() + seconds
         self._socket.settimeout(seconds)
         self._socket.sendall(request)
         read_line = self._reader.readline
@@ -298,7 +320,7 @@ def dynamo_calls(
     Args:
         client: Of botocore. Nothing is sent through it.
         credentials: By default those of the environment.
-        longest: Seconds of silence allowed.
+        longest: Seconds that a call may take.
     """
     endpoint = client.meta.endpoint_url
     url = urlsplit(endpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from threading import RLock
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
 SECRET_MAX_AGE_SECONDS: Final = 300
+KEY_KEPT_SECONDS: Final = 3_600
+"""Our own key at a partner serves so long if it cannot be read again. A refused one is dropped."""
+
 TOKEN_MAX_AGE_SECONDS: Final = 60
 """A token that callers send: so long a revoked one still works. Each read costs $0.000005."""
 
@@ -75,8 +79,9 @@ class SecretsManagerSource:
 
     Args:
         client: Makes the Secrets Manager client; called on first use.
-        max_age: After so many seconds the secret is read again. If that fails, the one that was
-            read serves until it is 300 s old, so that one failed read refuses no caller.
+        max_age: After so many seconds the secret is read again.
+        kept: If that fails, the one that was read serves until it is so many seconds old. So one
+            failed read refuses no caller.
     """
 
     def __init__(
@@ -86,7 +91,11 @@ class SecretsManagerSource:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         max_age: float = SECRET_MAX_AGE_SECONDS,
+        kept: float = SECRET_MAX_AGE_SECONDS,
     ) -> None:
+        self._kept = kept
+        self._lock = RLock()
+        self._failed_at = float("-inf")
         self._name = name
         self._max_age = max_age
         self._client = client
@@ -99,16 +108,20 @@ class SecretsManagerSource:
 
     def get(self) -> SecretPair:
         """See :meth:`SecretSource.get`."""
-        now = self._monotonic()
-        age = now - self._read_at
-        if self._pair is None or age >= SECRET_MAX_AGE_SECONDS:
-            return self._read()
-        if self._dropped:
-            return self.refresh()
-        if age >= self._max_age and now - self._tried_at >= SECRET_MIN_REFRESH_SECONDS:
-            with suppress(SecretUnavailableError):
+        asked_at = self._monotonic()
+        with self._lock:
+            now = self._monotonic()
+            age = now - self._read_at
+            if self._pair is None or age >= self._kept:
+                if self._failed_at > asked_at:  # the thread that was waited for has just tried
+                    raise SecretUnavailableError(self._name)
                 return self._read()
-        return self._pair
+            if self._dropped:
+                return self.refresh()
+            if age >= self._max_age and now - self._tried_at >= SECRET_MIN_REFRESH_SECONDS:
+                with suppress(SecretUnavailableError):
+                    return self._read()
+            return self._pair
 
     def drop(self) -> None:
         """See :meth:`SecretSource.drop`."""
@@ -116,13 +129,23 @@ class SecretsManagerSource:
 
     def refresh(self) -> SecretPair:
         """See :meth:`SecretSource.refresh`."""
-        now = self._monotonic()
-        if self._pair is None or now - self._refreshed_at >= SECRET_MIN_REFRESH_SECONDS:
-            self._refreshed_at = now
-            return self._read()
-        return self._pair
+        with self._lock:
+            now = self._monotonic()
+            if self._pair is None or now - self._refreshed_at >= SECRET_MIN_REFRESH_SECONDS:
+                self._refreshed_at = now
+                return self._read()
+            if self._dropped and self._failed_at >= self._refreshed_at:
+                raise SecretUnavailableError(self._name)  # not a value that was refused
+            return self._pair
 
     def _read(self) -> SecretPair:
+        try:
+            return self._read_now()
+        except SecretUnavailableError:
+            self._failed_at = self._monotonic()
+            raise
+
+    def _read_now(self) -> SecretPair:
         self._tried_at = self._monotonic()
         try:
             with aws_errors(lambda _code: SecretUnavailableError(self._name)):

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import (
-    ALL_COMPLETED,
-    FIRST_COMPLETED,
-    CancelledError,
-    Future,
-    wait,
-)
+from concurrent.futures import CancelledError, Future, as_completed
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -90,16 +85,17 @@ def side_by_side(
         return results
     numbers = _submit_all(call, items, executor)
     waiting = set(numbers)
-    until = ALL_COMPLETED if is_failure is None else FIRST_COMPLETED
-    while waiting:
-        timeout = max(seconds_left(), 0)
-        done, waiting = wait(waiting, timeout, return_when=until)
-        for future in done:
-            results[numbers[future]] = result = future.result()
-            if is_failure and is_failure(result):
-                waiting = {each for each in waiting if not each.cancel()}
-        if not done:
-            break
+    failed = False
+    with suppress(TimeoutError):
+        for future in as_completed(numbers, max(seconds_left(), 0)):
+            waiting.discard(future)
+            if not future.cancelled():
+                results[numbers[future]] = result = future.result()
+                if is_failure and not failed and is_failure(result):
+                    failed = True
+                    waiting = {each for each in waiting if not each.cancel()}
+            if not waiting:
+                break
     for future in waiting:
         future.cancel()
     return results

@@ -8,7 +8,6 @@ answer that closed the gate.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -188,9 +187,11 @@ class SharedGate:
             now = self._clock.now()
             for name, rule in ((ALL, end_series), (family.value, note_success)):
                 state = self._state(name)
-                if rule(state, now) is not state:
-                    with suppress(GateStoreUnavailableError):  # a later success tries it again
+                if rule(state, now) is not state and not self._is_unreadable(now):
+                    try:
                         self._change(name, now, partial(rule, now=now))
+                    except GateStoreUnavailableError:  # a later success tries it again
+                        self._wait_for_store(now)
             if rate_limit is None:
                 return
             known = latest(self._limits.get(family.value), rate_limit, now.timestamp())
@@ -228,7 +229,7 @@ class SharedGate:
     # -- internal ----------------------------------------------------------------------------
 
     def _read(self, family: EndpointFamily, now: datetime) -> None:
-        if self._unreadable_until is not None and now < self._unreadable_until:
+        if self._is_unreadable(now):
             return
         names = (ALL, family.value)
         for name in names:
@@ -236,10 +237,12 @@ class SharedGate:
                 closing = self._unwritten.pop(name)
                 if closing.closed_until is not None and closing.is_closed(now):
                     self._close(name, closing.closed_until, closing.reason, now)
+        if self._is_unreadable(now):
+            return
         try:
             found = self._store.read(names)
         except GateStoreUnavailableError:
-            self._unreadable_until = now + timedelta(seconds=UNREADABLE_SECONDS)
+            self._wait_for_store(now)
             return
         self._unreadable_until = None
         for name in names:
@@ -260,14 +263,23 @@ class SharedGate:
 
     def _close(self, name: str, until: datetime, reason: str, now: datetime) -> None:
         closing = partial(close_gate, until=until, reason=reason, now=now)
-        try:
-            written = self._change(name, now, closing)
-        except GateStoreUnavailableError:
-            written = False
+        written = False
+        if not self._is_unreadable(now):
+            try:
+                written = self._change(name, now, closing)
+            except GateStoreUnavailableError:
+                self._wait_for_store(now)
         if written:
             self._unwritten.pop(name, None)
         else:
             self._unwritten[name] = closing(self._unwritten.get(name, OPEN))
+
+    def _is_unreadable(self, now: datetime) -> bool:
+        return self._unreadable_until is not None and now < self._unreadable_until
+
+    def _wait_for_store(self, now: datetime) -> None:
+        """Ask a failed store nothing for seconds: each call to one that hangs waits its timeout."""
+        self._unreadable_until = now + timedelta(seconds=UNREADABLE_SECONDS)
 
     def _state(self, name: str) -> GateState:
         return self._known.get(name, MISSING).state

@@ -144,8 +144,8 @@ class DynamoMemoryStore:
         body = f'{{"RequestItems":{{"{table}":{{"Keys":[{keys}],"ConsistentRead":true}}}}}}'
         try:
             answer = self._calls.call("BatchGetItem", body.encode(), seconds)
-        except DynamoCallError as error:
-            return {}, dict.fromkeys(ids, str(error))
+        except Exception as error:  # noqa: BLE001 - one chunk's fault must not cost the others
+            return {}, dict.fromkeys(ids, _code(error))
         found = {
             item["id"]["S"]: Stored(
                 a2b_base64(item["rev"]["B"]),
@@ -163,8 +163,8 @@ class DynamoMemoryStore:
         body = b'{"Statements":[%b]}' % b",".join([statement for _, statement in statements])
         try:
             answer = self._calls.call("BatchExecuteStatement", body, seconds)
-        except DynamoCallError as error:
-            return dict.fromkeys(dict(statements), str(error))
+        except Exception as error:  # noqa: BLE001 - as in _read_chunk; it may be written
+            return dict.fromkeys(dict(statements), _code(error))
         failed: dict[str, str] = {}
         for (id_, _), each in zip(statements, answer["Responses"], strict=True):
             problem = each.get("Error")
@@ -172,6 +172,11 @@ class DynamoMemoryStore:
                 code = problem.get("Code", "unknown")
                 failed[id_] = CONFLICT if code in _CONFLICTS else code
         return failed
+
+
+def _code(error: Exception) -> str:
+    """Return AWS's code, or the type of any other error, such as one of finding credentials."""
+    return str(error) if isinstance(error, DynamoCallError) else type(error).__name__
 
 
 _base64: Final = partial(b2a_base64, newline=False)
