@@ -41,7 +41,7 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
             )
             batch.unreadable.append((message, message_records(message, reasons, batch.now)))
         else:
-            entry = BatchEntry(position, job, job.user.key, no_chunk)
+            entry = BatchEntry(position, job, job.user.key, no_chunk, sent_at=_sent_at(message))
             refusal = batch.ports.senders.refusal(job, message.sender_id)
             if refusal is not None:
                 entry.rows = tuple(
@@ -49,7 +49,7 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
                 )
             entries.append(entry)
     if entries:
-        oldest = min(entry.job.received_at for entry in entries)
+        oldest = min(entry.waits_since for entry in entries)
         batch.result.oldest_wait = max((batch.now - oldest).total_seconds(), 0.0)
     return entries
 
@@ -58,13 +58,18 @@ def _keep_later_job(batch: Batch, message: SqsMessage, received_at: datetime | N
     """Wait for newer code, as during a canary or after a rollback. Only age parks the job."""
     # The earlier time: newer code may write a time that this code misreads.
     times = [] if received_at is None else [received_at]
-    if message.sent_at is not None:
-        times.append(datetime.fromtimestamp(message.sent_at, UTC))
+    sent_at = _sent_at(message)
+    if sent_at is not None:
+        times.append(sent_at)
     if times and min(times) < batch.oldest_kept:
         batch.unreadable.append((message, message_records(message, (EXPIRED,), batch.now)))
     else:
         batch.hold_up("later version")
         batch.send_back(message, batch.growing(message))
+
+
+def _sent_at(message: SqsMessage) -> datetime | None:
+    return None if message.sent_at is None else datetime.fromtimestamp(message.sent_at, UTC)
 
 
 def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEntry]:
@@ -74,7 +79,7 @@ def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEn
     for entry in entries:
         if entry.rows:
             continue  # refused when it was read
-        if entry.job.received_at < limit:
+        if entry.waits_since < limit:
             entry.rows = tuple(
                 job_records(batch.full_job(entry), (EXPIRED,), batch.now, "~expired")
             )

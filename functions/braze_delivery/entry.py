@@ -10,6 +10,8 @@ from msgspec import Struct
 from braze_bridge.ledger.port import Leases
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from braze_bridge.jobs.rejected import RejectedRecord
     from braze_bridge.ledger.port import PersonKey
     from braze_bridge.reasons import Reason
@@ -79,6 +81,7 @@ class BatchEntry(Struct, eq=False):
         unknown: Events and objects to park, since they may be at Braze.
         refused: Parts that can never be sent.
         rows: To park.
+        sent_at: When SQS took its message, if SQS says so.
         outcome: A job goes back unless something else is certain.
     """
 
@@ -101,6 +104,12 @@ class BatchEntry(Struct, eq=False):
     refused: tuple[tuple[int | None, Reason], ...] = ()
     rows: tuple[RejectedRecord, ...] = ()
     outcome: Outcome = "retried"
+    sent_at: datetime | None = None
+
+    @property
+    def waits_since(self) -> datetime:
+        """When it came into the queue: SQS counts the retention from there, also of a replay."""
+        return self.sent_at or self.job.received_at
 
     def wait(self, seconds: float) -> None:
         """Come back no earlier than this."""

@@ -6,10 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from braze_bridge.handlers import SqsMessage
 from braze_bridge.ledger.erasure import erase, is_only_erased
 from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.ledger.person_memory import BLANK, decode, encode
 from braze_bridge.ledger.port import Leases, PersonState
+from braze_delivery.delivery import deliver
+from ops.rejected.replay import SENDER
 from tests.fakes.clock import NOON
 from tests.fakes.delivery_jobs import job
 from tests.fakes.ledger import NoLedger
@@ -40,6 +43,19 @@ def test_a_job_of_before_is_dropped_and_a_later_one_is_delivered() -> None:
 
     assert (result.delivered, result.duplicate, result.erased) == (1, 1, 1)
     assert len(harness.braze.taken) == 1
+    assert not harness.rejected.records
+
+
+def test_a_replayed_job_of_before_is_dropped_although_its_message_is_new() -> None:
+    """A replay keeps the job's times; only its age in the queue begins again."""
+    harness = Harness()
+    harness.ports = replace(harness.ports, ledger=ErasedLedger())
+    old = job("1", age=20 * 86_400)
+    message = SqsMessage("m", old.sent_by(SENDER).to_json(), sent_at=NOON.timestamp() - 5)
+
+    result = deliver([message], harness.ports, lambda: 60.0)
+
+    assert (result.duplicate, result.erased, result.oldest_wait) == (1, 1, 5.0)
     assert not harness.rejected.records
 
 
