@@ -33,6 +33,7 @@ class Chunk:
         leases: Empty until the ledger answers.
         leased: The jobs to send, by person: those of a leased person, without duplicates.
         repeats: Further messages of a job, each with the first one.
+        dropped: Ids of jobs of before their person's erasure, by person.
         unsettled: Objects that are made and not settled, and one until all are made.
     """
 
@@ -40,6 +41,7 @@ class Chunk:
     leases: Leases = _NO_LEASES
     leased: dict[PersonKey, list[BatchEntry]] = field(default_factory=dict)
     repeats: list[tuple[BatchEntry, BatchEntry]] = field(default_factory=list)
+    dropped: dict[PersonKey, set[str]] = field(default_factory=dict)
     unsettled: int = 1
 
     @property
