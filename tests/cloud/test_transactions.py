@@ -31,6 +31,7 @@ def test_a_sign_up_is_stored_once_and_can_be_read(cloud: Cloud, address: str) ->
             "q_scope": "demo-email",
             "channel": "email",
             "email": address,
+            "idempotency_key": secrets.token_hex(8),
             "consent": {"given_at": given_at, "method": "checkbox", "text": "bridge cloud test"},
         }
     ).encode()
