@@ -42,7 +42,7 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
             )
             batch.unreadable.append((message, message_records(message, reasons, batch.now)))
         else:
-            entry = BatchEntry(position, job, job.user.key, no_chunk)
+            entry = BatchEntry(position, job, job.user.key, no_chunk, sent_at=_sent_at(message))
             refusal = batch.ports.senders.refusal(job, message.sender_id)
             if refusal == UNKNOWN:
                 _keep_later_job(batch, message, job.received_at, UNKNOWN)
@@ -53,7 +53,7 @@ def read_jobs(batch: Batch) -> list[BatchEntry]:
                 )
             entries.append(entry)
     if entries:
-        oldest = min(entry.job.received_at for entry in entries)
+        oldest = min(entry.waits_since for entry in entries)
         batch.result.oldest_wait = max((batch.now - oldest).total_seconds(), 0.0)
     return entries
 
@@ -64,13 +64,18 @@ def _keep_later_job(
     """Wait for newer code or settings, as in a canary or after a rollback. Only age parks it."""
     # The earlier time: newer code may write a time that this code misreads.
     times = [] if received_at is None else [received_at]
-    if message.sent_at is not None:
-        times.append(datetime.fromtimestamp(message.sent_at, UTC))
+    sent_at = _sent_at(message)
+    if sent_at is not None:
+        times.append(sent_at)
     if times and min(times) < batch.oldest_kept:
         batch.unreadable.append((message, message_records(message, (EXPIRED,), batch.now)))
     else:
         batch.hold_up(why)
         batch.send_back(message, batch.growing(message))
+
+
+def _sent_at(message: SqsMessage) -> datetime | None:
+    return None if message.sent_at is None else datetime.fromtimestamp(message.sent_at, UTC)
 
 
 def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEntry]:
@@ -80,7 +85,7 @@ def without_expired(batch: Batch, entries: Sequence[BatchEntry]) -> list[BatchEn
     for entry in entries:
         if entry.rows:
             continue  # refused when it was read
-        if entry.job.received_at < limit:
+        if entry.waits_since < limit:
             entry.rows = tuple(
                 job_records(batch.full_job(entry), (EXPIRED,), batch.now, "~expired")
             )

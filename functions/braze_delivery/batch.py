@@ -84,7 +84,7 @@ class Batch:
     Attributes:
         now: The start of the batch.
         seconds_left: Gives the seconds left of this invocation.
-        oldest_kept: A job that was received earlier is parked.
+        oldest_kept: A job that waits since an earlier time is parked.
         unreadable: Messages that are no job, with their rows.
         closed_for: Seconds that all jobs wait if the gate closed during the batch.
         looked_up: Seconds that look-ups took.
@@ -136,9 +136,9 @@ class Batch:
             job = entry.job
             if job.source not in found:
                 found[job.source] = PartnerFigures()
-                oldest[job.source] = job.received_at
-            elif job.received_at < oldest[job.source]:
-                oldest[job.source] = job.received_at
+                oldest[job.source] = entry.waits_since
+            elif entry.waits_since < oldest[job.source]:
+                oldest[job.source] = entry.waits_since
             found[job.source].jobs[entry.outcome].append(job.correlation_id)
             if entry.outcome == "retried":
                 seconds = max(entry.delay or SHORT_RETRY, self.closed_for)
@@ -150,6 +150,6 @@ class Batch:
         if found:
             # The batch's wait may include a closed gate; it is the same for each partner.
             first = min(oldest.values())
-            for source, received_at in oldest.items():
-                later = (received_at - first).total_seconds()
+            for source, since in oldest.items():
+                later = (since - first).total_seconds()
                 found[source].oldest_wait = max(self.result.oldest_wait - later, 0.0)

@@ -10,6 +10,8 @@ from msgspec import Struct
 from braze_bridge.ledger.port import Leases
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from braze_bridge.jobs.rejected import RejectedRecord
     from braze_bridge.ledger.port import PersonKey
     from braze_bridge.reasons import Reason
@@ -31,6 +33,7 @@ class Chunk:
         leases: Empty until the ledger answers.
         leased: The jobs to send, by person: those of a leased person, without duplicates.
         repeats: Further messages of a job, each with the first one.
+        dropped: Ids of jobs of before their person's erasure, by person.
         unsettled: Objects that are made and not settled, and one until all are made.
     """
 
@@ -38,6 +41,7 @@ class Chunk:
     leases: Leases = _NO_LEASES
     leased: dict[PersonKey, list[BatchEntry]] = field(default_factory=dict)
     repeats: list[tuple[BatchEntry, BatchEntry]] = field(default_factory=list)
+    dropped: dict[PersonKey, set[str]] = field(default_factory=dict)
     unsettled: int = 1
 
     @property
@@ -79,6 +83,7 @@ class BatchEntry(Struct, eq=False):
         unknown: Events and objects to park, since they may be at Braze.
         refused: Parts that can never be sent.
         rows: To park.
+        sent_at: When SQS took its message, if SQS says so.
         outcome: A job goes back unless something else is certain.
     """
 
@@ -101,6 +106,12 @@ class BatchEntry(Struct, eq=False):
     refused: tuple[tuple[int | None, Reason], ...] = ()
     rows: tuple[RejectedRecord, ...] = ()
     outcome: Outcome = "retried"
+    sent_at: datetime | None = None
+
+    @property
+    def waits_since(self) -> datetime:
+        """When it came into the queue: SQS counts the retention from there, also of a replay."""
+        return self.sent_at or self.job.received_at
 
     def wait(self, seconds: float) -> None:
         """Come back no earlier than this."""

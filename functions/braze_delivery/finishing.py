@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -115,6 +116,9 @@ class Finisher:
         """Begin to record the jobs of these people, which ends their leases."""
         now = self._batch.ports.clock.now()  # until when a request may have been sent
         updates = {key: _update(chunk.leased.get(key, ()), now) for key in people}
+        for key in chunk.dropped.keys() & people:
+            ids = updates[key].delivered | chunk.dropped[key]
+            updates[key] = replace(updates[key], delivered=ids)
         record = partial(self._batch.ports.ledger.record, chunk.leases, updates, seconds_left)
         self._recording.append((chunk, people, in_background(self._batch.ports.tail, record)))
 

@@ -154,7 +154,7 @@ def _take_over(batch: Batch, chunk: Chunk) -> None:
             is_erased = state.is_erased(entry.job.received_at)
             if is_erased or entry.job.job_id in state.delivered:
                 entry.outcome = "duplicate"
-                batch.result.erased += is_erased
+                _note_erased(batch, entry, is_erased=is_erased)
             elif entry.job.job_id in fresh:
                 chunk.repeats.append((entry, fresh[entry.job.job_id]))
             else:
@@ -163,6 +163,13 @@ def _take_over(batch: Batch, chunk: Chunk) -> None:
         if fresh:
             chunk.leased[key] = list(fresh.values())
     verify(batch, chunk.leased, leases.states)
+
+
+def _note_erased(batch: Batch, entry: BatchEntry, *, is_erased: bool) -> None:
+    if is_erased:
+        batch.result.erased += 1
+        # A vendor's resend of it arrives later and would make the profile again.
+        entry.chunk.dropped.setdefault(entry.key, set()).add(entry.job.job_id)
 
 
 def _wait_for_person(batch: Batch, entry: BatchEntry, leases: Leases) -> None:

@@ -93,4 +93,4 @@ def _is_last(item: TrackObject) -> bool:
 
 
 def _came_before(item: TrackObject, success: datetime | None) -> bool:
-    return success is not None and all(success > entry.job.received_at for entry in item.entries)
+    return success is not None and all(success > entry.waits_since for entry in item.entries)

@@ -23,8 +23,8 @@ from braze_bridge.mapping.attributes import (
 from braze_bridge.mapping.identities import id_text, name_text
 from braze_bridge.mapping.instants import read_instant
 from braze_bridge.mapping.paths import hits, is_blank
-from braze_bridge.mapping.profile_fields import INVISIBLE, OBJECT_FIELDS, STANDARD_FIELDS
-from braze_bridge.mapping.texts import trimmed
+from braze_bridge.mapping.profile_fields import OBJECT_FIELDS, STANDARD_FIELDS
+from braze_bridge.mapping.texts import bare_name, plain_name, trimmed
 from braze_bridge.mapping.values import Misfit, ValueType, as_text, compact_json, looks_like_date
 from braze_bridge.partner_config.iterate import BY_PROMPT, PLAIN, NameRule
 
@@ -168,11 +168,12 @@ def attribute_name(prompt: str, names: NameRule = BY_PROMPT) -> str | None:
         refuse it, or if it is another partner's. It is cut and ends in a hash of the whole if it is
         longer than Braze takes. ``None`` if nothing is left of it.
     """
-    visible = INVISIBLE.sub("", prompt).strip()
-    if not visible:
+    visible = plain_name(prompt)
+    if not bare_name(visible):
         return None
     name = f"{names.prefix}{visible}"
-    if name in _BRAZE_NAMES or name in names.taken or name.startswith("$"):
+    bare = bare_name(name)
+    if bare in _BRAZE_NAMES or bare in names.taken or name.startswith("$"):
         name = f"{PREFIX}{name}"
     if len(name) <= MAX_STRING_CHARS:
         return name

@@ -8,7 +8,7 @@ from braze_bridge.mapping.given import fit_given
 from braze_bridge.mapping.identifiers import alias_fits, normal_email
 from braze_bridge.mapping.paths import is_blank
 from braze_bridge.mapping.profile_fields import attribute_name_problem
-from braze_bridge.mapping.texts import one_form
+from braze_bridge.mapping.texts import bare_name, one_form, plain_name
 from braze_bridge.mapping.values import Misfit
 from braze_bridge.partner_config.quikly_acquisitions import ADDRESS_FIELDS
 from braze_bridge.reasons import Reason
@@ -42,7 +42,7 @@ class CheckedAttributes(NamedTuple):
 
     Attributes:
         values: What Braze takes.
-        warnings: Values that are left out.
+        warnings: Attributes that are left out.
         reasons: Why the sign-up is refused: names that a caller must not set.
     """
 
@@ -56,7 +56,8 @@ def checked_attributes(
 ) -> CheckedAttributes:
     """Check that Braze takes the names and values of a caller's profile attributes.
 
-    A blank value is no answer. A value that does not fit is left out: the sign-up counts more.
+    A blank value is no answer. A value that does not fit is left out, and so is a name of another
+    partner, or one with a character that is not shown: the sign-up counts more.
 
     Args:
         given: By name.
@@ -74,17 +75,15 @@ def checked_attributes(
             continue
         name = one_form(written)
         field = f"attributes.{name}"
-        wrong = attribute_name_problem(name)
-        if wrong is None and name in ADDRESS_FIELDS:
-            wrong = "is set by the acquisition itself"
-        if wrong is None and name in STATE_FIELDS:
-            wrong = "is a state that only the person, or the brand itself, may change"
-        if wrong is None and name in taken:
-            wrong = "belongs to another partner's file"
+        wrong = _refused(name)
         if wrong is None and name in values:
             wrong = "comes twice: Braze strips the spaces around it"
         if wrong is not None:
             reasons.append(Reason(code="attribute_name", field=field, detail=wrong))
+            continue
+        unwanted = _left_out(name, taken)
+        if unwanted is not None:
+            warnings.append(Reason(code="attribute_name", field=field, detail=unwanted))
             continue
         fitted = fit_given(name, value)
         if isinstance(fitted, Misfit):
@@ -92,3 +91,22 @@ def checked_attributes(
         else:
             values[name] = fitted
     return CheckedAttributes(values, tuple(warnings), tuple(reasons))
+
+
+def _refused(name: str) -> str | None:
+    """Say why a sign-up with this name is refused."""
+    shown = plain_name(name)
+    bare = bare_name(shown)
+    if bare in ADDRESS_FIELDS:
+        return "is set by the acquisition itself"
+    if bare in STATE_FIELDS:
+        return "is a state that only the person, or the brand itself, may change"
+    return attribute_name_problem(shown)
+
+
+def _left_out(name: str, taken: AbstractSet[str]) -> str | None:
+    """Say why an attribute of this name is left out."""
+    shown = plain_name(name)
+    if bare_name(shown) in taken:
+        return "belongs to another partner's file"
+    return None if name == shown else "has a character that is not shown, or a special space"

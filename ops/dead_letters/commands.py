@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from braze_bridge.clock import SystemClock
 from ops.dead_letters.queue import (
     DeadLettersUnavailableError,
     Progress,
@@ -105,7 +104,6 @@ def replay_letters(stack: OpenStack, limit: Limit = 10_000) -> None:
         progress = replay_dead_letters(
             _dead_letters(stack),
             SqsDeliverySender(opened.sqs, opened.delivery_queue),
-            clock=SystemClock(),
             limit=limit,
             report=report,
         )

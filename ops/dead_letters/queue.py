@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from braze_bridge.jobs.envelope import UnreadableJobError, parse_job
 from braze_bridge.jobs.queue import BATCH_BYTES, BATCH_ENTRIES
-from ops.rejected.replay import FAILURES_IN_A_ROW, replayed_now
+from ops.rejected.replay import FAILURES_IN_A_ROW, SENDER
 from ops.stack.errors import CommandError, aws_errors
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from types_boto3_sqs import SQSClient
 
-    from braze_bridge.clock import Clock
 
 PEEK_SECONDS: Final = 30
 """How long a look hides messages. They come back earlier when the look ends, or after a crash."""
@@ -174,7 +173,6 @@ def replay_dead_letters(
     queue: DeadLetterQueue,
     sender: DeliverySender,
     *,
-    clock: Clock,
     limit: int,
     report: Callable[[Progress], None],
 ) -> Progress:
@@ -186,14 +184,13 @@ def replay_dead_letters(
     Args:
         queue: The dead-letter queue.
         sender: The delivery queue.
-        clock: Gives the jobs' new ``received_at``.
         limit: At most this many messages.
         report: Called after every round.
 
     Raises:
         DeadLettersUnavailableError: The dead-letter queue did not answer.
     """
-    round_trip = _Replay(queue, sender, clock)
+    round_trip = _Replay(queue, sender)
     try:
         empty = failures = 0
         while round_trip.handled < limit and empty < EMPTY_RECEIVES:
@@ -220,10 +217,9 @@ class _Replay:
         held: Messages that were not taken; they must be released.
     """
 
-    def __init__(self, queue: DeadLetterQueue, sender: DeliverySender, clock: Clock) -> None:
+    def __init__(self, queue: DeadLetterQueue, sender: DeliverySender) -> None:
         self._queue = queue
         self._sender = sender
-        self._clock = clock
         self._sent: set[str] = set()
         self._removed: set[str] = set()
         self.held: dict[str, DeadLetter] = {}
@@ -239,7 +235,7 @@ class _Replay:
         """Do one round; returns whether a message was removed."""
         # What an earlier round sent but could not delete only needs deleting.
         new = [letter for letter in received if letter.message_id not in self._sent]
-        taken = self._sender.send([outgoing(letter, self._clock.now()) for letter in new])
+        taken = self._sender.send([outgoing(letter) for letter in new])
         for position, letter in enumerate(new):
             if position in taken:
                 self._sent.add(letter.message_id)
@@ -253,17 +249,17 @@ class _Replay:
         return bool(gone)
 
 
-def outgoing(letter: DeadLetter, now: datetime) -> Outgoing:
+def outgoing(letter: DeadLetter) -> Outgoing:
     """Build the message for the delivery queue.
 
-    A job stays the same job, but received now; otherwise delivery might park it at once as expired.
+    A job stays the same, with all its times: a person who was erased meanwhile stays erased.
     An unreadable message stays as it is; delivery parks it with the reason.
     """
     try:
         job = parse_job(letter.body)
     except UnreadableJobError:
         return Outgoing(letter.body, letter.group or UNKNOWN_GROUP)
-    return Outgoing(replayed_now(job, now).to_json(), job.source)
+    return Outgoing(job.sent_by(SENDER).to_json(), job.source)
 
 
 class SqsDeadLetterQueue:

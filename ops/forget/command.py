@@ -12,7 +12,7 @@ from braze_bridge.clock import SystemClock
 from braze_bridge.keys import claims_key, fingerprint_key
 from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.mapping.identifiers import IdentifierKind
-from ops.forget.people import UnusableIdentifierError, acquisition_person, read_person
+from ops.forget.people import UnusableIdentifierError, acquisition_person, read_people
 from ops.forget.stores import (
     AcquisitionPeople,
     ClaimPeople,
@@ -28,7 +28,7 @@ from ops.stack_secrets.stored_secrets import CLAIMS_PATH, LEDGER_PATH, source_of
 from quikly_acquisition.dynamo_records import DynamoAcquisitionRecords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from braze_bridge.mapping.people import PersonRule
@@ -87,7 +87,7 @@ def forget(
     """
     text = typer.prompt(kind.value, hide_input=True, err=True) if value is None else value
     try:
-        person = read_person(kind, text)
+        people = read_people(kind, text)
     except UnusableIdentifierError as error:
         raise typer.BadParameter(str(error), param_hint="VALUE") from None
     rejected, ledger, acquisitions, claimed = _stores(stack, config_dir, claims=claims)
@@ -95,20 +95,30 @@ def forget(
         each.name: each for each in (rejected, ledger, acquisitions, claimed)
     }
     try:
-        others = acquisitions.also_known_as(person) | claimed.also_known_as(person)
-        held = {name: store.held(person) for name, store in stores.items()}
+        others = {
+            other
+            for person in people
+            for other in acquisitions.also_known_as(person) | claimed.also_known_as(person)
+        }
+        found = {
+            name: {person: store.held(person) for person in people}
+            for name, store in stores.items()
+        }
+        held = {
+            name: list(dict.fromkeys(each for ids in found[name].values() for each in ids))
+            for name in stores
+        }
         counts = " and ".join(f"{len(ids)} in the {name}" for name, ids in held.items() if ids)
         if counts and not (dry_run or yes):
             typer.confirm(f"Erase {counts} of {stack.name} for good?", abort=True, err=True)
         erased = {
-            name: 0 if dry_run else store.erase(person, held[name])
-            for name, store in stores.items()
+            name: 0 if dry_run else _erase(store, found[name]) for name, store in stores.items()
         }
-        for other in set() if dry_run else others - {person}:
+        for other in set() if dry_run else others - set(people):
             ledger.erase(other, ledger.held(other))
     except (StoreUnavailableError, SecretUnavailableError) as error:
         unavailable(f"not everything could be looked through or erased: {error}. Call it again")
-    left = [*_in_queues(stack.access), *_kept(person, claims=claims), *ELSEWHERE]
+    left = [*_in_queues(stack.access), *_kept(people[0], claims=claims), *ELSEWHERE]
     word = "would be erased" if dry_run else "erased"
     lines = [f"{word}  {name}  {each}" for name, ids in held.items() for each in ids]
     stack.show(
@@ -116,6 +126,16 @@ def forget(
         lines or ["nothing is held under this identifier"],
     )
     stack.note("\n  ".join(["not reached:", *left]))
+
+
+def _erase(store: PersonStore, found: Mapping[Person, Sequence[str]]) -> int:
+    """Erase what was found under each spelling, each row once."""
+    erased = 0
+    gone: set[str] = set()
+    for person, ids in found.items():
+        erased += store.erase(person, [each for each in ids if each not in gone])
+        gone.update(ids)
+    return erased
 
 
 def _stores(
@@ -162,11 +182,17 @@ def _kept(person: Person, *, claims: bool) -> Iterator[str]:
 
 def _in_queues(opened: StackAccess) -> Iterator[str]:
     """Tell what waits in SQS, which cannot be searched."""
-    for name, url, days in (
-        ("delivery queue", opened.delivery_queue, 4),
-        ("dead-letter queue", opened.delivery_dead_letter_queue, 14),
-        ("forward queue", opened.forward_queue, 4),
-        ("forward dead-letter queue", opened.forward_dead_letter_queue, 14),
+    dropped, sent = "those of this person are dropped", "those of this person still go to Quikly"
+    for name, url, days, end in (
+        ("delivery queue", opened.delivery_queue, 4, dropped),
+        ("dead-letter queue", opened.delivery_dead_letter_queue, 14, dropped),
+        ("forward queue", opened.forward_queue, 4, sent),
+        (
+            "forward dead-letter queue",
+            opened.forward_dead_letter_queue,
+            14,
+            "delete or replay them",
+        ),
     ):
         try:
             count = sum(count_messages(opened.sqs, url))
@@ -175,6 +201,5 @@ def _in_queues(opened: StackAccess) -> Iterator[str]:
             continue
         if count:
             yield (
-                f"{name}: {count} message(s), which SQS cannot search, for up to {days} days; "
-                "those of this person are dropped"
+                f"{name}: {count} message(s), which SQS cannot search, for up to {days} days; {end}"
             )

@@ -20,6 +20,7 @@ from braze_bridge.mapping.identifiers import (
     usable,
 )
 from braze_bridge.mapping.paths import hits
+from braze_bridge.mapping.phones import earlier_phone
 from quikly_acquisition.models import PersonKey as AcquisitionPerson
 
 if TYPE_CHECKING:
@@ -102,10 +103,24 @@ def read_person(kind: IdentifierKind, text: str) -> Person:
         return Person(kind, found, label)
     if not isinstance(found, Unusable):
         return Person(kind, found)
-    # Earlier versions took ids that are none today, and stored what came with them.
+    # Earlier versions took ids and numbers that are none today, and stored what came with them.
+    if kind is IdentifierKind.PHONE and (earlier := earlier_phone(text)) is not None:
+        return Person(kind, earlier)
     if kind in _CONTACTS or not text.strip() or not external_id_fits(text):
         raise UnusableIdentifierError(f"is no {kind.value}: {found.detail}")
     return Person(kind, text)
+
+
+def read_people(kind: IdentifierKind, text: str) -> list[Person]:
+    """Read an identifier as it is stored today, and as earlier versions stored it if that differs.
+
+    Raises:
+        UnusableIdentifierError: The text is no such identifier.
+    """
+    people = [read_person(kind, text)]
+    if kind is IdentifierKind.PHONE and (earlier := earlier_phone(text)) is not None:
+        people.append(Person(kind, earlier))
+    return list(dict.fromkeys(people))
 
 
 def is_about(person: Person, payload: Payload, rules: Sequence[PersonRule]) -> bool:

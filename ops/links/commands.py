@@ -8,13 +8,17 @@ from urllib.parse import quote
 
 import typer
 
+from braze_bridge.mapping.identifiers import IdentifierKind, Unusable, usable
 from braze_bridge.mapping.link_signatures import sign
 from ops.links.link_keys import key_of, make_key
-from ops.stack.command import OpenStack, not_done, on_stack
+from ops.stack.command import ConfigDir, OpenStack, not_done, on_stack
+from ops.stack.config_directory import CONFIG_DIRECTORY
+from ops.stack.partners import PARTNERS
 from ops.stack_secrets.stored_secrets import SecretAccessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PARAMETER: Final = "user_signature"
 """Name of the signature in a link, as in ``iterate.toml`` and ``outgrow.toml``."""
@@ -56,12 +60,15 @@ def sign_link(
     partner: SignedPartner,
     value: Annotated[str, typer.Argument(help="The person's identifier.")],
     kind: KindOption = "external_id",
+    config_dir: ConfigDir = CONFIG_DIRECTORY,
 ) -> None:
     """Sign one person's identifier, and print what to append to the link."""
-    value = value.strip().lower() if kind == "email" else value.strip()
+    found = usable(IdentifierKind(kind), value, _placeholders(partner, kind, config_dir))
+    if isinstance(found, Unusable):
+        raise typer.BadParameter(found.detail, param_hint="VALUE")
     with _named_errors(partner):
-        signature = sign(key_of(stack.secrets, partner), kind, value)
-    query = f"user_{kind}={quote(value, safe='')}&{PARAMETER}={signature}"
+        signature = sign(key_of(stack.secrets, partner), kind, found)
+    query = f"user_{kind}={quote(found, safe='')}&{PARAMETER}={signature}"
     stack.show({"kind": kind, "signature": signature, "query": query}, [query])
 
 
@@ -71,8 +78,10 @@ def liquid(
     stack: OpenStack,
     partner: SignedPartner,
     kind: KindOption = "external_id",
+    config_dir: ConfigDir = CONFIG_DIRECTORY,
 ) -> None:
     """Print the end of a link for a Braze message. It holds the key: paste it only into Braze."""
+    _placeholders(partner, kind, config_dir)
     with _named_errors(partner):
         key = key_of(stack.secrets, partner)
     text = snippet(kind, key)
@@ -88,6 +97,14 @@ def snippet(kind: SignedKind, key: str) -> str:
         f"user_{kind}={{{{who | url_param_escape}}}}"
         f"&{PARAMETER}={{{{signed | hmac_sha256_hex: '{key}'}}}}"
     )
+
+
+def _placeholders(partner: SignedPartner, kind: SignedKind, config_dir: Path) -> frozenset[str]:
+    """Return the partner's own placeholders, if its file takes this kind of identifier."""
+    rules = PARTNERS[partner].person_rules(config_dir)
+    if not any(IdentifierKind(kind) in rule.order for rule in rules):
+        raise typer.BadParameter(f"{partner}.toml has no {kind} in `order`", param_hint="--kind")
+    return rules[0].placeholders
 
 
 @contextmanager

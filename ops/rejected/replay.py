@@ -106,14 +106,13 @@ def judge(
 ) -> Verdict:
     """Decide what a replay does with a record.
 
-    The job's ``received_at`` becomes the replay's time; otherwise delivery would park it at once as
-    expired. Its ``occurred_at`` and its events' times stay, so an old answer still loses against a
-    newer one.
+    All times of the job stay. So an old answer still loses against a newer one, and a job of a
+    person who was erased meanwhile is dropped. Its age in the queue begins again: SQS counts it.
 
     Args:
         record: As it was parked.
         bodies: The mappings of today's configuration.
-        now: The replay's time.
+        now: The replay's time, for calls to Quikly.
         resend_unknown: Whether to send events that may have arrived.
         is_named: Whether the operator named this row. Only then is a job sent that its sender may
             not send: it may be forged.
@@ -129,7 +128,7 @@ def judge(
     if record.route == FORWARD_ROUTE:
         return _judge_forward(record, now)
     if record.kind == "body" and record.route != QUEUE_ROUTE:
-        return _judge_body(bodies.outcome(record), now)
+        return _judge_body(bodies.outcome(record))
     try:
         job = parse_job(record.payload)
     except UnreadableJobError as error:
@@ -141,14 +140,14 @@ def judge(
         )
     if record.kind == "objects" and not codes & NEVER_CLAIMED:
         job = job.model_copy(update={"job_id": replayed_id(job)})
-    job = replayed_now(job, now)
+    job = job.sent_by(SENDER)
     return Send(with_new_ids(job) if UNKNOWN_OUTCOME in codes else job)
 
 
-def _judge_body(outcome: Outcome, now: datetime) -> Verdict:
+def _judge_body(outcome: Outcome) -> Verdict:
     match outcome:
         case Mapped(job):
-            return Send(replayed_now(job, now))
+            return Send(job.sent_by(SENDER))
         case Unmappable(reasons):
             return Keep(reasons)
         case Ignored(code):
@@ -165,14 +164,6 @@ def _judge_forward(record: RejectedRecord, now: datetime) -> Verdict:
     except UnreadableForwardError as error:
         return Keep(error.reasons)
     return Forward(message.model_copy(update={"received_at": max(message.received_at, now)}))
-
-
-def replayed_now(job: DeliveryJob, now: datetime) -> DeliveryJob:
-    """Return the job as this command queues it now.
-
-    Its arrival is never earlier than it was, even if this clock is slow.
-    """
-    return job.sent_by(SENDER).model_copy(update={"received_at": max(job.received_at, now)})
 
 
 def with_new_ids(job: DeliveryJob) -> DeliveryJob:

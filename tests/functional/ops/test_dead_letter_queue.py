@@ -15,7 +15,6 @@ from ops.dead_letters.queue import (
     peek,
     replay_dead_letters,
 )
-from tests.fakes.clock import FixedClock
 from tests.fakes.delivery_jobs import job
 
 if TYPE_CHECKING:
@@ -63,7 +62,6 @@ def test_a_replay_moves_every_message_once(sqs: SQSClient, dead: str, delivery: 
     progress = replay_dead_letters(
         SqsDeadLetterQueue(sqs, dead),
         SqsDeliverySender(sqs, delivery),
-        clock=FixedClock(),
         limit=100,
         report=lambda _: None,
     )
@@ -84,7 +82,6 @@ def test_a_delivery_queue_that_is_gone_keeps_every_message(
     progress = replay_dead_letters(
         SqsDeadLetterQueue(sqs, dead),
         SqsDeliverySender(sqs, delivery),
-        clock=FixedClock(),
         limit=100,
         report=lambda _: None,
     )

@@ -6,13 +6,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from braze_bridge.handlers import SqsMessage
 from braze_bridge.ledger.erasure import erase, is_only_erased
 from braze_bridge.ledger.fingerprints import Fingerprints
 from braze_bridge.ledger.person_memory import BLANK, decode, encode
 from braze_bridge.ledger.port import Leases, PersonState
-from tests.fakes.clock import NOON
+from braze_bridge.ledger.shared import Stored
+from braze_delivery.delivery import deliver
+from ops.rejected.replay import SENDER
+from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
-from tests.fakes.ledger import NoLedger
+from tests.fakes.ledger import InMemoryLedger, InMemoryMemoryStore, NoLedger
 from tests.unit.braze_delivery.test_delivery import Harness
 
 if TYPE_CHECKING:
@@ -41,6 +45,39 @@ def test_a_job_of_before_is_dropped_and_a_later_one_is_delivered() -> None:
     assert (result.delivered, result.duplicate, result.erased) == (1, 1, 1)
     assert len(harness.braze.taken) == 1
     assert not harness.rejected.records
+
+
+def test_a_replayed_job_of_before_is_dropped_although_its_message_is_new() -> None:
+    """A replay keeps the job's times; only its age in the queue begins again."""
+    harness = Harness()
+    harness.ports = replace(harness.ports, ledger=ErasedLedger())
+    old = job("1", age=20 * 86_400)
+    message = SqsMessage("m", old.sent_by(SENDER).to_json(), sent_at=NOON.timestamp() - 5)
+
+    result = deliver([message], harness.ports, lambda: 60.0)
+
+    assert (result.duplicate, result.erased, result.oldest_wait) == (1, 1, 5.0)
+    assert not harness.rejected.records
+
+
+def test_a_dropped_job_is_remembered_so_that_a_resend_of_it_is_a_duplicate() -> None:
+    """The vendor sends it again after the erasure: the same id, received later."""
+    harness = Harness()
+    clock = FixedClock()
+    store = InMemoryMemoryStore()
+    ledger = InMemoryLedger(clock, store)
+    harness.ports = replace(harness.ports, ledger=ledger, clock=clock)
+    old, later = job("1", age=180), job("1", age=-600)
+    person = later.user.key
+    id_ = PRINTS.person(person)
+    store.items[id_] = Stored(b"r", encode(erase(BLANK, NOON, PRINTS)), 2**40)
+
+    first = harness.deliver(old)
+    clock.advance(700)
+    second = harness.deliver(later)
+
+    assert (first.duplicate, first.erased) == (1, 1)
+    assert (second.duplicate, second.erased, harness.braze.taken) == (1, 0, [])
 
 
 def test_an_erasure_keeps_its_time_and_the_settled_jobs_and_nothing_else() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from braze_bridge.mapping.outcomes import Mapped, Unmappable
+from braze_bridge.mapping.texts import bare_name
 from braze_bridge.partner_config.iterate import NameRule
 from braze_bridge.partner_config.toml_files import load_iterate
 from iterate_responses.answers import attribute_name
@@ -40,6 +41,8 @@ def attributes(config: IterateConfig, *prompts: str) -> set[str]:
         "email_subscribe",
         "email_subscribe\u200b",
         "\u2060phone",
+        "email_subscribe\x08",
+        "email\u200d_subscribe",
     ],
 )
 def test_a_name_that_is_not_iterate_s_gets_its_prefix(prompt: str) -> None:
@@ -48,6 +51,28 @@ def test_a_name_that_is_not_iterate_s_gets_its_prefix(prompt: str) -> None:
 
     assert name.startswith("iterate_")
     assert name.isascii()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("quikly\u00a0tier", "quikly tier"),
+        ("quikly_cafe\u034f\u0301", "quikly_caf\u00e9"),
+        ("a\tb\u2009c\x08", "a b c"),
+        (
+            "\u2764\ufe0f or \U0001f468\u200d\U0001f469?",
+            "\u2764\ufe0f or \U0001f468\u200d\U0001f469?",
+        ),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        ),
+    ],
+)
+def test_names_that_look_alike_are_one(prompt: str, name: str) -> None:
+    """Spaces are plain, what is not shown is gone; emoji and joined scripts stay as typed."""
+    assert attribute_name(prompt) == name
+    assert attribute_name(prompt, NameRule(taken=frozenset({bare_name(name)}))) == f"iterate_{name}"
 
 
 def test_a_prompt_of_invisible_characters_names_nothing() -> None:

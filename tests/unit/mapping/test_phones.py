@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from braze_bridge.mapping.phones import normal_phone
 
+SPACES = [chr(each) for each in range(0x3001) if chr(each).isspace()]
+"""Every kind: tabs, line ends, no-break, thin and narrow spaces."""
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -29,6 +32,10 @@ from braze_bridge.mapping.phones import normal_phone
             "+\u0664\u0669 170 1234567",
             "+491701234567",
         ),
+        *((f"+49{space}170{space}{space}1234567", "+491701234567") for space in SPACES),
+        ("+52 1 55 1234 5678", "+525512345678"),
+        ("+5215512345678", "+525512345678"),
+        ("+52 55 1234 5678", "+525512345678"),
         ("+49 00170 1234567", None),
         ("+1202555014", None),
         ("+120255501431", None),
@@ -54,7 +61,7 @@ def test_phone_is_e164_or_none(text: str, expected: str | None) -> None:
 @given(
     st.one_of(
         st.text(),
-        st.text(alphabet="+0123456789 -().\u00a0\uff10\uff15\u0660\u0665", max_size=25),
+        st.text(alphabet="+0123456789 -().\uff10\uff15\u0660\u0665" + "".join(SPACES), max_size=25),
         st.from_regex(r"\+(1|7|39|44|49|52|54|351)[0-9 ()-]{6,14}", fullmatch=True),
     )
 )
@@ -67,3 +74,12 @@ def test_any_text_is_a_number_or_none(text: str) -> None:
         assert once[1:].isascii()
         assert once[1:].isdigit()
         assert normal_phone(once) == once
+
+
+@given(st.lists(st.sampled_from([*"0123456789-()", *SPACES]), max_size=20), st.sampled_from(SPACES))
+def test_any_space_counts_as_a_plain_one(typed: list[str], space: str) -> None:
+    """Also a run of them."""
+    text = "+" + "".join(typed)
+    plain = "".join(" " if each.isspace() else each for each in text)
+
+    assert normal_phone(text) == normal_phone(plain) == normal_phone(plain.replace(" ", space * 2))

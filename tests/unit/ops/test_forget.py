@@ -11,7 +11,14 @@ from braze_bridge.jobs.envelope import JobUser, UserAlias
 from braze_bridge.mapping.identifiers import IdentifierKind
 from braze_bridge.mapping.paths import compile_path
 from braze_bridge.mapping.people import PersonRule
-from ops.forget.people import Payload, Person, UnusableIdentifierError, is_about, read_person
+from ops.forget.people import (
+    Payload,
+    Person,
+    UnusableIdentifierError,
+    is_about,
+    read_people,
+    read_person,
+)
 from tests.fakes.delivery_jobs import job
 
 if TYPE_CHECKING:
@@ -51,6 +58,22 @@ def test_an_identifier_is_read_as_the_functions_read_it(
 ) -> None:
     """Otherwise the ledger's hash would differ."""
     assert read_person(IdentifierKind(kind), text).key == key
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("+49 (30) 123-456", ["+4930123456"]),
+        ("+49 (0)170 1234567", ["+491701234567", "+4901701234567"]),
+        ("+52 1 55 1234 5678", ["+525512345678", "+5215512345678"]),
+        ("+1 202 555", ["+1202555"]),
+    ],
+)
+def test_a_number_is_also_searched_as_earlier_versions_stored_it(
+    text: str, numbers: list[str]
+) -> None:
+    """They removed separators and asked no library."""
+    assert [each.value for each in read_people(IdentifierKind.PHONE, text)] == numbers
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ def test_shipped_default_has_the_documented_paths() -> None:
     )
     for kind, names in (
         (IdentifierKind.BRAZE_ID, ("braze_id", "user_braze_id")),
-        (IdentifierKind.EXTERNAL_ID, ("external_id",)),
-        (IdentifierKind.EMAIL, ("email",)),
+        (IdentifierKind.EXTERNAL_ID, ("external_id", "user_external_id")),
+        (IdentifierKind.EMAIL, ("email", "user_email")),
     ):
         assert texts(rule.person.paths[kind]) == [
             f"{place}.{name}"

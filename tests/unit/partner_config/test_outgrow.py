@@ -70,10 +70,12 @@ def test_shipped_default_has_the_documented_spellings() -> None:
     assert set(texts(rule.person.paths[IdentifierKind.EXTERNAL_ID])) == {
         f"{prefix}{name}"
         for prefix in ("", "lead.", "user.")
-        for name in ("external_id", "user_id")
+        for name in ("external_id", "user_id", "user_external_id")
     }
     for kind in (IdentifierKind.EMAIL, IdentifierKind.PHONE):
-        assert texts(rule.person.paths[kind]) == [kind, f"lead.{kind}", f"user.{kind}"]
+        assert texts(rule.person.paths[kind]) == [
+            f"{place}{name}" for name in (kind, f"user_{kind}") for place in ("", "lead.", "user.")
+        ]
     assert [(r.name, r.shape.type.value, texts(r.paths)) for r in rule.attributes] == [
         ("outgrow_quiz_score", "number", ["score", "quiz_score", "result.score"]),
         ("outgrow_custom_segment", "string", ["segment", "custom_segment", "result.segment"]),

@@ -84,6 +84,8 @@ def test_attributes_keep_their_type() -> None:
         ("", 1, "attribute_name"),
         ("$x", 1, "attribute_name"),
         ("email_subscribe\u200b", "subscribed", "attribute_name"),
+        ("email_subscribe\x08", "subscribed", "attribute_name"),
+        ("external\u200d_id", "x", "attribute_name"),
         ("x" * 256, 1, "attribute_name"),
     ],
 )
@@ -179,13 +181,24 @@ def test_what_is_taken_can_be_sent(given: dict[str, object]) -> None:
         AttributesObject(user, update_existing_only=False, attributes=values).encode()
 
 
-def test_a_sign_up_writes_no_attribute_of_another_partner() -> None:
-    """With a space or another form around it neither; Braze's own fields stay free."""
-    values, _, reasons = checked_attributes(
-        {" outgrow_quiz_score": 1, "first_name": "Ada"}, load_quikly(PARTNER_CONFIG).taken
+@pytest.mark.parametrize(
+    "name",
+    [
+        " outgrow_quiz_score",
+        "outgrow_quiz_score\x08",
+        "outgrow\u200d_quiz_score",
+        "two\u200bwords",
+        "two\u00a0words",
+        "quikly_cafe\u034f\u0301",
+    ],
+)
+def test_a_name_of_another_partner_or_with_unseen_characters_is_left_out(name: str) -> None:
+    """The sign-up is taken and names it; Braze's own fields stay free."""
+    values, warnings, reasons = checked_attributes(
+        {name: 1, "first_name": "Ada"}, load_quikly(PARTNER_CONFIG).taken
     )
 
-    assert values == {"first_name": "Ada"}
-    assert [(each.code, each.field) for each in reasons] == [
-        ("attribute_name", "attributes.outgrow_quiz_score")
+    assert (values, reasons) == ({"first_name": "Ada"}, ())
+    assert [(each.code, each.field) for each in warnings] == [
+        ("attribute_name", f"attributes.{one_form(name)}")
     ]

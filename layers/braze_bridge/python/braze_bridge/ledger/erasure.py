@@ -1,6 +1,7 @@
 """What the ledger keeps of an erased person: the time, and what was settled.
 
-So neither a job that still waits in a queue nor a vendor's resend makes the deleted profile again.
+So neither a job that still waits in a queue nor a vendor's resend of a settled or dropped job
+makes the deleted profile again. An answer that nobody processed before is new.
 Only keyed hashes and times stay, for 30 days.
 """
 

@@ -21,7 +21,7 @@ from braze_bridge.jobs.envelope import CONTROL_NAMES, IDENTIFIER_NAMES
 from braze_bridge.mapping.english_names import country_code, language_code
 from braze_bridge.mapping.identifiers import normal_email
 from braze_bridge.mapping.phones import normal_phone
-from braze_bridge.mapping.texts import trimmed
+from braze_bridge.mapping.texts import bare_name, plain_name, trimmed
 from braze_bridge.mapping.values import Misfit, ValueType
 
 if TYPE_CHECKING:
@@ -73,15 +73,6 @@ _GENDERS: Final = {
     "PREFER NOT TO SAY": "P",
 }
 """Braze's letters, and the words that its page says them with."""
-
-
-INVISIBLE: Final = re.compile(
-    "[\u00ad\u034f\u061c\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-"""Format characters, and what Unicode ignores when it shows a text
-(https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point)."""
 
 
 class StandardField(NamedTuple):
@@ -185,11 +176,12 @@ def attribute_name_problem(name: str) -> str | None:
     Args:
         name: In its one form: Braze strips the spaces around it.
     """
-    if name in IDENTIFIER_NAMES:
+    bare = bare_name(name)
+    if bare in IDENTIFIER_NAMES:
         return "is an identifier: it says whom an update is about, and is set under person"
-    if name in CONTROL_NAMES:
+    if bare in CONTROL_NAMES:
         return "steers Braze instead of describing a person, and cannot be mapped"
-    if name in OBJECT_FIELDS:
+    if bare in OBJECT_FIELDS:
         return "is a Braze field that holds an object, and cannot be mapped"
     return _name_problem(name)
 
@@ -200,7 +192,7 @@ def property_name_problem(name: str) -> str | None:
     Args:
         name: Without surrounding spaces.
     """
-    if name in RESERVED_PROPERTY_NAMES:
+    if bare_name(name) in RESERVED_PROPERTY_NAMES:
         return "is reserved by Braze: an event with such a property is refused"
     return _name_problem(name)
 
@@ -212,6 +204,8 @@ def _name_problem(name: str) -> str | None:
         return f"is longer than {MAX_STRING_CHARS} characters"
     if name.startswith("$"):
         return "must not begin with $"
-    if INVISIBLE.search(name):
-        return "has a character that is not shown: it would look like another name"
+    if name.strip() != plain_name(name):
+        return (
+            "has a character that is not shown, or a special space: it would look like another name"
+        )
     return None
