@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from xdist.scheduler import LoadFileScheduling
 from tests.local_stack import stack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xdist.remote import Producer
 
 __all__ = ["stack"]  # here, so that all tests share one stack
@@ -39,6 +42,15 @@ class _OneWorkerForTheStack(LoadFileScheduling):
         if nodeid.startswith(NEED_A_STACK):
             return "stack"
         return nodeid if nodeid.startswith(EACH_ALONE) else super()._split_scope(nodeid)
+
+
+@pytest.fixture(autouse=True)
+def _collected_garbage() -> Iterator[None]:
+    """Delivery switches the collector off when it is built; the tests' process must not grow."""
+    yield
+    if not gc.isenabled():
+        gc.unfreeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
