@@ -314,9 +314,9 @@ class Judge:
                         doubts[marker] += 1
         parkable |= doubts.keys()
         for answer in campaign.plan.answers:
-            # A doubt about one event stops the job's purchases: they are sent at most once.
+            # The doubt is the job's: what was never sent beside the doubtful event waits with it.
             if not doubts.keys().isdisjoint(each.marker for each in answer.events):
-                parkable |= {each.marker for each in answer.events if each.is_purchase}
+                parkable |= {each.marker for each in answer.events}
         for invocation in campaign.invocations:
             for message in invocation.messages:
                 held = campaign.queue.messages[message.message_id].message.answer

@@ -111,7 +111,7 @@ def test_one_bad_object_among_74_good_ones(stack: StackFile, ports: Ports) -> No
     }
     dynamodb = stack.session().client("dynamodb", **stack.client_options())
     row = dynamodb.get_item(
-        TableName=stack.tables["rejected"], Key={"id": {"S": "outgrow:e2e:40"}}
+        TableName=stack.tables["rejected"], Key={"id": {"S": "outgrow#outgrow:e2e:40"}}
     )["Item"]
     assert row["reason"]["S"] == "braze_refused"
     assert "email" in row["reasons"]["S"]
@@ -141,6 +141,6 @@ def test_one_invalid_object_without_a_name_among_1050(stack: StackFile, ports: P
     }
     dynamodb = stack.session().client("dynamodb", **stack.client_options())
     row = dynamodb.get_item(
-        TableName=stack.tables["rejected"], Key={"id": {"S": "outgrow:e2e:500"}}
+        TableName=stack.tables["rejected"], Key={"id": {"S": "outgrow#outgrow:e2e:500"}}
     )["Item"]
     assert "Something in this request is not valid" in row["reasons"]["S"]

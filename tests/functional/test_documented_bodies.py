@@ -28,6 +28,7 @@ NO_SCHEMA_SAYS = {
     "invalid_phone": "lengths differ from country to country",
     "invalid_email": "formats of e-mail addresses vary; Braze's is narrower",
     "no_email": "the same",
+    "unrendered_liquid": "a tag in any text",
     "blank": "Python's blanks are more than JavaScript's",
     "no_time": "leap seconds",
     "invalid_time": "the same",

@@ -49,23 +49,22 @@ def test_a_response_becomes_a_message(cloud: Cloud, capsys: pytest.CaptureFixtur
     assert figures["service"] == "iterate-responses"
 
 
-def test_a_job_too_long_for_a_message_is_sent_in_parts(cloud: Cloud) -> None:
-    """1,900 answers of a survey with a long name: several messages, every event in one of them."""
+@pytest.mark.parametrize(
+    ("answers", "status", "jobs", "rows"), [(250, 200, 1, 0), (251, 422, 0, 1)]
+)
+def test_a_survey_has_at_most_250_answers(
+    cloud: Cloud, answers: int, status: int, jobs: int, rows: int
+) -> None:
+    """One with more is parked, whole."""
     many = [
         {"id": f"r{n}", "question_id": f"q{n}", "question_prompt": f"Q{n}?"}
         | {"formatted_response": "Y"}
-        for n in range(1900)
+        for n in range(answers)
     ]
 
-    status, said = answered(post(cloud, body(*many, survey={"id": SURVEY, "name": "s" * 255})))
+    response = post(cloud, body(*many, survey={"id": SURVEY, "name": "s" * 255}))
 
-    parts = [parse_job(message) for message in cloud.jobs()]
-    assert status == 200
-    assert len(parts) > 1
-    assert {part.job_id for part in parts} == {
-        f"{said['job_id']}/{n}" for n in range(1, len(parts) + 1)
-    }
-    assert sum(len(part.events) for part in parts) == 1900
+    assert (response["statusCode"], len(cloud.jobs()), len(cloud.rows())) == (status, jobs, rows)
 
 
 def test_an_unmappable_body_becomes_a_row(cloud: Cloud) -> None:

@@ -76,14 +76,14 @@ def test_an_id_that_may_be_personal_is_not_logged(bench: QuiklyEventsBench) -> N
         ("2026-11-22T11:00:00Z", "2026-11-22T11:00:00+00:00"),
         ("2026-11-22T12:30:00+02:00", "2026-11-22T10:30:00+00:00"),
         ("2999-01-01T00:00:00Z", "2026-11-22T12:00:00+00:00"),
-        ("yesterday", "2026-11-22T12:00:00+00:00"),
-        (None, "2026-11-22T12:00:00+00:00"),
+        ("yesterday", "1976-12-04T12:00:00+00:00"),
+        (None, "1976-12-04T12:00:00+00:00"),
     ],
 )
 def test_an_event_is_ordered_by_its_own_time_but_never_by_the_future(
     bench: QuiklyEventsBench, occurred_at: str | None, kept: str
 ) -> None:
-    """A clock that is ahead must not make every later event stale."""
+    """A clock that is ahead makes no later event stale. Without a time it overwrites nothing."""
     bench.post(BODY | {"occurred_at": occurred_at})
 
     assert bench.queue.jobs[0].occurred_at.isoformat() == kept

@@ -231,6 +231,7 @@ def _read(response: BaseHTTPResponse) -> bytes:
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
             response.close()
+            response.release_conn()  # closed; without it the pool would have one less for ever
             raise _AnswerTooLargeError
     return bytes(body)
 
