@@ -138,6 +138,7 @@ def environment(aws_url: str) -> dict[str, str]:
         "QUEUE_RETENTION_SECONDS": "1209600",
         "QUEUE_VISIBILITY_SECONDS": "360",
         "FUNCTION_TIMEOUT_SECONDS": "60",
+        "JOB_SENDERS": "{}",
         "LEDGER_SECRET": "ledger",
     }
 
