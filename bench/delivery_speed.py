@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from bench.delivery_jobs import MIX, NEW, SECRET, Scenario, known_memory, make_jobs
 from bench.instant_http import running
-from braze_bridge.braze.transport import HttpRequest, RequestsTransport
+from braze_bridge.braze.transport import HttpRequest, PooledTransport
 from braze_bridge.clock import SystemClock
 from tests.fakes.ledger import InMemoryLedger
 
@@ -172,7 +172,7 @@ class Raw:
     """Posts ready-made bodies."""
 
     def __init__(self, url: str, connections: int) -> None:
-        self._transport = RequestsTransport(url, pool_size=connections)
+        self._transport = PooledTransport(url, pool_size=connections)
         self._executor = ThreadPoolExecutor(connections)
 
     def post(self, jobs: Jobs) -> None:

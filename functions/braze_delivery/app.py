@@ -16,7 +16,7 @@ from braze_bridge.aws.dynamodb import dynamo_calls
 from braze_bridge.aws.secrets import KEY_KEPT_SECONDS, SecretsManagerSource, SecretSource
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.instances import rest_endpoint
-from braze_bridge.braze.transport import RequestsTransport
+from braze_bridge.braze.transport import PooledTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.calls import CONNECT_TIMEOUT, READ_TIMEOUT
 from braze_bridge.gate.dynamo import dynamo_gate
@@ -78,7 +78,7 @@ def dependencies() -> Dependencies:
     )
     client = BrazeClient(
         api_key=braze_key(secret),
-        transport=RequestsTransport(endpoint, pool_size=settings.send_concurrency),
+        transport=PooledTransport(endpoint, pool_size=settings.send_concurrency),
         user_agent=partner_user_agent("BrazePartnerBridge", "Delivery", VERSION),
         now=lambda: clock.now().timestamp(),
         timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),

@@ -13,7 +13,7 @@ from braze_bridge.aws.clients import ledger_client
 from braze_bridge.aws.secrets import KEY_KEPT_SECONDS, SecretsManagerSource
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
 from braze_bridge.braze.instances import rest_endpoint
-from braze_bridge.braze.transport import RequestsTransport
+from braze_bridge.braze.transport import PooledTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.calls import CONNECT_TIMEOUT, READ_TIMEOUT
 from braze_bridge.gate.dynamo import dynamo_gate
@@ -67,7 +67,7 @@ def dependencies() -> Dependencies:
     quikly = None
     if settings.quikly_api_url:
         at = quikly_endpoint(settings.quikly_api_url, allow_loopback=settings.allow_loopback_braze)
-        transport = RequestsTransport(at.base_url, pool_size=pool)
+        transport = PooledTransport(at.base_url, pool_size=pool)
         quikly = HttpQuiklyApi(
             at.path,
             quikly_key(quikly_secret),
@@ -78,7 +78,7 @@ def dependencies() -> Dependencies:
     return Dependencies(
         braze=BrazeClient(
             api_key=braze_key(braze_secret),
-            transport=RequestsTransport(endpoint, pool_size=pool),
+            transport=PooledTransport(endpoint, pool_size=pool),
             user_agent=partner_user_agent("BrazePartnerBridge", "Acquisition", VERSION),
             now=lambda: clock.now().timestamp(),
             timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.aws import clients
 from braze_bridge.aws.secrets import KEY_KEPT_SECONDS, SecretsManagerSource
-from braze_bridge.braze.transport import RequestsTransport
+from braze_bridge.braze.transport import PooledTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsMessageHider
@@ -79,7 +79,7 @@ def _api(settings: ForwardSettings, secret: SecretSource, clock: Clock) -> Quikl
     return HttpQuiklyApi(
         endpoint.path,
         quikly_key(secret),
-        RequestsTransport(endpoint.base_url, pool_size=1),
+        PooledTransport(endpoint.base_url, pool_size=1),
         lambda: clock.now().timestamp(),
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.braze.instances import INSTANCES
 from braze_bridge.braze.limits import EndpointFamily
-from braze_bridge.braze.transport import RequestsTransport
+from braze_bridge.braze.transport import PooledTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.gate.dynamo import dynamo_gate
 from braze_bridge.gate.shared import GateStoreUnavailableError
@@ -68,7 +68,7 @@ def braze_findings(
     integrations: Sequence[str],
     *,
     find_instance: bool,
-    transport: Callable[[str], Transport] = lambda endpoint: RequestsTransport(endpoint, 1),
+    transport: Callable[[str], Transport] = lambda endpoint: PooledTransport(endpoint, 1),
 ) -> Iterator[Finding]:
     """Check endpoint, key and permissions.
 

@@ -12,7 +12,7 @@ import requests
 import typer
 
 from braze_bridge.braze.errors import BrazeError, PermissionDeniedError
-from braze_bridge.braze.transport import RequestsTransport
+from braze_bridge.braze.transport import PooledTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.mapping.outcomes import Mapped
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS
@@ -156,7 +156,7 @@ def _client(site: Site, key: str) -> BrazeClient:
     endpoint, finding = endpoint_of(site.braze)
     if endpoint is None:
         not_done(f"{finding.what}: {finding.do}")
-    return client_for(key, RequestsTransport(endpoint, 1), SystemClock(), "Verify")
+    return client_for(key, PooledTransport(endpoint, 1), SystemClock(), "Verify")
 
 
 def _accepted(site: Site, route: str, body: bytes, token: str) -> str:

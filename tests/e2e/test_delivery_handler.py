@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from braze_bridge.braze.client import BrazeClient, partner_user_agent
-from braze_bridge.braze.transport import RequestsTransport
+from braze_bridge.braze.transport import PooledTransport
 from braze_bridge.clock import SystemClock
 from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, JobUser, parse_job
@@ -32,7 +32,7 @@ def ports(stack: StackFile) -> Iterator[Ports]:
     requests.post(f"{stack.braze_url}/_sandbox/reset", json={}, timeout=10).raise_for_status()
     client = BrazeClient(
         api_key=lambda: stack.braze_api_key,
-        transport=RequestsTransport(stack.braze_url, pool_size=20),
+        transport=PooledTransport(stack.braze_url, pool_size=20),
         user_agent=partner_user_agent("BrazePartnerBridge", "Delivery", "0.1.0"),
         now=time.time,
         timeout=(3, 10),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import sys
 import tomllib
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import grimp
 import pytest
+
+from ops.deployment.audit import LOCKS, pinned
 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers" / "braze_bridge" / "python" / "braze_bridge"
@@ -54,6 +58,28 @@ def test_the_rules_cover_every_package() -> None:
     }
 
     assert set(IMPORT_RULES["root_packages"]) == packages
+
+
+def test_what_ships_imports_only_what_is_installed_there() -> None:
+    """The layer's packages, and botocore, which the Lambda runtime brings."""
+    tools = {"ops", "sandbox", "tests", "bench"}
+    shipped = set(IMPORT_RULES["root_packages"]) - tools
+    imports = grimp.build_graph(
+        *shipped,
+        include_external_packages=True,
+        exclude_type_checking_imports=True,
+        cache_dir=None,
+    )
+    foreign = {module for module in imports.modules if imports.is_module_squashed(module)}
+    installed = {*pinned("".join(lock.read_text() for lock in LOCKS)), "botocore"}
+    distributions = packages_distributions()
+
+    assert {"botocore", "pydantic", "urllib3"} <= foreign
+    assert {
+        module
+        for module in foreign - sys.stdlib_module_names
+        if installed.isdisjoint(name.replace("_", "-") for name in distributions.get(module, ()))
+    } == set()
 
 
 def test_the_client_knows_neither_aws_nor_lambda_nor_the_environment() -> None:

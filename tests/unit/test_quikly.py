@@ -149,6 +149,7 @@ def test_an_address_is_split_into_host_and_path(url: str, expected: tuple[str, s
         "https://api.quikly.com/webhook#part",
         "https://api.quikly.com/webhook?key=secret",
         "ftp://api.quikly.com/",
+        "https://bücher.example/webhook",
     ],
 )
 def test_an_address_that_is_none_or_unsafe_is_refused(url: str) -> None:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from braze_bridge.braze.transport import RequestsTransport
+from braze_bridge.braze.transport import PooledTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def transport_to() -> Iterator[Callable[..., RequestsTransport]]:
+def transport_to() -> Iterator[Callable[..., PooledTransport]]:
     """Makes transports and closes them."""
     made = []
 
-    def make(url: str, pool_size: int = 1, **options: object) -> RequestsTransport:
-        made.append(RequestsTransport(url, pool_size, **options))  # type: ignore[arg-type]  # a test's
+    def make(url: str, pool_size: int = 1, **options: object) -> PooledTransport:
+        made.append(PooledTransport(url, pool_size, **options))  # type: ignore[arg-type]  # a test's
         return made[-1]
 
     yield make

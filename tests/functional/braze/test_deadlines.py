@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from braze_bridge.braze.errors import BrazeError, ConnectFailedError, UnknownOutcomeError
-from braze_bridge.braze.transport import Deadline, HttpRequest, RequestsTransport
+from braze_bridge.braze.transport import Deadline, HttpRequest, PooledTransport
 from tests.fakes.loopback_server import SECONDS, Connection, LoopbackServer
 from tests.functional.braze.conftest import server_context
 
@@ -96,7 +96,7 @@ class TestConnecting:
 
     def test_a_name_that_is_resolved_late(
         self,
-        transport_to: Callable[..., RequestsTransport],
+        transport_to: Callable[..., PooledTransport],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """A look-up cannot be interrupted; after it nothing is connected."""
@@ -115,7 +115,7 @@ class TestConnecting:
 
     def test_a_second_address_gets_only_the_time_that_is_left(
         self,
-        transport_to: Callable[..., RequestsTransport],
+        transport_to: Callable[..., PooledTransport],
         addresses: Callable[..., None],
     ) -> None:
         """Otherwise each address may take the whole connect timeout, one after the other."""
@@ -128,7 +128,7 @@ class TestConnecting:
 
     def test_a_second_address_is_tried_in_time(
         self,
-        transport_to: Callable[..., RequestsTransport],
+        transport_to: Callable[..., PooledTransport],
         addresses: Callable[..., None],
     ) -> None:
         """The first one hangs."""
@@ -137,7 +137,7 @@ class TestConnecting:
             request = post(Deadline.after(SECONDS), connect=0.1)
             assert transport_to(server.url).send(request).status == 201
 
-    def test_a_slow_handshake(self, transport_to: Callable[..., RequestsTransport]) -> None:
+    def test_a_slow_handshake(self, transport_to: Callable[..., PooledTransport]) -> None:
         """Nothing answers TLS at the other end."""
         with LoopbackServer(ok) as server:
             url = server.url.replace("http:", "https:")
@@ -146,7 +146,7 @@ class TestConnecting:
 
             assert not server.seen
 
-    def test_no_free_connection(self, transport_to: Callable[..., RequestsTransport]) -> None:
+    def test_no_free_connection(self, transport_to: Callable[..., PooledTransport]) -> None:
         """Every connection of the pool is in use by a slow request."""
         started = threading.Event()
 
@@ -172,7 +172,7 @@ class TestSending:
     @pytest.mark.parametrize("stops", [True, False], ids=["clock stops", "clock goes on"])
     def test_a_freeze_between_connect_and_send(
         self,
-        transport_to: Callable[..., RequestsTransport],
+        transport_to: Callable[..., PooledTransport],
         monkeypatch: pytest.MonkeyPatch,
         stops: bool,
     ) -> None:
@@ -194,7 +194,7 @@ class TestSending:
     @pytest.mark.parametrize("is_kept", [False, True], ids=["new connection", "kept connection"])
     def test_a_freeze_at_any_moment(
         self,
-        transport_to: Callable[..., RequestsTransport],
+        transport_to: Callable[..., PooledTransport],
         is_kept: bool,
     ) -> None:
         """No complete request leaves afterwards, and the error says whether one left before."""
@@ -220,7 +220,7 @@ class TestSending:
     @pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
     def test_a_body_that_is_read_slowly(
         self,
-        transport_to: Callable[..., RequestsTransport],
+        transport_to: Callable[..., PooledTransport],
         certificate: Path,
         is_tls: bool,
     ) -> None:
@@ -239,7 +239,7 @@ class TestSending:
                 transport.send(post(deadline, b"x" * 30_000_000))
 
     def test_what_the_kernel_still_holds_is_discarded(
-        self, transport_to: Callable[..., RequestsTransport]
+        self, transport_to: Callable[..., PooledTransport]
     ) -> None:
         """The network stalled after the last write: no later packet completes the request."""
         body = b"x" * 200_000
@@ -268,7 +268,7 @@ class TestReading:
     @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 201 X\r\nContent-Length: 99\r\n\r\n"])
     def test_an_answer_that_drips(
         self,
-        transport_to: Callable[..., RequestsTransport],
+        transport_to: Callable[..., PooledTransport],
         certificate: Path,
         start: bytes,
         is_tls: bool,
@@ -289,7 +289,7 @@ class TestReading:
             with ending_in(SOON) as deadline, pytest.raises(UnknownOutcomeError):
                 transport.send(post(deadline, read=SOON / 2))
 
-    def test_silence(self, transport_to: Callable[..., RequestsTransport]) -> None:
+    def test_silence(self, transport_to: Callable[..., PooledTransport]) -> None:
         """The deadline comes before the timeout."""
         with (
             LoopbackServer(silent) as server,
@@ -298,9 +298,7 @@ class TestReading:
         ):
             transport_to(server.url).send(post(deadline))
 
-    def test_a_refusal_whose_text_drips(
-        self, transport_to: Callable[..., RequestsTransport]
-    ) -> None:
+    def test_a_refusal_whose_text_drips(self, transport_to: Callable[..., PooledTransport]) -> None:
         """Its status is known in time."""
 
         def refuse(connection: Connection) -> None:
@@ -312,7 +310,7 @@ class TestReading:
 
         assert (response.status, response.body) == (429, b"")
 
-    def test_an_answer_in_time(self, transport_to: Callable[..., RequestsTransport]) -> None:
+    def test_an_answer_in_time(self, transport_to: Callable[..., PooledTransport]) -> None:
         """The connection is kept, and the next request has its own deadline."""
         with LoopbackServer(ok) as server:
             transport = transport_to(server.url)
@@ -330,7 +328,7 @@ class TestLateThreads:
 
     @pytest.mark.parametrize("made", [Deadline.after, lambda left: time.monotonic() + left])
     def test_a_queued_call(
-        self, transport_to: Callable[..., RequestsTransport], made: Callable[[float], float]
+        self, transport_to: Callable[..., PooledTransport], made: Callable[[float], float]
     ) -> None:
         """Its thread was busy."""
         with LoopbackServer(ok) as server:
@@ -343,7 +341,7 @@ class TestLateThreads:
             assert server.connections == 0
 
     def test_a_thread_that_starts_after_a_freeze(
-        self, transport_to: Callable[..., RequestsTransport]
+        self, transport_to: Callable[..., PooledTransport]
     ) -> None:
         """The monotonic clock stood still; wall time shows that the deadline has passed."""
         clocks = Clocks()
@@ -355,9 +353,7 @@ class TestLateThreads:
 
             assert server.connections == 0
 
-    def test_wall_time_that_is_set_back(
-        self, transport_to: Callable[..., RequestsTransport]
-    ) -> None:
+    def test_wall_time_that_is_set_back(self, transport_to: Callable[..., PooledTransport]) -> None:
         """It does not move the deadline."""
         clocks = Clocks()
         deadline = clocks.after(20)

@@ -1,4 +1,4 @@
-"""The Braze client can be used elsewhere: it depends only on `requests`."""
+"""The Braze client can be used elsewhere: it depends only on `urllib3`."""
 
 from __future__ import annotations
 

@@ -99,17 +99,18 @@ def quikly_endpoint(url: str, *, allow_loopback: bool) -> QuiklyEndpoint:
 
     Raises:
         ValueError: It is not an https address, or holds a user, password, query or fragment: it is
-            a parameter of the stack, which many may read, and no place for a key. The text does not
-            quote it.
+            a parameter of the stack, which many may read, and no place for a key. Or it has other
+            characters than ASCII: the package that encodes such a host does not ship. The text does
+            not quote it.
     """
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError("Quikly's address must not hold a user, password, query or fragment")
     is_loopback = parts.hostname in {"127.0.0.1", "localhost"}
-    if not parts.hostname or not (
+    if not (parts.hostname and url.isascii()) or not (
         parts.scheme == "https" or (parts.scheme == "http" and is_loopback and allow_loopback)
     ):
-        raise ValueError("Quikly's address must be https://host/path")
+        raise ValueError("Quikly's address must be https://host/path, in ASCII")
     return QuiklyEndpoint(f"{parts.scheme}://{parts.netloc}", parts.path or "/")
 
 

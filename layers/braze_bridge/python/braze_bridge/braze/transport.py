@@ -114,7 +114,7 @@ class Transport(Protocol):
         ...
 
 
-class RequestsTransport:
+class PooledTransport:
     """The network, through one pool of `urllib3`. Thread-safe.
 
     It does no retries and no redirects. It keeps no cookies. From the environment it reads neither

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from braze_bridge.braze.transport import HttpResponse, RequestsTransport
+    from braze_bridge.braze.transport import HttpResponse, PooledTransport
 
 KEY = "b7c1d2e3-SECRET-4f5a-9b8c-0d1e2f3a4b5c"
 HEADERS = {
@@ -59,7 +59,7 @@ def waited(event: threading.Event) -> None:
     event.wait(SECONDS)
 
 
-def test_what_goes_over_the_wire(transport_to: Callable[..., RequestsTransport]) -> None:
+def test_what_goes_over_the_wire(transport_to: Callable[..., PooledTransport]) -> None:
     """Path, headers and body as given; no agent, cookie or header of the library's own."""
     with LoopbackServer(ok) as server:
         response = transport_to(server.url + "/").send(post())
@@ -82,7 +82,7 @@ def test_what_goes_over_the_wire(transport_to: Callable[..., RequestsTransport])
     assert response.headers["x-ratelimit-limit"] == "5"
 
 
-def test_query_encoding(transport_to: Callable[..., RequestsTransport]) -> None:
+def test_query_encoding(transport_to: Callable[..., PooledTransport]) -> None:
     """A plus goes out as %2B, since in a query a bare one is a space."""
     with LoopbackServer(ok) as server:
         transport_to(server.url).send(look_up())
@@ -96,7 +96,7 @@ def test_query_encoding(transport_to: Callable[..., RequestsTransport]) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 400, 401, 403, 404, 413, 429, 500, 503])
 def test_every_status_is_an_answer(
-    transport_to: Callable[..., RequestsTransport], status: int
+    transport_to: Callable[..., PooledTransport], status: int
 ) -> None:
     """No status raises; judging it is the client's."""
     body = b"" if status == 204 else b"text"
@@ -121,7 +121,7 @@ def endless(connection: Connection) -> None:
 
 @pytest.mark.parametrize("script", [bomb(201), endless], ids=["gzip bomb", "endless"])
 def test_a_success_that_is_too_large_has_an_unknown_outcome(
-    transport_to: Callable[..., RequestsTransport], script: Callable[[Connection], None]
+    transport_to: Callable[..., PooledTransport], script: Callable[[Connection], None]
 ) -> None:
     """It is not held in memory, and its connection is not used again."""
     tracemalloc.start()
@@ -138,7 +138,7 @@ def test_a_success_that_is_too_large_has_an_unknown_outcome(
 
 
 def test_an_error_that_is_too_large_keeps_its_status(
-    transport_to: Callable[..., RequestsTransport],
+    transport_to: Callable[..., PooledTransport],
 ) -> None:
     """The status says what to do; the body only explains it."""
     with LoopbackServer(bomb(429)) as server:
@@ -152,7 +152,7 @@ def test_an_error_that_is_too_large_keeps_its_status(
 )
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_answers(
-    transport_to: Callable[..., RequestsTransport], status: int, location: str
+    transport_to: Callable[..., PooledTransport], status: int, location: str
 ) -> None:
     """A redirect is not followed, however odd its target: the key goes nowhere else."""
     with LoopbackServer(lambda it: it.answer(status, b"moved", Location=location)) as server:
@@ -162,7 +162,7 @@ def test_redirects_are_answers(
     assert len(server.seen) == 1
 
 
-def test_connections_are_kept(transport_to: Callable[..., RequestsTransport]) -> None:
+def test_connections_are_kept(transport_to: Callable[..., PooledTransport]) -> None:
     """Ten calls in a row use one connection."""
     with LoopbackServer(ok) as server:
         transport = transport_to(server.url)
@@ -172,7 +172,7 @@ def test_connections_are_kept(transport_to: Callable[..., RequestsTransport]) ->
     assert [seen.connection for seen in server.seen] == [1] * 10
 
 
-def test_one_connection_per_slot(transport_to: Callable[..., RequestsTransport]) -> None:
+def test_one_connection_per_slot(transport_to: Callable[..., PooledTransport]) -> None:
     """Six threads on two slots share two connections, and both at once."""
     both_busy = threading.Barrier(2)
 
@@ -189,7 +189,7 @@ def test_one_connection_per_slot(transport_to: Callable[..., RequestsTransport])
     assert server.connections == 2
 
 
-def test_cookies_are_ignored(transport_to: Callable[..., RequestsTransport]) -> None:
+def test_cookies_are_ignored(transport_to: Callable[..., PooledTransport]) -> None:
     """A cookie is neither kept nor sent back: threads share nothing but connections."""
     with LoopbackServer(lambda it: it.answer(200, Set_Cookie="a=b; Path=/")) as server:
         transport = transport_to(server.url)
@@ -200,7 +200,7 @@ def test_cookies_are_ignored(transport_to: Callable[..., RequestsTransport]) -> 
 
 
 def test_the_environment_is_ignored(
-    transport_to: Callable[..., RequestsTransport],
+    transport_to: Callable[..., PooledTransport],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -218,7 +218,7 @@ def test_the_environment_is_ignored(
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_compressed_answers(transport_to: Callable[..., RequestsTransport], status: int) -> None:
+def test_compressed_answers(transport_to: Callable[..., PooledTransport], status: int) -> None:
     """Gzip is asked for and undone."""
     packed = gzip.compress(b'{"message":"m"}')
     step = lambda it: it.answer(status, packed, Content_Encoding="gzip")  # noqa: E731  # a script
@@ -232,7 +232,7 @@ def test_compressed_answers(transport_to: Callable[..., RequestsTransport], stat
 class TestBrokenConnections:
     """Sent without an answer is unknown; not sent completely is a failed connection."""
 
-    def test_refused(self, transport_to: Callable[..., RequestsTransport]) -> None:
+    def test_refused(self, transport_to: Callable[..., PooledTransport]) -> None:
         """No server listens: nothing was sent."""
         with LoopbackServer(ok) as server:
             url = server.url
@@ -241,7 +241,7 @@ class TestBrokenConnections:
             transport_to(url).send(post())
 
     def test_a_handshake_that_is_not_answered(
-        self, transport_to: Callable[..., RequestsTransport]
+        self, transport_to: Callable[..., PooledTransport]
     ) -> None:
         """No TLS at the other end: a connection that failed, however long it stays open."""
         request = HttpRequest("GET", "/", HEADERS, None, timeout=(0.2, SECONDS))
@@ -251,7 +251,7 @@ class TestBrokenConnections:
 
             assert not server.seen
 
-    def test_silence(self, transport_to: Callable[..., RequestsTransport]) -> None:
+    def test_silence(self, transport_to: Callable[..., PooledTransport]) -> None:
         """No answer in time: Braze has the request, and its outcome is unknown."""
         silent = threading.Event()
         with LoopbackServer(lambda _: waited(silent)) as server:
@@ -263,7 +263,7 @@ class TestBrokenConnections:
 
     @pytest.mark.parametrize("end", [Connection.close, Connection.reset])
     def test_ended_without_an_answer(
-        self, transport_to: Callable[..., RequestsTransport], end: Callable[[Connection], None]
+        self, transport_to: Callable[..., PooledTransport], end: Callable[[Connection], None]
     ) -> None:
         """The request was read, the connection ended: unknown, on a new and on a kept one."""
         with LoopbackServer(end) as server, pytest.raises(UnknownOutcomeError):
@@ -276,7 +276,7 @@ class TestBrokenConnections:
                 transport.send(post())
             assert [seen.connection for seen in server.seen] == [1, 1]
 
-    def test_ended_while_sending(self, transport_to: Callable[..., RequestsTransport]) -> None:
+    def test_ended_while_sending(self, transport_to: Callable[..., PooledTransport]) -> None:
         """Cut off before the body was out: Braze cannot have acted on half of it."""
         with (
             LoopbackServer(Connection.reset, body_first=False) as server,
@@ -285,7 +285,7 @@ class TestBrokenConnections:
             transport_to(server.url).send(post(b"x" * 30_000_000))
 
     def test_an_answer_before_the_body_was_out(
-        self, transport_to: Callable[..., RequestsTransport]
+        self, transport_to: Callable[..., PooledTransport]
     ) -> None:
         """An answer that comes before the server has read the body is still read."""
 
@@ -301,7 +301,7 @@ class TestBrokenConnections:
         assert response.status == 413
 
     def test_a_kept_connection_that_was_closed(
-        self, transport_to: Callable[..., RequestsTransport]
+        self, transport_to: Callable[..., PooledTransport]
     ) -> None:
         """A connection closed between two calls is noticed and replaced."""
         closed = threading.Event()
@@ -322,7 +322,7 @@ class TestBrokenConnections:
 
     @pytest.mark.parametrize(("pause", "connections"), [(29.0, 1), (30.0, 2), (-1.0, 2)])
     def test_a_connection_idle_for_long(
-        self, transport_to: Callable[..., RequestsTransport], pause: float, connections: int
+        self, transport_to: Callable[..., PooledTransport], pause: float, connections: int
     ) -> None:
         """After 30 s without use (a frozen Lambda), or with a clock set back, it is replaced."""
         now = [1_000.0]
@@ -346,7 +346,7 @@ class TestBrokenConnections:
     )
     def test_a_success_that_breaks_off(
         self,
-        transport_to: Callable[..., RequestsTransport],
+        transport_to: Callable[..., PooledTransport],
         step: Callable[[Connection], None],
     ) -> None:
         """What a success says of single objects is lost with its body: unknown."""
@@ -355,7 +355,7 @@ class TestBrokenConnections:
 
     @pytest.mark.parametrize("status", [302, 400, 401, 429, 503])
     def test_a_failure_that_breaks_off(
-        self, transport_to: Callable[..., RequestsTransport], status: int
+        self, transport_to: Callable[..., PooledTransport], status: int
     ) -> None:
         """An error keeps its status and headers without its body."""
 
@@ -370,7 +370,7 @@ class TestBrokenConnections:
         assert response.headers["retry-after"] == "7"
 
     def test_a_failure_does_not_taint_the_next_call(
-        self, transport_to: Callable[..., RequestsTransport]
+        self, transport_to: Callable[..., PooledTransport]
     ) -> None:
         """The progress of one call does not affect the next one in the same thread."""
         with LoopbackServer(ok) as server:
@@ -382,13 +382,13 @@ class TestBrokenConnections:
 
 
 class TestNothingLeaks:
-    """The exceptions of `requests` hold the key, the body and the URL; ours hold none."""
+    """The exceptions of `urllib3` hold the header, the body and the URL; ours hold none."""
 
     @pytest.mark.parametrize("step", [None, Connection.reset])
     @pytest.mark.parametrize("request_", [post(), look_up()])
     def test_in_errors(
         self,
-        transport_to: Callable[..., RequestsTransport],
+        transport_to: Callable[..., PooledTransport],
         step: Callable[[Connection], None] | None,
         request_: HttpRequest,
     ) -> None:
@@ -410,9 +410,9 @@ class TestNothingLeaks:
         assert "ana" not in shown
 
     def test_a_header_that_cannot_be_sent(
-        self, transport_to: Callable[..., RequestsTransport]
+        self, transport_to: Callable[..., PooledTransport]
     ) -> None:
-        """`requests` quotes a header that it refuses; we do not."""
+        """`http.client` quotes a header that it refuses; we do not."""
         broken = HttpRequest("GET", "/", {"Authorization": f"Bearer {KEY}\n"}, None)
         with pytest.raises(ConnectFailedError) as caught:
             transport_to("http://127.0.0.1:1").send(broken)
@@ -420,7 +420,7 @@ class TestNothingLeaks:
         assert KEY not in f"{caught.value!r}{caught.value.__context__!r}"
 
     def test_in_debug_logs(
-        self, transport_to: Callable[..., RequestsTransport], caplog: pytest.LogCaptureFixture
+        self, transport_to: Callable[..., PooledTransport], caplog: pytest.LogCaptureFixture
     ) -> None:
         """With every logger at DEBUG, the query of a look-up is still not written."""
         with caplog.at_level(logging.DEBUG), LoopbackServer(ok) as server:
@@ -435,12 +435,12 @@ class TestTls:
     """The same over TLS."""
 
     @staticmethod
-    def send_twice(transport: RequestsTransport) -> list[HttpResponse]:
+    def send_twice(transport: PooledTransport) -> list[HttpResponse]:
         """Two calls."""
         return [transport.send(post()), transport.send(post())]
 
     def test_an_unknown_certificate(
-        self, transport_to: Callable[..., RequestsTransport], certificate: Path
+        self, transport_to: Callable[..., PooledTransport], certificate: Path
     ) -> None:
         """A server that cannot prove who it is gets nothing."""
         with LoopbackServer(ok, tls=server_context(certificate)) as server:
@@ -450,7 +450,7 @@ class TestTls:
             assert not server.seen
 
     def test_a_known_certificate(
-        self, transport_to: Callable[..., RequestsTransport], certificate: Path
+        self, transport_to: Callable[..., PooledTransport], certificate: Path
     ) -> None:
         """Connections are kept over TLS too, and an end without an answer is unknown."""
         script = (ok, ok, Connection.close)
@@ -463,7 +463,7 @@ class TestTls:
             assert [seen.connection for seen in server.seen] == [1, 1, 1]
 
     def test_a_failure_does_not_taint_the_next_call(
-        self, transport_to: Callable[..., RequestsTransport], certificate: Path
+        self, transport_to: Callable[..., PooledTransport], certificate: Path
     ) -> None:
         """A handshake that fails after a call that succeeded is still a failed connection."""
         with LoopbackServer(ok, tls=server_context(certificate)) as server:
