@@ -43,7 +43,7 @@ class UnsetQuiklyApi:
     def send(
         self,
         call: QuiklyCall,  # noqa: ARG002 - the port's argument
-        deadline: float | None = None,  # noqa: ARG002 - the port's argument
+        deadline: float,  # noqa: ARG002 - the port's argument
     ) -> None:
         """See :meth:`braze_bridge.quikly.QuiklyApi.send`."""
         raise QuiklyError("Quikly's address is not set", retryable=True, key_refused=True)

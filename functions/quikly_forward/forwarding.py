@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from braze_bridge.braze.retry import backoff
+from braze_bridge.braze.transport import Deadline
 from braze_bridge.jobs.forward import SOURCE, UnreadableForwardError, parse_forward
 from braze_bridge.jobs.rejected import RejectedRecord, RejectedStoreUnavailableError
 from braze_bridge.quikly import QuiklyCall, QuiklyError
@@ -41,7 +42,10 @@ RETENTION_SHARE: Final = 0.75
 """SQS deletes expired messages silently: a call older than this share of retention is parked."""
 
 CALL_SECONDS: Final = 20.0
-"""The most that one call takes: 3 s to connect, 10 s of silence, and two writes to DynamoDB."""
+"""The least time left with which a call is begun. Its deadline lies within it."""
+
+WRITE_SECONDS: Final = 7.0
+"""A call ends so long before, to note its outcome: DynamoDB has 2 s to connect, 5 s to answer."""
 
 KEY_WAIT_SECONDS: Final = 60.0
 """The least wait after a refused key: a person must replace it, so more calls are useless."""
@@ -161,7 +165,8 @@ class _Batch:
     def _send(self, delivery: SqsMessage, message: ForwardMessage) -> None:
         call = QuiklyCall(q_scope=message.q_scope, event=message.event, email=message.email)
         try:
-            self.deps.api.send(call)
+            left = min(self.time_left(), CALL_SECONDS) - WRITE_SECONDS
+            self.deps.api.send(call, Deadline.after(left))
         except QuiklyError as error:
             if error.retryable:
                 self._wait(delivery, error)

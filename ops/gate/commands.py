@@ -60,15 +60,25 @@ def open_(
         raise typer.BadParameter(f"is none of: {known}", param_hint="NAME")
     gate = _gate(stack)
     try:
-        closed = gate.show(list(EndpointFamily)).get(name, OPEN)
+        states = gate.show(list(EndpointFamily))
         gate.open(families.get(name))
     except GateStoreUnavailableError:
         unavailable(f"{stack.name}: the gate may still be closed")
-    next_try = _next_try(closed, SystemClock().now())
+    now = SystemClock().now()
+    closed = {other: state for other, state in states.items() if state.is_closed(now)}
+    opened = closed.pop(name, OPEN)
+    # A family is called only if its own gate and `all` are open.
+    still = {other: _json(closed[other], now) for other in closed if ALL in {name, other}}
+    next_try = None if ALL in still else _next_try(opened, now)
     lines = [f"{name} is open"]
+    lines += [
+        f"{other} is still closed until {shown['until']} ({shown['reason']}): "
+        f"`bridge gate open {other}` opens it, too."
+        for other, shown in still.items()
+    ]
     if next_try is not None:
         lines.append(f"Waiting jobs come back by {next_try}, acquisitions up to 10 minutes later.")
-    stack.show({"opened": name, "next_try_by": next_try}, lines)
+    stack.show({"opened": name, "still_closed": still, "next_try_by": next_try}, lines)
 
 
 def _gate(stack: OpenStack) -> SharedGate:

@@ -611,13 +611,13 @@ class FakeQuikly:
 
     def __init__(self, hooks: Hooks | None = None) -> None:
         self.calls: list[QuiklyCall] = []
-        self.deadlines: list[float | None] = []
+        self.deadlines: list[float] = []
         self.asked = 0
         self.faults: Callable[[int], None] = lambda _: None
         self.lost: Callable[[int], None] = lambda _: None
         self._hooks = Hooks() if hooks is None else hooks
 
-    def send(self, call: QuiklyCall, deadline: float | None = None) -> None:
+    def send(self, call: QuiklyCall, deadline: float) -> None:
         self._hooks.reach("before credit")
         self.deadlines.append(deadline)
         self.asked += 1

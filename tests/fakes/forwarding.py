@@ -53,16 +53,18 @@ class ScriptedQuikly:
     Attributes:
         script: The errors of the next calls; ``None`` is a success.
         calls: Every call, taken or not.
+        deadlines: Of each, in seconds of ``time.monotonic()``.
     """
 
     def __init__(self, *script: QuiklyError | None) -> None:
         self.script = list(script)
         self.calls: list[QuiklyCall] = []
+        self.deadlines: list[float] = []
 
-    def send(self, call: QuiklyCall, deadline: float | None = None) -> None:
+    def send(self, call: QuiklyCall, deadline: float) -> None:
         """See :meth:`braze_bridge.quikly.QuiklyApi.send`."""
-        del deadline
         self.calls.append(call)
+        self.deadlines.append(deadline)
         failure = self.script.pop(0) if self.script else None
         if failure is not None:
             raise failure

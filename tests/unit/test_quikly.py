@@ -20,7 +20,7 @@ def api(transport: RecordingTransport, key: str = KEY) -> HttpQuiklyApi:
 
 def refusal(transport: RecordingTransport, key: str = KEY) -> QuiklyError:
     with pytest.raises(QuiklyError) as caught:
-        api(transport, key).send(CALL)
+        api(transport, key).send(CALL, deadline=7.5)
     return caught.value
 
 
@@ -48,7 +48,7 @@ def test_a_person_without_an_address_is_named_by_phone() -> None:
     """An unknown field is left out, not sent as null."""
     transport = RecordingTransport(answer(204))
 
-    api(transport).send(QuiklyCall("spring", "acquired", phone="+13135550123"))
+    api(transport).send(QuiklyCall("spring", "acquired", phone="+13135550123"), deadline=7.5)
 
     assert json.loads(transport.requests[0].body or b"") == {
         "q_scope": "spring",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from braze_bridge.braze.errors import BrazeError, ConnectFailedError, UnknownOutcomeError
-from braze_bridge.braze.transport import Deadline, HttpRequest, PooledTransport
+from braze_bridge.braze.transport import LONGEST_SECONDS, Deadline, HttpRequest, PooledTransport
 from tests.fakes.loopback_server import SECONDS, Connection, LoopbackServer
 from tests.functional.braze.conftest import server_context
 
@@ -288,6 +288,23 @@ class TestReading:
             transport = transport_to(server.url, ca_file=str(certificate))
             with ending_in(SOON) as deadline, pytest.raises(UnknownOutcomeError):
                 transport.send(post(deadline, read=SOON / 2))
+
+    def test_an_answer_that_drips_without_a_deadline(
+        self, transport_to: Callable[..., PooledTransport]
+    ) -> None:
+        """A request has an end even if its caller gave none."""
+        clocks = Clocks()
+
+        def drip(connection: Connection) -> None:
+            connection.sock.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\n")
+            while not connection.stopping.wait(0.01):
+                clocks.wall += 1
+                connection.sock.sendall(b" ")
+
+        with LoopbackServer(drip) as server, pytest.raises(UnknownOutcomeError):
+            transport_to(server.url, **clocks.both).send(post(None))
+
+        assert clocks.wall < 5_000.0 + LONGEST_SECONDS + 10
 
     def test_silence(self, transport_to: Callable[..., PooledTransport]) -> None:
         """The deadline comes before the timeout."""

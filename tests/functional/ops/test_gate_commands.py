@@ -101,6 +101,29 @@ def test_opening_says_in_words_when_the_next_try_comes(gate: SharedGate) -> None
     assert bridge("open", "users.track").stdout.splitlines() == ["users.track is open"]
 
 
+def test_opening_names_the_gates_that_still_stop_the_calls(gate: SharedGate) -> None:
+    """`all` stops every family; another family stops only its own calls."""
+    until = SystemClock().now() + timedelta(minutes=10)
+    for family in (None, EndpointFamily.TRACK, EndpointFamily.EXPORT_IDS):
+        gate.close(family, until, "key_refused")
+
+    one = json.loads(bridge("open", "users.track", "--json").stdout)
+    assert one["still_closed"].keys() == {"all"}
+    assert one["still_closed"]["all"]["reason"] == "key_refused"
+    assert one["next_try_by"] is None
+
+    told, closed = bridge("open", "users.track").stdout.splitlines()
+    assert told == "users.track is open"
+    assert closed.startswith("all is still closed until 20")
+    assert "bridge gate open all" in closed
+
+    opened = bridge("open", "all").stdout
+    assert "users.export.ids is still closed" in opened
+    assert "users.track is still" not in opened
+    assert "come back by" in opened
+    assert json.loads(bridge("open", "users.export.ids", "--json").stdout)["still_closed"] == {}
+
+
 @pytest.mark.usefixtures("gate")
 def test_a_gate_that_does_not_exist_is_refused_with_the_names_that_do() -> None:
     """A typo opens nothing."""

@@ -164,7 +164,7 @@ def test_without_a_key_quikly_is_not_called(
     deps = forward.dependencies()
 
     with pytest.raises(QuiklyError) as refused:
-        deps.api.send(QuiklyCall("spring", "joined", "ada@example.com"))
+        deps.api.send(QuiklyCall("spring", "joined", "ada@example.com"), deadline=7.5)
 
     assert (refused.value.key_refused, refused.value.retryable) == (True, True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ from tests.fakes.secret import FixedSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from quikly_forward.sent_calls import Lease
 
 LEASE = timedelta(seconds=90)
 
@@ -234,6 +238,36 @@ def test_no_call_is_begun_that_lambda_would_cut_off() -> None:
     result = bench.run(forward_message())
 
     assert (bench.quikly.calls, result.retry) == ([], {"m0": 0.0})
+
+
+@pytest.mark.parametrize("seconds_left", [60.0, 20.0])
+def test_each_call_ends_early_enough_to_note_its_outcome(seconds_left: float) -> None:
+    """Also an answer that drips: the deadline is absolute. A slow lease costs the call's time."""
+    bench = ForwardBench()
+    bench.seconds_left = seconds_left
+
+    before = time.monotonic()
+    bench.run(*map(forward_message, range(2)))
+    after = time.monotonic()
+
+    assert len(bench.quikly.deadlines) == 2
+    for deadline in bench.quikly.deadlines:
+        assert before + 13 <= deadline <= after + 13
+
+
+def test_a_lease_that_took_the_time_leaves_none_to_the_call() -> None:
+    """The deadline has passed: the transport sends nothing."""
+    bench = ForwardBench()
+
+    class SlowSentCalls(InMemorySentCalls):
+        def take_lease(self, forward_id: str, now: datetime, duration: timedelta) -> Lease:
+            bench.seconds_left = 6.0
+            return super().take_lease(forward_id, now, duration)
+
+    bench.sent_calls = SlowSentCalls()
+    bench.run(forward_message())
+
+    assert bench.quikly.deadlines[0] < time.monotonic()
 
 
 FAILURES = st.sampled_from(

@@ -117,7 +117,7 @@ def quikly_endpoint(url: str, *, allow_loopback: bool) -> QuiklyEndpoint:
 class QuiklyApi(Protocol):
     """Quikly's API."""
 
-    def send(self, call: QuiklyCall, deadline: float | None = None) -> None:
+    def send(self, call: QuiklyCall, deadline: float) -> None:
         """Make one call, once.
 
         Args:
@@ -146,7 +146,7 @@ class HttpQuiklyApi(NamedTuple):
     now: Callable[[], float]
     timeout: tuple[float, float] = DEFAULT_TIMEOUT
 
-    def send(self, call: QuiklyCall, deadline: float | None = None) -> None:
+    def send(self, call: QuiklyCall, deadline: float) -> None:
         """See :meth:`QuiklyApi.send`."""
         key = self.api_key()
         if not key or not key.isascii() or not key.isprintable() or " " in key:

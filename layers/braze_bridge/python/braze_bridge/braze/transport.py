@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +20,9 @@ MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 answer that is expected, an export of 50 profiles, may have 320 KB for each."""
 
 _PIECE_BYTES: Final = 64 * 1024
+
+LONGEST_SECONDS: Final = 30.0
+"""A request without a deadline ends after this time, whatever drips in."""
 
 MAX_IDLE_SECONDS: Final = 30.0
 """Less than the time for which proxies and NAT gateways keep silent connections (NGINX: 75 s by
@@ -74,7 +76,7 @@ class HttpRequest:
         params: query parameters, unencoded; names may repeat.
         timeout: seconds to connect, and seconds of silence allowed while reading.
         deadline: in seconds of `time.monotonic()`. After it nothing leaves a socket and no answer
-            is awaited. A `Deadline` holds after a freeze too.
+            is awaited. A `Deadline` holds after a freeze too. By default in 30 s.
     """
 
     method: str
@@ -176,21 +178,20 @@ class PooledTransport:
         """Close every connection."""
         self._pool.close()
 
-    def _left(self, deadline: Deadline | None) -> float:
-        if deadline is None:
-            return math.inf
+    def _deadline(self, wanted: float | None) -> Deadline:
+        if isinstance(wanted, Deadline):
+            return wanted
+        left = LONGEST_SECONDS if wanted is None else wanted - self._monotonic()
+        return Deadline.after(left, monotonic=self._monotonic, clock=self._clock)
+
+    def _left(self, deadline: Deadline) -> float:
         return min(deadline - self._monotonic(), deadline.wall - self._clock())
 
     def _exchange(self, request: HttpRequest) -> HttpResponse | BrazeError:
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
 
-        deadline = request.deadline
-        if deadline is not None and not isinstance(deadline, Deadline):
-            deadline = Deadline.after(
-                deadline - self._monotonic(), monotonic=self._monotonic, clock=self._clock
-            )
-        self._progress.begin(partial(self._left, deadline))
+        self._progress.begin(partial(self._left, self._deadline(request.deadline)))
         response = None
         try:
             query = f"?{urlencode(request.params)}" if request.params else ""
