@@ -28,6 +28,18 @@ def test_without_time_nothing_is_waited_for() -> None:
         stuck.set()
 
 
+def test_after_a_failure_or_without_time_no_call_starts() -> None:
+    """Also without an executor, and also of the calls that a thread has not begun."""
+    made: list[int] = []
+    left = iter([1.0, 1.0, 0.0, 0.0])
+    with ThreadPoolExecutor(1) as pool:
+        for executor in (None, pool):
+            side_by_side(made.append, [1, 2, 3], executor, lambda: 60.0, lambda _: True)
+    side_by_side(made.append, [4, 5, 6, 7], None, lambda: next(left))
+
+    assert made == [1, 1, 4, 5]
+
+
 def test_an_exception_ends_everything() -> None:
     """It is the caller's bug."""
     with ThreadPoolExecutor(1) as pool, pytest.raises(ZeroDivisionError):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError, Future, as_completed
-from contextlib import suppress
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -67,48 +66,35 @@ def side_by_side(
     Args:
         call: Its exceptions end everything.
         items: One for each call.
-        executor: Without one the calls follow one another.
-        seconds_left: Until nothing is waited for.
+        executor: Without one the calls follow one another. Without a thread, no other starts.
+        seconds_left: Until nothing starts and nothing is waited for.
         is_failure: Recognizes a result after which no other call starts.
 
     Returns:
         The result of each call; ``None`` if it did not start, or did not end in time.
     """
     results: list[ResultT | None] = [None] * len(items)
+    stopped = False
+
+    def work(number: int) -> None:
+        nonlocal stopped
+        if not stopped and seconds_left() > 0:
+            results[number] = result = call(items[number])
+            if is_failure is not None and is_failure(result):
+                stopped = True
+
     if executor is None:
-        for number, item in enumerate(items):
-            if seconds_left() <= 0:
-                break
-            results[number] = result = call(item)
-            if is_failure and is_failure(result):
-                break
+        for number in range(len(items)):
+            work(number)
         return results
-    numbers = _submit_all(call, items, executor)
-    waiting = set(numbers)
-    failed = False
-    with suppress(TimeoutError):
-        for future in as_completed(numbers, max(seconds_left(), 0)):
-            waiting.discard(future)
-            if not future.cancelled():
-                results[numbers[future]] = result = future.result()
-                if is_failure and not failed and is_failure(result):
-                    failed = True
-                    waiting = {each for each in waiting if not each.cancel()}
-            if not waiting:
-                break
-    for future in waiting:
-        future.cancel()
-    return results
-
-
-def _submit_all(
-    call: Callable[[ItemT], ResultT], items: Sequence[ItemT], executor: Executor
-) -> dict[Future[ResultT], int]:
-    """Submit calls until no thread can be started; return the number of each one's item."""
-    numbers: dict[Future[ResultT], int] = {}
-    for number, item in enumerate(items):
-        future = submit(executor, partial(call, item))
+    futures = []
+    for number in range(len(items)):
+        future = submit(executor, partial(work, number))
         if future is None:
             break
-        numbers[future] = number
-    return numbers
+        futures.append(future)
+    done, _ = wait(futures, max(seconds_left(), 0), FIRST_EXCEPTION)
+    stopped = True
+    for future in done:
+        future.result()
+    return list(results)  # a late call may still change the other list
