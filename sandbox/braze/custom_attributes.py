@@ -188,7 +188,7 @@ class CustomAttributes:
                 self._change_array(attributes, name, value)
                 return
             if value.keys() <= _OBJECT_OPERATORS:
-                self._change_objects(attributes, name, value)
+                self._change_objects(attributes, name, value, merge=merge)
                 return
         kind, kept = read_value(value)
         known = self._types.get(name)
@@ -243,7 +243,10 @@ class CustomAttributes:
         attributes[name] = [item for item in added if (type(item), item) not in gone]
         self._types.setdefault(name, AttributeType("array"))
 
-    def _change_objects(self, attributes: JsonObject, name: str, change: JsonObject) -> None:
+    def _change_objects(
+        self, attributes: JsonObject, name: str, change: JsonObject, *, merge: bool
+    ) -> None:
         self._expect(name, "object_array")
-        attributes[name] = change_objects(_array(attributes.get(name, []), name), change)
+        old = _array(attributes.get(name, []), name)
+        attributes[name] = change_objects(old, change, merge=merge)
         self._types.setdefault(name, AttributeType("object_array"))

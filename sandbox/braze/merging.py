@@ -1,49 +1,52 @@
 """Choosing among profiles that share an address, and merging two into one (reference §4)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from pydantic import JsonValue
 
 from sandbox.braze.profiles import Profile, ProfileStore, Tally
 
-PRIORITIES = frozenset(
-    {"identified", "unidentified", "most_recently_updated", "least_recently_updated"},
-)
+_NARROW: dict[str, Callable[[list[Profile]], list[Profile]]] = {
+    "identified": lambda found: [each for each in found if each.external_id is not None],
+    "unidentified": lambda found: [each for each in found if each.external_id is None],
+    "most_recently_updated": lambda found: sorted(found, key=lambda each: each.updated)[-1:],
+    "least_recently_updated": lambda found: sorted(found, key=lambda each: each.updated)[:1],
+}
+PRIORITIES = frozenset(_NARROW)
+DELETE_PRIORITIES = PRIORITIES - {"least_recently_updated"}
+"""The delete page does not list `least_recently_updated`."""
 
 
-def read_prioritization(value: JsonValue) -> frozenset[str] | None:
+def read_prioritization(
+    value: JsonValue, allowed: Collection[str] = PRIORITIES
+) -> tuple[str, ...] | None:
     """Read a `prioritization` array.
 
     Returns:
-        The priorities, or None when it is no such array: another value in it, or `identified` and
-        `unidentified` together, which exclude each other.
+        The priorities in order, or None if it is no such array: empty, another value in it, or
+        `identified` and `unidentified` together, which exclude each other.
     """
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not value:
         return None
-    chosen = frozenset(item for item in value if isinstance(item, str))
-    if len(chosen) != len(value) or not chosen <= PRIORITIES:
+    chosen = tuple(item for item in value if isinstance(item, str) and item in allowed)
+    if len(chosen) != len(value) or {"identified", "unidentified"} <= set(chosen):
         return None
-    return None if {"identified", "unidentified"} <= chosen else chosen
+    return chosen
 
 
-def choose(profiles: Sequence[Profile], priorities: Collection[str]) -> Profile | None:
+def choose(profiles: Sequence[Profile], priorities: Sequence[str]) -> Profile | None:
     """Choose the profile that an e-mail or phone means under a prioritization.
 
     Args:
-        priorities: As read; without a word on time, the most recently updated one wins.
+        priorities: As read. Each one narrows what the one before it left.
 
     Returns:
-        The profile, or None if none fits.
+        The profile, or None if none is left, or more than one: Braze acts on none then.
     """
-    fitting = [
-        profile
-        for profile in profiles
-        if not ("identified" in priorities and profile.external_id is None)
-        and not ("unidentified" in priorities and profile.external_id is not None)
-    ]
-    if "least_recently_updated" in priorities:
-        return min(fitting, key=lambda profile: profile.updated, default=None)
-    return max(fitting, key=lambda profile: profile.updated, default=None)
+    left = list(profiles)
+    for priority in priorities:
+        left = _NARROW[priority](left)
+    return left[0] if len(left) == 1 else None
 
 
 def _absorb(kept: dict[str, Tally], gone: dict[str, Tally]) -> None:

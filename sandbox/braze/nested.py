@@ -112,8 +112,11 @@ def _matches(item: JsonValue, selector: tuple[str, JsonValue]) -> bool:
     return isinstance(item, dict) and key in item and item[key] == value
 
 
-def change_objects(old: list[JsonValue], change: JsonObject) -> list[JsonValue]:
+def change_objects(old: list[JsonValue], change: JsonObject, *, merge: bool) -> list[JsonValue]:
     """Apply `$add`, then `$remove`, then `$update` to an array of objects.
+
+    Args:
+        merge: Whether `_merge_objects` is true. If not, `$update` overwrites the object.
 
     Returns:
         The new array.
@@ -130,7 +133,7 @@ def change_objects(old: list[JsonValue], change: JsonObject) -> list[JsonValue]:
         if not isinstance(new, dict):
             raise DroppedError("$new_object is not an object")
         items = [
-            merge_objects(item, new)
+            (merge_objects(item, new) if merge else new)
             if isinstance(item, dict) and _matches(item, selector)
             else item
             for item in items

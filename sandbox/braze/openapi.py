@@ -11,7 +11,7 @@ from sandbox.braze.endpoints.subscription_status import MAX_PAGE, MAX_USERS
 from sandbox.braze.endpoints.track import MAX_OBJECTS
 from sandbox.braze.endpoints.users import MAX_ENTRIES
 from sandbox.braze.identity import MAX_ALIAS_BYTES, MAX_EXTERNAL_ID_BYTES
-from sandbox.braze.merging import PRIORITIES
+from sandbox.braze.merging import DELETE_PRIORITIES, PRIORITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +61,20 @@ _IDENTIFIERS: JsonObject = {
     "phone": _TEXT_OR_NULL,
     "_update_existing_only": _BOOLEAN,
 }
-_PRIORITIZATION: JsonObject = {"type": "array", "items": _choice(sorted(PRIORITIES))}
+
+
+def _prioritization(priorities: Iterable[str]) -> JsonObject:
+    return {"type": "array", "items": _choice(sorted(priorities)), "minItems": 1}
+
+
+def _address(name: str, priorities: Iterable[str], **more: JsonValue) -> JsonObject:
+    properties = {name: _TEXT, "prioritization": _prioritization(priorities), **more}
+    return _object(properties, *properties)
+
+
+_PUSH_TOKEN = _object(
+    {"app_id": _TEXT, "token": _TEXT, "device_id": {**_id(255), "minLength": 8}}, "app_id", "token"
+)
 _GROUP_STATE = _choice(["subscribed", "unsubscribed"])
 _CHANGE = ("subscription_group_id", "subscription_state")
 
@@ -81,7 +94,8 @@ _SCHEMAS: JsonObject = {
                 "dob": _TEXT_OR_NULL,
                 "email_subscribe": _TEXT,
                 "first_name": _TEXT_OR_NULL,
-                "push_tokens": {"type": "array"},
+                "push_token_import": _BOOLEAN,
+                "push_tokens": {"type": "array", "items": _PUSH_TOKEN},
                 "subscription_groups": {"type": "array", "items": {"type": "object"}},
                 "time_zone": _TEXT_OR_NULL,
             },
@@ -114,17 +128,13 @@ _SCHEMAS: JsonObject = {
         "price",
         "time",
     ),
-    "AddressWithPriority": _object(
-        {"email": _TEXT, "phone": _TEXT, "prioritization": _PRIORITIZATION},
-    ),
     "MergeIdentifier": _object(
         {
             "external_id": _TEXT,
             "user_alias": _ref("UserAlias"),
-            "braze_id": _TEXT,
             "email": _TEXT,
             "phone": _TEXT,
-            "prioritization": _PRIORITIZATION,
+            "prioritization": _prioritization(PRIORITIES),
         },
     ),
     "SubscriptionChange": _object(
@@ -137,9 +147,6 @@ _SCHEMAS: JsonObject = {
         *_CHANGE,
     ),
 }
-_IDENTIFIED_ADDRESSES = _array(
-    {"allOf": [_ref("AddressWithPriority"), _object({"external_id": _NUMBER_TOO})]}, MAX_ENTRIES
-)
 _MERGED = ("identifier_to_merge", "identifier_to_keep")
 
 _BODIES: dict[str, JsonObject] = {
@@ -174,8 +181,13 @@ _BODIES: dict[str, JsonObject] = {
                 _object({"external_id": _NUMBER_TOO, "user_alias": _ref("UserAlias")}),
                 MAX_ENTRIES,
             ),
-            "emails_to_identify": _IDENTIFIED_ADDRESSES,
-            "phone_numbers_to_identify": _IDENTIFIED_ADDRESSES,
+            **{
+                array: _array(_address(name, PRIORITIES, external_id=_NUMBER_TOO), MAX_ENTRIES)
+                for array, name in (
+                    ("emails_to_identify", "email"),
+                    ("phone_numbers_to_identify", "phone"),
+                )
+            },
         },
     ),
     "/users/merge": _object(
@@ -191,8 +203,8 @@ _BODIES: dict[str, JsonObject] = {
             "external_ids": _array(_NUMBER_TOO, MAX_ENTRIES),
             "user_aliases": _array(_ref("UserAlias"), MAX_ENTRIES),
             "braze_ids": _array(_TEXT, MAX_ENTRIES),
-            "email_addresses": _array(_ref("AddressWithPriority"), MAX_ENTRIES),
-            "phone_numbers": _array(_ref("AddressWithPriority"), MAX_ENTRIES),
+            "email_addresses": _array(_address("email", DELETE_PRIORITIES), MAX_ENTRIES),
+            "phone_numbers": _array(_address("phone", DELETE_PRIORITIES), MAX_ENTRIES),
         },
     ),
     "/subscription/status/set": _object(

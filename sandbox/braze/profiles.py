@@ -45,11 +45,11 @@ class Tally:
 
     first: datetime
     last: datetime
-    count: int = 1
+    count: int
 
-    def add(self, time: datetime) -> None:
-        """Count one more."""
-        self.count += 1
+    def add(self, time: datetime, count: int) -> None:
+        """Count some more."""
+        self.count += count
         self.first = min(self.first, time)
         self.last = max(self.last, time)
 

@@ -11,8 +11,9 @@ from sandbox.braze.exchange import JsonObject
 from sandbox.braze.identity import BAD_EMAIL, ObjectRejectedError, is_email, normalise_phone
 from sandbox.braze.nested import MAX_TEXT, DroppedError
 from sandbox.braze.profiles import SubscriptionState
+from sandbox.braze.push_tokens import check_push_tokens
 
-CONTROL_KEYS = frozenset({"_update_existing_only", "_merge_objects"})
+CONTROL_KEYS = frozenset({"_update_existing_only", "_merge_objects", "push_token_import"})
 IDENTIFIER_KEYS = frozenset({"external_id", "user_alias", "braze_id"})
 SUBSCRIPTION_STATES: dict[str, SubscriptionState] = {
     "subscribed": "Subscribed",
@@ -26,11 +27,6 @@ BAD_GROUP_ARRAY = "BAD_SUBSCRIPTION_GROUP_ARRAY"
 BAD_GROUP_HASH = "BAD_SUBSCRIPTION_GROUP_HASH"
 BAD_GROUP_ID = "BAD_SUBSCRIPTION_GROUP_ID"
 BAD_GROUP_STATE = "BAD_SUBSCRIPTION_GROUP_STATE"
-BAD_DEVICE_ID = "BAD_DEVICE_ID"
-BAD_PUSH_TOKEN_APP_ID = "BAD_PUSH_TOKEN_APP_ID"  # noqa: S105 -- Braze's error, not a secret
-BAD_PUSH_TOKEN_IMPORT = "BAD_PUSH_TOKEN_IMPORT"  # noqa: S105 -- Braze's error, not a secret
-BAD_PUSH_TOKEN_STRING = "BAD_PUSH_TOKEN_STRING"  # noqa: S105 -- Braze's error, not a secret
-BAD_PUSH_TOKEN_VALUE = "BAD_PUSH_TOKEN_VALUE"  # noqa: S105 -- Braze's error, not a secret
 NO_EMAIL_SUBSCRIPTION_INFO = "INVALID_ATTRIBUTE_EMAIL_SUBSCRIPTION_INFO"
 
 _GLOBAL_STATES = frozenset({"opted_in", "subscribed", "unsubscribed"})
@@ -38,6 +34,8 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MAX_URL = 1024
+_TIME_ZONES = available_timezones() | {"Eastern Time (US & Canada)"}
+"""IANA's names, and the other one that the page of the user attributes object calls valid."""
 
 
 def _check_location(value: JsonValue) -> None:
@@ -53,20 +51,6 @@ def _check_location(value: JsonValue) -> None:
             or not -limit <= degrees <= limit
         ):
             raise ObjectRejectedError(BAD_LOCATION_UPDATE)
-
-
-def _check_push_tokens(value: JsonValue) -> None:
-    if not isinstance(value, list):
-        raise ObjectRejectedError(BAD_PUSH_TOKEN_VALUE)
-    for entry in value:
-        if not isinstance(entry, dict):
-            raise ObjectRejectedError(BAD_PUSH_TOKEN_VALUE)
-        if not isinstance(entry.get("app_id"), str):
-            raise ObjectRejectedError(BAD_PUSH_TOKEN_APP_ID)
-        if not isinstance(entry.get("token"), str):
-            raise ObjectRejectedError(BAD_PUSH_TOKEN_STRING)
-        if not isinstance(entry.get("device_id", ""), str):
-            raise ObjectRejectedError(BAD_DEVICE_ID)
 
 
 def _check_groups(value: JsonValue, known: Collection[str]) -> None:
@@ -102,10 +86,8 @@ def check_standard_fields(item: JsonObject, groups: Collection[str]) -> None:
             raise ObjectRejectedError(error)
     if "current_location" in item:
         _check_location(item["current_location"])
-    if "push_token_import" in item and not isinstance(item["push_token_import"], bool):
-        raise ObjectRejectedError(BAD_PUSH_TOKEN_IMPORT)
-    if "push_tokens" in item:
-        _check_push_tokens(item["push_tokens"])
+    if "push_tokens" in item or "push_token_import" in item:
+        check_push_tokens(item)
     if "subscription_groups" in item:
         _check_groups(item["subscription_groups"], groups)
 
@@ -201,9 +183,8 @@ STANDARD_FIELDS: dict[str, Callable[[JsonValue], JsonValue]] = {
     "marked_email_as_spam_at": _moment,
     "phone": _phone,
     "push_subscribe": _as_is,
-    "push_token_import": _as_is,
     "push_tokens": _as_is,
-    "time_zone": _one_of(frozenset(available_timezones()), "an IANA time zone"),
+    "time_zone": _one_of(_TIME_ZONES, "a time zone"),
     "twitter": _mapping,
 }
 """What reads each standard field; reading raises DroppedError where Braze loses the value."""

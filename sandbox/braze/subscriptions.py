@@ -96,7 +96,7 @@ class SubscriptionBook:
         state: SubscriptionState,
         now: float,
     ) -> list[Profile]:
-        """Set the state of everyone with an address, or keeps it for who comes within 30 days.
+        """Set the state of everyone with an address, or keep it for a profile within 30 days.
 
         Returns:
             The profiles that were updated; none when the state is an orphan.
@@ -109,8 +109,15 @@ class SubscriptionBook:
             waiting[group.group_id] = _Orphan(state, now + ORPHAN_SECONDS)
         return sharing
 
-    def adopt(self, profile: Profile, now: float) -> None:
-        """Give a profile just created the states that were set for its addresses before."""
+    def adopt(self, profile: Profile, now: float, *, is_new: bool) -> None:
+        """Use up the states that were set for a profile's addresses before it had them.
+
+        An address with a profile has no orphaned state. So no later profile inherits one, whatever
+        became of the first one (reference §3.2 and the corrections of 2026-11-28).
+
+        Args:
+            is_new: Whether the profile was just created. Only such a profile inherits.
+        """
         if not self._orphans:
             return
         addresses: list[tuple[AddressKind, str | None]] = [
@@ -118,10 +125,9 @@ class SubscriptionBook:
             ("phone", profile.phone),
         ]
         for kind, value in addresses:
-            if value is None:
-                continue
-            for group_id, orphan in self._orphans.get((kind, value), {}).items():
-                if now < orphan.expires_at:
+            waiting = {} if value is None else self._orphans.pop((kind, value), {})
+            for group_id, orphan in waiting.items():
+                if is_new and now < orphan.expires_at:
                     profile.memberships[group_id] = Membership(orphan.state)
 
 

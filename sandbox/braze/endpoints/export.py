@@ -118,11 +118,12 @@ def _strings(value: JsonValue, name: str) -> list[str]:
     raise ObjectRejectedError(f"'{name}' must be an array of strings")
 
 
-def _external_ids(value: JsonValue) -> list[str]:
-    texts = [id_text(item) for item in value] if isinstance(value, list) else []
-    ids = [text for text in texts if text is not None]
-    if isinstance(value, list) and len(ids) == len(value):
-        return ids
+def _external_ids(value: JsonValue) -> list[tuple[str, JsonValue]]:
+    """Read external ids, each as the text that finds its profile and as it was sent."""
+    if isinstance(value, list):
+        ids = [(text, item) for item in value if (text := id_text(item)) is not None]
+        if len(ids) == len(value):
+            return ids
     raise ObjectRejectedError("'external_ids' must be an array of strings")
 
 
@@ -163,11 +164,11 @@ def _find(workspace: Workspace, body: JsonObject) -> tuple[list[Profile], list[J
     store = workspace.profiles
     found: list[Profile | None] = []
     unknown: list[JsonValue] = []
-    for external_id in externals:
+    for external_id, sent in externals:
         profile = store.find(Identifier("external_id", external_id))
         found.append(profile)
-        if profile is None:
-            unknown.append(external_id)
+        if profile is None or sent != external_id:  # a number is named even if found: recorded
+            unknown.append(sent)
     found.extend(store.find(alias) for alias in aliases)
     if braze_id is not None:
         found.append(store.find(Identifier("braze_id", braze_id)))

@@ -1,9 +1,9 @@
 """`GET /kpi/mau/data_series` (reference §5)."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sandbox.braze.dates import from_epoch, recognise_date
+from sandbox.braze.dates import from_epoch
 from sandbox.braze.exchange import Answer, Call, JsonObject, refusal
 from sandbox.braze.workspace import Workspace
 
@@ -26,7 +26,8 @@ def monthly_active_users(workspace: Workspace, call: Call, _: JsonObject) -> Ans
         call: The request; the query has `length` and perhaps `ending_at`.
 
     Returns:
-        200 with one entry a day, oldest first; 400 for a bad query.
+        200 with one entry a day, oldest first; 400 for a bad query. The days are those of the
+        zone in `ending_at`: the page's example ends at 23:59:59-05:00.
     """
     query = dict(call.query)
     length = query.get("length", "")
@@ -34,7 +35,7 @@ def monthly_active_users(workspace: Workspace, call: Call, _: JsonObject) -> Ans
         return refusal(BAD_LENGTH)
     ending: datetime | None = from_epoch(call.at)
     if "ending_at" in query:
-        ending = recognise_date(query["ending_at"])
+        ending = _read_ending(query["ending_at"])
     if ending is None:
         return refusal(BAD_ENDING_AT)
     days = int(length)
@@ -47,6 +48,14 @@ def monthly_active_users(workspace: Workspace, call: Call, _: JsonObject) -> Ans
     except OverflowError:  # an ending in the year 1
         return refusal(BAD_ENDING_AT)
     return Answer(200, {"message": "success", "data": data})
+
+
+def _read_ending(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _active(workspace: Workspace, moment: datetime) -> int:

@@ -26,6 +26,7 @@ from sandbox.braze.identity import (
 )
 from sandbox.braze.nested import MAX_TEXT, DroppedError
 from sandbox.braze.profiles import Event, Identifier, Origin, Profile, Tally
+from sandbox.braze.push_tokens import add_tokens, has_token, is_anonymous_import, tokens_in
 from sandbox.braze.standard_fields import (
     CONTROL_KEYS,
     EXPORT_NAMES,
@@ -49,19 +50,24 @@ _SKIPPED = CONTROL_KEYS | IDENTIFIER_KEYS | {"subscription_groups"}
 
 
 class TrackObject(NamedTuple):
-    """One valid object: its place, its identifier, and the time of an event or purchase."""
+    """One valid object: its place, its identifier, and the time of an event or purchase.
+
+    Attributes:
+        identifier: None for an anonymous import of push tokens.
+    """
 
     place: tuple[str, int]
     item: JsonObject
-    identifier: Identifier
+    identifier: Identifier | None
     time: datetime | None
 
 
 def _check(workspace: Workspace, place: tuple[str, int], item: JsonValue) -> TrackObject:
     if not isinstance(item, dict):
         raise ObjectRejectedError(IDENTIFIER_REQUIRED)
-    identifier = read_identifier(item)
-    if identifier.kind == "external_id":
+    is_import = place[0] == "attributes" and is_anonymous_import(item)
+    identifier = None if is_import else read_identifier(item)
+    if identifier is not None and identifier.kind == "external_id":
         profile = workspace.profiles.find(identifier)
         if profile is not None and profile.is_blocked:
             raise ObjectRejectedError(BLOCKED)
@@ -138,25 +144,20 @@ def _without_races(
 
     The alias page warns of this race and says to use a single call (reference §4.2).
     """
-    by_alias = [thing for thing in objects if thing.identifier.kind == "user_alias"]
-    if not by_alias:
-        return list(objects)
-    made = {thing.identifier for thing in by_alias if _may_create(thing)}
-    kept: list[TrackObject] = []
-    for thing in objects:
-        if (
-            thing.identifier.kind == "user_alias"
-            and thing.identifier not in made
-            and workspace.profiles.find(thing.identifier) is None
-        ):
-            workspace.drop(call, thing.place, None, _NO_PROFILE)
-        else:
-            kept.append(thing)
-    return kept
-
-
-def _may_create(thing: TrackObject) -> bool:
-    return may_create(thing.identifier, thing.item, thing.place[0])
+    aliases = [
+        (thing, thing.identifier)
+        for thing in objects
+        if thing.identifier is not None and thing.identifier.kind == "user_alias"
+    ]
+    made = {alias for thing, alias in aliases if may_create(alias, thing.item, thing.place[0])}
+    lost = {
+        thing.place
+        for thing, alias in aliases
+        if alias not in made and workspace.profiles.find(alias) is None
+    }
+    for place in sorted(lost):
+        workspace.drop(call, place, None, _NO_PROFILE)
+    return [thing for thing in objects if thing.place not in lost]
 
 
 def _apply_all(
@@ -166,23 +167,49 @@ def _apply_all(
     now: float,
 ) -> None:
     for thing in objects:
-        profile = workspace.profiles.find(thing.identifier)
+        identifier = thing.identifier
+        if identifier is None:
+            _import_tokens(workspace, call, thing, now)
+            continue
+        profile = workspace.profiles.find(identifier)
         is_new = profile is None
         if profile is None:
-            if not _may_create(thing):
+            if not may_create(identifier, thing.item, thing.place[0]):
                 workspace.drop(call, thing.place, None, _NO_PROFILE)
                 continue
-            profile = workspace.create(thing.identifier, now)
-            if thing.identifier.kind in {"email", "phone"}:
-                profile.origins[thing.identifier.kind] = Origin(call.n, call.at)
+            profile = workspace.create(identifier, now)
+            if identifier.kind in {"email", "phone"}:
+                profile.origins[identifier.kind] = Origin(call.n, call.at)
         else:
             workspace.profiles.touch(profile, now)
-        workspace.requests[call.n - 1].applied.append(profile)
-        _APPLY[thing.place[0]](workspace, call, thing, profile, now)
-        if is_new:
-            workspace.subscriptions.adopt(profile, now)
-        if thing.place[0] == "attributes" and "subscription_groups" in thing.item:
-            _subscribe(workspace, call, thing, profile, now)
+        _apply_to(workspace, call, thing, profile, now, is_new=is_new)
+
+
+def _import_tokens(workspace: Workspace, call: Call, thing: TrackObject, now: float) -> None:
+    """Make an anonymous user of each token; Braze ignores a token that it has already."""
+    for token in tokens_in(thing.item["push_tokens"]):
+        if any(has_token(profile, token) for profile in workspace.profiles):
+            workspace.drop(call, thing.place, "push_tokens", "the token exists already")
+        else:
+            one = thing._replace(item={**thing.item, "push_tokens": [token]})
+            profile = workspace.profiles.create(now)
+            _apply_to(workspace, call, one, profile, now, is_new=True)
+
+
+def _apply_to(
+    workspace: Workspace,
+    call: Call,
+    thing: TrackObject,
+    profile: Profile,
+    now: float,
+    *,
+    is_new: bool,
+) -> None:
+    workspace.requests[call.n - 1].applied.append(profile)
+    _APPLY[thing.place[0]](workspace, call, thing, profile, now)
+    workspace.subscriptions.adopt(profile, now, is_new=is_new)
+    if thing.place[0] == "attributes" and "subscription_groups" in thing.item:
+        _subscribe(workspace, call, thing, profile, now)
 
 
 def _apply_attributes(
@@ -230,6 +257,9 @@ def _set_standard(workspace: Workspace, profile: Profile, key: str, value: JsonV
             workspace.profiles.remove_address(profile, kind)
         else:
             workspace.profiles.set_address(profile, kind, str(STANDARD_FIELDS[key](value)))
+        return
+    if key == "push_tokens":
+        add_tokens(profile, value, workspace.random)
         return
     name = EXPORT_NAMES.get(key, key)
     if value is None:
@@ -319,7 +349,7 @@ def _apply_event(
     properties = _read_properties(workspace, call, thing, profile)
     event = Event(name, _moment(thing, now), properties, Origin(call.n, call.at))
     workspace.record(profile, event, now)
-    _tally(profile.tallies, name, event.time)
+    _tally(profile.tallies, name, event.time, 1)
 
 
 def _apply_purchase(
@@ -339,15 +369,16 @@ def _apply_purchase(
     price, quantity = thing.item["price"], thing.item.get("quantity", 1)
     if isinstance(price, (int, float)) and isinstance(quantity, int):
         profile.total_revenue += price * quantity
-    _tally(profile.purchases, product, _moment(thing, now))
+        # "Braze treats a quantity X as X separate purchases with quantity 1" (the purchase page)
+        _tally(profile.purchases, product, _moment(thing, now), quantity)
 
 
-def _tally(tallies: dict[str, Tally], name: str, time: datetime) -> None:
+def _tally(tallies: dict[str, Tally], name: str, time: datetime, count: int) -> None:
     known = tallies.get(name)
     if known is None:
-        tallies[name] = Tally(time, time)
+        tallies[name] = Tally(time, time, count)
     else:
-        known.add(time)
+        known.add(time, count)
 
 
 _Apply = Callable[[Workspace, Call, TrackObject, Profile, float], None]

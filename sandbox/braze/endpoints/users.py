@@ -1,6 +1,6 @@
 """`/users/alias/new`, `/users/identify`, `/users/merge`, `/users/delete` (reference §4)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from pydantic import JsonValue
@@ -17,15 +17,24 @@ from sandbox.braze.identity import (
     read_alias,
     read_external_id,
 )
-from sandbox.braze.merging import choose, merge_profiles, read_prioritization
+from sandbox.braze.merging import (
+    DELETE_PRIORITIES,
+    PRIORITIES,
+    choose,
+    merge_profiles,
+    read_prioritization,
+)
 from sandbox.braze.profiles import Identifier, Profile, ProfileStore
 from sandbox.braze.workspace import Workspace
 
 MAX_ENTRIES = 50
 TOO_MANY_MERGES = "a single request may not contain more than 50 merge updates"
 MERGE_KEYS = "'merge_updates' must only have 'identifier_to_merge' and 'identifier_to_keep'"
-# The beginning is Braze's; the reference has no more of it.
-MERGE_IDENTIFIERS = "identifiers must be objects with an 'external_id' property that is a string"
+MERGE_IDENTIFIERS = (
+    "identifiers must be objects with an 'external_id' property that is a string, 'user_alias' "
+    "property that is an object, 'email' property that is a string, or 'phone' property that is a "
+    "string"
+)
 # We chose the texts below: the documentation has the rules, not the words.
 TOO_MANY_ENTRIES = "The max number of ids per request was exceeded"
 BAD_PRIORITIZATION = "'prioritization' is not valid"
@@ -39,7 +48,7 @@ class Target(NamedTuple):
     """An identifier, and how to choose among several profiles that share an address."""
 
     identifier: Identifier
-    priorities: frozenset[str]
+    priorities: Sequence[str] = ()
 
     def find(self, store: ProfileStore) -> Profile | None:
         """Return the profile, if there is one."""
@@ -65,28 +74,24 @@ def _text_id(value: JsonValue) -> Identifier:
     return read_external_id(value)
 
 
-def _priorities(entry: JsonObject) -> frozenset[str]:
-    priorities = read_prioritization(entry.get("prioritization", []))
+def _priorities(entry: JsonObject, allowed: Collection[str]) -> Sequence[str]:
+    priorities = read_prioritization(entry.get("prioritization"), allowed)
     if priorities is None:
         raise ObjectRejectedError(BAD_PRIORITIZATION)
     return priorities
 
 
-def _email(entry: JsonObject) -> Target:
+def _email(entry: JsonObject, allowed: Collection[str] = PRIORITIES) -> Target:
     if not is_email(entry.get("email")):
         raise ObjectRejectedError(BAD_EMAIL)
-    return Target(Identifier("email", str(entry["email"])), _priorities(entry))
+    return Target(Identifier("email", str(entry["email"])), _priorities(entry, allowed))
 
 
-def _phone(entry: JsonObject) -> Target:
+def _phone(entry: JsonObject, allowed: Collection[str] = PRIORITIES) -> Target:
     number = normalise_phone(entry.get("phone"))
     if number is None:
         raise ObjectRejectedError(BAD_PHONE)
-    return Target(Identifier("phone", number), _priorities(entry))
-
-
-def _plain(identifier: Identifier) -> Target:
-    return Target(identifier, frozenset())
+    return Target(Identifier("phone", number), _priorities(entry, allowed))
 
 
 # -- /users/alias/new ----------------------------------------------------------------------------
@@ -159,7 +164,7 @@ class _Identification(NamedTuple):
 
 
 _IDENTIFY: dict[str, Callable[[JsonObject], Target]] = {
-    "aliases_to_identify": lambda entry: _plain(read_alias(entry.get("user_alias"))),
+    "aliases_to_identify": lambda entry: Target(read_alias(entry.get("user_alias"))),
     "emails_to_identify": _email,
     "phone_numbers_to_identify": _phone,
 }
@@ -215,6 +220,8 @@ def _apply_identify(
             store.touch(profile, now)
         elif target.identifier.kind == "user_alias" and target.identifier.label in known.aliases:
             workspace.drop(call, place, None, "the user has an alias of that label", known)
+        elif known.standard.get(target.identifier.kind) == target.identifier.value:
+            workspace.drop(call, place, None, "the address is the identified user's as well", known)
         else:
             merge_profiles(store, known, profile, now)
 
@@ -226,11 +233,9 @@ def _read_merge_identifier(value: JsonValue) -> Target:
     if isinstance(value, dict):
         try:
             if "external_id" in value:
-                return _plain(_text_id(value["external_id"]))
+                return Target(_text_id(value["external_id"]))
             if "user_alias" in value:
-                return _plain(read_alias(value["user_alias"]))
-            if isinstance(value.get("braze_id"), str):
-                return _plain(Identifier("braze_id", str(value["braze_id"])))
+                return Target(read_alias(value["user_alias"]))
             if "email" in value:
                 return _email(value)
             if "phone" in value:
@@ -300,11 +305,11 @@ def _delete_object(entry: JsonValue) -> JsonObject:
 
 
 _DELETE: dict[str, Callable[[JsonValue], Target]] = {
-    "external_ids": lambda entry: _plain(read_external_id(entry)),
-    "braze_ids": lambda entry: _plain(Identifier("braze_id", _delete_text(entry))),
-    "user_aliases": lambda entry: _plain(read_alias(entry)),
-    "email_addresses": lambda entry: _email(_delete_object(entry)),
-    "phone_numbers": lambda entry: _phone(_delete_object(entry)),
+    "external_ids": lambda entry: Target(read_external_id(entry)),
+    "braze_ids": lambda entry: Target(Identifier("braze_id", _delete_text(entry))),
+    "user_aliases": lambda entry: Target(read_alias(entry)),
+    "email_addresses": lambda entry: _email(_delete_object(entry), DELETE_PRIORITIES),
+    "phone_numbers": lambda entry: _phone(_delete_object(entry), DELETE_PRIORITIES),
 }
 
 
@@ -312,16 +317,17 @@ def delete(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
     """Delete profiles.
 
     Args:
-        body: Exactly one kind of identifier, at most 50.
+        body: Exactly one kind of identifier, at most 50. Empty arrays beside it are no error: a
+            recorded exchange has them.
 
     Returns:
-        201 with how many were found; 400 for a bad body.
+        201 with how many identifiers are queued, found or not; 400 for a bad body.
     """
-    kinds = [kind for kind in _DELETE if kind in body]
+    kinds = [kind for kind in _DELETE if body.get(kind, []) != []]
     if len(kinds) != 1:
         return refusal(ONE_KIND_ONLY)
     entries = body[kinds[0]]
-    if not isinstance(entries, list) or not entries:
+    if not isinstance(entries, list):
         return refusal(f"'{kinds[0]}' must be an array")
     if len(entries) > MAX_ENTRIES:
         return refusal(TOO_MANY_ENTRIES)
@@ -329,18 +335,14 @@ def delete(workspace: Workspace, call: Call, body: JsonObject) -> Answer:
         targets = [_DELETE[kinds[0]](entry) for entry in entries]
     except ObjectRejectedError as error:
         return refusal(str(error))
-    found = {
-        profile.braze_id: profile
-        for target in targets
-        if (profile := target.find(workspace.profiles)) is not None
-    }
-    workspace.write(lambda _: _apply_delete(workspace, call, list(found.values())))
-    return Answer(201, {"deleted": len(found), "message": "success"})
+    workspace.write(lambda _: _apply_delete(workspace, call, kinds[0], targets))
+    return Answer(201, {"deleted": len(targets), "message": "success"})
 
 
-def _apply_delete(workspace: Workspace, call: Call, profiles: Sequence[Profile]) -> None:
-    for index, profile in enumerate(profiles):
-        if workspace.profiles.find(Identifier("braze_id", profile.braze_id)) is profile:
-            workspace.profiles.remove(profile)
+def _apply_delete(workspace: Workspace, call: Call, kind: str, targets: Sequence[Target]) -> None:
+    for index, target in enumerate(targets):
+        profile = target.find(workspace.profiles)
+        if profile is None:
+            workspace.drop(call, (kind, index), None, "no one profile to delete")
         else:
-            workspace.drop(call, ("profiles", index), None, "gone before it was deleted")
+            workspace.profiles.remove(profile)

@@ -36,11 +36,20 @@ def test_users_count_for_30_days(braze: Caller) -> None:
     assert [entry["mau"] for entry in answer.json()["data"]] == [1, 0]
 
 
-def test_ending_at(braze: Caller) -> None:
-    """The series ends at the given time."""
-    answer = braze.get("/kpi/mau/data_series", length=1, ending_at="2018-06-28T23:59:59-05:00")
+@pytest.mark.parametrize(
+    ("ending_at", "days"),
+    [
+        ("2018-06-28T23:59:59-05:00", ["2018-06-27", "2018-06-28"]),
+        ("2018-06-29T00:30:00+02:00", ["2018-06-28", "2018-06-29"]),
+        ("2018-06-28T23:59:59", ["2018-06-27", "2018-06-28"]),
+        ("2018-06-28", ["2018-06-27", "2018-06-28"]),
+    ],
+)
+def test_ending_at(braze: Caller, ending_at: str, days: list[str]) -> None:
+    """The series ends on the given day, which is that of its zone."""
+    answer = braze.get("/kpi/mau/data_series", length=2, ending_at=ending_at)
 
-    assert answer.json()["data"] == [{"time": "2018-06-29", "mau": 0}]
+    assert answer.json()["data"] == [{"time": day, "mau": 0} for day in days]
 
 
 @pytest.mark.parametrize(

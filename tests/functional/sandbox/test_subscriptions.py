@@ -293,13 +293,57 @@ def test_orphaned_state_is_not_readable(braze: Caller) -> None:
 
 
 def test_orphaned_state_needs_a_new_profile(braze: Caller) -> None:
-    """A profile that exists already does not inherit when it gets the phone later."""
+    """A profile that exists already uses it up with the phone, and inherits nothing."""
     braze.attributes({"external_id": "u"})
     braze.subscribe(SMS, phone=PHONE)
 
     braze.attributes({"external_id": "u", "phone": PHONE})
+    braze.attributes({"external_id": "new", "phone": PHONE})
 
-    assert braze.status(SMS, external_id="u") == {"u": "unknown"}
+    assert braze.status(SMS, external_id=["u", "new"]) == {"u": "unknown", "new": "unknown"}
+
+
+UNSUBSCRIBED = {"subscription_group_id": SMS, "subscription_state": "unsubscribed"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/subscription/status/set", {**UNSUBSCRIBED, "phone": PHONE}),
+        ("/subscription/status/set", {**UNSUBSCRIBED, "external_id": "a"}),
+        (
+            "/v2/subscription/status/set",
+            {"subscription_groups": [{**UNSUBSCRIBED, "phones": [PHONE]}]},
+        ),
+        (
+            "/users/track",
+            {"attributes": [{"external_id": "a", "subscription_groups": [UNSUBSCRIBED]}]},
+        ),
+        ("/users/track", {"attributes": [{"external_id": "a", "phone": None}]}),
+        ("/users/delete", {"external_ids": ["a"]}),
+    ],
+    ids=lambda value: str(value)[:70],
+)
+def test_orphaned_state_is_used_up(braze: Caller, path: str, body: dict[str, Any]) -> None:
+    """The first profile inherits it. Whatever that one does then, the next inherits nothing."""
+    braze.subscribe(SMS, phone=PHONE)
+    braze.attributes({"external_id": "a", "phone": PHONE})
+    inherited = braze.status(SMS, external_id="a")
+
+    braze.post(path, body)
+    braze.attributes({"external_id": "b", "phone": PHONE})
+
+    assert inherited == {"a": "Subscribed"}
+    assert braze.status(SMS, external_id="b") == {"b": "unknown"}
+
+
+def test_orphaned_state_is_overwritten(braze: Caller) -> None:
+    """Of two states that are set before there is a profile, the later one is inherited."""
+    braze.subscribe(SMS, phone=PHONE)
+    braze.subscribe(SMS, phone=PHONE, subscription_state="unsubscribed")
+    braze.attributes({"external_id": "u", "phone": PHONE})
+
+    assert braze.status(SMS, external_id="u") == {"u": "Unsubscribed"}
 
 
 def test_states_are_independent_of_the_global_one(braze: Caller) -> None:

@@ -58,7 +58,7 @@ def test_alias_identify_merge_delete(client: Any, braze: Caller) -> None:
 
     assert merged == {"score": 1}
     assert client.users.delete({"external_ids": ["u", "v"]}) == {
-        "deleted": 1,
+        "deleted": 2,
         "message": "success",
     }
 

@@ -43,31 +43,6 @@ MALFORMED: list[Any] = [
 ]
 
 
-# -- as recorded ---------------------------------------------------------------------------------
-
-
-def test_numbers_and_spaced_offsets_are_taken_as_recorded(braze: Caller) -> None:
-    """Recorded Braze answers 201 (reference, corrections of 2026-11-28); exports show texts."""
-    at = {"time": "2019-02-15 00:00:00 -0500"}
-    answer = braze.track(
-        attributes=[{"external_id": 1, "plan": "a"}],
-        events=[{"external_id": 1, "name": "answered", **at}],
-        purchases=[{"external_id": "1", **PURCHASE, "product_id": 1, **at}],
-    )
-    fields = ["external_id", "custom_events", "purchases"]
-    braze.clock.now = 1550300000.0  # so that the tallies of 90 days hold them
-
-    exported = braze.post("/users/export/ids", {"external_ids": [1], "fields_to_export": fields})
-
-    assert answer.status_code == 201
-    assert "errors" not in answer.json()
-    [user] = exported.json()["users"]
-    assert user["external_id"] == "1"
-    assert [each["first"] for each in user["custom_events"]] == ["2019-02-15T05:00:00.000Z"]
-    assert [each["name"] for each in user["purchases"]] == ["1"]
-    assert braze.post("/users/delete", {"external_ids": [1]}).json()["deleted"] == 1
-
-
 # -- limits --------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,10 @@ U = {"external_id": "u"}
         ({"dob": "1980-12-21"}, {"dob": "1980-12-21"}),
         ({"home_city": "Porto"}, {"home_city": "Porto"}),
         ({"time_zone": "Europe/Lisbon"}, {"time_zone": "Europe/Lisbon"}),
+        (
+            {"time_zone": "Eastern Time (US & Canada)"},
+            {"time_zone": "Eastern Time (US & Canada)"},
+        ),
         ({"email_subscribe": "opted_in"}, {"email_subscribe": "opted_in"}),
         ({"push_subscribe": "unsubscribed"}, {"push_subscribe": "unsubscribed"}),
         (
@@ -480,13 +484,25 @@ def test_merge_past_100_kb_changes_nothing(braze: Caller) -> None:
     assert braze.dropped() == [("attributes", 0, "big")]
 
 
-def test_array_of_objects_operators(braze: Caller) -> None:
-    """`$add`, `$remove` and `$update` are applied in that order."""
+@pytest.mark.parametrize(
+    ("flag", "updated"),
+    [
+        ({}, {"name": "Bowser"}),
+        ({"_merge_objects": False}, {"name": "Bowser"}),
+        ({"_merge_objects": True}, {"id": 5, "name": "Bowser"}),
+    ],
+    ids=str,
+)
+def test_array_of_objects_operators(
+    braze: Caller, flag: dict[str, bool], updated: dict[str, Any]
+) -> None:
+    """`$add`, `$remove`, `$update` in that order. `$update` overwrites without `_merge_objects`."""
     braze.attributes({**U, "pets": [{"id": 1, "name": "Rex"}, {"id": 2, "name": "Tom"}]})
 
     braze.attributes(
         {
             **U,
+            **flag,
             "pets": {
                 "$update": [
                     {
@@ -501,7 +517,7 @@ def test_array_of_objects_operators(braze: Caller) -> None:
         },
     )
 
-    assert braze.custom("u")["pets"] == [{"id": 1, "name": "Rex"}, {"id": 5, "name": "Bowser"}]
+    assert braze.custom("u")["pets"] == [{"id": 1, "name": "Rex"}, updated]
 
 
 def test_drops_are_on_the_profile_too(braze: Caller) -> None:

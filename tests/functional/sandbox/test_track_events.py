@@ -200,12 +200,16 @@ def test_known_error_texts(braze: Caller) -> None:
 
 
 def test_purchases_add_up(braze: Caller) -> None:
-    """Purchases are counted per product, and revenue is price times quantity, 1 by default."""
-    braze.track(purchases=[PURCHASE, {**PURCHASE, "quantity": 2}])
+    """A quantity, 1 by default, is that many purchases; revenue is price times quantity."""
+    braze.track(purchases=[PURCHASE, {**PURCHASE, "quantity": 3}])
+    braze.track(purchases=[{**PURCHASE, "product_id": "tie", "quantity": 2}])
 
     user = braze.user("u")
-    assert user["total_revenue"] == 37.5
-    assert [(item["name"], item["count"]) for item in user["purchases"]] == [("hat", 2)]
+    assert user["total_revenue"] == 75.0
+    assert [(item["name"], item["count"]) for item in user["purchases"]] == [
+        ("hat", 4),
+        ("tie", 2),
+    ]
 
 
 def test_purchase_properties_over_50_kb_lose_it(braze: Caller) -> None:

@@ -87,24 +87,29 @@ def test_same_seed_same_ids() -> None:
 
 
 def test_priorities() -> None:
-    """Priorities filter by identification and order by time."""
+    """Each priority narrows what the one before it left; more than one left is none."""
     store = ProfileStore(Random(1))
     old = person(store, "a@example.com", "old")
     anonymous = person(store, "a@example.com")
     new = person(store, "a@example.com", "new")
     people = [old, anonymous, new]
 
-    assert choose(people, {"identified"}) is new
-    assert choose(people, {"unidentified"}) is anonymous
-    assert choose(people, {"identified", "least_recently_updated"}) is old
-    assert choose(people, frozenset()) is new
-    assert choose([], frozenset()) is None
+    assert choose(people, ["unidentified"]) is anonymous
+    assert choose(people, ["identified"]) is None
+    assert choose(people, ["identified", "least_recently_updated"]) is old
+    assert choose(people, ["identified", "most_recently_updated"]) is new
+    assert choose(people, ["most_recently_updated", "unidentified"]) is None
+    assert choose(people, []) is None
+    assert choose([old], []) is old
+    assert choose([], ["most_recently_updated"]) is None
 
 
 def test_priorities_exclude_each_other() -> None:
-    """`identified` and `unidentified` together are no prioritization, nor is anything else."""
+    """`identified` and `unidentified` together are no prioritization, nor is nothing or another."""
     assert read_prioritization(["identified", "most_recently_updated"]) is not None
     assert read_prioritization(["identified", "unidentified"]) is None
     assert read_prioritization(["newest"]) is None
     assert read_prioritization([5]) is None
     assert read_prioritization("identified") is None
+    assert read_prioritization([]) is None
+    assert read_prioritization(["identified"], {"unidentified"}) is None
