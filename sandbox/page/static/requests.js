@@ -10,7 +10,6 @@ export function draw(live) {
   newest = live.counts.requests;
   at("requests-empty").hidden = live.requests.length > 0;
   fill(at("requests-rows"), live.requests, () => live.requests.map((row) => line(row, known !== null && row.n > known)));
-  say(at("messages-count"), String(live.counts.messages));
   fill(at("messages-list"), live.messages, () =>
     live.messages.length
       ? live.messages.map((each) => el("li", {}, el("code", {}, each.what), ` · to ${each.recipients.join(", ") || "an audience"}`,
