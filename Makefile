@@ -23,7 +23,7 @@ TESTS := tests/unit tests/contract tests/functional tests/infra tests/cloud
 PYTEST := $(RUN) -m pytest --numprocesses 2 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all up down status bench build deploy lint types audit imports unit e2e check-config \
+.PHONY: help demo test test-all up down status braze bench build deploy lint types audit imports unit e2e check-config \
 	openapi hooks lock format environments python clean
 
 help: ## this list
@@ -59,6 +59,11 @@ down: environments ## stop it
 
 status: environments ## is it running, and where
 	@$(RUN) -m sandbox.stack status --dir "$(DIR)"
+
+BRAZE_PORT ?= 8100
+braze: .venv/$(MADE) ## the stand-in Braze alone, to test any integration (BRAZE_PORT=8100)
+	@echo "The stand-in Braze. Its key: sandbox-braze-key. Its page: http://127.0.0.1:$(BRAZE_PORT)/_sandbox/"
+	@$(RUN) -m sandbox --port $(BRAZE_PORT)
 
 bench: environments ## the benchmarks
 	@$(RUN) -m bench
@@ -107,6 +112,7 @@ lock: environments ## make the hashed requirement files from the .in files
 	$(LOCK) requirements/layer.in -o layers/braze_bridge/requirements.txt
 	$(LOCK) requirements/sam.in -o requirements/sam.txt
 	$(LOCK) requirements/ministack.in -o requirements/ministack.txt
+	$(LOCK) --no-deps requirements/clients.in -o requirements/clients.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
 	cd requirements/node && npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
 		--omit-lockfile-registry-resolved
@@ -115,7 +121,7 @@ lock: environments ## make the hashed requirement files from the .in files
 # or another Python makes the environment anew.
 MADE := .made-by-$(shell $(PYTHON) -c 'import platform as p; print(p.python_version(), p.system(), p.machine(), sep="-")' 2>/dev/null)
 MAKE_ENVIRONMENT := sandbox/stack/environments.py
-OTHERS := .local/venvs/sam/$(MADE) .local/venvs/ministack/$(MADE)
+OTHERS := $(patsubst %,.local/venvs/%/$(MADE),sam ministack clients)
 
 environments: .venv/$(MADE) $(OTHERS) ## (most call it) the Python environments; made again if a lock changed
 

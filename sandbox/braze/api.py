@@ -3,8 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sandbox.braze.endpoints.email import set_email_status, unsubscribes
 from sandbox.braze.endpoints.export import export_ids
-from sandbox.braze.endpoints.kpi import monthly_active_users
+from sandbox.braze.endpoints.kpi import daily_active_users, monthly_active_users, new_users
+from sandbox.braze.endpoints.messages import send_message, trigger_campaign, trigger_canvas
+from sandbox.braze.endpoints.names import list_custom_attributes, list_events
+from sandbox.braze.endpoints.renames import remove_external_ids, rename_external_ids, update_aliases
 from sandbox.braze.endpoints.subscription_status import (
     get_status,
     set_status,
@@ -35,6 +39,13 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     TRACK: Endpoint("POST", "users.track", track),
     "/users/export/ids": Endpoint("POST", "users.export.ids", export_ids),
     "/users/alias/new": Endpoint("POST", "users.alias.new", new_aliases),
+    "/users/alias/update": Endpoint("POST", "users.alias.update", update_aliases),
+    "/users/external_ids/rename": Endpoint(
+        "POST", "users.external_ids.rename", rename_external_ids
+    ),
+    "/users/external_ids/remove": Endpoint(
+        "POST", "users.external_ids.remove", remove_external_ids
+    ),
     "/users/identify": Endpoint("POST", "users.identify", identify),
     "/users/merge": Endpoint("POST", "users.merge", merge),
     "/users/delete": Endpoint("POST", "users.delete", delete),
@@ -43,6 +54,15 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "/v2/subscription/status/set": Endpoint("POST", "subscription.status.set", set_status_v2),
     "/subscription/user/status": Endpoint("GET", "subscription.groups.get", user_status),
     "/kpi/mau/data_series": Endpoint("GET", "kpi.mau.data_series", monthly_active_users),
+    "/kpi/dau/data_series": Endpoint("GET", "kpi.dau.data_series", daily_active_users),
+    "/kpi/new_users/data_series": Endpoint("GET", "kpi.new_users.data_series", new_users),
+    "/email/status": Endpoint("POST", "email.status", set_email_status),
+    "/email/unsubscribes": Endpoint("GET", "email.unsubscribe", unsubscribes),
+    "/events/list": Endpoint("GET", "events.list", list_events),
+    "/custom_attributes": Endpoint("GET", "custom_attributes.get", list_custom_attributes),
+    "/messages/send": Endpoint("POST", "messages.send", send_message),
+    "/campaigns/trigger/send": Endpoint("POST", "campaigns.trigger.send", trigger_campaign),
+    "/canvas/trigger/send": Endpoint("POST", "canvas.trigger.send", trigger_canvas),
 }
 """Every endpoint, by path."""
 
@@ -51,12 +71,13 @@ def answer_call(workspace: Workspace, call: Call) -> Answer:
     """Answer one call to the REST API.
 
     Returns:
-        What Braze would answer. An unknown path or method is a 404 with any key; a trailing
-        slash is a 403, which the errors page lists under Access Denied.
+        What Braze would answer. An unknown path or method is a 404 with any key, as JSON, so that
+        a client raises its own error; a trailing slash is a 403, which the errors page lists under
+        Access Denied.
     """
     endpoint = ENDPOINTS.get(call.path.rstrip("/"))
     if endpoint is None or endpoint.method != call.method:
-        return page(404, "Not Found")
+        return refusal("Invalid URL", 404)
     path = call.path.rstrip("/")
     key = bearer_key(call.headers.get("authorization"))
     permissions = workspace.settings.permissions_of(key)

@@ -114,6 +114,10 @@ async def _audience(workspace: Workspace, request: Request) -> Response:
     return _json(found)
 
 
+async def _messages(workspace: Workspace, _: Request) -> Response:
+    return _json([asdict(message) for message in workspace.messages])
+
+
 async def _dropped(workspace: Workspace, _: Request) -> Response:
     return _json([asdict(drop) for drop in workspace.dropped])
 
@@ -149,6 +153,7 @@ _TABLE: list[tuple[str, _Handler, list[str]]] = [
     ("requests", _requests, ["GET"]),
     ("profiles", _profiles, ["GET"]),
     ("audience", _audience, ["POST"]),
+    ("messages", _messages, ["GET"]),
     ("dropped", _dropped, ["GET"]),
     ("double_opt_in", _double_opt_in, ["GET", "POST"]),
     ("quikly", _quikly, ["GET", "POST"]),

@@ -1,5 +1,6 @@
 """Custom attributes: typing by the first value, arrays, operators, null (reference §1.5)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -151,6 +152,11 @@ class CustomAttributes:
     def __init__(self, forced: dict[str, Kind] | None = None) -> None:
         self._types: dict[str, AttributeType] = {}
         self.force(forced or {})
+
+    @property
+    def types(self) -> Mapping[str, AttributeType]:
+        """The type of every attribute that the workspace knows, by name."""
+        return self._types
 
     def force(self, forced: dict[str, Kind]) -> None:
         """Set the forced types; an attribute that is no longer forced keeps its type."""

@@ -80,7 +80,7 @@ def refusal(message: str, status: int = 400) -> Answer:
 def page(status: int, phrase: str) -> Answer:
     """Make a refusal without a documented body: HTML, as the NGINX before Braze would send it.
 
-    The bodies of 403, 404, 413, 415 and 429 are undocumented; a body that is not JSON is the
+    The bodies of 403, 413, 415 and 429 are undocumented; a body that is not JSON is the
     hardest case for a client.
     """
     return Answer(status, text=f"<html><head><title>{status} {phrase}</title></head></html>")

@@ -14,14 +14,29 @@ FAMILIES = {
     "/subscription/status/get": _SHARED,
     "/subscription/user/status": _SHARED,
     "/kpi/mau/data_series": _SHARED,
+    "/kpi/dau/data_series": _SHARED,
+    "/kpi/new_users/data_series": _SHARED,
+    "/email/status": _SHARED,
+    "/email/unsubscribes": _SHARED,
+    "/messages/send": _SHARED,
+    "/campaigns/trigger/send": _SHARED,
+    "/canvas/trigger/send": _SHARED,
+    "/events/list": "names",
+    "/custom_attributes": "names",
     "/subscription/status/set": "subscription.status.set",
     "/v2/subscription/status/set": "subscription.status.set",
     "/users/alias/new": "users",
+    "/users/alias/update": "users",
     "/users/identify": "users",
     "/users/merge": "users",
     "/users/delete": "users",
+    "/users/external_ids/rename": "users.external_ids.rename",
+    "/users/external_ids/remove": "users.external_ids.remove",
 }
-"""Which endpoints share a limit (reference §1.9, §2, §3, §4)."""
+"""Which endpoints share a limit (reference §1.9, §2, §3, §4; https://www.braze.com/docs/api/api_limits).
+
+Braze has a smaller limit for messages to whole audiences. The stand-in does not count them apart.
+"""
 
 
 class Limit(NamedTuple):
@@ -36,6 +51,9 @@ DOCUMENTED = {
     "users.export.ids": Limit(250, 60),
     "subscription.status.set": Limit(5_000, 60),
     "users": Limit(20_000, 60),
+    "users.external_ids.rename": Limit(1_000, 60),
+    "users.external_ids.remove": Limit(1_000, 60),
+    "names": Limit(1_000, 3_600),
     _SHARED: Limit(250_000, 3_600),
 }
 """The limits in the headers while none is set; not enforced."""

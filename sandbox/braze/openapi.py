@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.braze.api import ENDPOINTS
+from sandbox.braze.endpoints import messages
+from sandbox.braze.endpoints.email import DIRECTIONS, MAX_EMAILS, MAX_ROWS, STATES
 from sandbox.braze.endpoints.export import FIELDS, MAX_IDS
 from sandbox.braze.endpoints.kpi import MAX_DAYS
+from sandbox.braze.endpoints.renames import MAX_RENAMES
 from sandbox.braze.endpoints.subscription_status import MAX_PAGE, MAX_USERS
 from sandbox.braze.endpoints.track import MAX_OBJECTS
 from sandbox.braze.endpoints.users import MAX_ENTRIES
@@ -25,6 +28,7 @@ _NUMBER_TOO: JsonObject = {"type": ["string", "integer"]}
 _TEXT_OR_NULL: JsonObject = {"type": ["string", "null"]}
 _BOOLEAN: JsonObject = {"type": "boolean"}
 _TIME: JsonObject = {"type": "string", "format": "date-time"}
+_DATE: JsonObject = {"type": "string", "format": "date"}
 _ADDRESSES: JsonObject = {
     "oneOf": [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_USERS}],
 }
@@ -147,7 +151,35 @@ _SCHEMAS: JsonObject = {
         *_CHANGE,
     ),
 }
+_ALIAS_UPDATE = ("alias_label", "old_alias_name", "new_alias_name")
+_RENAME = ("current_external_id", "new_external_id")
 _MERGED = ("identifier_to_merge", "identifier_to_keep")
+
+
+def _trigger(identifier: str, *properties: str) -> JsonObject:
+    objects: JsonObject = {name: {"type": "object"} for name in properties}
+    recipient = _object(
+        {
+            "external_user_id": _NUMBER_TOO,
+            "user_alias": _ref("UserAlias"),
+            "email": _TEXT,
+            "prioritization": {"type": "array", "items": _choice(sorted(PRIORITIES))},
+            "send_to_existing_only": _BOOLEAN,
+            "attributes": {"type": "object"},
+            **objects,
+        },
+    )
+    return _object(
+        {
+            identifier: _TEXT,
+            "broadcast": _BOOLEAN,
+            "audience": {"type": "object"},
+            "recipients": _array(recipient, messages.MAX_RECIPIENTS),
+            **objects,
+        },
+        identifier,
+    )
+
 
 _BODIES: dict[str, JsonObject] = {
     "/users/track": _object(
@@ -220,8 +252,55 @@ _BODIES: dict[str, JsonObject] = {
         {"subscription_groups": _array(_ref("SubscriptionChange"), MAX_USERS)},
         "subscription_groups",
     ),
+    "/users/alias/update": _object(
+        {
+            "alias_updates": _array(
+                _object(
+                    dict.fromkeys(_ALIAS_UPDATE, _id(MAX_ALIAS_BYTES)),
+                    *_ALIAS_UPDATE,
+                ),
+                MAX_RENAMES,
+            ),
+        },
+        "alias_updates",
+    ),
+    "/users/external_ids/rename": _object(
+        {"external_id_renames": _array(_object(dict.fromkeys(_RENAME, _TEXT)), MAX_RENAMES)},
+        "external_id_renames",
+    ),
+    "/users/external_ids/remove": _object(
+        {"external_ids": _array(_TEXT, MAX_RENAMES)}, "external_ids"
+    ),
+    "/email/status": _object(
+        {
+            "email": {"oneOf": [_TEXT, _array(_TEXT, MAX_EMAILS)]},
+            "subscription_state": _choice(STATES),
+        },
+        "email",
+        "subscription_state",
+    ),
+    "/messages/send": _object(
+        {
+            "external_user_ids": _array(_NUMBER_TOO, messages.MAX_RECIPIENTS),
+            "user_aliases": _array(_ref("UserAlias"), messages.MAX_RECIPIENTS),
+            "segment_id": _TEXT,
+            "audience": {"type": "object"},
+            "broadcast": _BOOLEAN,
+            "campaign_id": _TEXT,
+            "recipient_subscription_state": _choice(messages.STATES),
+            "messages": _object({name: {"type": "object"} for name in messages.CHANNELS}),
+        },
+        "messages",
+    ),
+    "/campaigns/trigger/send": _trigger("campaign_id", "trigger_properties"),
+    "/canvas/trigger/send": _trigger("canvas_id", "context", "canvas_entry_properties"),
 }
 _PEOPLE = [(name, _TEXT, False) for name in ("external_id", "email", "phone")]
+_SERIES: list[tuple[str, JsonObject, bool]] = [
+    ("length", {"type": "integer", "minimum": 1, "maximum": MAX_DAYS}, True),
+    ("ending_at", _TIME, False),
+    ("app_id", _TEXT, False),
+]
 _QUERIES: dict[str, list[tuple[str, JsonObject, bool]]] = {
     "/subscription/status/get": [("subscription_group_id", _TEXT, True), *_PEOPLE],
     "/subscription/user/status": [
@@ -229,11 +308,19 @@ _QUERIES: dict[str, list[tuple[str, JsonObject, bool]]] = {
         ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE}, False),
         ("offset", {"type": "integer", "minimum": 0}, False),
     ],
-    "/kpi/mau/data_series": [
-        ("length", {"type": "integer", "minimum": 1, "maximum": MAX_DAYS}, True),
-        ("ending_at", _TIME, False),
-        ("app_id", _TEXT, False),
+    "/kpi/mau/data_series": _SERIES,
+    "/kpi/dau/data_series": _SERIES,
+    "/kpi/new_users/data_series": _SERIES,
+    "/email/unsubscribes": [
+        ("start_date", _DATE, False),
+        ("end_date", _DATE, True),
+        ("email", _TEXT, False),
+        ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_ROWS}, False),
+        ("offset", {"type": "integer", "minimum": 0}, False),
+        ("sort_direction", _choice(DIRECTIONS), False),
     ],
+    "/events/list": [("page", {"type": "integer", "minimum": 0}, False)],
+    "/custom_attributes": [("cursor", _TEXT, False)],
 }
 _SUCCESS = {"GET": "200", "POST": "201"}
 _MERGE = "/users/merge"

@@ -101,6 +101,7 @@ class Profile:
     """One user profile.
 
     Attributes:
+        deprecated_ids: External ids from before a rename. They still find the profile.
         standard: Standard fields by their export name, e-mail and phone included.
         custom: Custom attributes as exported.
         tallies: Custom events by name.
@@ -114,6 +115,7 @@ class Profile:
     updated: int
     updated_at: float
     external_id: str | None = None
+    deprecated_ids: list[str] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     standard: JsonObject = field(default_factory=dict)
     custom: JsonObject = field(default_factory=dict)
@@ -153,6 +155,7 @@ class ProfileStore:
         self._by_external_id: dict[str, Profile] = {}
         self._by_alias: dict[tuple[str, str], Profile] = {}
         self._by_address: dict[tuple[str, str], dict[str, Profile]] = {}
+        self._email_states: dict[str, tuple[str, Origin]] = {}
 
     def __len__(self) -> int:
         return len(self._by_braze_id)
@@ -204,22 +207,50 @@ class ProfileStore:
         profile.external_id = external_id
         self._by_external_id[external_id] = profile
 
+    def rename_external_id(self, profile: Profile, new: str) -> None:
+        """Give an identified profile another external id; the old one is deprecated."""
+        if profile.external_id is not None:
+            profile.deprecated_ids.append(profile.external_id)
+        self.set_external_id(profile, new)
+
+    def forget_external_id(self, profile: Profile, deprecated: str) -> None:
+        """Take a deprecated external id away: it finds no profile any more."""
+        profile.deprecated_ids.remove(deprecated)
+        del self._by_external_id[deprecated]
+
     def add_alias(self, profile: Profile, label: str, name: str) -> None:
         """Give a profile an alias that is not taken."""
         profile.aliases[label] = name
         self._by_alias[label, name] = profile
+
+    def rename_alias(self, profile: Profile, label: str, new: str) -> None:
+        """Give a profile's alias another name that is not taken."""
+        del self._by_alias[label, profile.aliases[label]]
+        self.add_alias(profile, label, new)
 
     def has_alias(self, label: str, name: str) -> bool:
         """Check whether the pair is taken: it is unique in the workspace."""
         return (label, name) in self._by_alias
 
     def set_address(self, profile: Profile, kind: Literal["email", "phone"], value: str) -> None:
-        """Set a profile's e-mail or phone and keeps the look-up right."""
+        """Set a profile's e-mail or phone and keep the look-up right."""
         if profile.standard.get(kind) == value:
             return
         self.remove_address(profile, kind)
         profile.standard[kind] = value
         self._by_address.setdefault((kind, value), {})[profile.braze_id] = profile
+        if kind == "email" and value in self._email_states:
+            self.set_email_state(profile, *self._email_states.pop(value))
+
+    def set_email_state(self, profile: Profile, state: str, origin: Origin) -> None:
+        """Set a profile's global e-mail subscription state."""
+        if profile.standard.get("email_subscribe") != state:
+            profile.standard["email_subscribe"] = state
+            profile.origins["email_subscribe"] = origin
+
+    def keep_email_state(self, email: str, state: str, origin: Origin) -> None:
+        """Keep the state of an address without a profile for the first profile that gets it."""
+        self._email_states[email] = (state, origin)
 
     def remove_address(self, profile: Profile, kind: Literal["email", "phone"]) -> None:
         """Take a profile's e-mail or phone away."""
@@ -236,6 +267,8 @@ class ProfileStore:
         del self._by_braze_id[profile.braze_id]
         if profile.external_id is not None:
             del self._by_external_id[profile.external_id]
+        for deprecated in profile.deprecated_ids:
+            del self._by_external_id[deprecated]
         for label, name in profile.aliases.items():
             del self._by_alias[label, name]
         self.remove_address(profile, "email")

@@ -64,6 +64,29 @@ class LoggedRequest:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message that Braze would send.
+
+    Attributes:
+        n: The request that asked for it.
+        at: When that came, epoch seconds.
+        path: That request's path.
+        what: The campaign, the Canvas, or the channels of a message without one.
+        recipients: The identifiers, each once; empty for a whole audience.
+        unknown: Those of them without a profile. Braze sends them nothing.
+        dispatch_id: As in the answer.
+    """
+
+    n: int
+    at: float
+    path: str
+    what: str
+    recipients: tuple[str, ...]
+    unknown: tuple[str, ...]
+    dispatch_id: str
+
+
 @dataclass(slots=True)
 class QuiklyCall:
     """One call meant for Quikly's API, with its body as text."""
@@ -106,6 +129,8 @@ class Workspace:
         self.faults = FaultPlan(random)
         self.dropped: list[Drop] = []
         self.requests: list[LoggedRequest] = []
+        self.messages: list[Message] = []
+        self.event_names: set[str] = set()
         self.quikly = QuiklyDesk(quikly_key)
         self._windows = FixedWindows()
         self._pending: list[tuple[float, int, Write]] = []
@@ -231,8 +256,9 @@ class Workspace:
         return profile
 
     def record(self, profile: Profile, event: Event, now: float) -> None:
-        """Write an event onto a profile, and starts the opt-in a campaign ties to it."""
+        """Write an event onto a profile, and start the opt-in that a campaign ties to it."""
         profile.events.append(event)
+        self.event_names.add(event.name)
         for group_id in self._opt_in_events.get(event.name, ()):
             group = self.settings.group(group_id)
             if group is not None:

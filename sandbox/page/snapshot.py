@@ -23,6 +23,7 @@ ROWS: Final = 100
 PEOPLE: Final = 12
 EVENTS: Final = 50
 DROPS: Final = 50
+MESSAGES: Final = 50
 
 _SUCCESS: Final = range(200, 300)
 _TRACK: Final = "/users/track"
@@ -144,6 +145,7 @@ def snapshot(
             "requests": len(workspace.requests),
             "pending": workspace.pending,
             "dropped": len(workspace.dropped),
+            "messages": len(workspace.messages),
         },
         "found": found,
         "people": [_person(profile, now, partners, jobs) for profile in people],
@@ -154,6 +156,17 @@ def snapshot(
             _limit(family, bound, standing)
             for family, standings in workspace.standings().items()
             for bound, standing in standings
+        ],
+        "messages": [
+            {
+                "n": message.n,
+                "at": message.at,
+                "path": message.path,
+                "what": message.what,
+                "recipients": list(message.recipients),
+                "unknown": len(message.unknown),
+            }
+            for message in reversed(workspace.messages[-MESSAGES:])
         ],
         "dropped": [
             {

@@ -222,6 +222,26 @@ def test_the_log_is_live(screen: Screen, braze: Braze) -> None:
     screen.until(lambda: screen.text("#count-profiles") == "2")
 
 
+def test_messages_that_braze_would_send_are_listed(screen: Screen, braze: Braze) -> None:
+    """The campaign, the recipients as text, the request, and how many have no profile."""
+    track(braze, attributes=[{"external_id": "ada"}])
+    recipients = [{"external_user_id": name} for name in ("ada", HOSTILE)]
+    requests.post(
+        f"{braze[1]}/campaigns/trigger/send",
+        json={"campaign_id": "welcome", "recipients": recipients},
+        headers={"Authorization": "Bearer the-key"},
+        timeout=TIMEOUT,
+    )
+    screen.open(braze[1])
+    screen.until(lambda: screen.text("#count-messages") == "1")
+    screen.find("#messages summary").click()
+
+    shown = screen.text("#messages-list")
+    assert shown.startswith(f"welcome · to ada, {HOSTILE}")
+    assert shown.endswith("(request 2, /campaigns/trigger/send, 1 without a profile)")
+    assert screen.driver.execute_script("return window.hit") is None
+
+
 def test_a_fault_is_switched_on_and_off(screen: Screen, braze: Braze) -> None:
     """A ready-made one by one click, and all off by another."""
     screen.open(braze[1])

@@ -7,15 +7,13 @@ that it accepts the document. These parsers find what is not valid OpenAPI befor
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from tests.infra.template import ROOT
+from tests.node_packages import node_packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +21,8 @@ if TYPE_CHECKING:
 
     from tests.infra.template import Template
 
-PACKAGES: Final = ROOT / "requirements" / "node"
-INSTALLED: Final = ROOT / ".local" / "node"
-INSTALL_SECONDS: Final = 120
+__all__ = ["node_packages"]  # a fixture
+
 VALIDATE: Final = """
 require("@apidevtools/swagger-parser").validate(process.argv[1]).catch((error) => {
   console.error(error.message);
@@ -39,41 +36,6 @@ def document(template: Template) -> dict[str, Any]:
     """As CloudFormation gives it to API Gateway, with the stack's name in it."""
     body: dict[str, Any] = template.properties("BridgeApi")["Body"]
     return body
-
-
-@pytest.fixture(scope="module")
-def swagger_parser() -> Path:
-    """A folder with npm's `@apidevtools/swagger-parser`, installed when its lock changed."""
-    if shutil.which("npm") is None:
-        reason = "Node with npm is not on this machine"
-    elif problem := _install():
-        reason = f"npm could not install the parser: {problem}"
-    else:
-        return INSTALLED
-    if os.environ.get("BRIDGE_NODE_REQUIRED"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _install() -> str:
-    lock = (PACKAGES / "package-lock.json").read_bytes()
-    stamp = INSTALLED / "made-from.json"
-    if stamp.is_file() and stamp.read_bytes() == lock:
-        return ""
-    shutil.rmtree(INSTALLED, ignore_errors=True)
-    shutil.copytree(PACKAGES, INSTALLED)
-    try:
-        subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],  # noqa: S607 - its own path
-            cwd=INSTALLED,
-            capture_output=True,
-            timeout=INSTALL_SECONDS,
-            check=True,
-        )
-    except subprocess.SubprocessError as error:
-        return str(error)
-    stamp.write_bytes(lock)
-    return ""
 
 
 def python_problems(document: dict[str, Any]) -> list[str]:
@@ -99,10 +61,10 @@ def test_openapi_spec_validator_accepts_it(document: dict[str, Any]) -> None:
 
 
 def test_swagger_parser_accepts_it(
-    document: dict[str, Any], swagger_parser: Path, tmp_path: Path
+    document: dict[str, Any], node_packages: Path, tmp_path: Path
 ) -> None:
     """The parser that most Node tools use."""
-    assert node_problems(swagger_parser, tmp_path / "api.json", document) == ""
+    assert node_problems(node_packages, tmp_path / "api.json", document) == ""
 
 
 def without_path_parameters(document: dict[str, Any]) -> None:
@@ -139,10 +101,10 @@ def test_python_s_parser_refuses_the_forms_that_sam_writes(
 def test_node_s_parser_refuses_the_forms_that_sam_writes(
     document: dict[str, Any],
     broken: Callable[[dict[str, Any]], None],
-    swagger_parser: Path,
+    node_packages: Path,
     tmp_path: Path,
 ) -> None:
     """Negative controls; this parser does not look for undeclared path parameters."""
     broken(document)
 
-    assert node_problems(swagger_parser, tmp_path / "api.json", document)
+    assert node_problems(node_packages, tmp_path / "api.json", document)

@@ -10,6 +10,11 @@ export function draw(live) {
   newest = live.counts.requests;
   at("requests-empty").hidden = live.requests.length > 0;
   fill(at("requests-rows"), live.requests, () => live.requests.map((row) => line(row, known !== null && row.n > known)));
+  fill(at("messages-list"), live.messages, () =>
+    live.messages.length
+      ? live.messages.map((each) => el("li", {}, el("code", {}, each.what), ` · to ${each.recipients.join(", ") || "an audience"}`,
+        el("span.hint", {}, ` (request ${each.n}, ${each.path}${each.unknown ? `, ${each.unknown} without a profile` : ""})`)))
+      : [el("li.empty", {}, "No message was asked for.")]);
   say(at("dropped-count"), String(live.counts.dropped));
   fill(at("dropped-list"), live.dropped, () =>
     live.dropped.length

@@ -19,6 +19,18 @@ ENDPOINTS = {
     "/subscription/status/get": ("GET", "subscription.status.get"),
     "/subscription/user/status": ("GET", "subscription.groups.get"),
     "/kpi/mau/data_series": ("GET", "kpi.mau.data_series"),
+    "/kpi/dau/data_series": ("GET", "kpi.dau.data_series"),
+    "/kpi/new_users/data_series": ("GET", "kpi.new_users.data_series"),
+    "/users/alias/update": ("POST", "users.alias.update"),
+    "/users/external_ids/rename": ("POST", "users.external_ids.rename"),
+    "/users/external_ids/remove": ("POST", "users.external_ids.remove"),
+    "/email/status": ("POST", "email.status"),
+    "/email/unsubscribes": ("GET", "email.unsubscribe"),
+    "/events/list": ("GET", "events.list"),
+    "/custom_attributes": ("GET", "custom_attributes.get"),
+    "/messages/send": ("POST", "messages.send"),
+    "/campaigns/trigger/send": ("POST", "campaigns.trigger.send"),
+    "/canvas/trigger/send": ("POST", "canvas.trigger.send"),
 }
 EVERY = sorted({permission for _, permission in ENDPOINTS.values()})
 
@@ -95,13 +107,12 @@ def test_missing_permission_is_403(
         ).status_code
 
     assert call("narrow") == 403
-    assert call("one") in {400, 415}
+    assert call("one") in {200, 400, 415}
 
 
 @pytest.mark.parametrize(
     ("make", "status"),
     [
-        pytest.param(lambda b: b.post("/users/nothing", {}), 404, id="404"),
         pytest.param(lambda b: b.post("/users/track/", {}), 403, id="403"),
         pytest.param(lambda b: b.post("/users/track", data=b"{}"), 415, id="415"),
         pytest.param(
@@ -146,8 +157,11 @@ def test_wrong_method_is_404(braze: Caller, method: str) -> None:
 
 @pytest.mark.parametrize("path", ["/users/nothing", "/users", "/", "//users/track", "/USERS/track"])
 def test_unknown_path_is_404(braze: Caller, path: str) -> None:
-    """A path that Braze does not have is a 404, whatever the key."""
-    assert braze.post(path, {}, key="wrong").status_code == 404
+    """A path that Braze does not have is a 404 in JSON, so that a client raises its own error."""
+    answer = braze.post(path, {}, key="wrong")
+
+    assert answer.status_code == 404
+    assert answer.json() == {"message": "Invalid URL"}
 
 
 @pytest.mark.parametrize(

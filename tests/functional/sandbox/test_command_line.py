@@ -1,6 +1,9 @@
 """`python -m sandbox`."""
 
+import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,3 +73,37 @@ def test_taken_port_is_told() -> None:
 
     assert (process.returncode, printed) == (2, "")
     assert errors.startswith("cannot serve: ")
+
+
+def documented_lines() -> list[str]:
+    page = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    found = re.search(r"```\n(.+?)\n```", page, re.DOTALL)
+    assert found is not None
+    return found[1].splitlines()
+
+
+def test_the_first_lines_of_the_page_work() -> None:
+    """`make braze` starts the stand-in; the client in the second line reaches the profile."""
+    start, call, look = documented_lines()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    made = ["make", f"BRAZE_PORT={port}", f"PYTHON={sys.executable}", *start.split()[1:2]]
+    with subprocess.Popen(  # noqa: S603 -- the line of our own page
+        made, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            printed = process.stdout.readline()
+            url = process.stdout.readline().strip()
+            answer = subprocess.check_output(  # noqa: S602 -- the line of our own page
+                call.replace(":8100", f":{port}"), shell=True, cwd=ROOT, text=True, timeout=60
+            )
+            address = look.removeprefix("curl ").replace(":8100", f":{port}")
+            (profile,) = requests.get(address, timeout=TIMEOUT).json()
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+    assert "sandbox-braze-key" in printed
+    assert url == f"http://127.0.0.1:{port}"
+    assert answer == "{'attributes_processed': 1, 'message': 'success'}\n"
+    assert (profile["external_id"], profile["custom_attributes"]) == ("ana", {"score": 80})

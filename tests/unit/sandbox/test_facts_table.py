@@ -21,6 +21,8 @@ SECTIONS = {
     "9",
 }
 """Every section the stand-in is held to."""
+A_PAGE = re.compile(r"\[[\w ]+\]\(https://www\.braze\.com/docs/api/[a-z_/]+\)")
+"""In place of a section: Braze's page of an endpoint that the reference does not have."""
 
 
 def rows() -> list[list[str]]:
@@ -44,7 +46,7 @@ def test_every_row_names_a_test_that_exists() -> None:
         path = ROOMS[room or ""] / file
         if not path.is_file() or name not in named_in(path):
             missing.append(test)
-        assert section in SECTIONS, section
+        assert section in SECTIONS or A_PAGE.fullmatch(section), section
         assert fact
         assert sure in SURE, sure
 
@@ -53,7 +55,7 @@ def test_every_row_names_a_test_that_exists() -> None:
 
 def test_every_section_is_held() -> None:
     """No section the stand-in is held to is without a row."""
-    assert {row[0] for row in rows()} == SECTIONS
+    assert {row[0] for row in rows() if not A_PAGE.fullmatch(row[0])} == SECTIONS
 
 
 def test_no_fact_is_told_twice() -> None:
