@@ -115,5 +115,5 @@ class QuiklyFile(toml.PartnerFile):
             {scope: table.rule(scope) for scope, table in self.acquisition.items()},
             {scope: table.rule(scope, shared) for scope, table in self.activation.items()},
             (self.events or EventsTable()).config(words),
-            words,
+            words.more,
         )
