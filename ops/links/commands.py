@@ -96,7 +96,7 @@ def snippet(kind: SignedKind, key: str) -> str:
     return (
         f"{{% capture who %}}{value}{{% endcapture %}}"
         f"{{% capture signed %}}{kind}:{{{{who}}}}{{% endcapture %}}"
-        f"user_{kind}={{{{who | url_param_escape}}}}"
+        f"user_{kind}={{{{who | url_param_escape | replace: '+', '%2B'}}}}"
         f"&{PARAMETER}={{{{signed | hmac_sha256_hex: '{key}'}}}}"
     )
 

@@ -190,12 +190,13 @@ def test_what_is_taken_can_be_sent(given: dict[str, object]) -> None:
         "two\u200bwords",
         "two\u00a0words",
         "quikly_cafe\u034f\u0301",
+        "marketing_consent",
     ],
 )
 def test_a_name_of_another_partner_or_with_unseen_characters_is_left_out(name: str) -> None:
     """The sign-up is taken and names it; Braze's own fields stay free."""
     values, warnings, reasons = checked_attributes(
-        {name: 1, "first_name": "Ada"}, load_quikly(PARTNER_CONFIG).taken
+        {name: 1, "first_name": "Ada"}, load_quikly(PARTNER_CONFIG).names
     )
 
     assert (values, reasons) == ({"first_name": "Ada"}, ())

@@ -106,7 +106,7 @@ class SurveyTable(toml.Table):
         return rules.SurveyRule(*paths, person, self.event_name or None, questions)
 
 
-class NamesTable(toml.Table):
+class NamesTable(toml.NamesTable):
     """``[names]``: of questions that have no rule."""
 
     prefix: str = ""
@@ -165,7 +165,8 @@ class IterateFile(toml.PartnerFile):
             for survey_id, own in self.survey.items()
         }
         door = self.door_config()
-        names = rules.NameRule(self.names.prefix, self.names.only_listed, self.names.most_answers)
+        own = self.names
+        names = rules.NameRule(own.prefix, own.only_listed, own.most_answers, own.guard())
         return rules.IterateConfig(door, base.survey_id, base.rule(words, shared), surveys, names)
 
 

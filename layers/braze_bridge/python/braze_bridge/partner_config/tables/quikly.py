@@ -91,6 +91,7 @@ class QuiklyFile(toml.PartnerFile):
     activation_profile: ProfileTable = ProfileTable()
     activation: toml.Section[ActivationTable] = Field(default_factory=dict)
     events: EventsTable | None = None
+    names: toml.NamesTable = toml.NamesTable()
 
     def _problems(self) -> toml.Problems:
         if self.door.allow_query_token:
@@ -116,4 +117,5 @@ class QuiklyFile(toml.PartnerFile):
             {scope: table.rule(scope, shared) for scope, table in self.activation.items()},
             (self.events or EventsTable()).config(words),
             words.more,
+            self.names.guard(),
         )

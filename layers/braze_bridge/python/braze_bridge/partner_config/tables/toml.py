@@ -18,9 +18,10 @@ from pydantic import BeforeValidator, Field, PlainValidator
 from pydantic_core import PydanticUseDefault
 
 from braze_bridge.braze.limits import MAX_INTEGER, MAX_STRING_CHARS
+from braze_bridge.mapping.names import NEW_A_DAY, NameGuard
 from braze_bridge.mapping.paths import PathError, compile_path
 from braze_bridge.mapping.people import Placeholders
-from braze_bridge.mapping.texts import one_form
+from braze_bridge.mapping.texts import bare_name, one_form, plain_name
 from braze_bridge.partner_config.problems import ConfigError, Problem
 from braze_bridge.partner_config.rules import DoorConfig
 
@@ -266,6 +267,22 @@ class DoorTable(Table):
     """``[door]``."""
 
     allow_query_token: bool = False
+
+
+class NamesTable(Table):
+    """``[names]``: of attributes that a body names."""
+
+    protected: Words = ()
+    allowed: Words = ()
+    new_a_day: Annotated[int, PlainValidator(whole(0))] = NEW_A_DAY
+
+    def guard(self) -> NameGuard:
+        """Return the guard, without the names of other files."""
+        protected, allowed = (
+            frozenset(bare_name(plain_name(name)) for name in names)
+            for names in (self.protected, self.allowed)
+        )
+        return NameGuard(protected, allowed, self.new_a_day)
 
 
 class PartnerFile(Table):
