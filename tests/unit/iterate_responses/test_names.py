@@ -8,7 +8,7 @@ import pytest
 
 from braze_bridge.mapping.attributes import Skip, ValueRule
 from braze_bridge.mapping.names import NameGuard
-from braze_bridge.mapping.outcomes import Mapped, Unmappable
+from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.mapping.texts import bare_name
 from braze_bridge.mapping.values import Shape, ValueType
 from braze_bridge.observability import Metric
@@ -143,6 +143,7 @@ def test_the_door_counts_new_names_over_the_cap() -> None:
     ("prompt", "name"),
     [
         ("quikly\u00a0tier", "quikly tier"),
+        ("\u2800quikly\u2800tier", "quikly tier"),
         ("quikly_cafe\u034f\u0301", "quikly_caf\u00e9"),
         ("a\tb\u2009c\x08", "a b c"),
         (
@@ -164,6 +165,7 @@ def test_names_that_look_alike_are_one(prompt: str, name: str) -> None:
 def test_a_prompt_of_invisible_characters_names_nothing() -> None:
     """Its event is sent."""
     assert attributes(SHIPPED, "\u200b\u2060", "Ok?") == {"Ok?"}
+    assert mapped(SHIPPED, answer(1, "Ok?", "\u2800")) == Ignored("no_answers")
 
 
 @pytest.mark.parametrize("prompt", ["Do you like it?", "¿Té o café? 🍵", "لماذا؟", "なぜ"])

@@ -56,6 +56,7 @@ from tests.fakes.json_bodies import json_values
         ("andre\u0301@example.com", "andr\u00e9@example.com"),
         ("ad\u200ba@example.com", None),
         ("ad\u00ada@example.com", None),
+        ("ad\u2800a@example.com", None),
         ("ada\u202e@example.com", None),
         ("", None),
     ],
@@ -183,6 +184,7 @@ def test_what_looks_like_a_placeholder_may_be_an_id(text: str) -> None:
     [
         (IdentifierKind.EXTERNAL_ID, "crm-77 ", "crm-77"),
         (IdentifierKind.EXTERNAL_ID, "\u200bcrm-77\u00a0\n", "crm-77"),
+        (IdentifierKind.EXTERNAL_ID, "\u2800crm-77\u2800", "crm-77"),
         (IdentifierKind.EXTERNAL_ID, "Caf\u0065\u0301-1", "Caf\u00e9-1"),
         (IdentifierKind.EXTERNAL_ID, 17, "17"),
         (IdentifierKind.BRAZE_ID, " 5FBD99BAC125CA40511F2CB1 ", "5fbd99bac125ca40511f2cb1"),

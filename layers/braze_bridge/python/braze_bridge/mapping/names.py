@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from braze_bridge.mapping.profile_fields import STANDARD_FIELDS
 from braze_bridge.mapping.texts import bare_name
 
 if TYPE_CHECKING:
@@ -21,17 +22,19 @@ NEW_A_DAY: Final = 500
 """New names of one partner. It is twice the answers of the longest survey, so the first responses
 of a new stack fit."""
 
-_CONSENT: Final = re.compile(
-    r"(?=.*(?:consent|einwilligung|opt(?:in|out|ed)|subscri|permission|newsletter|gdpr|dsgvo|ccpa"
-    r"|donot|accept))"
+_WORDS: Final = re.compile(
     r"(?:consent(?:ement|imento|imiento|s|ed)?|einwilligung|opt(?:ed)?(?:in|out)|subscri(?:be|bed|"
     r"ber|ption)s?|un(?=subscri)|permissions?|newsletters?|gdpr|dsgvo|ccpa|donot|accept(?:s|ed)?"
     r"|marketing|emails?|mails?|sms|text|phone|mobile|calls?|push|whatsapp|contact|track(?:ing)?"
     r"|privacy|data|cookies?|ads|sell|share|personali[sz]ation|profiling|terms|double|global|has"
     r"|have|is|of|on|to|for|the|and|at|date|time|status|state|given|granted)+"
 )
+_CONSENT: Final = re.compile(
+    r"consent|einwilligung|opt(?:ed)?(?:in|out)|subscri|permission|newsletter|gdpr|dsgvo|ccpa"
+    r"|donot|accept"
+)
 _LONGEST: Final = 64
-"""Letters. A longer name is a sentence."""
+"""Characters. A longer name is a sentence."""
 
 
 def means_consent(name: str) -> bool:
@@ -40,9 +43,11 @@ def means_consent(name: str) -> bool:
     It does if it is made of such words only: ``marketing_consent``, ``SMS opt-in``. A sentence
     ("Do you consent?") is not.
     """
-    text = unicodedata.normalize("NFKC", name).casefold()
-    letters = re.sub(r"[\W\d_]+", "", text[: 4 * _LONGEST])
-    return len(letters) <= _LONGEST and _CONSENT.fullmatch(letters) is not None
+    if len(name) > _LONGEST:
+        return False
+    letters = re.sub(r"[\W\d_]+", "", unicodedata.normalize("NFKC", name).casefold())
+    # Most names fail at their first letter.
+    return _WORDS.fullmatch(letters) is not None and _CONSENT.search(letters) is not None
 
 
 class NameGuard(NamedTuple):
@@ -52,11 +57,13 @@ class NameGuard(NamedTuple):
         taken: Names of other partners' files, and those that the partner's own file protects.
         allowed: Names that the file allows although they mean consent.
         new_a_day: Most names a day that the stack has never seen.
+        only: The only names that a body may use, besides Braze's own fields; ``None``: any.
     """
 
     taken: frozenset[str] = frozenset()
     allowed: frozenset[str] = frozenset()
     new_a_day: int = NEW_A_DAY
+    only: frozenset[str] | None = None
 
     def objection(self, name: str) -> str | None:
         """Say why no body may use this name; ``None`` if it may.
@@ -69,6 +76,8 @@ class NameGuard(NamedTuple):
             return "belongs to another partner's file, or is protected"
         if means_consent(bare) and bare not in self.allowed:
             return "means consent or a subscription"
+        if self.only is not None and bare not in self.only | STANDARD_FIELDS.keys():
+            return "is not listed"
         return None
 
 

@@ -191,6 +191,11 @@ def whole(least: int, most: int = MAX_INTEGER) -> Callable[[Any], Any]:
     return must(lambda value: type(value) is int and least <= value <= most, words)
 
 
+def bare_names(written: Iterable[str]) -> frozenset[str]:
+    """Return names as they are compared."""
+    return frozenset(bare_name(plain_name(name)) for name in written)
+
+
 def same_twice(names: Iterable[str], words: str) -> Problems:
     """Yield each name that looks like an earlier one: spaces around it do not count."""
     seen = set()
@@ -278,11 +283,7 @@ class NamesTable(Table):
 
     def guard(self) -> NameGuard:
         """Return the guard, without the names of other files."""
-        protected, allowed = (
-            frozenset(bare_name(plain_name(name)) for name in names)
-            for names in (self.protected, self.allowed)
-        )
-        return NameGuard(protected, allowed, self.new_a_day)
+        return NameGuard(bare_names(self.protected), bare_names(self.allowed), self.new_a_day)
 
 
 class PartnerFile(Table):
