@@ -28,12 +28,15 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger
 
 from braze_bridge.jobs.envelope import split_job
+from braze_bridge.mapping.link_signatures import no_signature_fits
+from braze_bridge.mapping.names import none_over_cap
 from braze_bridge.observability import EmfMeter, ScrubbingFormatter, metrics
 from braze_bridge.partner_config.compiled import load_compiled
 from braze_bridge.partner_config.outgrow import OutgrowConfig
 from braze_bridge.partner_config.toml_files import compile_partner_config
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import flush_metrics, lambda_handler_of
+from braze_bridge.web.ingest import Checks
 from braze_bridge.web.intake import Intake
 from outgrow_ingest.app import INGEST
 from tests.fakes.api_event import TOKEN, proxy_event
@@ -124,8 +127,9 @@ def warm_milliseconds(calls: int, directory: pathlib.Path) -> list[float]:
         meter=meter,
         log=log,
     )
+    checks = Checks(no_signature_fits, none_over_cap)
     handler = lambda_handler_of(
-        lambda: INGEST.answering(config, door, intake), log=lambda: log, flush=flush_metrics
+        lambda: INGEST.answering(config, door, intake, checks), log=lambda: log, flush=flush_metrics
     )
     taken = []
     with contextlib.redirect_stdout(io.StringIO()):

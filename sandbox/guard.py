@@ -11,6 +11,7 @@ The local engine runs this under MiniStack's interpreter, so it needs the standa
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
     Headers = Iterable[tuple[bytes, bytes]]
     Refusal = tuple[str, str]
+
+_HOST: Final = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+"""A name or an address, and a port: no user, no path (RFC 9110, 7.2)."""
 
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 """`none`: a person typed the address."""
@@ -55,7 +59,8 @@ def refusal_of(headers: Headers, *, has_page: bool) -> Refusal | None:
         if name in sent:
             sent[name].append(value.decode("latin-1").lower())
     hosts = sent[b"host"]
-    if len(hosts) != 1 or not is_loopback(_name_in(hosts[0])):
+    named = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    if named is None or not is_loopback(named[1].strip("[]")):
         return "Host", "must be this machine's: localhost or a loopback address"
     own_origins = {f"http://{hosts[0]}"} if has_page else frozenset[str]()
     if not own_origins.issuperset(sent[b"origin"]):
@@ -87,8 +92,3 @@ async def _forbid(refused: Refusal, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _name_in(host: str) -> str:
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    return name.strip("[]")

@@ -98,6 +98,7 @@ class AnsweredQuestion(NamedTuple):
 
     Attributes:
         attribute: Its name and value, if there is one.
+        names_itself: Whether the name is the prompt's, and not the configuration's.
         properties: The event's.
         skips: What is left out or changed.
         reject: Why the configuration refuses the whole response, if it does.
@@ -108,6 +109,7 @@ class AnsweredQuestion(NamedTuple):
     properties: dict[str, Fitted]
     skips: list[Skip]
     reject: Skip | None
+    names_itself: bool
 
 
 def read_answer(place: str, fields: Mapping[str, object], formats: Iterable[str] = ()) -> Answer:
@@ -152,7 +154,14 @@ def convert_answer(answer: Answer, survey: Survey) -> AnsweredQuestion | None:
         else:
             attribute = (name, value)
     is_refused = value is None and rule.value.on_misfit == "reject"
-    return AnsweredQuestion(answer, attribute, properties, skips, skip if is_refused else None)
+    return AnsweredQuestion(
+        answer,
+        attribute,
+        properties,
+        skips,
+        skip if is_refused else None,
+        names_itself=not rule.value.name,
+    )
 
 
 def attribute_name(prompt: str, names: NameRule = BY_PROMPT) -> str | None:
@@ -160,20 +169,20 @@ def attribute_name(prompt: str, names: NameRule = BY_PROMPT) -> str | None:
 
     Args:
         prompt: Without surrounding spaces; not empty.
-        names: The configured prefix, and the names of other partners' files.
+        names: The configured prefix, and the names that no prompt may have.
 
     Returns:
         The prompt without characters that nobody sees: with one of them it would look like another
         attribute. It begins with ``iterate_`` if Braze would take it for a field of its own or
-        refuse it, or if it is another partner's. It is cut and ends in a hash of the whole if it is
-        longer than Braze takes. ``None`` if nothing is left of it.
+        refuse it, or if it is another partner's or means consent. It is cut and ends in a hash of
+        the whole if it is longer than Braze takes. ``None`` if nothing is left of it.
     """
     visible = plain_name(prompt)
     if not bare_name(visible):
         return None
     name = f"{names.prefix}{visible}"
     bare = bare_name(name)
-    if bare in _BRAZE_NAMES or bare in names.taken or name.startswith("$"):
+    if bare in _BRAZE_NAMES or names.guard.objection(name) or name.startswith("$"):
         name = f"{PREFIX}{name}"
     if len(name) <= MAX_STRING_CHARS:
         return name

@@ -20,13 +20,15 @@ INGEST: Final = Ingest(
     source=SOURCE,
     routes=ROUTES,
     load_config=lambda folder: load_compiled(folder, "iterate", IterateConfig),
-    map_call=lambda call, config, signature_fits: map_response(
+    map_call=lambda call, config, checks: map_response(
         call.body,
         config=config,
         received_at=call.received_at,
         correlation_id=call.correlation_id,
-        signature_fits=signature_fits,
+        signature_fits=checks.signature_fits,
+        names_over_cap=checks.names_over_cap,
     ),
+    new_names_a_day=lambda config: config.names.guard.new_a_day,
 )
 
 lambda_handler = lambda_handler_of(INGEST.compose)

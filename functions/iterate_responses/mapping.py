@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from braze_bridge.mapping.attributes import SAME_NAME, Skip
+from braze_bridge.mapping.attributes import SAME_NAME, TOO_MANY_NAMES, Skip
 from braze_bridge.mapping.identities import first_id, first_name, loggable
 from braze_bridge.mapping.instants import FoundTime, find_instant
 from braze_bridge.mapping.job_building import (
@@ -16,6 +16,7 @@ from braze_bridge.mapping.job_building import (
     make_job,
 )
 from braze_bridge.mapping.link_signatures import no_signature_fits
+from braze_bridge.mapping.names import none_over_cap
 from braze_bridge.mapping.outcomes import Ignored, Mapped, Outcome, Unmappable
 from braze_bridge.mapping.people import find_person
 from braze_bridge.mapping.values import Misfit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.mapping.link_signatures import SignatureCheck
+    from braze_bridge.mapping.names import NamesOverCap
     from braze_bridge.mapping.values import Fitted
     from braze_bridge.partner_config.iterate import IterateConfig, SurveyRule
     from iterate_responses.answers import Answer, AnsweredQuestion
@@ -50,6 +52,7 @@ def map_response(
     received_at: datetime,
     correlation_id: str,
     signature_fits: SignatureCheck = no_signature_fits,
+    names_over_cap: NamesOverCap = none_over_cap,
 ) -> Outcome:
     """Map a body.
 
@@ -86,6 +89,8 @@ def map_response(
     unreadable = [at for at, entry in places.items() if not isinstance(entry, dict)]
     ids = _Ids.of(body, survey, answers)
     content = _content(answered, unreadable, rule, completed.instant, ids).for_user(person.user)
+    if person.user is not None and not content.rejects:
+        content = _without_names_over_cap(content, answered, received_at, names_over_cap)
     if not any(content):
         return Ignored("nothing_to_send")
     times = [answer.created_at for answer in answers if answer.created_at is not None]
@@ -160,6 +165,28 @@ def _content(
             *replaced,
         ),
         rejects=tuple(each.reject for each in answered if each.reject is not None),
+    )
+
+
+def _without_names_over_cap(
+    content: Content,
+    answered: Sequence[AnsweredQuestion],
+    received_at: datetime,
+    names_over_cap: NamesOverCap,
+) -> Content:
+    """Leave out attributes whose names are new on a day with too many; their events stay."""
+    places = {
+        each.attribute[0]: each.answer.place
+        for each in answered
+        if each.attribute is not None and each.names_itself
+    }
+    over = names_over_cap([name for name in content.attributes if name in places], received_at)
+    return content._replace(
+        attributes={name: each for name, each in content.attributes.items() if name not in over},
+        skips=(
+            *content.skips,
+            *(Skip(places[name], TOO_MANY_NAMES) for name in content.attributes if name in over),
+        ),
     )
 
 

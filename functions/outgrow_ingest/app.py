@@ -20,13 +20,13 @@ INGEST: Final = Ingest(
     source=SOURCE,
     routes=ROUTES,
     load_config=lambda folder: load_compiled(folder, "outgrow", OutgrowConfig),
-    map_call=lambda call, config, signature_fits: map_response(
+    map_call=lambda call, config, checks: map_response(
         call.body,
         content_id=call.path_parameters.get("content_id"),
         rule=config.rule_for(call.path_parameters.get("content_id")),
         received_at=call.received_at,
         correlation_id=call.correlation_id,
-        signature_fits=signature_fits,
+        signature_fits=checks.signature_fits,
         untimed_is_newest=config.door.untimed_is_newest,
     ),
 )

@@ -15,6 +15,8 @@ with collector_off():
     from braze_bridge.aws.secrets import TOKEN_MAX_AGE_SECONDS, SecretsManagerSource
     from braze_bridge.clock import SystemClock
     from braze_bridge.keys import fingerprint_key
+    from braze_bridge.ledger.new_names import DynamoNames, NewNames
+    from braze_bridge.mapping.names import ANY_NAME, NameGuard, none_over_cap
     from braze_bridge.observability import EmfMeter, Metric, logger, metrics
     from braze_bridge.partner_config.compiled import load_compiled
     from braze_bridge.partner_config.quikly import QuiklyConfig
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
+    from braze_bridge.mapping.names import NamesOverCap
     from braze_bridge.observability import Meter
     from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
     from braze_bridge.web.door import Admitted
@@ -59,7 +62,7 @@ class AcquisitionApi:
     Attributes:
         acquisitions: The configured activations, by scope.
         placeholders: Of the file, in lower case.
-        taken: Names of attributes that belong to other partners.
+        guard: Names of attributes that no sign-up may write.
         new_id: Makes an id that cannot be guessed.
     """
 
@@ -71,7 +74,8 @@ class AcquisitionApi:
     log: Logger
     new_id: Callable[[], str]
     placeholders: AbstractSet[str] = frozenset()
-    taken: AbstractSet[str] = frozenset()
+    guard: NameGuard = ANY_NAME
+    names_over_cap: NamesOverCap = none_over_cap
 
     def __call__(self, event: object) -> ProxyResponse:
         """Answer an API Gateway proxy event.
@@ -92,7 +96,8 @@ class AcquisitionApi:
             acquisitions=self.acquisitions,
             now=admitted.received_at,
             placeholders=self.placeholders,
-            taken=self.taken,
+            guard=self.guard,
+            names_over_cap=self.names_over_cap,
         )
         if isinstance(request, Refusal):
             raise DoorError(HTTPStatus.UNPROCESSABLE_ENTITY, request.reasons)
@@ -190,7 +195,13 @@ def compose() -> AcquisitionApi:
         log=logger(),
         new_id=new_acquisition_id,
         placeholders=config.placeholders,
-        taken=config.taken,
+        guard=config.names,
+        names_over_cap=NewNames(
+            lambda: DynamoNames(clients.names_client(), settings.ledger_table, "quikly"),
+            config.names.new_a_day,
+            meter=meter,
+            log=logger(),
+        ),
     )
 
 

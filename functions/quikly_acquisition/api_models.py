@@ -6,10 +6,13 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from braze_bridge.mapping.attributes import DETAILS, TOO_MANY_NAMES
 from braze_bridge.mapping.identifiers import is_placeholder
 from braze_bridge.mapping.instants import read_instant
+from braze_bridge.mapping.names import ANY_NAME, NameGuard, none_over_cap
 from braze_bridge.mapping.paths import is_blank
 from braze_bridge.mapping.phones import normal_phone
+from braze_bridge.mapping.profile_fields import STANDARD_FIELDS
 from braze_bridge.mapping.texts import one_form
 from braze_bridge.reasons import Reason
 from quikly_acquisition.models import (
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import AttributeValue
+    from braze_bridge.mapping.names import NamesOverCap
     from braze_bridge.partner_config.quikly_acquisitions import AcquisitionRule
 
 FIELDS: Final = frozenset(
@@ -87,14 +91,15 @@ def read_request(
     acquisitions: Mapping[str, AcquisitionRule],
     now: datetime,
     placeholders: AbstractSet[str] = frozenset(),
-    taken: AbstractSet[str] = frozenset(),
+    guard: NameGuard = ANY_NAME,
+    names_over_cap: NamesOverCap = none_over_cap,
 ) -> AcquisitionRequest | Refusal:
     """Check a body, which may be any JSON value.
 
     Args:
         acquisitions: The configured activations, by scope.
         placeholders: What is no identifier besides the usual placeholders, in lower case.
-        taken: Names of attributes that belong to other partners.
+        guard: Names of attributes that no sign-up may write.
     """
     if not isinstance(body, dict):
         return Refusal((Reason(code="wrong_type", detail="send a JSON object"),))
@@ -115,13 +120,20 @@ def read_request(
         is_required=channel == "sms",
     )
     consent = _read_consent(reader, now)
-    attributes = _read_attributes(reader, taken)
+    attributes = _read_attributes(reader, guard)
     key = reader.text("idempotency_key", MAX_KEY_CHARS, is_required=False)
     if key is not None and is_placeholder(key, placeholders):
         # Otherwise the second person with the key "undefined" would be refused.
         key = None
     if reader.reasons or q_scope is None or channel is None or consent is None:
         return Refusal((*reader.reasons, *reader.warnings))
+    over = names_over_cap(attributes.keys() - STANDARD_FIELDS.keys(), now)
+    for name in sorted(over):
+        del attributes[name]
+        detail = DETAILS[TOO_MANY_NAMES]
+        reader.warnings.append(
+            Reason(code=TOO_MANY_NAMES, field=f"attributes.{name}", detail=detail)
+        )
     return AcquisitionRequest(
         q_scope, channel, email, phone, consent, attributes, key, tuple(reader.warnings)
     )
@@ -254,14 +266,14 @@ def _read_consent(reader: _Reader, now: datetime) -> Consent | None:
     return Consent(given_at=given_at, method=method, text=text)
 
 
-def _read_attributes(reader: _Reader, taken: AbstractSet[str]) -> dict[str, AttributeValue]:
+def _read_attributes(reader: _Reader, guard: NameGuard) -> dict[str, AttributeValue]:
     given = reader.body.get("attributes")
     if is_blank(given):
         return {}
     if not isinstance(given, dict):
         reader.refuse("wrong_type", "attributes", "must be an object")
         return {}
-    checked = checked_attributes(given, taken)
+    checked = checked_attributes(given, guard)
     reader.reasons.extend(checked.reasons)
     reader.warnings.extend(checked.warnings)
     return checked.values

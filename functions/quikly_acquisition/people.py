@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from braze_bridge.mapping.given import fit_given
 from braze_bridge.mapping.identifiers import alias_fits, normal_email
+from braze_bridge.mapping.names import ANY_NAME, NameGuard
 from braze_bridge.mapping.paths import is_blank
 from braze_bridge.mapping.profile_fields import attribute_name_problem
 from braze_bridge.mapping.texts import bare_name, one_form, plain_name
@@ -15,7 +16,6 @@ from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from collections.abc import Set as AbstractSet
 
     from braze_bridge.jobs.envelope import AttributeValue
 
@@ -52,16 +52,17 @@ class CheckedAttributes(NamedTuple):
 
 
 def checked_attributes(
-    given: Mapping[str, object], taken: AbstractSet[str] = frozenset()
+    given: Mapping[str, object], guard: NameGuard = ANY_NAME
 ) -> CheckedAttributes:
     """Check that Braze takes the names and values of a caller's profile attributes.
 
     A blank value is no answer. A value that does not fit is left out, and so is a name of another
-    partner, or one with a character that is not shown: the sign-up counts more.
+    partner, one that means consent, or one with a character that is not shown: the sign-up counts
+    more.
 
     Args:
         given: By name.
-        taken: Names that belong to other partners.
+        guard: Names that no sign-up may write.
     """
     values: dict[str, AttributeValue] = {}
     warnings: list[Reason] = []
@@ -81,7 +82,7 @@ def checked_attributes(
         if wrong is not None:
             reasons.append(Reason(code="attribute_name", field=field, detail=wrong))
             continue
-        unwanted = _left_out(name, taken)
+        unwanted = _left_out(name, guard)
         if unwanted is not None:
             warnings.append(Reason(code="attribute_name", field=field, detail=unwanted))
             continue
@@ -104,9 +105,9 @@ def _refused(name: str) -> str | None:
     return attribute_name_problem(shown)
 
 
-def _left_out(name: str, taken: AbstractSet[str]) -> str | None:
+def _left_out(name: str, guard: NameGuard) -> str | None:
     """Say why an attribute of this name is left out."""
     shown = plain_name(name)
-    if bare_name(shown) in taken:
-        return "belongs to another partner's file"
-    return None if name == shown else "has a character that is not shown, or a special space"
+    if name != shown:
+        return "has a character that is not shown, or a special space"
+    return guard.objection(shown)

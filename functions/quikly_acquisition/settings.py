@@ -24,11 +24,13 @@ class AcquisitionApiSettings(AcquisitionSweepSettings):
         partner_secret: Name of the secret with Quikly's ``current`` and ``previous`` token.
         partner_config_dir: Folder of ``quikly.toml``.
         ledger_secret: Name of the secret that keys the hashes of addresses.
+        ledger_table: Holds the names of attributes that were ever used.
     """
 
     partner_secret: str
     partner_config_dir: Path = Path("/opt/partner_config")
     ledger_secret: str
+    ledger_table: str
 
 
 class AcquisitionWorkerSettings(AcquisitionSweepSettings):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from braze_bridge.mapping.people import Placeholders
+
 PARAMETER: Final = "user_signature"
 """Name of the signature in a link, as in ``iterate.toml`` and ``outgrow.toml``."""
 
@@ -63,7 +65,7 @@ def sign_link(
     config_dir: ConfigDir = CONFIG_DIRECTORY,
 ) -> None:
     """Sign one person's identifier, and print what to append to the link."""
-    found = usable(IdentifierKind(kind), value, _placeholders(partner, kind, config_dir))
+    found = usable(IdentifierKind(kind), value, *_placeholders(partner, kind, config_dir))
     if isinstance(found, Unusable):
         raise typer.BadParameter(found.detail, param_hint="VALUE")
     with _named_errors(partner):
@@ -94,12 +96,12 @@ def snippet(kind: SignedKind, key: str) -> str:
     return (
         f"{{% capture who %}}{value}{{% endcapture %}}"
         f"{{% capture signed %}}{kind}:{{{{who}}}}{{% endcapture %}}"
-        f"user_{kind}={{{{who | url_param_escape}}}}"
+        f"user_{kind}={{{{who | url_param_escape | replace: '+', '%2B'}}}}"
         f"&{PARAMETER}={{{{signed | hmac_sha256_hex: '{key}'}}}}"
     )
 
 
-def _placeholders(partner: SignedPartner, kind: SignedKind, config_dir: Path) -> frozenset[str]:
+def _placeholders(partner: SignedPartner, kind: SignedKind, config_dir: Path) -> Placeholders:
     """Return the partner's own placeholders, if its file takes this kind of identifier."""
     rules = PARTNERS[partner].person_rules(config_dir)
     if not any(IdentifierKind(kind) in rule.order for rule in rules):

@@ -10,6 +10,7 @@ from typing_extensions import TypeAliasType
 from braze_bridge.jobs.envelope import DeliveryJob
 from braze_bridge.partner_config.quikly_activations import Status
 from braze_bridge.reasons import Reason
+from braze_bridge.web.intake import MOST_SKIPS_NAMED
 from quikly_acquisition.models import AcquisitionRecord, Channel, HistoryEntry, State
 
 JobId = Annotated[str, DeliveryJob.model_fields["job_id"]]
@@ -22,25 +23,27 @@ Word = Annotated[str, HistoryEntry.model_fields["step"]]
 class _Answer(BaseModel, extra="forbid", use_attribute_docstrings=True): ...
 
 
+class LeftOut(_Answer):
+    """A value that is left out."""
+
+    code: Word
+    field: str
+
+
 class Accepted(_Answer):
     """The queue has the job."""
 
     status: Literal["accepted"]
     job_id: JobId
     """The same for every resend."""
+    warnings: Annotated[list[LeftOut], Field(max_length=MOST_SKIPS_NAMED)] | None = None
+    """What does not fit and is left out, if there is something: the first of them."""
 
 
 class Ignored(_Answer):
     """Nothing of the body is wanted, and nothing is kept."""
 
     status: Literal["ignored"]
-
-
-class LeftOut(_Answer):
-    """A value that is left out."""
-
-    code: Word
-    field: str
 
 
 class AcquisitionTaken(_Answer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
@@ -14,11 +15,13 @@ import typer
 from braze_bridge.braze.errors import BrazeError, PermissionDeniedError
 from braze_bridge.braze.transport import PooledTransport
 from braze_bridge.clock import SystemClock
+from braze_bridge.mapping.link_signatures import is_signed
 from braze_bridge.mapping.outcomes import Mapped
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS
 from ops.doctor.braze_probes import client_for
 from ops.doctor.checks import flow_findings
 from ops.doctor.findings import Level, endpoint_of
+from ops.links.link_keys import key_of
 from ops.preview.body_mappings import BodyMappings
 from ops.preview.requests import of_outcome, record_of
 from ops.rejected.rows import DynamoRejectedRows, RowsUnavailableError, UnreadableRowError
@@ -45,6 +48,7 @@ from ops.verify.profile_check import (
     value_on,
     wait_for,
 )
+from ops.verify.signed_body import add_signatures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +106,7 @@ def verify(
         raise typer.Exit(0 if unless_new else NOT_DONE)
     client = _client(site, key)
     asked = _asked(site, partner, token)
-    body, job = _test(partner, route, config_dir, client)
+    body, job = _test(partner, route, config_dir, client, _link_key(stack, partner, config_dir))
     if job.attributes and is_there(_look(client, job)):
         typer.echo(
             "note: the test profile has all of these values already, so this test cannot show that "
@@ -186,8 +190,21 @@ def _report(waited: float, seen: list[Arrival]) -> None:
         typer.echo(f"after {waited:.0f} s: not there yet", err=True)
 
 
+def _link_key(stack: OpenStack, partner: str, config_dir: Path) -> str:
+    """Read the key that signs the partner's links; empty if no link needs one."""
+    if not any(rule.signature for rule in PARTNERS[partner].person_rules(config_dir)):
+        return ""
+    try:
+        return key_of(stack.secrets, partner)
+    except SecretAccessError as error:
+        not_done(
+            f"{partner}.toml wants signed links, and their key cannot be read: {error}",
+            f"bridge link new-key {partner}{stack.option}",
+        )
+
+
 def _test(
-    partner: str, route: str, config_dir: Path, client: BrazeClient
+    partner: str, route: str, config_dir: Path, client: BrazeClient, link_key: str
 ) -> tuple[bytes, DeliveryJob]:
     """Make a body with a score that is not on the profile yet, and the job that it becomes."""
     now = SystemClock().now()
@@ -195,7 +212,8 @@ def _test(
     seed = secrets.randbelow(HIGHEST_SCORE)
 
     def made(seed: int) -> tuple[bytes, DeliveryJob]:
-        return _mapped(partner, route, config_dir, TrialResponse(mark, now, score_of(seed)))
+        response = TrialResponse(mark, now, score_of(seed))
+        return _mapped(partner, route, config_dir, response, link_key)
 
     body, job = made(seed)
     user = _profile(client, job)
@@ -205,16 +223,20 @@ def _test(
 
 
 def _mapped(
-    partner: str, route: str, config_dir: Path, response: TrialResponse
+    partner: str, route: str, config_dir: Path, response: TrialResponse, link_key: str
 ) -> tuple[bytes, DeliveryJob]:
     """Make a test body, and the job that it becomes by the files of this working copy."""
     make = PARTNERS[partner].test_body
     if make is None:
         raise AssertionError(partner)  # the command ended earlier
-    text = json.dumps(make(response, config_dir))
+    made = make(response, config_dir)
+    if link_key:
+        add_signatures(made, PARTNERS[partner].person_rules(config_dir), link_key)
+    text = json.dumps(made)
     source = PARTNERS[partner].source
     record = record_of(text, source=source, route=route, now=response.at)
-    outcome = BodyMappings(config_dir).outcome(record)
+    fits = partial(is_signed, [link_key])
+    outcome = BodyMappings(config_dir, lambda _: fits).outcome(record)
     if not isinstance(outcome, Mapped):
         reasons = [
             ": ".join(part for part in (reason.field, reason.code, reason.detail) if part)

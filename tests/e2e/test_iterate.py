@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 import requests
 
+from braze_bridge.ledger.new_names import DynamoNames
 from tests.e2e.test_first_light import CALL_SECONDS, control, tracked, wait_for
 from tests.e2e.test_guarantees import wait_until_idle
 from tests.fakes.iterate import answer, body
 
 if TYPE_CHECKING:
+    from braze_bridge.ledger.new_names import NamesRow
     from sandbox.stack.stack_file import StackFile
 
 ENJOY = "Do you enjoy our products?"
 EVENT = "survey-question-response"
+
+
+def names_row(stack: StackFile) -> NamesRow:
+    table = stack.session().client("dynamodb", **stack.client_options())
+    return DynamoNames(table, stack.tables["ledger"], "iterate").read()
+
+
+def test_each_new_prompt_is_counted_once(stack: StackFile) -> None:
+    """The function finds its row and may write it; a known prompt adds nothing."""
+    prompt = f"Is {uuid4()} new?"
+    posted = body(answer(1, prompt), answer(2, f"{prompt}!"), user={"external_id": "new-names"})
+
+    before = names_row(stack)
+    assert "warnings" not in post_survey(stack, posted).json()
+    after = names_row(stack)
+    again = body(answer(1, prompt), user={"external_id": "new-names"}, id="sr-again")
+    assert post_survey(stack, again).status_code == 200
+
+    assert len(after.known) == len(before.known) + 2
+    assert after.used == (before.used if before.day == after.day else 0) + 2
+    assert names_row(stack) == after
 
 
 def known_person(stack: StackFile, external_id: str) -> str:

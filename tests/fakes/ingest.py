@@ -6,9 +6,12 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from braze_bridge.ledger.new_names import NewNames
 from braze_bridge.mapping.link_signatures import check_with
+from braze_bridge.mapping.names import none_over_cap
 from braze_bridge.web.door import Door
 from braze_bridge.web.edge import lambda_handler_of
+from braze_bridge.web.ingest import Checks
 from braze_bridge.web.intake import Intake
 from tests.fakes.api_event import TOKEN, proxy_event
 from tests.fakes.clock import FixedClock
@@ -16,9 +19,11 @@ from tests.fakes.compiled_config import compiled_config
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
 from tests.fakes.log import RecordingLog
 from tests.fakes.meter import RecordingMeter
+from tests.fakes.new_names import InMemoryNames
 from tests.fakes.secret import FixedSecret
 
 if TYPE_CHECKING:
+    from braze_bridge.mapping.names import NamesOverCap
     from braze_bridge.web.door import ProxyResponse
     from braze_bridge.web.edge import Answering
     from braze_bridge.web.ingest import Ingest, PartnerConfig
@@ -45,6 +50,7 @@ class IngestBench(Generic[ConfigT]):
         self.clock = FixedClock()
         self.secret = FixedSecret(TOKEN)
         self.link_key = FixedSecret("a key of tests")
+        self.names = InMemoryNames()
         self.log = RecordingLog()
         self.flushes = 0
         self.handler = lambda_handler_of(
@@ -69,7 +75,14 @@ class IngestBench(Generic[ConfigT]):
             meter=self.meter,
             log=self.log.logger,
         )
-        return self._ingest.answering(self.config, door, intake, check_with(self.link_key))
+        checks = Checks(check_with(self.link_key), self._new_names())
+        return self._ingest.answering(self.config, door, intake, checks)
+
+    def _new_names(self) -> NamesOverCap:
+        if self._ingest.new_names_a_day is None:
+            return none_over_cap
+        most = self._ingest.new_names_a_day(self.config)
+        return NewNames(lambda: self.names, most, meter=self.meter, log=self.log.logger)
 
     def post(self, body: object, path: str | None = None) -> ProxyResponse:
         """Post a JSON value with the right token, to the function's first route by default."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from braze_bridge.web.edge import Answering, LambdaHandler
 
 TABLE: Final = "stack-rejected"
+LEDGER: Final = "stack-ledger"
 
 
 class Cloud:
@@ -70,6 +71,7 @@ def ingest_cloud(
         "AWS_SECRET_ACCESS_KEY": "testing",
         "POWERTOOLS_SERVICE_NAME": service,
         "REJECTED_TABLE": TABLE,
+        "LEDGER_TABLE": LEDGER,
         "PARTNER_SECRET": secret,
         "PARTNER_CONFIG_DIR": str(compiled_config()),
     }.items():
@@ -78,12 +80,13 @@ def ingest_cloud(
     with mock_aws():
         queue = boto3.client("sqs").create_queue(QueueName="stack-delivery")
         monkeypatch.setenv("DELIVERY_QUEUE_URL", queue["QueueUrl"])
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        for table in (TABLE, LEDGER):
+            boto3.client("dynamodb").create_table(
+                TableName=table,
+                KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
         boto3.client("secretsmanager").create_secret(
             Name=secret, SecretString=json.dumps({"current": TOKEN, "previous": ""})
         )

@@ -51,6 +51,7 @@ def test_good_event_becomes_the_expected_job(bench: IngestBench[Any], case: Even
     status, body = answered(bench.handler(case.event(), None))
 
     [job] = bench.queue.jobs
+    warnings = body.pop("warnings", [])
     assert (200, {"status": "accepted", "job_id": job.job_id}) == (status, body)
     assert job.job_id.startswith(case.expect["job_id_prefix"])
     assert case.expect["user"] == job.user.model_dump(exclude_none=True, exclude={"may_create"})
@@ -64,8 +65,9 @@ def test_good_event_becomes_the_expected_job(bench: IngestBench[Any], case: Even
     assert [list(each) for each in (skipped.items() if isinstance(skipped, dict) else skipped)] == [
         [line["attribute"], line["code"]] for line in logged
     ]
-    lost = sum(not line["default_used"] for line in logged)
-    assert lost == bench.meter.totals[Metric.ATTRIBUTES_SKIPPED]
+    lost = [line for line in logged if not line["default_used"]]
+    assert warnings == [{"code": line["code"], "field": line["attribute"]} for line in lost]
+    assert len(lost) == bench.meter.totals[Metric.ATTRIBUTES_SKIPPED]
     assert case.expect.get("unanswered", 0) == bench.meter.totals[Metric.QUESTIONS_UNANSWERED]
     assert bench.rejected.records == {}
     assert parse_job(job.to_json()) == job

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from braze_bridge.settings import IngestSettings, load_settings
+from braze_bridge.settings import IngestSettings, NamingIngestSettings, load_settings
 from braze_delivery.settings import DeliverySettings
 from quikly_acquisition.settings import (
     AcquisitionApiSettings,
@@ -36,7 +36,7 @@ SETTINGS: dict[
     ],
 ] = {
     "OutgrowIngestFunction": IngestSettings,
-    "IterateResponsesFunction": IngestSettings,
+    "IterateResponsesFunction": NamingIngestSettings,
     "QuiklyAcquisitionApiFunction": AcquisitionApiSettings,
     "QuiklyAcquisitionWorkerFunction": AcquisitionWorkerSettings,
     "QuiklyAcquisitionSweepFunction": AcquisitionSweepSettings,

@@ -38,7 +38,11 @@ ALLOWED: dict[str, dict[str, Any]] = {
     },
     "IterateResponsesRole": {
         "sqs:SendMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
-        "dynamodb:UpdateItem": {"Fn::GetAtt": ["RejectedTable", "Arn"]},
+        "dynamodb:GetItem": {"Fn::GetAtt": ["LedgerTable", "Arn"]},
+        "dynamodb:UpdateItem": [
+            {"Fn::GetAtt": ["RejectedTable", "Arn"]},
+            {"Fn::GetAtt": ["LedgerTable", "Arn"]},
+        ],
         "secretsmanager:GetSecretValue": [
             f"{SECRET}partner/iterate-??????",
             f"{SECRET}partner/iterate-link-??????",
@@ -50,8 +54,14 @@ ALLOWED: dict[str, dict[str, Any]] = {
     },
     "QuiklyAcquisitionApiRole": {
         "dynamodb:PutItem": {"Fn::GetAtt": ["AcquisitionTable", "Arn"]},
-        "dynamodb:UpdateItem": {"Fn::GetAtt": ["AcquisitionTable", "Arn"]},
-        "dynamodb:GetItem": {"Fn::GetAtt": ["AcquisitionTable", "Arn"]},
+        "dynamodb:UpdateItem": [
+            {"Fn::GetAtt": ["AcquisitionTable", "Arn"]},
+            {"Fn::GetAtt": ["LedgerTable", "Arn"]},
+        ],
+        "dynamodb:GetItem": [
+            {"Fn::GetAtt": ["AcquisitionTable", "Arn"]},
+            {"Fn::GetAtt": ["LedgerTable", "Arn"]},
+        ],
         "sqs:SendMessage": {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
         "secretsmanager:GetSecretValue": [
             f"{SECRET}partner/quikly-??????",
@@ -174,12 +184,18 @@ ALLOWED: dict[str, dict[str, Any]] = {
 
 OWN_ROWS: dict[str, dict[tuple[str, str], list[str]]] = {
     "OutgrowIngestRole": {("UpdateItem", "RejectedTable"): ["outgrow#*"]},
-    "IterateResponsesRole": {("UpdateItem", "RejectedTable"): ["iterate#*"]},
+    "IterateResponsesRole": {
+        ("UpdateItem", "RejectedTable"): ["iterate#*"],
+        ("GetItem", "LedgerTable"): ["names:iterate"],
+        ("UpdateItem", "LedgerTable"): ["names:iterate"],
+    },
     "QuiklyEventsRole": {("UpdateItem", "RejectedTable"): ["quikly_events#*"]},
     "QuiklyAcquisitionApiRole": {
         ("PutItem", "AcquisitionTable"): ["a#*", "k#*", "p#*"],
         ("GetItem", "AcquisitionTable"): ["a#*", "k#*", "p#*"],
         ("UpdateItem", "AcquisitionTable"): ["who#*"],
+        ("GetItem", "LedgerTable"): ["names:quikly"],
+        ("UpdateItem", "LedgerTable"): ["names:quikly"],
     },
     "QuiklyAcquisitionWorkerRole": {
         ("BatchGetItem", "AcquisitionTable"): ["a#*", "known#*"],

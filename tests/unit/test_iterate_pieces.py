@@ -9,10 +9,18 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from braze_bridge.mapping.identifiers import normal_email
+from braze_bridge.mapping.link_signatures import is_signed
+from ops.links.commands import SignedKind, snippet
 from tests.fakes.braze_liquid import render
 
 PIECES = Path(__file__).parents[2] / "docs" / "iterate"
-FILES = sorted(path.name for path in PIECES.iterdir() if path.suffix in {".html", ".liquid"})
+SIGNED = "signed_link.liquid"
+FILES = sorted(
+    path.name
+    for path in PIECES.iterdir()
+    if path.suffix in {".html", ".liquid"} and path.name != SIGNED
+)
 PLACEHOLDER = "https://iteratehq.com/YOUR-SURVEY"
 ODD_IDS = [
     "5f1a0000c0ffee0000000001",
@@ -64,7 +72,7 @@ def test_there_is_a_piece_for_every_way() -> None:
         "link_in_sms.liquid",
         "survey_link.liquid",
     ]
-    assert [name for name in FILES if f"]({name})" not in readme] == []
+    assert [name for name in (*FILES, SIGNED) if f"]({name})" not in readme] == []
     assert "Inline CSS" in readme
 
 
@@ -107,6 +115,35 @@ def test_a_link_with_a_query_of_its_own_keeps_it(
 
     assert parse_qs(parts.query) == {**query, "user_braze_id": ["b-1"]}
     assert parts.fragment == fragment
+
+
+def test_the_signed_link_is_the_one_that_the_command_prints() -> None:
+    """With the key in its place; its signature fits the id in the link."""
+    piece = (PIECES / SIGNED).read_text(encoding="utf-8").strip()
+    captures, address = snippet("braze_id", "YOUR-LINK-KEY").rsplit("{% endcapture %}", 1)
+
+    assert piece == f"{captures}{{% endcapture %}}{PLACEHOLDER}?{address}"
+    assert urlsplit(render(piece, {"braze_id": "5f1a"})).query.startswith("user_braze_id=5f1a&")
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "values"),
+    [
+        ("braze_id", "braze_id", ["5f1a0000c0ffee0000000001"]),
+        ("external_id", "user_id", ODD_IDS),
+        ("email", "email_address", ["ada+quiz@example.com", "Ada&Co@example.com"]),
+    ],
+)
+def test_the_signature_of_a_link_fits_its_identifier(
+    kind: SignedKind, field: str, values: list[str]
+) -> None:
+    """Also for an identifier with a plus sign, which a URL reads as a space."""
+    for value in values:
+        query = parse_qs(render(snippet(kind, "the key"), {field: value}))
+        found = normal_email(value) if kind == "email" else value
+
+        assert query[f"user_{kind}"] == [found]
+        assert is_signed(["the key"], kind, str(found), query["user_signature"][0])
 
 
 def test_the_plain_tag_of_iterate_s_own_link_would_not_survive_an_odd_id() -> None:

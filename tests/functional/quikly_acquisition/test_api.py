@@ -97,6 +97,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         "PARTNER_CONFIG_DIR": str(compiled_config()),
         "ACQUISITION_TABLE": TABLE,
         "LEDGER_SECRET": LEDGER_SECRET,
+        "LEDGER_TABLE": "stack-ledger",
     }.items():
         monkeypatch.setenv(name, value)
     forget()

@@ -18,6 +18,7 @@ from braze_bridge.mapping.identifiers import (
     one_spelling,
     usable,
 )
+from braze_bridge.mapping.identities import id_text
 from tests.fakes.json_bodies import json_values
 
 
@@ -55,6 +56,7 @@ from tests.fakes.json_bodies import json_values
         ("andre\u0301@example.com", "andr\u00e9@example.com"),
         ("ad\u200ba@example.com", None),
         ("ad\u00ada@example.com", None),
+        ("ad\u2800a@example.com", None),
         ("ada\u202e@example.com", None),
         ("", None),
     ],
@@ -115,6 +117,7 @@ def test_spelling_is_settled(text: str) -> None:
         *("undefined", "NULL", "None", "n/a", "N/A", "NaN", "[object Object]", "nil", "#N/A"),
         *("0", "0.0", "000", "-", "--", "?", "_", "(null)", "<none>", "'undefined'", "-1"),
         *("00000000-0000-0000-0000-000000000000", "Guest"),
+        *("\uff2e\uff35\uff2c\uff2c", "N / A", "not  set", "\u2800"),
     ],
 )
 @pytest.mark.parametrize("kind", list(IdentifierKind))
@@ -126,7 +129,50 @@ def test_a_placeholder_is_no_identifier(kind: IdentifierKind, text: str) -> None
     assert found.code == "placeholder"
 
 
-@pytest.mark.parametrize("text", ["crm-77", "10", "a", "nullmeyer", "nan-1", "x0", "日本"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{{user_id}}", "{{${user_id}}}", "${user_id}", "#{user_id}", "{user_id}", "<%= id %>"),
+        *("%%user_id%%", "%user_id%", "*|USER_ID|*", "[[user.id]]", "x-{{user_id}}"),
+        *("%7B%7Buser_id%7D%7D", "%24%7Buser_id%7D", "%5B%5Buser_id%5D%5D", "%25%25user_id%25%25"),
+    ],
+)
+def test_a_tag_that_nobody_rendered_is_no_identifier(text: str) -> None:
+    """Two people with the same tag would become one profile, or one response."""
+    found = usable(IdentifierKind.EXTERNAL_ID, text)
+
+    assert isinstance(found, Unusable)
+    assert found.code == "unrendered_liquid"
+    assert is_placeholder(text)
+    assert id_text(text) is None
+
+
+@pytest.mark.parametrize("text", ["0", "none", "NONE", "true", "test"])
+def test_a_file_can_say_that_a_word_is_an_identifier(text: str) -> None:
+    """Somebody's real id may be 0; other placeholders stay placeholders."""
+    allowed = frozenset({"0", "none", "true", "test"})
+
+    assert usable(IdentifierKind.EXTERNAL_ID, text, frozenset({"test"}), allowed) == text
+    assert isinstance(usable(IdentifierKind.EXTERNAL_ID, "00", frozenset(), allowed), Unusable)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "crm-77",
+        "10",
+        "a",
+        "nullmeyer",
+        "nan-1",
+        "x0",
+        "日本",
+        "50%",
+        "a%b",
+        "%41",
+        "[a]",
+        "{6f96-4f}",
+    ],
+)
 def test_what_looks_like_a_placeholder_may_be_an_id(text: str) -> None:
     """Only whole texts are placeholders."""
     assert not is_placeholder(text)
@@ -138,6 +184,7 @@ def test_what_looks_like_a_placeholder_may_be_an_id(text: str) -> None:
     [
         (IdentifierKind.EXTERNAL_ID, "crm-77 ", "crm-77"),
         (IdentifierKind.EXTERNAL_ID, "\u200bcrm-77\u00a0\n", "crm-77"),
+        (IdentifierKind.EXTERNAL_ID, "\u2800crm-77\u2800", "crm-77"),
         (IdentifierKind.EXTERNAL_ID, "Caf\u0065\u0301-1", "Caf\u00e9-1"),
         (IdentifierKind.EXTERNAL_ID, 17, "17"),
         (IdentifierKind.BRAZE_ID, " 5FBD99BAC125CA40511F2CB1 ", "5fbd99bac125ca40511f2cb1"),

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from braze_bridge.mapping.outcomes import Mapped
+from braze_bridge.mapping.link_signatures import is_signed
+from braze_bridge.mapping.outcomes import Mapped, Unmappable
 from braze_bridge.partner_config.toml_files import load_quikly
 from ops.preview.body_mappings import LOADERS, BodyMappings
 from ops.preview.requests import record_of
 from ops.stack.config_directory import CONFIG_DIRECTORY
 from ops.stack.partners import BY_SOURCE, NO_ACQUISITION, PARTNERS, TEST_PERSON, TrialResponse
 from ops.stack_secrets.stored_secrets import is_token
+from ops.verify.signed_body import add_signatures
 from quikly_acquisition.api import ROUTES as ACQUISITION_ROUTES
 from quikly_webhook.models import read_call
 from tests.fakes.clock import NOON
+
+if TYPE_CHECKING:
+    import pathlib
+
+    from braze_bridge.mapping.outcomes import Outcome
 
 TESTED = [name for name, partner in PARTNERS.items() if partner.test_body is not None]
 
@@ -42,6 +50,33 @@ def test_two_test_responses_differ_in_what_they_leave(name: str) -> None:
 
     assert first
     assert first != second
+
+
+@pytest.mark.parametrize("order", ['["external_id", "email"', '["email", "external_id"'])
+@pytest.mark.parametrize("name", ["outgrow", "iterate"])
+def test_a_test_response_passes_where_links_must_be_signed(
+    tmp_path: pathlib.Path, name: str, order: str
+) -> None:
+    """The shipped file with its commented lines switched on; another key does not fit."""
+    for file in CONFIG_DIRECTORY.glob("*.toml"):
+        text = file.read_text(encoding="utf-8")
+        text = text.replace('# trust = "signed"', 'trust = "signed"').replace(
+            "# signature = ", "signature = "
+        )
+        text = text.replace('["external_id", "email"', order) if file.stem == name else text
+        (tmp_path / file.name).write_text(text, encoding="utf-8")
+    partner = PARTNERS[name]
+    assert partner.test_body is not None
+    body = partner.test_body(TrialResponse("mark-1", NOON, 41), tmp_path)
+    add_signatures(body, partner.person_rules(tmp_path), "the key")
+    record = record_of(json.dumps(body), source=partner.source, route=partner.route(None), now=NOON)
+
+    def outcome(key: str) -> Outcome:
+        fits = partial(is_signed, [key])
+        return BodyMappings(tmp_path, lambda _: fits).outcome(record)
+
+    assert isinstance(outcome("the key"), Mapped)
+    assert isinstance(outcome("another"), Unmappable)
 
 
 def test_every_mapping_has_its_partner() -> None:

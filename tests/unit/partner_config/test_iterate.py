@@ -292,8 +292,8 @@ def test_names_can_have_a_prefix_and_be_limited(tmp_path: pathlib.Path) -> None:
 
     assert (names.prefix, names.only_listed, names.most_answers) == ("iterate: ", True, 9)
     assert (shipped.prefix, shipped.only_listed, shipped.most_answers) == ("", False, 250)
-    assert {"outgrow_quiz_score", "quikly_tier"} <= shipped.taken
-    assert not names.taken  # the folder has no other file
+    assert {"outgrow_quiz_score", "quikly_tier"} <= shipped.guard.taken
+    assert not names.guard.taken  # the folder has no other file
 
 
 @pytest.mark.parametrize(

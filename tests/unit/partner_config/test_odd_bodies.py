@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from braze_bridge.mapping.people import find_person
 from braze_bridge.partner_config.toml_files import (
     check_partner_config,
     load_iterate,
@@ -35,17 +36,30 @@ def test_a_file_adds_placeholders(tmp_path: pathlib.Path, file: str) -> None:
     assert changed(tmp_path, file, line, f'{line}placeholders = ["Guest ", "n.\u200b"]\n') == []
 
     people = {
-        "outgrow.toml": [load_outgrow(tmp_path).default.person.placeholders],
-        "iterate.toml": [load_iterate(tmp_path).default.person.placeholders],
+        "outgrow.toml": [load_outgrow(tmp_path).default.person.placeholders.more],
+        "iterate.toml": [load_iterate(tmp_path).default.person.placeholders.more],
         "quikly.toml": [
             load_quikly(tmp_path).placeholders,
-            load_quikly(tmp_path).events.person.placeholders,
+            load_quikly(tmp_path).events.person.placeholders.more,
         ],
     }
     assert {frozenset({"guest", "n."})} == set(people.pop(file))
     assert {frozenset()} == {each for found in people.values() for each in found}
     [problem] = changed(tmp_path, file, line, f'{line}placeholders = ["\u00a0"]\n')
     assert problem.startswith(f"{file} placeholders: must be a list of texts in quotes")
+
+
+def test_a_file_takes_words_from_the_list_of_placeholders(tmp_path: pathlib.Path) -> None:
+    """A partner whose real ids look like placeholders can say so; the list itself stays."""
+    line = "schema_version = 1\n"
+    assert (
+        changed(tmp_path, "outgrow.toml", line, f'{line}not_placeholders = ["0", "NONE"]\n') == []
+    )
+    rule = load_outgrow(tmp_path).default.person
+
+    found = [find_person(rule, {"external_id": each}).user for each in ("0", "none", "null")]
+
+    assert [user and user.external_id for user in found] == ["0", "none", None]
 
 
 @pytest.mark.parametrize("file", FILES)

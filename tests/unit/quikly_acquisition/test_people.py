@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,9 @@ from quikly_acquisition.people import (
     checked_attributes,
 )
 from tests.fakes.ingest import PARTNER_CONFIG
+
+if TYPE_CHECKING:
+    import pathlib
 
 
 @pytest.mark.parametrize(
@@ -181,6 +186,19 @@ def test_what_is_taken_can_be_sent(given: dict[str, object]) -> None:
         AttributesObject(user, update_existing_only=False, attributes=values).encode()
 
 
+def test_a_file_can_list_the_only_names(tmp_path: pathlib.Path) -> None:
+    """Braze's own fields stay free; an empty list leaves nothing else."""
+    text = (PARTNER_CONFIG / "quikly.toml").read_text(encoding="utf-8")
+    given = {"shoe_size": 43, "hat": "L", "first_name": "Ada"}
+    for only, left in (('["shoe_size "]', {"shoe_size", "first_name"}), ("[]", {"first_name"})):
+        names = f"[names]\nonly = {only}\n\n[door]"
+        (tmp_path / "quikly.toml").write_text(text.replace("[door]", names, 1), encoding="utf-8")
+        checked = checked_attributes(given, load_quikly(tmp_path).names)
+
+        assert checked.values.keys() == left
+        assert {each.code for each in checked.warnings} == {"attribute_name"}
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -190,12 +208,13 @@ def test_what_is_taken_can_be_sent(given: dict[str, object]) -> None:
         "two\u200bwords",
         "two\u00a0words",
         "quikly_cafe\u034f\u0301",
+        "marketing_consent",
     ],
 )
 def test_a_name_of_another_partner_or_with_unseen_characters_is_left_out(name: str) -> None:
     """The sign-up is taken and names it; Braze's own fields stay free."""
     values, warnings, reasons = checked_attributes(
-        {name: 1, "first_name": "Ada"}, load_quikly(PARTNER_CONFIG).taken
+        {name: 1, "first_name": "Ada"}, load_quikly(PARTNER_CONFIG).names
     )
 
     assert (values, reasons) == ({"first_name": "Ada"}, ())

@@ -25,6 +25,11 @@ OTHERS = [
     ([], "Host"),
     ([("host", "")], "Host"),
     ([("host", OURS), ("host", OURS)], "Host"),
+    ([("host", "127.0.0.1:80@evil.example.com")], "Host"),
+    ([("host", "localhost:x")], "Host"),
+    ([("host", "localhost:")], "Host"),
+    ([("host", "127.0.0.1/x")], "Host"),
+    ([("host", "::1")], "Host"),
     ([("host", "rebound.example.com:8000")], "Host"),
     (
         [("host", "rebound.example.com:8000"), ("origin", "http://rebound.example.com:8000")],

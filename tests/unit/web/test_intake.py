@@ -15,7 +15,7 @@ from braze_bridge.mapping.outcomes import Ignored, Mapped, Unmappable
 from braze_bridge.observability import Metric
 from braze_bridge.reasons import Reason
 from braze_bridge.web.door import Admitted, DoorError, Route
-from braze_bridge.web.intake import MOST_SKIPS_LOGGED, Intake
+from braze_bridge.web.intake import MOST_SKIPS_NAMED, Intake
 from tests.fakes.clock import NOON
 from tests.fakes.jobs import InMemoryJobQueue, InMemoryRejectedStore
 from tests.fakes.log import RecordingLog
@@ -82,7 +82,11 @@ def test_job_is_queued_then_answered_and_counted() -> None:
 
     response = step.intake.settle(admitted(), Mapped(JOB, skips, (note,)))
 
-    assert json.loads(response["body"]) == {"status": "accepted", "job_id": "outgrow:c:1"}
+    assert json.loads(response["body"]) == {
+        "status": "accepted",
+        "job_id": "outgrow:c:1",
+        "warnings": [{"code": "too_long", "field": "a"}],
+    }
     assert step.queue.jobs == [JOB]
     assert step.meter.totals == {Metric.JOBS_ACCEPTED: 1, Metric.ATTRIBUTES_SKIPPED: 1}
     logged = [(line.get("attribute"), line.get("code")) for line in step.log.lines]
@@ -94,15 +98,16 @@ def test_job_is_queued_then_answered_and_counted() -> None:
 def test_so_many_skips_are_counted_in_full_and_logged_in_part() -> None:
     """A body of 130,000 values that do not fit must not outlast the function by its log lines."""
     step = Step()
-    named = tuple(Skip(f"responses[{n}]", "wrong_type") for n in range(MOST_SKIPS_LOGGED))
+    named = tuple(Skip(f"responses[{n}]", "wrong_type") for n in range(MOST_SKIPS_NAMED))
     more = (*[Skip("x", "too_long")] * 3, Skip("y", "same_name", default_used=True))
 
     step.intake.settle(admitted(), Mapped(JOB, named))
     lines = len(step.log.lines)
-    step.intake.settle(admitted(), Mapped(JOB, named + more))
+    answered = step.intake.settle(admitted(), Mapped(JOB, named + more))
 
-    assert step.meter.totals[Metric.ATTRIBUTES_SKIPPED] == 2 * MOST_SKIPS_LOGGED + 3
-    assert lines == MOST_SKIPS_LOGGED + 1
+    assert len(json.loads(answered["body"])["warnings"]) == MOST_SKIPS_NAMED
+    assert step.meter.totals[Metric.ATTRIBUTES_SKIPPED] == 2 * MOST_SKIPS_NAMED + 3
+    assert lines == MOST_SKIPS_NAMED + 1
     assert len(step.log.lines) == 2 * lines + 1
     assert step.log.lines[-2]["codes"] == {"too_long": 3, "same_name": 1}
 

@@ -30,6 +30,8 @@ class Metric(StrEnum):
     UNAUTHORIZED = "Unauthorized"
     RESPONSES_IGNORED = "ResponsesIgnored"
     ATTRIBUTES_SKIPPED = "AttributesSkipped"
+    NAMES_OVER_CAP = "NamesOverCap"
+    NAMES_UNCHECKED = "NamesUnchecked"
     QUESTIONS_UNANSWERED = "QuestionsUnanswered"
     TIMES_UNREADABLE = "TimesUnreadable"
     SURROGATES_REPLACED = "SurrogatesReplaced"

@@ -38,6 +38,16 @@ class IngestSettings(_Settings):
     partner_config_dir: Path = Path("/opt/partner_config")
 
 
+class NamingIngestSettings(IngestSettings):
+    """The settings of an ingest function whose bodies name attributes.
+
+    Attributes:
+        ledger_table: Holds the names that were ever used.
+    """
+
+    ledger_table: str
+
+
 SettingsT = TypeVar("SettingsT", bound=_Settings)
 
 

@@ -63,6 +63,18 @@ def pooled_dynamodb(connections: int) -> DynamoDBClient:
     return _dynamodb(max_pool_connections=connections)
 
 
+def names_client() -> DynamoDBClient:
+    """Make the client that counts new attribute names: connect and read 0.5 s, one try.
+
+    A partner waits, and its response is taken without this answer, too.
+    """
+    return _dynamodb(
+        connect_timeout=0.5,
+        read_timeout=0.5,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+    )
+
+
 def claims_client() -> DynamoDBClient:
     """Make the webhook's DynamoDB client: connect 1 s, read 2 s, two tries.
 

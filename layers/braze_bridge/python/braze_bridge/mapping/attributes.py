@@ -27,6 +27,9 @@ NO_NAME: Final = "no_name"
 NOT_FOUND: Final = "not_found"
 """The answer is not where the configuration looks for it."""
 
+TOO_MANY_NAMES: Final = "too_many_names"
+"""The name is new, and the day's new names are used up."""
+
 UNREADABLE_TIME: Final = "unreadable_time"
 """The time of a response or an answer cannot be read; another time counts instead."""
 
@@ -45,6 +48,7 @@ DETAILS: Final[Mapping[str, str]] = {
     SAME_NAME: "another answer goes under the same name",
     NO_NAME: "there is nothing to name the attribute by",
     NOT_FOUND: "there is an answer, but not where the configuration looks for it",
+    TOO_MANY_NAMES: "the name is new, and too many names are new today",
     UNREADABLE_TIME: "not a time that is certain: formats can say how it is written",
     KEPT_AS_TEXT: "marked, so that Braze does not turn it into a date",
 }

@@ -7,10 +7,11 @@ import re
 import unicodedata
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote
 
 from braze_bridge.braze.limits import MAX_ALIAS_BYTES, MAX_EXTERNAL_ID_BYTES
 from braze_bridge.mapping.phones import normal_phone
-from braze_bridge.mapping.texts import INVISIBLE, one_form
+from braze_bridge.mapping.texts import BLANK, INVISIBLE, one_form
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -20,21 +21,28 @@ MAX_EMAIL_CHARS: Final = 254
 
 PLACEHOLDERS: Final = frozenset(
     {
-        *("undefined", "null", "none", "nil", "nan", "void", "unknown", "anonymous", "not set"),
-        *("n/a", "n.a.", "na", "#n/a", "[object object]", "true", "false"),
+        *("undefined", "null", "none", "nil", "nan", "void", "unknown", "anonymous", "notset"),
+        *("n/a", "n.a.", "na", "#n/a", "[objectobject]", "true", "false"),
         "-1",
     }
 )
-"""What systems and people write in place of an identifier they do not have, in lower case. Two
-people with the same placeholder would become one profile. Brackets and quotes around it do not
-count. A text of signs and zeros only (``0``, ``-``, ``?``, the nil UUID) is a placeholder, too."""
+"""What systems and people write in place of an identifier they do not have, in lower case and
+without spaces. Two people with the same placeholder would become one profile. Spaces, width, and
+brackets and quotes around it do not count. A text of signs and zeros only (``0``, ``-``, ``?``, the
+nil UUID) is a placeholder, too."""
 
-_SIGNS_AROUND: Final = re.compile(r"\A[\s<>()\[\]{}'\"`]+|[\s<>()\[\]{}'\"`]+\Z")
+_TEMPLATE: Final = re.compile(
+    r"\{\{|[$#]\{|<%|\*\||\[\[|%%.*%%|\A(?:\{[A-Za-z_.]+\}|%[A-Za-z_.]+%)\Z", re.DOTALL
+)
+"""Tags of Liquid and Handlebars, of shells, of ERB, of Mailchimp, and what other senders
+use. A GUID in braces is none."""
+
+_SIGNS_AROUND: Final = re.compile(r"\A[<>()\[\]{}'\"`]+|[<>()\[\]{}'\"`]+\Z")
 _LETTER_OR_DIGIT: Final = re.compile(r"[^\W_0]")
 _BRAZE_ID: Final = re.compile(r"[0-9a-f]{24}")
 _EMAIL: Final = re.compile(
     # An address with an invisible character looks like another address.
-    rf"(?=[^@]{{1,64}}@)[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f-\x9f{INVISIBLE}]+@"
+    rf"(?=[^@]{{1,64}}@)[^{BLANK}@<>()\[\]\\,;:\"\x00-\x1f\x7f-\x9f{INVISIBLE}]+@"
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W_](?:[\w-]{0,61}[^\W_])"
 )
 _LONGEST_NUMBER: Final = 10**300
@@ -61,20 +69,24 @@ class Unusable(NamedTuple):
 
 
 def usable(
-    kind: IdentifierKind, value: object, more_placeholders: AbstractSet[str] = frozenset()
+    kind: IdentifierKind,
+    value: object,
+    more_placeholders: AbstractSet[str] = frozenset(),
+    not_placeholders: AbstractSet[str] = frozenset(),
 ) -> str | Unusable:
     """Return an identifier as it is compared and sent, or why the value is none.
 
     Args:
         value: A JSON value; a whole number counts as its digits.
         more_placeholders: Of the partner's file, in lower case.
+        not_placeholders: The same: identifiers that look like placeholders.
     """
     text = _id_text(value)
     if text is None:
         return Unusable("wrong_type", f"a text or a whole number can be a {kind}")
     if holds_liquid(text):
-        return Unusable("unrendered_liquid", "a Liquid tag that nobody rendered")
-    if is_placeholder(text, more_placeholders):
+        return Unusable("unrendered_liquid", "a tag of a template that nobody rendered")
+    if text.casefold() not in not_placeholders and is_placeholder(text, more_placeholders):
         return Unusable("placeholder", "a placeholder is no identifier")
     return _of_kind(kind, text)
 
@@ -106,18 +118,22 @@ def is_placeholder(text: str, more: AbstractSet[str] = frozenset()) -> bool:
     Args:
         more: Further placeholders, in lower case.
     """
-    word = text.casefold()
+    word = unicodedata.normalize("NFKC", text).casefold()
     return (
-        word in PLACEHOLDERS
-        or word in more
-        or _SIGNS_AROUND.sub("", word) in PLACEHOLDERS
+        text.casefold() in more
+        or _SIGNS_AROUND.sub("", "".join(word.split())) in PLACEHOLDERS
+        or "".join(word.split()) in PLACEHOLDERS
         or _LETTER_OR_DIGIT.search(word) is None
+        or holds_liquid(text)
     )
 
 
 def holds_liquid(text: str) -> bool:
-    """Check whether the text has an unrendered Liquid tag, plain or URL-encoded."""
-    return "{{" in text or "${" in text or "%7B%7B" in text.upper()
+    """Check whether the text has an unrendered tag of Liquid or another template.
+
+    It may be URL-encoded: a link carries it that way.
+    """
+    return _TEMPLATE.search(text) is not None or _TEMPLATE.search(unquote(text)) is not None
 
 
 def normal_email(text: str) -> str | None:

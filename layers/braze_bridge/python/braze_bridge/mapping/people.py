@@ -23,6 +23,21 @@ _WITHOUT_ADDRESS: Final = frozenset({IdentifierKind.EXTERNAL_ID, IdentifierKind.
 _UNSIGNED: Final = Unusable("unsigned", "no signature fits this identifier")
 
 
+class Placeholders(NamedTuple):
+    """A file's own words, in lower case.
+
+    Attributes:
+        more: What is no identifier besides the usual placeholders.
+        not_placeholders: Identifiers although they look like a usual one.
+    """
+
+    more: frozenset[str] = frozenset()
+    not_placeholders: frozenset[str] = frozenset()
+
+
+NO_MORE: Final = Placeholders()
+
+
 class PersonRule(NamedTuple):
     """Where a body names the person.
 
@@ -35,7 +50,6 @@ class PersonRule(NamedTuple):
             identifier is believed.
         write_email: Whether a person who is named by an external id or an alias also gets the
             e-mail address that is found beside it.
-        placeholders: What is no identifier besides the usual placeholders, in lower case.
     """
 
     order: tuple[IdentifierKind, ...]
@@ -43,7 +57,7 @@ class PersonRule(NamedTuple):
     alias_label: str | None = None
     may_create: bool = True
     write_email: bool = False
-    placeholders: frozenset[str] = frozenset()
+    placeholders: Placeholders = NO_MORE
     signature: tuple[Path, ...] = ()
 
 
@@ -98,7 +112,7 @@ def _first_usable(
 ) -> str | None:
     """Find the first usable value of a kind, and note the unusable ones before it."""
     for path, value in hits(rule.paths.get(kind, ()), body):
-        found = usable(kind, value, rule.placeholders)
+        found = usable(kind, value, *rule.placeholders)
         if not isinstance(found, Unusable):
             if is_proven(kind, found):
                 return found

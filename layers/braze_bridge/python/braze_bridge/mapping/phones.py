@@ -12,7 +12,7 @@ _TYPED: Final = re.compile(r"(?:tel:)?\+[0-9 ().\-/\u2010-\u2015]{2,40}", re.IGN
 
 _OLD_MEXICAN: Final = re.compile("52 1([0-9]{10})")
 """Until August 2019 callers from abroad dialled a 1 before a Mexican mobile number. It is no part
-of the number, which has ten digits."""
+of the number, which has ten digits (https://www.twilio.com/guidelines/mx/voice)."""
 
 _SEPARATORS: Final = re.compile(r"[\s().\-/\u2010-\u2015\u2212]")
 _DIGITS: Final = re.compile(r"\+[1-9][0-9]{1,14}")

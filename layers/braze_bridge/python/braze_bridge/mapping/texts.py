@@ -16,15 +16,19 @@ direction. Pages and spreadsheets leave them around a copied text. They are form
 what Unicode ignores when it shows a text
 (https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point)."""
 
+BLANK: Final = r"\s\u2800"
+"""Characters that look like a space, as in a regular expression. U+2800 is the braille pattern
+without dots: Unicode calls it a symbol, and it shows nothing."""
+
 _JOINERS: Final = r"\u200c\u200d\ufe0e\ufe0f"
 """They choose the shape of emoji and of joined scripts."""
 
 _NOT_SHOWN: Final = re.compile(rf"(?![{_JOINERS}])[{INVISIBLE}]")
 _JOINER: Final = re.compile(f"[{_JOINERS}]")
 _LOST_JOINER: Final = re.compile(rf"(?<![^\x00-\x7f])[{_JOINERS}](?![^\x00-\x7f])")
-_SPACE: Final = re.compile(r"\s")
+_SPACE: Final = re.compile(f"[{BLANK}]")
 _CONTROLS: Final = frozenset({"Cc", "Cf"})
-_AROUND: Final = re.compile(rf"\A[\s{INVISIBLE}]+|[\s{INVISIBLE}]+\Z")
+_AROUND: Final = re.compile(rf"\A[{BLANK}{INVISIBLE}]+|[{BLANK}{INVISIBLE}]+\Z")
 _SIGNS: Final = str.maketrans(
     {"\uff0b": "+", "\uff0d": "-", "\u2212": "-", "\uff0e": ".", "\u066b": "."}
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from braze_bridge.mapping.attributes import ValueRule
+from braze_bridge.mapping.names import ANY_NAME, NameGuard
 from braze_bridge.mapping.values import Shape, ValueType
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ class NameRule(NamedTuple):
         prefix: Put before each of them.
         only_listed: Whether such a prompt becomes no attribute, only an event.
         most_answers: A response with more of them is parked.
-        taken: Names that another partner's file uses. A prompt that equals one gets a prefix.
+        guard: Names that no prompt may have: it gets a prefix. And the cap on new ones.
     """
 
     prefix: str = ""
     only_listed: bool = False
     most_answers: int = MOST_ANSWERS
-    taken: frozenset[str] = frozenset()
+    guard: NameGuard = ANY_NAME
 
 
 BY_PROMPT: Final = NameRule()

@@ -47,9 +47,13 @@ class OutgrowConfig(NamedTuple):
     content: Mapping[str, OutgrowRule]
 
     def attribute_names(self) -> set[str]:
-        """Return the names that responses may write."""
+        """Return the names that responses may write, and those of the fields with the consent."""
         rules = (self.default, *self.content.values())
-        return {each.name for rule in rules for each in rule.attributes}
+        consent = {path.text for rule in rules for path in rule.consent}
+        return {
+            *(each.name for rule in rules for each in rule.attributes),
+            *(text.rpartition(".")[2].strip('"') for text in consent),
+        }
 
     def rule_for(self, content_id: str | None) -> OutgrowRule:
         """Return the rule of a content, or the default if it has none or there is no id."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from braze_bridge.mapping.names import ANY_NAME, NameGuard
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,7 +20,7 @@ class QuiklyConfig(NamedTuple):
 
     Attributes:
         placeholders: What is no identifier besides the usual placeholders, in lower case.
-        taken: Names of attributes that other partners' files use. No sign-up may write them.
+        names: Names of attributes that no sign-up may write.
     """
 
     door: DoorConfig
@@ -26,7 +28,7 @@ class QuiklyConfig(NamedTuple):
     activations: Mapping[str, ActivationRule]
     events: EventsConfig
     placeholders: frozenset[str] = frozenset()
-    taken: frozenset[str] = frozenset()
+    names: NameGuard = ANY_NAME
 
     def attribute_names(self) -> set[str]:
         """Return the names that claims, events and sign-ups may write."""

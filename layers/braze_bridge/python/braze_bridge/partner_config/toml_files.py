@@ -43,7 +43,10 @@ def load_iterate(directory: Path) -> IterateConfig:
         taken |= load_outgrow(directory).attribute_names()
     with contextlib.suppress(ConfigError):
         taken |= read_file(directory, QuiklyFile).config().attribute_names()
-    return config._replace(names=config.names._replace(taken=frozenset(taken)))
+    guard = config.names.guard
+    return config._replace(
+        names=config.names._replace(guard=guard._replace(taken=guard.taken | taken))
+    )
 
 
 def load_outgrow(directory: Path) -> OutgrowConfig:
@@ -62,7 +65,8 @@ def load_quikly(directory: Path) -> QuiklyConfig:
         taken |= load_outgrow(directory).attribute_names()
     with contextlib.suppress(ConfigError):
         taken |= read_file(directory, IterateFile).config().attribute_names()
-    return config._replace(taken=frozenset(taken - STANDARD_FIELDS.keys()))
+    taken -= STANDARD_FIELDS.keys()
+    return config._replace(names=config.names._replace(taken=config.names.taken | taken))
 
 
 LOADERS: Final[Mapping[str, Callable[[Path], object]]] = {

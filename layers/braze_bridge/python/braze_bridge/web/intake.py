@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from braze_bridge.reasons import Reason
     from braze_bridge.web.door import Admitted, ProxyResponse
 
-MOST_SKIPS_LOGGED: Final = 100
-"""So many values of one body have a line each; the rest are counted. A hostile body has 130,000,
-and so many lines take longer than the function's timeout."""
+MOST_SKIPS_NAMED: Final = 100
+"""So many values of one body have a log line and a warning each; the rest are counted. A hostile
+body has 130,000, and so many lines take longer than the function's timeout."""
 
 
 class Intake(NamedTuple):
@@ -97,7 +97,13 @@ class Intake(NamedTuple):
             unusable_identifiers=[f"{note.field}: {note.code}" for note in mapped.notes],
             correlation_id=admitted.correlation_id,
         )
-        return answer(HTTPStatus.OK, {"status": "accepted", "job_id": job.job_id})
+        left_out = [skip for skip in mapped.skips if not skip.default_used][:MOST_SKIPS_NAMED]
+        warnings = [{"code": skip.code, "field": skip.name} for skip in left_out]
+        return answer(
+            HTTPStatus.OK,
+            {"status": "accepted", "job_id": job.job_id}
+            | ({"warnings": warnings} if warnings else {}),
+        )
 
     def _park(self, admitted: Admitted, reasons: tuple[Reason, ...]) -> None:
         digest = hashlib.sha256(f"{admitted.path}\n{admitted.body_text}".encode()).hexdigest()
@@ -134,7 +140,7 @@ class Intake(NamedTuple):
         unreadable = sum(skip.code == UNREADABLE_TIME for skip in skips)
         if unreadable:
             self.meter.add(Metric.TIMES_UNREADABLE, unreadable)
-        for skip in skips[:MOST_SKIPS_LOGGED]:
+        for skip in skips[:MOST_SKIPS_NAMED]:
             self.log.warning(
                 "value does not fit",
                 attribute=skip.name,
@@ -142,9 +148,9 @@ class Intake(NamedTuple):
                 default_used=skip.default_used,
                 correlation_id=admitted.correlation_id,
             )
-        if len(skips) > MOST_SKIPS_LOGGED:
+        if len(skips) > MOST_SKIPS_NAMED:
             self.log.warning(
                 "more values do not fit",
-                codes=Counter(skip.code for skip in skips[MOST_SKIPS_LOGGED:]),
+                codes=Counter(skip.code for skip in skips[MOST_SKIPS_NAMED:]),
                 correlation_id=admitted.correlation_id,
             )

@@ -6,12 +6,15 @@ all activations: name by name, and ``false`` takes one away.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
 from braze_bridge.partner_config.quikly_events import ActivationEventRule, EventsConfig
 from braze_bridge.partner_config.tables import mapped, toml
+
+if TYPE_CHECKING:
+    from braze_bridge.mapping.people import Placeholders
 
 Rules = dict[str, ActivationEventRule | None]
 EventTable = toml.OrFalse[mapped.MappedTable]
@@ -52,7 +55,7 @@ class EventsTable(toml.Table):
                 below = self._under(scope, event).over(scope.default.over(self.default))
                 yield from toml.at(_event_problems(table, below), "scope", q_scope, "on", event)
 
-    def config(self, placeholders: frozenset[str]) -> EventsConfig:
+    def config(self, placeholders: Placeholders) -> EventsConfig:
         """Return the configuration of a section without problems."""
         person = self.person.rule(create_profiles=self.create_profiles, placeholders=placeholders)
         rules = self._rules(ScopeTable())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from braze_bridge.mapping.texts import one_form
 from braze_bridge.mapping.values import Shape, ValueType
 from braze_bridge.partner_config import iterate as rules
 from braze_bridge.partner_config.tables import mapped, toml
+
+if TYPE_CHECKING:
+    from braze_bridge.mapping.people import Placeholders
 
 MOST_PREFIX_CHARS: Final = 32
 
@@ -96,14 +99,14 @@ class SurveyTable(toml.Table):
         named = {one_form(key): table for key, table in self.questions.items()}
         return {key: (table and table.question()) or False for key, table in named.items()}
 
-    def rule(self, placeholders: frozenset[str], *questions: QuestionRules) -> rules.SurveyRule:
+    def rule(self, placeholders: Placeholders, *questions: QuestionRules) -> rules.SurveyRule:
         """Return the rule of a table that is complete, with its questions, the nearest first."""
         person = self.person.rule(create_profiles=self.create_profiles, placeholders=placeholders)
         paths = (self.survey_name, self.response_id, self.occurred_at, self.formats, self.answer)
         return rules.SurveyRule(*paths, person, self.event_name or None, questions)
 
 
-class NamesTable(toml.Table):
+class NamesTable(toml.NamesTable):
     """``[names]``: of questions that have no rule."""
 
     prefix: str = ""
@@ -162,7 +165,8 @@ class IterateFile(toml.PartnerFile):
             for survey_id, own in self.survey.items()
         }
         door = self.door_config()
-        names = rules.NameRule(self.names.prefix, self.names.only_listed, self.names.most_answers)
+        own = self.names
+        names = rules.NameRule(own.prefix, own.only_listed, own.most_answers, own.guard())
         return rules.IterateConfig(door, base.survey_id, base.rule(words, shared), surveys, names)
 
 

@@ -13,7 +13,7 @@ from braze_bridge.mapping import profile_fields
 from braze_bridge.mapping.attributes import ValueRule
 from braze_bridge.mapping.identifiers import IdentifierKind, alias_fits
 from braze_bridge.mapping.instants import read_time
-from braze_bridge.mapping.people import PersonRule
+from braze_bridge.mapping.people import NO_MORE, PersonRule
 from braze_bridge.mapping.profile_fields import STANDARD_FIELDS, StandardField
 from braze_bridge.mapping.texts import one_form
 from braze_bridge.mapping.values import ItemType, Misfit, Shape, ValueType
@@ -22,6 +22,8 @@ from braze_bridge.partner_config.tables import toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from braze_bridge.mapping.people import Placeholders
 
 _FOUND_OR_MADE = frozenset({IdentifierKind.EXTERNAL_ID, IdentifierKind.EMAIL, IdentifierKind.PHONE})
 """Under each of these Braze finds the person, or makes a profile."""
@@ -66,7 +68,7 @@ class PersonTable(toml.Table):
     write_email: bool = False
 
     def rule(
-        self, *, create_profiles: bool = True, placeholders: frozenset[str] = frozenset()
+        self, *, create_profiles: bool = True, placeholders: Placeholders = NO_MORE
     ) -> PersonRule:
         """Return the rule."""
         found = {kind: getattr(self, kind) for kind in IdentifierKind}
@@ -107,7 +109,7 @@ class RespondentTable(PersonTable):
     signature: toml.Paths = ()
 
     def rule(
-        self, *, create_profiles: bool = True, placeholders: frozenset[str] = frozenset()
+        self, *, create_profiles: bool = True, placeholders: Placeholders = NO_MORE
     ) -> PersonRule:
         """Return the rule."""
         rule = super().rule(create_profiles=create_profiles, placeholders=placeholders)

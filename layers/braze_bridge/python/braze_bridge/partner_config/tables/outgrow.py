@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from braze_bridge.partner_config.outgrow import OutgrowConfig, OutgrowRule
 from braze_bridge.partner_config.tables import mapped, toml
+
+if TYPE_CHECKING:
+    from braze_bridge.mapping.people import Placeholders
 
 
 class ContentTable(mapped.MappedTable):
@@ -39,7 +42,7 @@ class ContentTable(mapped.MappedTable):
         if whole.leaves_nothing():
             yield "is empty and there is no event: nothing would be sent", "attributes"
 
-    def rule(self, placeholders: frozenset[str]) -> OutgrowRule:
+    def rule(self, placeholders: Placeholders) -> OutgrowRule:
         """Return the rule of a table that is complete."""
         person = self.person.rule(create_profiles=self.create_profiles, placeholders=placeholders)
         paths = (self.response_id, self.response_id_with_time, self.occurred_at, self.formats)

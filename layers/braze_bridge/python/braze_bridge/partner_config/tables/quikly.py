@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, get_args
 
 from pydantic import Field, PlainValidator
 
@@ -14,6 +14,9 @@ from braze_bridge.partner_config.quikly import QuiklyConfig
 from braze_bridge.partner_config.tables import toml
 from braze_bridge.partner_config.tables.activations import SCOPE, ActivationTable, ProfileTable
 from braze_bridge.partner_config.tables.events import EventsTable
+
+if TYPE_CHECKING:
+    from braze_bridge.mapping.names import NameGuard
 
 MAX_SCOPE_CHARS = 128
 
@@ -83,6 +86,17 @@ class AcquisitionTable(toml.Table):
         return rules.AcquisitionRule(scope, **given)
 
 
+class NamesTable(toml.NamesTable):
+    """``[names]``: of the attributes that a sign-up brings."""
+
+    only: toml.Words | None = None
+
+    def guard(self) -> NameGuard:
+        """Return the guard, without the names of other files."""
+        only = None if self.only is None else toml.bare_names(self.only)
+        return super().guard()._replace(only=only)
+
+
 class QuiklyFile(toml.PartnerFile):
     """The whole file; acquisitions and activations by ``q_scope``."""
 
@@ -91,6 +105,7 @@ class QuiklyFile(toml.PartnerFile):
     activation_profile: ProfileTable = ProfileTable()
     activation: toml.Section[ActivationTable] = Field(default_factory=dict)
     events: EventsTable | None = None
+    names: NamesTable = NamesTable()
 
     def _problems(self) -> toml.Problems:
         if self.door.allow_query_token:
@@ -115,5 +130,6 @@ class QuiklyFile(toml.PartnerFile):
             {scope: table.rule(scope) for scope, table in self.acquisition.items()},
             {scope: table.rule(scope, shared) for scope, table in self.activation.items()},
             (self.events or EventsTable()).config(words),
-            words,
+            words.more,
+            self.names.guard(),
         )

@@ -18,8 +18,10 @@ from pydantic import BeforeValidator, Field, PlainValidator
 from pydantic_core import PydanticUseDefault
 
 from braze_bridge.braze.limits import MAX_INTEGER, MAX_STRING_CHARS
+from braze_bridge.mapping.names import NEW_A_DAY, NameGuard
 from braze_bridge.mapping.paths import PathError, compile_path
-from braze_bridge.mapping.texts import one_form
+from braze_bridge.mapping.people import Placeholders
+from braze_bridge.mapping.texts import bare_name, one_form, plain_name
 from braze_bridge.partner_config.problems import ConfigError, Problem
 from braze_bridge.partner_config.rules import DoorConfig
 
@@ -41,7 +43,7 @@ WordT = TypeVar("WordT", bound=str)
 
 NO_PATH: Final = "must name at least one path"
 _PATHS: Final = 'must be a list of paths in quotes, such as ["score", "result.score"]'
-_PLACEHOLDERS: Final = 'must be a list of texts in quotes, none of them blank, such as ["guest"]'
+_WORD_LIST: Final = 'must be a list of texts in quotes, none of them blank, such as ["guest"]'
 _NOT_BLANK: Final = r"\S"
 _CURRENCY: Final = "^[A-Z]{3}$"
 _WORDS: Final = {
@@ -189,6 +191,11 @@ def whole(least: int, most: int = MAX_INTEGER) -> Callable[[Any], Any]:
     return must(lambda value: type(value) is int and least <= value <= most, words)
 
 
+def bare_names(written: Iterable[str]) -> frozenset[str]:
+    """Return names as they are compared."""
+    return frozenset(bare_name(plain_name(name)) for name in written)
+
+
 def same_twice(names: Iterable[str], words: str) -> Problems:
     """Yield each name that looks like an earlier one: spaces around it do not count."""
     seen = set()
@@ -256,6 +263,7 @@ Trimmed = Annotated[str, Field(min_length=1), OneForm]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_STRING_CHARS), OneForm]
 Currency = Annotated[str, Field(pattern=_CURRENCY)]
 Count = Annotated[int, PlainValidator(whole(0))]
+Words = Annotated[tuple[str, ...], BeforeValidator(texts(_WORD_LIST, _not_blank))]
 Section = Annotated[dict[str, T], BeforeValidator(_without_faulty)]
 """Tables by a name that the file chooses; a faulty one is left out."""
 
@@ -266,13 +274,26 @@ class DoorTable(Table):
     allow_query_token: bool = False
 
 
+class NamesTable(Table):
+    """``[names]``: of attributes that a body names."""
+
+    protected: Words = ()
+    allowed: Words = ()
+    new_a_day: Annotated[int, PlainValidator(whole(0))] = NEW_A_DAY
+
+    def guard(self) -> NameGuard:
+        """Return the guard, without the names of other files."""
+        return NameGuard(bare_names(self.protected), bare_names(self.allowed), self.new_a_day)
+
+
 class PartnerFile(Table):
     """A whole file, ``<partner>.toml``."""
 
     partner: ClassVar[str]
     needed: ClassVar = {"schema_version": _WORDS["int_type"]}
     schema_version: Annotated[int, Field(ge=1, le=1)] = 1
-    placeholders: Annotated[tuple[str, ...], BeforeValidator(texts(_PLACEHOLDERS, _not_blank))] = ()
+    placeholders: Words = ()
+    not_placeholders: Words = ()
     untimed: Literal["oldest", "newest"] = "oldest"
     door: DoorTable = DoorTable()
 
@@ -280,9 +301,13 @@ class PartnerFile(Table):
         """Return the switches of the partner's routes."""
         return DoorConfig(self.door.allow_query_token, self.untimed == "newest")
 
-    def placeholder_words(self) -> frozenset[str]:
-        """Return the placeholders as they are compared."""
-        return frozenset(one_form(word).casefold() for word in self.placeholders)
+    def placeholder_words(self) -> Placeholders:
+        """Return the file's own words as they are compared."""
+        return Placeholders(*map(_compared, (self.placeholders, self.not_placeholders)))
+
+
+def _compared(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(one_form(word).casefold() for word in words)
 
 
 def _words(error: ErrorDetails) -> str:
