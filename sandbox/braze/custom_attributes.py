@@ -1,7 +1,6 @@
 """Custom attributes: typing by the first value, arrays, operators, null (reference §1.5)."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from pydantic import JsonValue
@@ -37,7 +36,6 @@ class AttributeType:
     is_forced: bool = False
 
 
-@lru_cache(maxsize=4096)
 def read_name(name: str) -> str:
     """Bring an attribute's name into the form Braze keeps.
 
