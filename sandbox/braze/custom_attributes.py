@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from pydantic import JsonValue
@@ -38,7 +37,6 @@ class AttributeType:
     is_forced: bool = False
 
 
-@lru_cache(maxsize=4096)
 def read_name(name: str) -> str:
     """Bring an attribute's name into the form Braze keeps.
 

@@ -29,7 +29,7 @@ BAD_GROUP_ID = "BAD_SUBSCRIPTION_GROUP_ID"
 BAD_GROUP_STATE = "BAD_SUBSCRIPTION_GROUP_STATE"
 NO_EMAIL_SUBSCRIPTION_INFO = "INVALID_ATTRIBUTE_EMAIL_SUBSCRIPTION_INFO"
 
-_GLOBAL_STATES = frozenset({"opted_in", "subscribed", "unsubscribed"})
+_GLOBAL_STATES = ("opted_in", "subscribed", "unsubscribed")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -81,8 +81,7 @@ def check_standard_fields(item: JsonObject, groups: Collection[str]) -> None:
         ("email_subscribe", BAD_EMAIL_SUBSCRIPTION_STATE),
         ("push_subscribe", BAD_PUSH_SUBSCRIPTION_STATE),
     ):
-        state = item.get(name, "subscribed")
-        if not isinstance(state, str) or state not in _GLOBAL_STATES:
+        if name in item and item[name] not in _GLOBAL_STATES:
             raise ObjectRejectedError(error)
     if "current_location" in item:
         _check_location(item["current_location"])

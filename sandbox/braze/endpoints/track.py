@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
@@ -232,7 +233,10 @@ def _apply_attributes(
                 is_news = profile.standard.get(name) != value
                 _set_standard(workspace, profile, key, value)
             else:
-                name, is_news = _custom_name(key, blocklist), True
+                name, is_news = _custom_name(key), True
+                if name in blocklist:
+                    workspace.drop(call, thing.place, key, "blocklisted", profile)
+                    continue
                 custom.apply(profile.custom, name, value, merge=merge)
         except DroppedError as error:
             workspace.drop(call, thing.place, key, str(error), profile)
@@ -241,12 +245,11 @@ def _apply_attributes(
             profile.origins[name] = origin
 
 
-def _custom_name(key: str, blocklist: Collection[str]) -> str:
+@lru_cache(maxsize=4096)
+def _custom_name(key: str) -> str:
     name = read_name(key)
     if name in RESERVED_KEYS:
         raise DroppedError("a reserved name once its spaces are stripped")
-    if name in blocklist:
-        raise DroppedError("blocklisted")
     return name
 
 
