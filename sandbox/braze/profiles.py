@@ -115,7 +115,7 @@ class Profile:
     updated: int
     updated_at: float
     external_id: str | None = None
-    deprecated_ids: list[str] = field(default_factory=list)
+    deprecated_ids: tuple[str, ...] = ()
     aliases: dict[str, str] = field(default_factory=dict)
     standard: JsonObject = field(default_factory=dict)
     custom: JsonObject = field(default_factory=dict)
@@ -210,12 +210,14 @@ class ProfileStore:
     def rename_external_id(self, profile: Profile, new: str) -> None:
         """Give an identified profile another external id; the old one is deprecated."""
         if profile.external_id is not None:
-            profile.deprecated_ids.append(profile.external_id)
+            profile.deprecated_ids += (profile.external_id,)
         self.set_external_id(profile, new)
 
     def forget_external_id(self, profile: Profile, deprecated: str) -> None:
         """Take a deprecated external id away: it finds no profile any more."""
-        profile.deprecated_ids.remove(deprecated)
+        profile.deprecated_ids = tuple(
+            each for each in profile.deprecated_ids if each != deprecated
+        )
         del self._by_external_id[deprecated]
 
     def add_alias(self, profile: Profile, label: str, name: str) -> None:
