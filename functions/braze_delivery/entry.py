@@ -74,7 +74,7 @@ class BatchEntry(Struct, eq=False):
         open: Its objects without an outcome, and one until all objects of its person are made. A
             job with something open goes back.
         tried: A send failed in this batch, which counts as an attempt.
-        interrupted: Parts may be at Braze. Next time they follow the policy.
+        doubtful: Events and objects that may be at Braze. Next time they follow the policy.
         is_alone: An event is sent again that was in doubt, so nothing else is in its request.
         delay: Seconds until it comes back; 0 if nothing asks for a time.
         attributes_sent: Braze took its attributes.
@@ -96,7 +96,7 @@ class BatchEntry(Struct, eq=False):
     person_exists: bool = False
     open: int = 1
     tried: bool = False
-    interrupted: bool = False
+    doubtful: frozenset[int] = NO_PARTS
     is_alone: bool = False
     delay: float = 0.0
     attributes_sent: bool = False

@@ -140,8 +140,8 @@ class Finisher:
     def _retry_unrecorded(self, chunk: Chunk, people: Collection[PersonKey]) -> None:
         """Let jobs come back whose newest times are not remembered: an older answer could win.
 
-        The job comes back as an interrupted one: attributes are sent again, which is harmless, and
-        its events follow ``on_unknown_outcome``. A job without attributes has no such times, so it
+        Its attributes are sent again, which is harmless, and its events are in doubt: they follow
+        ``on_unknown_outcome``. A job without attributes has no such times, so it
         is done.
         """
         self._batch.result.unrecorded += len(people)
@@ -180,7 +180,7 @@ def _rows(batch: Batch, entry: BatchEntry) -> tuple[RejectedRecord, ...]:
 def _park(batch: Batch, entries: Sequence[BatchEntry], seconds_left: Callable[[], float]) -> None:
     """Park all rows, side by side, until the first failure.
 
-    Parts that could not be parked stay in doubt: the job comes back as an interrupted one.
+    Parts that could not be parked stay in doubt, and their job comes back.
     """
     parking: list[tuple[Sequence[RejectedRecord], BatchEntry | None, SqsMessage]] = [
         *((rows, None, message) for message, rows in batch.unreadable),
@@ -217,7 +217,7 @@ def _park(batch: Batch, entries: Sequence[BatchEntry], seconds_left: Callable[[]
 
 def _keep_in_doubt(entry: BatchEntry) -> None:
     """Settle the unknown parts in no job of the person: their rows are not stored."""
-    entry.interrupted = True
+    entry.doubtful |= entry.unknown
     ids = {entry.job.once_ids[part] for part in entry.unknown}
     for each in entry.chunk.leased[entry.key]:
         if each.settled:
@@ -245,7 +245,7 @@ def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
     newest: dict[str, datetime] = {}
     attempts: dict[str, int] = {}
     counted: set[str] = set()
-    interrupted: dict[str, datetime] = {}
+    doubtful: dict[str, datetime] = {}
     exists = False
     for entry in entries:
         job = entry.job
@@ -257,13 +257,12 @@ def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
             delivered.add(job.job_id)
         else:
             attempts[job.job_id] = entry.attempts + entry.tried
-            if entry.interrupted:
-                interrupted[job.job_id] = now
         if entry.settled:
             counted |= _once_ids(entry)
-    return PersonState(
-        frozenset(delivered), newest, attempts, frozenset(counted), interrupted, exists
-    )
+        if entry.doubtful:
+            ids = job.once_ids
+            doubtful |= {ids[part]: now for part in entry.doubtful}
+    return PersonState(frozenset(delivered), newest, attempts, frozenset(counted), doubtful, exists)
 
 
 def _add_times(newest: dict[str, datetime], entry: BatchEntry) -> None:

@@ -193,9 +193,13 @@ def _continue_job(batch: Batch, entry: BatchEntry, state: PersonState) -> None:
         entry.settled = frozenset(
             part for part, id_ in enumerate(job.once_ids) if id_ in state.counted
         )
-    if state.interrupted and job.job_id in state.interrupted:
-        # An earlier invocation crashed while it held this job, or Braze's answer was lost. Objects
-        # are sent at most once; events follow the policy.
+    if state.doubtful:
+        # An earlier invocation crashed while it held them, or Braze's answer was lost. Objects are
+        # sent at most once; events follow the policy.
         first = 0 if batch.ports.on_unknown_outcome == "park" else len(job.events)
-        entry.unknown = frozenset(range(first, len(job.once_ids))) - entry.settled
+        entry.unknown = frozenset(
+            part
+            for part, id_ in enumerate(job.once_ids)
+            if part >= first and id_ in state.doubtful and part not in entry.settled
+        )
         entry.settled |= entry.unknown

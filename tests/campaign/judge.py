@@ -313,21 +313,6 @@ class Judge:
                     if unclear or invocation.is_interrupted or is_forgotten:
                         doubts[marker] += 1
         parkable |= doubts.keys()
-        sent_markers = {
-            marker_of(item)
-            for sent in campaign.braze.sent
-            for _, array, item in sent.objects
-            if array != "attributes"
-        }
-        for answer in campaign.plan.answers:
-            # The doubt is the job's. It stops its purchases, which are sent at most once, and the
-            # events that were never sent. An event with a clear answer may not be parked.
-            if not doubts.keys().isdisjoint(each.marker for each in answer.events):
-                parkable |= {
-                    each.marker
-                    for each in answer.events
-                    if each.is_purchase or each.marker not in sent_markers
-                }
         for invocation in campaign.invocations:
             for message in invocation.messages:
                 held = campaign.queue.messages[message.message_id].message.answer

@@ -117,6 +117,55 @@ def test_under_park_an_event_that_surely_arrived_is_not_parked(harness: Harness)
     assert [reason.field for reason in row.reasons] == ["events.1"]
 
 
+# -- the doubt is the event's, not the job's ------------------------------------------------------
+
+
+def lost_in_line(lost: int) -> Callable[..., TrackResponse]:
+    """A Braze that refuses the whole, takes objects alone, and whose later answer is lost."""
+    count = 0
+
+    def track(request: TrackRequest, **_: Any) -> TrackResponse:
+        nonlocal count
+        count += 1
+        if count == 1:
+            raise BadRequestError("no", status=400)
+        if count == lost:
+            raise UnknownOutcomeError("lost")
+        return TrackResponse(201, "success", None, len(request.events), (), None)
+
+    return track
+
+
+EMAIL = JobUser(email="ada@example.com")
+"""Of such a person the objects are sent one after the other."""
+
+
+def test_what_was_never_sent_is_not_parked_as_unknown(harness: Harness) -> None:
+    """The answer for the second event is lost; the third one and the purchase wait behind it."""
+    whole = v2("1", purchase("shoe"), user=EMAIL, events=3)
+    policy: dict[str, Any] = {"on_unknown_outcome": "verify", "on_unverified": "park"}
+
+    assert harness.deliver(whole, track=lost_in_line(3), **policy).retried == 1
+    harness.clock.advance(OVER)
+    assert harness.deliver(whole, **policy).rejected == 1
+
+    (row,) = harness.rejected.records.values()
+    assert [reason.field for reason in row.reasons] == ["events.1"]
+    assert harness.events() == {"answered-2": 1}
+    assert [array for array, _ in harness.braze.taken] == ["events", "purchases"]
+
+
+def test_an_event_that_braze_surely_did_not_take_is_not_in_doubt(harness: Harness) -> None:
+    """Its request was refused as a whole. The other one's answer was lost."""
+    two = job("1", user=EMAIL, events=2)
+    track = lost_in_line(2)
+
+    assert harness.deliver(two, track=track, on_unknown_outcome="verify").retried == 1
+
+    state = harness.ledger.lease([two]).states[two.user.key]
+    assert state.doubtful.keys() == {two.once_ids[0]}
+
+
 def test_a_part_that_cannot_be_parked_is_settled_in_no_other_job(
     over_stand_in: StandInHarness,
 ) -> None:

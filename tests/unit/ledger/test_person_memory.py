@@ -73,7 +73,7 @@ updates = st.builds(
     st.dictionaries(names, instants),
     st.dictionaries(ids, st.integers(0, 9)),
     st.frozensets(once_ids),
-    st.dictionaries(ids, instants),
+    st.dictionaries(once_ids, instants),
     st.booleans(),
 )
 ASKED = Person(
@@ -273,17 +273,17 @@ def test_recording_ends_its_own_lease_only() -> None:
 def test_attempts_only_grow_and_end_with_the_job() -> None:
     """What must not be sent again stays; the rest ends when the job is delivered."""
     whole = job("1", events=3)
-    ask, (first, _, last) = asking([whole]), whole.once_ids
+    ask, (first, middle, last) = asking([whole]), whole.once_ids
     failed = PersonState(attempts={whole.job_id: 2}, counted=frozenset({first}))
     stopped = PersonState(
-        attempts={whole.job_id: 1}, counted=frozenset({last}), interrupted={whole.job_id: NOON}
+        attempts={whole.job_id: 1}, counted=frozenset({last}), doubtful={middle: NOON, last: NOON}
     )
     memory = recorded(recorded(BLANK, failed, ask=ask), stopped, ask=ask)
 
     assert state(memory, ask) == PersonState(
         attempts={whole.job_id: 2},
         counted=frozenset({first, last}),
-        interrupted={whole.job_id: NOON},
+        doubtful={middle: NOON},
     )
 
     done = recorded(memory, PersonState(delivered=frozenset({whole.job_id})), ask=ask)
@@ -303,7 +303,7 @@ def test_a_delivered_job_is_remembered_for_30_days(age: int, kept: bool) -> None
         delivered={1: at},
         newest={2: at},
         counted={3: at},
-        interrupted={4: at},
+        doubtful={4: at},
         attempts={5: (at, 1)},
         exists=True,
     )
@@ -311,20 +311,35 @@ def test_a_delivered_job_is_remembered_for_30_days(age: int, kept: bool) -> None
     assert after == (memory if kept else BLANK._replace(newest={2: at}, exists=True))
 
 
-def test_an_expired_lease_marks_its_jobs_as_interrupted_until_they_are_delivered() -> None:
+def test_an_expired_lease_leaves_its_events_doubtful_until_their_jobs_are_delivered() -> None:
     """Also those that are not in the next holder's batch."""
-    memory = leased(BLANK, request("1", "2"))
+    one, two, three = (job(name, events=1) for name in "123")
+    memory = leased(BLANK, asking([one, two]))
     assert isinstance(memory, PersonMemory)
     late = NOW + LEASE
 
-    memory = leased(memory, request("2", "3"), b"another one.", late)
+    memory = leased(memory, asking([two, three]), b"another one.", late)
     assert isinstance(memory, PersonMemory)
-    assert state(memory, request("2", "3")).interrupted.keys() == {"outgrow:default:2"}
+    assert state(memory, asking([two, three])).doubtful.keys() == set(two.once_ids)
 
-    update = PersonState(delivered=frozenset({"outgrow:default:2"}))
-    memory = recorded(memory, update, b"another one.", late, request("2", "3"))
-    known = state(memory, request("1", "2", "3"))
-    assert known.interrupted.keys() == {"outgrow:default:1"}
+    update = PersonState(delivered=frozenset({two.job_id}))
+    memory = recorded(memory, update, b"another one.", late, asking([two, three]))
+    assert state(memory, asking([one, two, three])).doubtful.keys() == set(one.once_ids)
+
+
+@pytest.mark.parametrize("was_lost", [False, True])
+def test_all_events_of_a_job_that_earlier_code_left_in_doubt_are_doubtful(was_lost: bool) -> None:
+    """It wrote the job's own hash, in version 1 only that one. Those that count are not."""
+    whole = job("1", events=3)
+    first, *others = whole.once_ids
+    own = PRINTS.job(whole.job_id)
+    old = BLANK._replace(counted={PRINTS.once(first): SECONDS}, until=NOW - 1)
+    old = old._replace(doubtful={own: SECONDS}) if was_lost else old._replace(marks=(own,))
+
+    memory = leased(old, asking([whole]))
+
+    assert isinstance(memory, PersonMemory)
+    assert state(memory, asking([whole])).doubtful.keys() == set(others)
 
 
 def test_a_lease_stands_to_its_last_microsecond() -> None:
@@ -386,7 +401,7 @@ def test_what_was_leased_fits_with_any_outcome(jobs: int, attributes: int, event
         newest={name: NOON for each in batch for name in each.attributes},
         attempts={each.job_id: 1 for each in batch},
         counted=frozenset(id_ for each in batch for id_ in each.once_ids),
-        interrupted={each.job_id: NOON for each in batch},
+        doubtful={id_: NOON for each in batch for id_ in each.once_ids},
     )
     after = recorded(memory, update, b"", ask=ask)
     assert len(encode(after)) <= MAX_MEMORY_BYTES

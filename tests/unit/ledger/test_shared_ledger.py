@@ -77,7 +77,7 @@ def knows_what_was_recorded_of_an_unsettled_job(ledger: Ledger) -> bool:
     known = PersonState(
         attempts={whole.job_id: 3},
         counted=frozenset({whole.once_ids[0], whole.once_ids[2]}),
-        interrupted={whole.job_id: NOON},
+        doubtful={whole.once_ids[1]: NOON},
         exists=True,
     )
     ledger.record(ledger.lease([whole]), {ADA: known})
@@ -90,10 +90,11 @@ def keeps_others_away(ledger: Ledger) -> bool:
     return ADA in second.busy and ADA not in second.states
 
 
-def names_interrupted_jobs(ledger: Ledger, clock: FixedClock) -> bool:
-    ledger.lease(asks("1"))
+def names_doubtful_events(ledger: Ledger, clock: FixedClock) -> bool:
+    (whole,) = jobs = asks("1", events=2)
+    ledger.lease(jobs)
     clock.advance(LEASE_SECONDS)
-    return ledger.lease(asks("1")).states[ADA].interrupted.keys() == ids("1")
+    return ledger.lease(jobs).states[ADA].doubtful.keys() == set(whole.once_ids)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def names_interrupted_jobs(ledger: Ledger, clock: FixedClock) -> bool:
         knows_the_newest,
         knows_what_was_recorded_of_an_unsettled_job,
         keeps_others_away,
-        lambda ledger: names_interrupted_jobs(ledger, FixedClock()),
+        lambda ledger: names_doubtful_events(ledger, FixedClock()),
     ],
 )
 def test_without_a_ledger_nothing_is_known(holds: Callable[[Ledger], bool]) -> None:
@@ -128,24 +129,35 @@ def test_the_next_lambda_knows_what_was_recorded(
 
 
 def test_an_expired_lease_is_an_unknown_outcome(ledger: InMemoryLedger, clock: FixedClock) -> None:
-    """The next lease names the jobs that may have been sent."""
-    assert names_interrupted_jobs(ledger, clock)
+    """The next lease names the events that may have been sent."""
+    assert names_doubtful_events(ledger, clock)
 
 
-def test_an_interrupted_job_stays_so_until_it_is_delivered(
+def test_an_event_stays_doubtful_until_it_counts_or_its_job_is_delivered(
     ledger: InMemoryLedger, clock: FixedClock
 ) -> None:
-    """Also if it comes in a later batch after the crash, or fails again."""
-    ledger.lease(asks("1", "2"))
+    """Also if its job comes in a later batch after the crash, or fails again."""
+    first, second = jobs = asks("1", "2", events=2)
+    ledger.lease(jobs)
     clock.advance(LEASE_SECONDS)
     ledger.record(ledger.lease(asks("3")), {ADA: done("3")})
 
-    leases = ledger.lease(asks("1", "2"))
-    assert leases.states[ADA].interrupted.keys() == ids("1", "2")
-    failed = PersonState(ids("1"), attempts={"outgrow:default:2": 1})
+    leases = ledger.lease(jobs)
+    assert leases.states[ADA].doubtful.keys() == {*first.once_ids, *second.once_ids}
+    taken, lost = second.once_ids
+    failed = PersonState(ids("1"), attempts={second.job_id: 1}, counted=frozenset({taken}))
     ledger.record(leases, {ADA: failed})
 
-    assert ledger.lease(asks("1", "2")).states[ADA].interrupted.keys() == ids("2")
+    assert ledger.lease(jobs).states[ADA].doubtful.keys() == {lost}
+
+
+def test_only_the_recorded_events_of_a_job_are_doubtful(ledger: InMemoryLedger) -> None:
+    """What was never sent, or surely refused, is sent the next time without a look-up."""
+    (whole,) = jobs = asks("1", events=3)
+    lost = {whole.once_ids[1]: NOON}
+    ledger.record(ledger.lease(jobs), {ADA: PersonState(doubtful=lost)})
+
+    assert ledger.lease(jobs).states[ADA].doubtful == lost
 
 
 def same_event(name: str) -> DeliveryJob:
@@ -173,19 +185,16 @@ def test_a_doubtful_event_is_doubtful_in_every_job(
     clock.advance(LEASE_SECONDS + 100)
     leases = ledger.lease([second])
     ended = NOON + timedelta(seconds=LEASE_SECONDS)
-    assert leases.states[ADA].interrupted == {second.job_id: ended}
+    assert leases.states[ADA].doubtful == {"event-1": ended}
 
-    ledger.record(leases, {ADA: PersonState(interrupted={second.job_id: clock.now()})})
+    ledger.record(leases, {ADA: PersonState(doubtful={"event-1": clock.now()})})
     leases = ledger.lease([first, second])
-    assert leases.states[ADA].interrupted == {
-        first.job_id: clock.now(),
-        second.job_id: clock.now(),
-    }
+    assert leases.states[ADA].doubtful == {"event-1": clock.now()}
 
     update = PersonState(delivered=frozenset({second.job_id}), counted=frozenset({"event-1"}))
     ledger.record(leases, {ADA: update})
     state = ledger.lease([first, second]).states[ADA]
-    assert state.interrupted.keys() == {first.job_id}  # nothing of it is left to look up
+    assert not state.doubtful
     assert state.counted == {"event-1"}
 
 

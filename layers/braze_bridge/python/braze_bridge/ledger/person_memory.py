@@ -49,11 +49,12 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _LEASE: Final = Struct(f"<B{OWNER_BYTES}sq?I")
 """Version, lease owner and end, whether the person exists, number of marks of the lease."""
 _HEAD: Final = Struct(f"{_LEASE.format}5I")
-"""The same, and the counts of newest, delivered, counted, interrupted, attempts. Then come all
+"""The same, and the counts of newest, delivered, counted, doubtful, attempts. Then come all
 their hashes, and all values."""
 _NAME_BYTES: Final = 16
 _MARK_BYTES: Final = 34
-"""The most that a job, an event or an object adds: leased (8), interrupted (12), tried (14)."""
+"""The most that a job, an event or an object adds: leased (8), settled or doubtful (12), tried
+(14)."""
 
 _MOST_ATTEMPTS: Final = 2**16 - 1
 
@@ -68,11 +69,12 @@ class PersonMemory(NamedTuple):
     Attributes:
         owner: Random bytes of the lease request that holds the person; zeros without a lease.
         until: The lease's end, µs.
-        marks: Of the jobs that the lease was taken for.
+        marks: Of the events and objects that the lease was taken for.
         newest: Attribute name to µs.
         delivered: Job to the epoch second it was recorded.
         counted: Event or object to the epoch second it was recorded.
-        interrupted: Mark to the epoch second until which it may have been sent.
+        doubtful: Event or object to the epoch second until which it may have been sent. Earlier
+            code added jobs: all their events and objects are doubtful.
         attempts: Job to the epoch second of the last record, and the failed sends.
         exists: As :attr:`PersonState.exists`.
     """
@@ -83,7 +85,7 @@ class PersonMemory(NamedTuple):
     newest: dict[int, int]
     delivered: dict[int, int]
     counted: dict[int, int]
-    interrupted: dict[int, int]
+    doubtful: dict[int, int]
     attempts: dict[int, tuple[int, int]]
     exists: bool
 
@@ -100,8 +102,7 @@ class Person:
     Attributes:
         id: Of the item.
         jobs: Each once.
-        marks: Job id to the hashes of that id and of the job's events and objects. If one of them
-            may be at Braze, that is so for every job that has it.
+        marks: Job id to the hashes of that id and of the job's events and objects.
         memory: As last read or written.
         data: The same, encoded.
         revision: Of the item then; ``None`` if there was none.
@@ -121,9 +122,9 @@ class Person:
 
 @lru_cache(maxsize=2_000)
 def _form(
-    marks: int, newest: int, delivered: int, counted: int, interrupted: int, attempts: int
+    marks: int, newest: int, delivered: int, counted: int, doubtful: int, attempts: int
 ) -> Struct:
-    times = delivered + counted + interrupted + attempts
+    times = delivered + counted + doubtful + attempts
     return Struct(f"{_HEAD.format}{marks + newest + times}Q{newest}q{times}I{attempts}H")
 
 
@@ -140,14 +141,14 @@ def encode_for(person: Person, memory: PersonMemory) -> bytes:
 
 def encode(memory: PersonMemory) -> bytes:
     """Encode a memory as bytes, version 2."""
-    owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
-    counts = len(marks), len(newest), len(delivered), len(counted), len(interrupted), len(attempts)
+    owner, until, marks, newest, delivered, counted, doubtful, attempts, exists = memory
+    counts = len(marks), len(newest), len(delivered), len(counted), len(doubtful), len(attempts)
     at, failed = zip(*attempts.values(), strict=True) if attempts else ((), ())
     # fmt: off
     return _form(*counts).pack(
         _VERSION, owner, until, exists, *counts,
-        *marks, *newest, *delivered, *counted, *interrupted, *attempts,
-        *newest.values(), *delivered.values(), *counted.values(), *interrupted.values(),
+        *marks, *newest, *delivered, *counted, *doubtful, *attempts,
+        *newest.values(), *delivered.values(), *counted.values(), *doubtful.values(),
         *at, *failed,
     )
     # fmt: on
@@ -179,12 +180,10 @@ def decode(data: bytes) -> PersonMemory:
         values = fields[at + total : end + total]
         sections.append(dict(zip(fields[at:end], values, strict=True)) if count else {})
         at = end
-    newest, delivered, counted, interrupted, tried = sections
+    newest, delivered, counted, doubtful, tried = sections
     failed = fields[at + total :]
     attempts = {job: (seconds, n) for (job, seconds), n in zip(tried.items(), failed, strict=True)}
-    return PersonMemory(
-        owner, until, marks, newest, delivered, counted, interrupted, attempts, exists
-    )
+    return PersonMemory(owner, until, marks, newest, delivered, counted, doubtful, attempts, exists)
 
 
 # -- rules -------------------------------------------------------------------------------------
@@ -215,22 +214,18 @@ def try_lease(
         The memory to write. Or, while another Lambda holds the person, the seconds after which to
         ask again. Or that every requested job is delivered, or that the item has no room.
     """
-    _, until, lost, newest, delivered, counted, interrupted, attempts, exists = person.memory
-    marks: list[int] = []
-    for each in person.marks.values():
-        if each[0] not in delivered:
-            marks += each
-    if not marks:
+    _, until, lost, newest, delivered, counted, doubtful, attempts, exists = person.memory
+    open_ = [each for each in person.marks.values() if each[0] not in delivered]
+    if not open_:
         return "delivered"
     if until > now:
         return retry_after(until - now, lease_length)
     if lost:
-        late = [(lost, _seconds_after(until))]
-        interrupted = _interrupted(interrupted, late, delivered, counted)
+        late = dict.fromkeys(lost, _seconds_after(until))
+        doubtful = _doubtful(doubtful, late, delivered, counted)
     end = now + lease_length
-    leased = PersonMemory(
-        owner, end, tuple(marks), newest, delivered, counted, interrupted, attempts, exists
-    )
+    marks = tuple([mark for each in open_ for mark in each[1:]])
+    leased = PersonMemory(owner, end, marks, newest, delivered, counted, doubtful, attempts, exists)
     return leased if _fits(leased, person, now) else "full"
 
 
@@ -267,15 +262,15 @@ def _fits(leased: PersonMemory, person: Person, now: int) -> bool:
 
 def size(memory: PersonMemory) -> int:
     """Compute the length of the encoded memory."""
-    _, _, marks, newest, delivered, counted, interrupted, attempts, _ = memory
-    times = len(delivered) + len(counted) + len(interrupted) + len(attempts)
+    _, _, marks, newest, delivered, counted, doubtful, attempts, _ = memory
+    times = len(delivered) + len(counted) + len(doubtful) + len(attempts)
     return _HEAD.size + len(marks) * 8 + len(newest) * 16 + times * 12 + len(attempts) * 2
 
 
 def drop_expired(memory: PersonMemory, now: int) -> PersonMemory:
     """Drop what is older than 30 days. Times of attributes stay."""
-    owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
-    if not (delivered or counted or interrupted or attempts):
+    owner, until, marks, newest, delivered, counted, doubtful, attempts, exists = memory
+    if not (delivered or counted or doubtful or attempts):
         return memory
     limit = now // 1_000_000 - RETENTION_SECONDS
     return PersonMemory(
@@ -285,7 +280,7 @@ def drop_expired(memory: PersonMemory, now: int) -> PersonMemory:
         newest,
         _young(delivered, limit),
         _young(counted, limit),
-        _young(interrupted, limit),
+        _young(doubtful, limit),
         attempts and {job: each for job, each in attempts.items() if each[0] > limit},
         exists,
     )
@@ -299,8 +294,8 @@ def _young(times: dict[int, int], limit: int) -> dict[int, int]:
 
 def state_for(person: Person, fingerprints: Fingerprints) -> PersonState:
     """Translate a memory back, as far as the requested jobs' own names allow."""
-    _, _, _, newest, delivered, counted, interrupted, attempts, exists = person.memory
-    if not (delivered or newest or counted or interrupted or attempts or exists):
+    _, _, _, newest, delivered, counted, doubtful, attempts, exists = person.memory
+    if not (delivered or newest or counted or doubtful or attempts or exists):
         return _UNKNOWN
     marks = person.marks
     open_ = {job: each for job, each in marks.items() if each[0] not in delivered}
@@ -316,16 +311,24 @@ def state_for(person: Person, fingerprints: Fingerprints) -> PersonState:
         )
         if counted
         else frozenset(),
-        {
-            job: _EPOCH + timedelta(seconds=max(interrupted.get(mark, 0) for mark in each))
-            for job, each in open_.items()
-            if not interrupted.keys().isdisjoint(each)
-        }
-        if interrupted
-        else {},
+        _doubts(doubtful, person, open_) if doubtful else {},
         exists,
         _erasure(newest, fingerprints) if newest else None,
     )
+
+
+def _doubts(
+    doubtful: Mapping[int, int], person: Person, open_: Mapping[str, tuple[int, ...]]
+) -> dict[str, datetime]:
+    """Find the doubtful events and objects of the open jobs."""
+    doubts: dict[str, datetime] = {}
+    for job in person.jobs:
+        of_job, *marks = open_.get(job.job_id, (0,))
+        for once_id, mark in zip(job.once_ids, marks, strict=False):
+            at = max(doubtful.get(mark, 0), doubtful.get(of_job, 0))
+            if at and mark not in person.memory.counted:
+                doubts[once_id] = _EPOCH + timedelta(seconds=at)
+    return doubts
 
 
 def _times(
@@ -372,7 +375,7 @@ def apply_update(
         fingerprints: Of the ledger.
     """
     memory = drop_expired(person.memory, now)
-    held_by, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
+    held_by, until, marks, newest, delivered, counted, doubtful, attempts, exists = memory
     if held_by == owner:
         held_by, until, marks = _NO_OWNER, 0, ()
     seconds = now // 1_000_000
@@ -387,15 +390,15 @@ def apply_update(
     if attempts or update.attempts:
         tried = {person.marks[job][0]: failed for job, failed in update.attempts.items()}
         attempts = _attempts(attempts, tried, delivered, seconds)
-    if interrupted or update.interrupted:
-        lost = [
-            (person.marks[job], _seconds_after(microseconds(at)))
-            for job, at in update.interrupted.items()
-        ]
-        interrupted = _interrupted(interrupted, lost, delivered, counted)
+    if doubtful or update.doubtful:
+        lost = {
+            fingerprints.once(once_id): _seconds_after(microseconds(at))
+            for once_id, at in update.doubtful.items()
+        }
+        doubtful = _doubtful(doubtful, lost, delivered, counted)
     exists = exists or update.exists
     return PersonMemory(
-        held_by, until, marks, newest, delivered, counted, interrupted, attempts, exists
+        held_by, until, marks, newest, delivered, counted, doubtful, attempts, exists
     )
 
 
@@ -423,19 +426,16 @@ def _attempts(
     return {job: each for job, each in attempts.items() if job not in delivered}
 
 
-def _interrupted(
+def _doubtful(
     known: Mapping[int, int],
-    lost: Iterable[tuple[tuple[int, ...], int]],
+    lost: Mapping[int, int],
     delivered: Container[int],
     counted: Container[int],
 ) -> dict[int, int]:
     """Add marks with the time until which they may have been sent; drop what is settled."""
-    interrupted = dict(known)
-    for marks, at in lost:
-        for mark in marks:
-            interrupted[mark] = max(at, interrupted.get(mark, at))
+    doubtful = dict(known)
+    for mark, at in lost.items():
+        doubtful[mark] = max(at, doubtful.get(mark, at))
     return {
-        mark: at
-        for mark, at in interrupted.items()
-        if mark not in delivered and mark not in counted
+        mark: at for mark, at in doubtful.items() if mark not in delivered and mark not in counted
     }

@@ -50,10 +50,9 @@ class PersonState:
         counted: Ids of events and objects, as :attr:`DeliveryJob.once_ids` gives them, that must
             not be sent again: they are delivered or parked. Of a delivered job only the ids that
             another job may share are kept; its own id is enough for the others.
-        interrupted: Ids of the jobs whose events and objects may or may not be at Braze, with the
-            time until which they may have been sent. Their lease expired unrecorded, or Braze's
-            answer was lost, or that is so of a job with the same event. A job stays here until it
-            is delivered.
+        doubtful: Ids of events and objects that may or may not be at Braze, with the time until
+            which they may have been sent: Braze's answer was lost, or a lease expired unrecorded,
+            also one for another job that has them. They stay here until they are in ``counted``.
         exists: Braze took something of a job that may create the person.
         erased: When an operator erased the person: jobs received until then are dropped.
     """
@@ -62,7 +61,7 @@ class PersonState:
     newest: Mapping[str, datetime] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
     counted: frozenset[str] = frozenset()
-    interrupted: Mapping[str, datetime] = field(default_factory=dict)
+    doubtful: Mapping[str, datetime] = field(default_factory=dict)
     exists: bool = False
     erased: datetime | None = None
 
@@ -130,7 +129,8 @@ class Ledger(Protocol):
 
         Returns:
             The people whose updates were not, or not surely, written. Their leases expire, and
-            their jobs are ``interrupted`` then. A failing store raises nothing.
+            the events and objects of their jobs are ``doubtful`` then. A failing store raises
+            nothing.
         """
         ...
 
