@@ -13,7 +13,8 @@ from braze_bridge.reasons import Reason
 from braze_delivery.parking import job_records, rejected_part, unknown_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -47,14 +48,14 @@ class Finisher:
 
     People without anything to park are recorded first, chunk by chunk, while other chunks are being
     sent. So a slow rejected table does not delay them. Every lease ends here, also of people
-    without anything to send.
+    without anything to send, or that the ledger gave no answer for.
     """
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._parking: dict[int, set[PersonKey]] = {}
         self._recording: list[
-            tuple[Chunk, Collection[PersonKey], Future[frozenset[PersonKey]]]
+            tuple[Chunk, AbstractSet[PersonKey], Future[frozenset[PersonKey]]]
         ] = []
 
     def record_early(self, chunk: Chunk) -> None:
@@ -81,6 +82,8 @@ class Finisher:
         for chunk in chunks.taken:
             if id(chunk) not in self._parking:
                 self._begin(chunk, until(0.5))
+            if chunk.leases.unanswered:
+                self._record(chunk, chunk.leases.unanswered.keys(), until(0.5))
         self._end_recording(until(0.5))
         _park(batch, entries, until(0.75))
         for chunk in chunks.taken:
@@ -111,7 +114,7 @@ class Finisher:
         self._record(chunk, chunk.leases.states.keys() - parking, seconds_left)
 
     def _record(
-        self, chunk: Chunk, people: Collection[PersonKey], seconds_left: Callable[[], float]
+        self, chunk: Chunk, people: AbstractSet[PersonKey], seconds_left: Callable[[], float]
     ) -> None:
         """Begin to record the jobs of these people, which ends their leases."""
         now = self._batch.ports.clock.now()  # until when a request may have been sent
@@ -137,13 +140,14 @@ class Finisher:
         if fault is not None:
             raise fault
 
-    def _retry_unrecorded(self, chunk: Chunk, people: Collection[PersonKey]) -> None:
+    def _retry_unrecorded(self, chunk: Chunk, people: AbstractSet[PersonKey]) -> None:
         """Let jobs come back whose newest times are not remembered: an older answer could win.
 
         Its attributes are sent again, which is harmless, and its events are in doubt: they follow
         ``on_unknown_outcome``. A job without attributes has no such times, so it
         is done.
         """
+        people = people & chunk.leases.states.keys()
         self._batch.result.unrecorded += len(people)
         for key in people:
             for entry in chunk.leased.get(key, ()):

@@ -12,7 +12,7 @@ from braze_bridge.aws.dynamodb import DynamoCallError
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.keys import fingerprint_key
 from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
-from braze_bridge.ledger.port import LedgerUnavailableError, PersonState
+from braze_bridge.ledger.port import PersonState
 from braze_bridge.ledger.shared import SharedLedger
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import job
@@ -169,8 +169,8 @@ def test_no_person_is_leased_if_dynamodb_fails(
     dynamo.failing = failing
 
     assert ledger.record(leases, all_done(crowd(3))) == set(leases.states)
-    with pytest.raises(LedgerUnavailableError, match=code):
-        ledger.lease(crowd(3))
+    leases = ledger.lease(crowd(3))
+    assert (leases.states, leases.held, leases.store_errors) == ({}, {}, {code: 3})
 
 
 @pytest.mark.parametrize("how", [read_timeout, lambda *_: ("InternalServerError", 500)])
@@ -240,9 +240,5 @@ def test_any_fault_of_a_call_is_a_failed_call(
 
     dynamo.failing = failing
     jobs = crowd(2)
-    try:
-        leases = ledger.lease(jobs)
-    except LedgerUnavailableError as error:
-        assert "RuntimeError" in str(error)  # noqa: PT017 - one of two outcomes
-    else:
-        assert (len(leases.held), set(leases.store_errors)) == (0, {"RuntimeError"})
+    leases = ledger.lease(jobs)
+    assert (len(leases.held), set(leases.store_errors)) == (0, {"RuntimeError"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +165,54 @@ def test_an_event_that_braze_surely_did_not_take_is_not_in_doubt(harness: Harnes
 
     state = harness.ledger.lease([two]).states[two.user.key]
     assert state.doubtful.keys() == {two.once_ids[0]}
+
+
+class LateFuture(Future[Any]):
+    """It is awaited in vain once."""
+
+    is_late = True
+
+    def result(self, timeout: float | None = None) -> Any:
+        """See ``Future``."""
+        if self.is_late:
+            self.is_late = False
+            raise TimeoutError
+        return super().result(timeout)
+
+
+class LateExecutor(Executor):
+    """The answer to its first call comes after the caller has stopped waiting."""
+
+    is_first = True
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See ``Executor``."""
+        future = LateFuture() if self.is_first else Future[Any]()
+        self.is_first = False
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@pytest.mark.parametrize("how", ["the store", "the thread"])
+def test_what_was_never_sent_is_not_in_doubt_if_the_leases_answer_is_lost(
+    harness: Harness, how: str
+) -> None:
+    """The batch ends a lease that it cannot use. Under `park` its events would be parked."""
+    store, once = harness.ledger.store, job(events=1)  # type: ignore[attr-defined]
+    ports: dict[str, Any] = {"on_unknown_outcome": "park"}
+    if how == "the thread":
+        ports["tail"] = LateExecutor()
+    else:
+        answers = iter(["lost"] * 6)
+        store.loses = lambda _: next(answers, None)
+        store.fails = lambda *_: next(answers, None) if store.items else None
+
+    result = harness.deliver(once, **ports)
+    assert (result.retried, result.requests, result.unrecorded) == (1, 0, 0)
+    harness.clock.advance(LEASE_SECONDS + 1)
+
+    assert harness.deliver(once, on_unknown_outcome="park").delivered == 1
+    assert harness.events() == {"answered-0": 1}
 
 
 def test_a_part_that_cannot_be_parked_is_settled_in_no_other_job(

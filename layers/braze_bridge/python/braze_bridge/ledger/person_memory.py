@@ -106,6 +106,7 @@ class Person:
         memory: As last read or written.
         data: The same, encoded.
         revision: Of the item then; ``None`` if there was none.
+        owner: Of the lease that was asked for; zeros before that.
     """
 
     id: str
@@ -115,6 +116,7 @@ class Person:
     memory: PersonMemory = BLANK
     data: bytes = BLANK_DATA
     revision: bytes | None = None
+    owner: bytes = _NO_OWNER
 
 
 # -- bytes -------------------------------------------------------------------------------------

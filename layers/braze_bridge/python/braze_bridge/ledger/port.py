@@ -85,7 +85,8 @@ class Leases:
             sent for them, and waiting does not help soon.
         held: The leases. Only :meth:`Ledger.record` reads them.
         store_errors: The store's error code to the number of people it kept out of ``states``.
-        unanswered: Those people. They are in ``busy``, too.
+        unanswered: Those people. They are in ``busy``, too. Some may be leased all the same, since
+            only the answer was lost: :meth:`Ledger.record` ends their leases.
     """
 
     states: Mapping[PersonKey, PersonState]
@@ -93,11 +94,11 @@ class Leases:
     full: frozenset[PersonKey] = frozenset()
     held: Mapping[PersonKey, object] = field(default_factory=dict, repr=False)
     store_errors: Mapping[str, int] = field(default_factory=dict)
-    unanswered: frozenset[PersonKey] = frozenset()
+    unanswered: Mapping[PersonKey, object] = field(default_factory=dict, repr=False)
 
 
 class LedgerUnavailableError(Exception):
-    """The ledger did not answer: nothing may be sent for the requested people."""
+    """The ledger has no key: nothing may be sent for the requested people."""
 
 
 class Ledger(Protocol):
@@ -107,7 +108,7 @@ class Ledger(Protocol):
         """Lease the people that the jobs are about.
 
         Raises:
-            LedgerUnavailableError: The ledger answered for no person.
+            LedgerUnavailableError: See there. A failing store raises nothing.
         """
         ...
 
