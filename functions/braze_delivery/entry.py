@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.jobs.rejected import RejectedRecord
-    from braze_bridge.ledger.port import PersonKey
+    from braze_bridge.ledger.port import Moment, PersonKey
     from braze_bridge.reasons import Reason
     from braze_delivery.reading import Job
 
@@ -112,6 +112,11 @@ class BatchEntry(Struct, eq=False):
     def waits_since(self) -> datetime:
         """When it came into the queue: SQS counts the retention from there, also of a replay."""
         return self.sent_at or self.job.received_at
+
+    @property
+    def moment(self) -> Moment:
+        """Orders the values of a person's jobs."""
+        return self.job.occurred_at, self.job.received_at
 
     def wait(self, seconds: float) -> None:
         """Come back no earlier than this."""

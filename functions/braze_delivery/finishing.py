@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from braze_bridge.handlers import SqsMessage
     from braze_bridge.jobs.rejected import RejectedRecord, RejectedStore
-    from braze_bridge.ledger.port import PersonKey
+    from braze_bridge.ledger.port import Moment, PersonKey
     from braze_delivery.batch import Batch
     from braze_delivery.entry import BatchEntry, Chunk, Outcome
     from braze_delivery.leasing import LeasedChunks
@@ -246,7 +246,7 @@ def _store(
 def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
     """Make the update of one person from the outcomes of the jobs."""
     delivered: set[str] = set()
-    newest: dict[str, datetime] = {}
+    newest: dict[str, Moment] = {}
     attempts: dict[str, int] = {}
     counted: set[str] = set()
     doubtful: dict[str, datetime] = {}
@@ -269,8 +269,8 @@ def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
     return PersonState(frozenset(delivered), newest, attempts, frozenset(counted), doubtful, exists)
 
 
-def _add_times(newest: dict[str, datetime], entry: BatchEntry) -> None:
-    at = entry.job.occurred_at
+def _add_times(newest: dict[str, Moment], entry: BatchEntry) -> None:
+    at = entry.moment
     names: Iterable[str] = entry.job.attributes
     if not entry.person_exists:
         names = map(update_only, names)

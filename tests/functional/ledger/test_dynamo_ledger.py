@@ -33,7 +33,10 @@ def crowd(count: int) -> list[DeliveryJob]:
 
 
 def all_done(jobs: list[DeliveryJob]) -> dict[tuple[str, ...], PersonState]:
-    return {each.user.key: PersonState(frozenset({each.job_id}), {"score": NOON}) for each in jobs}
+    return {
+        each.user.key: PersonState(frozenset({each.job_id}), {"score": (NOON, NOON)})
+        for each in jobs
+    }
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_1000_jobs_take_90_calls(dynamo: FakeDynamo, ledger: SharedLedger, peopl
     assert sum(count for operation, count in dynamo.counted if operation == "BatchGetItem") == 1_000
     assert len(dynamo.counted) == 90
     states = ledger.lease(jobs).states.values()
-    assert all(state.delivered and state.newest == {"score": NOON} for state in states)
+    assert all(state.delivered and state.newest == {"score": (NOON, NOON)} for state in states)
 
 
 def test_calls_run_side_by_side_on_an_executor(dynamo: FakeDynamo, clock: FixedClock) -> None:

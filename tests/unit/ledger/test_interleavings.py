@@ -145,7 +145,9 @@ class Interleavings(RuleBasedStateMachine):
         if newest is not None and now - self.touched[person] >= MONTH:
             del self.newest[person]
         elif newest is not None:
-            assert state.newest.get("score", newest) >= newest, "the newest time went back"
+            assert state.newest.get("score", (newest, newest)) >= (newest, newest), (
+                "the newest time went back"
+            )
             assert "score" in state.newest, "the newest time was forgotten"
         if key not in leases.held:
             return None
@@ -172,7 +174,7 @@ class Interleavings(RuleBasedStateMachine):
         at = self.clock.now() + timedelta(seconds=offset)
         ids = {f"outgrow:default:{each}" for each in holder.jobs}
         state = (
-            PersonState(frozenset(ids), {"score": at})
+            PersonState(frozenset(ids), {"score": (at, at)})
             if settled
             else PersonState(attempts=dict.fromkeys(ids, 1))
         )

@@ -41,8 +41,8 @@ def ids(*names: str) -> frozenset[str]:
 
 
 def done(*names: str, **newest: float) -> PersonState:
-    times = {name: NOON + timedelta(seconds=at) for name, at in newest.items()}
-    return PersonState(delivered=ids(*names), newest=times)
+    moments = {name: (NOON + timedelta(seconds=at), NOON) for name, at in newest.items()}
+    return PersonState(delivered=ids(*names), newest=moments)
 
 
 def crowd(count: int) -> list[DeliveryJob]:
@@ -71,7 +71,7 @@ def knows_the_newest(ledger: Ledger) -> bool:
     jobs = asks("1", attributes={"score": 1})
     ledger.record(ledger.lease(jobs), {ADA: done(score=0.000_001)})
     state = ledger.lease(asks("2", attributes={"score": 2})).states[ADA]
-    return state.newest == {"score": NOON + timedelta(microseconds=1)}
+    return state.newest == {"score": (NOON + timedelta(microseconds=1), NOON)}
 
 
 def knows_what_was_recorded_of_an_unsettled_job(ledger: Ledger) -> bool:
@@ -320,9 +320,7 @@ def after_a_lost_lease(store: InMemoryMemoryStore, order: str) -> PersonState:
     return quick.lease(asks("1", "2", "3", attributes=fields)).states[ADA]
 
 
-WHOLE = PersonState(
-    ids("1", "2"), {"score": NOON + timedelta(seconds=2), "old": NOON + timedelta(seconds=5)}
-)
+WHOLE = done("1", "2", score=2, old=5)
 
 
 @pytest.mark.parametrize("order", ["slow quick", "quick slow"])
@@ -545,7 +543,7 @@ def test_a_memory_of_a_later_version_is_not_changed(ledger: InMemoryLedger) -> N
     """After a rollback no person counts as new, and nothing is overwritten."""
     ledger.record(ledger.lease(asks("1")), {ADA: done("1")})
     ((id_, stored),) = ledger.store.items.items()
-    ledger.store.items[id_] = later = stored._replace(data=b"\x03" + stored.data[1:])
+    ledger.store.items[id_] = later = stored._replace(data=b"\x04" + stored.data[1:])
 
     leases = ledger.lease([*asks("1"), *asks("2", person="bob")])
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from struct import Struct, pack
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger.fingerprints import Fingerprints
-    from braze_bridge.ledger.port import PersonKey
+    from braze_bridge.ledger.port import Moment, PersonKey
 
 RETENTION_SECONDS: Final = 30 * 86_400
 """30 days: longer than a queue, a DLQ or a vendor's retries keep a job. Attribute times stay while
@@ -33,7 +34,7 @@ something is recorded for the person at least every 30 days."""
 
 MAX_MEMORY_BYTES: Final = 350_000
 """DynamoDB allows 400 KB an item, names included (docs.aws.amazon.com/amazondynamodb, developer
-guide, ServiceQuotas). This is about 29,000 jobs or events, or 21,000 attributes, of one person in
+guide, ServiceQuotas). This is about 29,000 jobs or events, or 14,000 attributes, of one person in
 30 days. The rest is for what two Lambdas record at the same time after a lost lease."""
 
 SHORTEST_WAIT: Final = 1.0
@@ -41,7 +42,7 @@ FIRST_WAIT: Final = 2.0
 """Seconds after which to ask again for a person who was leased a moment ago."""
 
 OWNER_BYTES: Final = 12
-_VERSION: Final = 2
+_VERSION: Final = 3
 _NO_OWNER: Final = bytes(OWNER_BYTES)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -50,8 +51,8 @@ _LEASE: Final = Struct(f"<B{OWNER_BYTES}sq?I")
 """Version, lease owner and end, whether the person exists, number of marks of the lease."""
 _HEAD: Final = Struct(f"{_LEASE.format}5I")
 """The same, and the counts of newest, delivered, counted, doubtful, attempts. Then come all
-their hashes, and all values."""
-_NAME_BYTES: Final = 16
+their hashes, and all values. Version 2 had no second time of an attribute."""
+_NAME_BYTES: Final = 24
 _MARK_BYTES: Final = 34
 """The most that a job, an event or an object adds: leased (8), settled or doubtful (12), tried
 (14)."""
@@ -70,7 +71,7 @@ class PersonMemory(NamedTuple):
         owner: Random bytes of the lease request that holds the person; zeros without a lease.
         until: The lease's end, µs.
         marks: Of the events and objects that the lease was taken for.
-        newest: Attribute name to µs.
+        newest: Attribute name to the :data:`Moment` of its value, both times in µs.
         delivered: Job to the epoch second it was recorded.
         counted: Event or object to the epoch second it was recorded.
         doubtful: Event or object to the epoch second until which it may have been sent. Earlier
@@ -82,7 +83,7 @@ class PersonMemory(NamedTuple):
     owner: bytes
     until: int
     marks: tuple[int, ...]
-    newest: dict[int, int]
+    newest: dict[int, tuple[int, int]]
     delivered: dict[int, int]
     counted: dict[int, int]
     doubtful: dict[int, int]
@@ -123,16 +124,14 @@ class Person:
 
 
 @lru_cache(maxsize=2_000)
-def _form(
-    marks: int, newest: int, delivered: int, counted: int, doubtful: int, attempts: int
-) -> Struct:
-    times = delivered + counted + doubtful + attempts
-    return Struct(f"{_HEAD.format}{marks + newest + times}Q{newest}q{times}I{attempts}H")
+def _form(version: int, marks: int, newest: int, *others: int) -> Struct:
+    hashes, moments, times = marks + newest + sum(others), newest * (version - 1), sum(others)
+    return Struct(f"{_HEAD.format}{hashes}Q{moments}q{times}I{others[-1]}H")
 
 
 def encode_for(person: Person, memory: PersonMemory) -> bytes:
     """Encode what the person's memory becomes. A lease changes only the beginning."""
-    if memory[3:8] == person.memory[3:8] and person.data[:1] != b"\1":
+    if memory[3:8] == person.memory[3:8] and person.data[0] == _VERSION:
         marks = memory.marks
         head = _LEASE.pack(_VERSION, memory.owner, memory.until, memory.exists, len(marks))
         counts = person.data[_LEASE.size : _HEAD.size]
@@ -142,22 +141,23 @@ def encode_for(person: Person, memory: PersonMemory) -> bytes:
 
 
 def encode(memory: PersonMemory) -> bytes:
-    """Encode a memory as bytes, version 2."""
+    """Encode a memory as bytes, version 3."""
     owner, until, marks, newest, delivered, counted, doubtful, attempts, exists = memory
     counts = len(marks), len(newest), len(delivered), len(counted), len(doubtful), len(attempts)
+    occurred, received = zip(*newest.values(), strict=True) if newest else ((), ())
     at, failed = zip(*attempts.values(), strict=True) if attempts else ((), ())
     # fmt: off
-    return _form(*counts).pack(
+    return _form(_VERSION, *counts).pack(
         _VERSION, owner, until, exists, *counts,
         *marks, *newest, *delivered, *counted, *doubtful, *attempts,
-        *newest.values(), *delivered.values(), *counted.values(), *doubtful.values(),
+        *occurred, *received, *delivered.values(), *counted.values(), *doubtful.values(),
         *at, *failed,
     )
     # fmt: on
 
 
 def decode(data: bytes) -> PersonMemory:
-    """Decode what :func:`encode` wrote, in this version or in version 1.
+    """Decode what :func:`encode` wrote, in this version or an earlier one.
 
     Raises:
         UnreadableMemoryError: A later version wrote it, or it is damaged.
@@ -166,25 +166,19 @@ def decode(data: bytes) -> PersonMemory:
     try:
         if version == 1:
             return PersonMemory(*decode_version_1(data), exists=False)
-        if version != _VERSION:
+        if version not in {2, _VERSION}:
             raise UnreadableMemoryError(f"version {version}")
         _, owner, until, exists, *counts = _HEAD.unpack_from(data)
-        fields = _form(*counts).unpack(data)
+        fields = iter(_form(version, *counts).unpack(data)[4 + len(counts) :])
     except StructError as error:
         raise UnreadableMemoryError(str(error)) from None
-    at = 4 + len(counts)
-    marks = fields[at : at + counts[0]]
-    at += counts[0]
-    total = sum(counts) - counts[0]
-    sections = []
-    for count in counts[1:]:
-        end = at + count
-        values = fields[at + total : end + total]
-        sections.append(dict(zip(fields[at:end], values, strict=True)) if count else {})
-        at = end
-    newest, delivered, counted, doubtful, tried = sections
-    failed = fields[at + total :]
-    attempts = {job: (seconds, n) for (job, seconds), n in zip(tried.items(), failed, strict=True)}
+    marks, names, *others = [tuple(islice(fields, count)) for count in counts]
+    occurred = tuple(islice(fields, len(names)))
+    # Nothing was received earlier, so of an old row the next answer of the same time is newer.
+    received = occurred if version == 2 else tuple(islice(fields, len(names)))  # noqa: PLR2004
+    newest = dict(zip(names, zip(occurred, received, strict=True), strict=True))
+    delivered, counted, doubtful, tried = [dict(zip(each, fields)) for each in others]  # noqa: B905
+    attempts = {job: (at, n) for (job, at), n in zip(tried.items(), fields, strict=True)}
     return PersonMemory(owner, until, marks, newest, delivered, counted, doubtful, attempts, exists)
 
 
@@ -266,7 +260,7 @@ def size(memory: PersonMemory) -> int:
     """Compute the length of the encoded memory."""
     _, _, marks, newest, delivered, counted, doubtful, attempts, _ = memory
     times = len(delivered) + len(counted) + len(doubtful) + len(attempts)
-    return _HEAD.size + len(marks) * 8 + len(newest) * 16 + times * 12 + len(attempts) * 2
+    return _HEAD.size + len(marks) * 8 + len(newest) * _NAME_BYTES + times * 12 + len(attempts) * 2
 
 
 def drop_expired(memory: PersonMemory, now: int) -> PersonMemory:
@@ -334,10 +328,10 @@ def _doubts(
 
 
 def _times(
-    newest: Mapping[int, int], jobs: Iterable[DeliveryJob], fingerprints: Fingerprints
-) -> dict[str, datetime]:
-    times: dict[str, datetime] = {}
-    at, instant = 0, _EPOCH  # a job's attributes share one time
+    newest: Mapping[int, tuple[int, int]], jobs: Iterable[DeliveryJob], fingerprints: Fingerprints
+) -> dict[str, Moment]:
+    times: dict[str, Moment] = {}
+    at, moment = (0, 0), (_EPOCH, _EPOCH)  # a job's attributes share one moment
     for job in jobs:
         names = list(job.attributes)
         for item in job.objects:
@@ -349,15 +343,20 @@ def _times(
             found = newest.get(short)
             if found is not None:
                 if found != at:
-                    at, instant = found, _EPOCH + timedelta(microseconds=found)
-                times[name] = instant
+                    occurred, received = at = found
+                    moment = _instant(occurred), _instant(received)
+                times[name] = moment
     return times
 
 
-def _erasure(newest: Mapping[int, int], fingerprints: Fingerprints) -> datetime | None:
+def _instant(at: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def _erasure(newest: Mapping[int, tuple[int, int]], fingerprints: Fingerprints) -> datetime | None:
     """Read what :mod:`braze_bridge.ledger.erasure` wrote."""
     at = newest.get(*fingerprints.names([ERASURE]))
-    return None if at is None else _EPOCH + timedelta(microseconds=at)
+    return None if at is None else _instant(at[0])
 
 
 def apply_update(
@@ -405,11 +404,11 @@ def apply_update(
 
 
 def _newest(
-    known: Mapping[int, int], sent: Mapping[str, datetime], fingerprints: Fingerprints
-) -> dict[int, int]:
-    times = {time: microseconds(time) for time in set(sent.values())}
+    known: Mapping[int, tuple[int, int]], sent: Mapping[str, Moment], fingerprints: Fingerprints
+) -> dict[int, tuple[int, int]]:
+    moments = {each: (microseconds(each[0]), microseconds(each[1])) for each in set(sent.values())}
     shorts = fingerprints.names(sent)
-    new = dict(zip(shorts, map(times.__getitem__, sent.values()), strict=True))
+    new = dict(zip(shorts, map(moments.__getitem__, sent.values()), strict=True))
     if not known:
         return new
     return {**known, **{short: at for short, at in new.items() if known.get(short, at) <= at}}

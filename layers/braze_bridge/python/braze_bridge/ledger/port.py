@@ -7,11 +7,11 @@ All Lambdas share :mod:`braze_bridge.ledger.shared` over the table of
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from braze_bridge.jobs.envelope import DeliveryJob
 
@@ -24,6 +24,9 @@ CALL_SECONDS: Final = 10.0
 LEASE_MARGIN: Final = 5.0
 """Seconds: more than two Lambdas' clocks differ, and more than a Lambda takes to stop."""
 
+Moment = tuple[datetime, datetime]
+"""When an answer occurred, and when it was received. The later of two moments has the newer value:
+of two answers with the same vendor's time, the one that was received later."""
 
 ERASURE: Final = ""
 """The time of an erasure is stored beside the newest times, under this name. No attribute has it
@@ -45,7 +48,8 @@ class PersonState:
 
     Attributes:
         delivered: Ids of the jobs settled in the last 30 days.
-        newest: Attribute name, or :func:`update_only` of it, to the time of the newest value sent.
+        newest: Attribute name, or :func:`update_only` of it, to the moment of the newest value
+            sent.
         attempts: Job id to its failed sends so far.
         counted: Ids of events and objects, as :attr:`DeliveryJob.once_ids` gives them, that must
             not be sent again: they are delivered or parked. Of a delivered job only the ids that
@@ -58,7 +62,7 @@ class PersonState:
     """
 
     delivered: frozenset[str] = frozenset()
-    newest: Mapping[str, datetime] = field(default_factory=dict)
+    newest: Mapping[str, Moment] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
     counted: frozenset[str] = frozenset()
     doubtful: Mapping[str, datetime] = field(default_factory=dict)
