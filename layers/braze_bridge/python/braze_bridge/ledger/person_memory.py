@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import islice
+from itertools import chain
 from struct import Struct, pack
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from braze_bridge.ledger.port import ERASURE, PersonState, update_only
 from braze_bridge.ledger.version_1 import decode_version_1
@@ -144,14 +144,13 @@ def encode(memory: PersonMemory) -> bytes:
     """Encode a memory as bytes, version 3."""
     owner, until, marks, newest, delivered, counted, doubtful, attempts, exists = memory
     counts = len(marks), len(newest), len(delivered), len(counted), len(doubtful), len(attempts)
-    occurred, received = zip(*newest.values(), strict=True) if newest else ((), ())
     at, failed = zip(*attempts.values(), strict=True) if attempts else ((), ())
     # fmt: off
     return _form(_VERSION, *counts).pack(
         _VERSION, owner, until, exists, *counts,
         *marks, *newest, *delivered, *counted, *doubtful, *attempts,
-        *occurred, *received, *delivered.values(), *counted.values(), *doubtful.values(),
-        *at, *failed,
+        *chain.from_iterable(newest.values()),
+        *delivered.values(), *counted.values(), *doubtful.values(), *at, *failed,
     )
     # fmt: on
 
@@ -169,16 +168,27 @@ def decode(data: bytes) -> PersonMemory:
         if version not in {2, _VERSION}:
             raise UnreadableMemoryError(f"version {version}")
         _, owner, until, exists, *counts = _HEAD.unpack_from(data)
-        fields = iter(_form(version, *counts).unpack(data)[4 + len(counts) :])
+        fields = _form(version, *counts).unpack(data)
     except StructError as error:
         raise UnreadableMemoryError(str(error)) from None
-    marks, names, *others = [tuple(islice(fields, count)) for count in counts]
-    occurred = tuple(islice(fields, len(names)))
-    # Nothing was received earlier, so of an old row the next answer of the same time is newer.
-    received = occurred if version == 2 else tuple(islice(fields, len(names)))  # noqa: PLR2004
-    newest = dict(zip(names, zip(occurred, received, strict=True), strict=True))
-    delivered, counted, doubtful, tried = [dict(zip(each, fields)) for each in others]  # noqa: B905
-    attempts = {job: (at, n) for (job, at), n in zip(tried.items(), fields, strict=True)}
+    at, value = 4 + len(counts), 4 + len(counts) + sum(counts)
+    marks, at = fields[at : at + counts[0]], at + counts[0]
+    sections: list[dict[int, Any]] = []
+    for count in counts[1:]:
+        names, at = fields[at : at + count], at + count
+        values: Iterable[object] = fields[value : value + count]
+        if not sections and version == _VERSION:  # pairs
+            end = value + 2 * count
+            values = zip(fields[value:end:2], fields[value + 1 : end : 2], strict=True)
+            value += count
+        value += count
+        sections.append(dict(zip(names, values, strict=True)) if count else {})
+    newest, delivered, counted, doubtful, tried = sections
+    if version != _VERSION:
+        # Nothing was received earlier, so the next answer of the same time is newer.
+        newest = {name: (at, at) for name, at in newest.items()}
+    failed = fields[value:]
+    attempts = {job: (at, n) for (job, at), n in zip(tried.items(), failed, strict=True)}
     return PersonMemory(owner, until, marks, newest, delivered, counted, doubtful, attempts, exists)
 
 
