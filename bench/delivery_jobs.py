@@ -161,7 +161,8 @@ def known_memory() -> str:
     newest = prints.names([*_attributes(0), *others])
     memory = encode(
         BLANK._replace(
-            delivered=dict.fromkeys(delivered, at), newest=dict.fromkeys(newest, at * 1_000_000)
+            delivered=dict.fromkeys(delivered, at),
+            newest=dict.fromkeys(newest, (at * 1_000_000,) * 2),
         )
     )
     return base64.b64encode(memory).decode()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.jobs.rejected import RejectedRecord
-    from braze_bridge.ledger.port import PersonKey
+    from braze_bridge.ledger.port import Moment, PersonKey
     from braze_bridge.reasons import Reason
     from braze_delivery.reading import Job
 
@@ -74,7 +74,7 @@ class BatchEntry(Struct, eq=False):
         open: Its objects without an outcome, and one until all objects of its person are made. A
             job with something open goes back.
         tried: A send failed in this batch, which counts as an attempt.
-        interrupted: Parts may be at Braze. Next time they follow the policy.
+        doubtful: Events and objects that may be at Braze. Next time they follow the policy.
         is_alone: An event is sent again that was in doubt, so nothing else is in its request.
         delay: Seconds until it comes back; 0 if nothing asks for a time.
         attributes_sent: Braze took its attributes.
@@ -96,7 +96,7 @@ class BatchEntry(Struct, eq=False):
     person_exists: bool = False
     open: int = 1
     tried: bool = False
-    interrupted: bool = False
+    doubtful: frozenset[int] = NO_PARTS
     is_alone: bool = False
     delay: float = 0.0
     attributes_sent: bool = False
@@ -112,6 +112,11 @@ class BatchEntry(Struct, eq=False):
     def waits_since(self) -> datetime:
         """When it came into the queue: SQS counts the retention from there, also of a replay."""
         return self.sent_at or self.job.received_at
+
+    @property
+    def moment(self) -> Moment:
+        """Orders the values of a person's jobs."""
+        return self.job.occurred_at, self.job.received_at
 
     def wait(self, seconds: float) -> None:
         """Come back no earlier than this."""

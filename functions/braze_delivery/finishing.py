@@ -13,13 +13,14 @@ from braze_bridge.reasons import Reason
 from braze_delivery.parking import job_records, rejected_part, unknown_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
     from concurrent.futures import Future
     from datetime import datetime
 
     from braze_bridge.handlers import SqsMessage
     from braze_bridge.jobs.rejected import RejectedRecord, RejectedStore
-    from braze_bridge.ledger.port import PersonKey
+    from braze_bridge.ledger.port import Moment, PersonKey
     from braze_delivery.batch import Batch
     from braze_delivery.entry import BatchEntry, Chunk, Outcome
     from braze_delivery.leasing import LeasedChunks
@@ -47,14 +48,14 @@ class Finisher:
 
     People without anything to park are recorded first, chunk by chunk, while other chunks are being
     sent. So a slow rejected table does not delay them. Every lease ends here, also of people
-    without anything to send.
+    without anything to send, or that the ledger gave no answer for.
     """
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._parking: dict[int, set[PersonKey]] = {}
         self._recording: list[
-            tuple[Chunk, Collection[PersonKey], Future[frozenset[PersonKey]]]
+            tuple[Chunk, AbstractSet[PersonKey], Future[frozenset[PersonKey]]]
         ] = []
 
     def record_early(self, chunk: Chunk) -> None:
@@ -81,6 +82,8 @@ class Finisher:
         for chunk in chunks.taken:
             if id(chunk) not in self._parking:
                 self._begin(chunk, until(0.5))
+            if chunk.leases.unanswered:
+                self._record(chunk, chunk.leases.unanswered.keys(), until(0.5))
         self._end_recording(until(0.5))
         _park(batch, entries, until(0.75))
         for chunk in chunks.taken:
@@ -111,7 +114,7 @@ class Finisher:
         self._record(chunk, chunk.leases.states.keys() - parking, seconds_left)
 
     def _record(
-        self, chunk: Chunk, people: Collection[PersonKey], seconds_left: Callable[[], float]
+        self, chunk: Chunk, people: AbstractSet[PersonKey], seconds_left: Callable[[], float]
     ) -> None:
         """Begin to record the jobs of these people, which ends their leases."""
         now = self._batch.ports.clock.now()  # until when a request may have been sent
@@ -137,13 +140,14 @@ class Finisher:
         if fault is not None:
             raise fault
 
-    def _retry_unrecorded(self, chunk: Chunk, people: Collection[PersonKey]) -> None:
+    def _retry_unrecorded(self, chunk: Chunk, people: AbstractSet[PersonKey]) -> None:
         """Let jobs come back whose newest times are not remembered: an older answer could win.
 
-        The job comes back as an interrupted one: attributes are sent again, which is harmless, and
-        its events follow ``on_unknown_outcome``. A job without attributes has no such times, so it
+        Its attributes are sent again, which is harmless, and its events are in doubt: they follow
+        ``on_unknown_outcome``. A job without attributes has no such times, so it
         is done.
         """
+        people = people & chunk.leases.states.keys()
         self._batch.result.unrecorded += len(people)
         for key in people:
             for entry in chunk.leased.get(key, ()):
@@ -180,7 +184,7 @@ def _rows(batch: Batch, entry: BatchEntry) -> tuple[RejectedRecord, ...]:
 def _park(batch: Batch, entries: Sequence[BatchEntry], seconds_left: Callable[[], float]) -> None:
     """Park all rows, side by side, until the first failure.
 
-    Parts that could not be parked stay in doubt: the job comes back as an interrupted one.
+    Parts that could not be parked stay in doubt, and their job comes back.
     """
     parking: list[tuple[Sequence[RejectedRecord], BatchEntry | None, SqsMessage]] = [
         *((rows, None, message) for message, rows in batch.unreadable),
@@ -217,7 +221,7 @@ def _park(batch: Batch, entries: Sequence[BatchEntry], seconds_left: Callable[[]
 
 def _keep_in_doubt(entry: BatchEntry) -> None:
     """Settle the unknown parts in no job of the person: their rows are not stored."""
-    entry.interrupted = True
+    entry.doubtful |= entry.unknown
     ids = {entry.job.once_ids[part] for part in entry.unknown}
     for each in entry.chunk.leased[entry.key]:
         if each.settled:
@@ -242,10 +246,10 @@ def _store(
 def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
     """Make the update of one person from the outcomes of the jobs."""
     delivered: set[str] = set()
-    newest: dict[str, datetime] = {}
+    newest: dict[str, Moment] = {}
     attempts: dict[str, int] = {}
     counted: set[str] = set()
-    interrupted: dict[str, datetime] = {}
+    doubtful: dict[str, datetime] = {}
     exists = False
     for entry in entries:
         job = entry.job
@@ -257,17 +261,16 @@ def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
             delivered.add(job.job_id)
         else:
             attempts[job.job_id] = entry.attempts + entry.tried
-            if entry.interrupted:
-                interrupted[job.job_id] = now
         if entry.settled:
             counted |= _once_ids(entry)
-    return PersonState(
-        frozenset(delivered), newest, attempts, frozenset(counted), interrupted, exists
-    )
+        if entry.doubtful:
+            ids = job.once_ids
+            doubtful |= {ids[part]: now for part in entry.doubtful}
+    return PersonState(frozenset(delivered), newest, attempts, frozenset(counted), doubtful, exists)
 
 
-def _add_times(newest: dict[str, datetime], entry: BatchEntry) -> None:
-    at = entry.job.occurred_at
+def _add_times(newest: dict[str, Moment], entry: BatchEntry) -> None:
+    at = entry.moment
     names: Iterable[str] = entry.job.attributes
     if not entry.person_exists:
         names = map(update_only, names)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from itertools import accumulate, islice
 from math import ceil
 from typing import TYPE_CHECKING, Final, cast
@@ -94,6 +96,7 @@ class LeasedChunks:
         self._batch = batch
         self._left = iter(chunks)
         self._ahead: deque[tuple[Chunk, Future[Leases]]] = deque()
+        self._late: list[Future[Leases]] = []
 
     def next(self) -> Chunk | None:
         """Wait for the leases of the next chunk; ``None`` if there is no other chunk."""
@@ -102,13 +105,19 @@ class LeasedChunks:
         return self._take(DEADLINE_MARGIN) if self._ahead else None
 
     def give_back(self, reserve: float) -> None:
-        """Wait for leases that came ahead and are not needed, so that they end.
+        """Wait for leases that are not needed, or came too late, so that they end.
+
+        A lease that expires puts all its events in doubt, although nothing of them was sent.
 
         Args:
             reserve: Seconds of the invocation that must be left.
         """
         while self._ahead:
             self._take(reserve)
+        for future in self._late:
+            with suppress(TimeoutError, CancelledError, LedgerUnavailableError):
+                leases = future.result(max(self._batch.seconds_left() - reserve, 0.0))
+                self.taken.append(Chunk({}, leases))
 
     def _lease(self, chunk: Chunk) -> Future[Leases]:
         # The ledger reads only what a plain job and a whole one have in common.
@@ -126,6 +135,7 @@ class LeasedChunks:
             problem = str(error)
         except TimeoutError:
             future.cancel()
+            self._late.append(future)
         else:
             self.taken.append(chunk)
             _take_over(batch, chunk)
@@ -141,8 +151,8 @@ def _take_over(batch: Batch, chunk: Chunk) -> None:
     leases = chunk.leases
     for code, count in leases.store_errors.items():
         batch.hold_up(f"ledger: {code}", count)
-    if leases.busy:
-        batch.hold_up("busy", len(leases.busy))
+    if busy := len(leases.busy) - len(leases.unanswered):
+        batch.hold_up("busy", busy)
     for key, entries in chunk.people.items():
         state = leases.states.get(key)
         if state is None:
@@ -179,7 +189,7 @@ def _wait_for_person(batch: Batch, entry: BatchEntry, leases: Leases) -> None:
         return
     seconds = leases.busy.get(entry.key, SHORT_RETRY)
     if entry.key in leases.unanswered:
-        seconds = batch.growing(batch.messages[entry.position], seconds)
+        seconds = batch.growing(batch.messages[entry.position])
     entry.wait(seconds)
 
 
@@ -193,9 +203,13 @@ def _continue_job(batch: Batch, entry: BatchEntry, state: PersonState) -> None:
         entry.settled = frozenset(
             part for part, id_ in enumerate(job.once_ids) if id_ in state.counted
         )
-    if state.interrupted and job.job_id in state.interrupted:
-        # An earlier invocation crashed while it held this job, or Braze's answer was lost. Objects
-        # are sent at most once; events follow the policy.
+    if state.doubtful:
+        # An earlier invocation crashed while it held them, or Braze's answer was lost. Objects are
+        # sent at most once; events follow the policy.
         first = 0 if batch.ports.on_unknown_outcome == "park" else len(job.events)
-        entry.unknown = frozenset(range(first, len(job.once_ids))) - entry.settled
+        entry.unknown = frozenset(
+            part
+            for part, id_ in enumerate(job.once_ids)
+            if part >= first and id_ in state.doubtful and part not in entry.settled
+        )
         entry.settled |= entry.unknown

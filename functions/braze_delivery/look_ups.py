@@ -1,7 +1,7 @@
-"""Look up at Braze the events of interrupted jobs, before anything of these jobs is sent again.
+"""Look up doubtful events at Braze, before anything of their jobs is sent again.
 
 The Lambdas take turns: one makes up to 25 look-ups, and no other begins before their time is over.
-A job whose look-up must wait goes back and stays interrupted.
+A job whose look-up must wait goes back, and its events stay in doubt.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ _Found: TypeAlias = "dict[PersonKey, Sequence[Profile] | None]"
 
 @dataclass(frozen=True, slots=True)
 class _Person:
-    """A person with interrupted jobs.
+    """A person with doubtful events.
 
     Attributes:
         entries: The person's jobs in the batch.
-        noticed: The last time at which one of them was found interrupted.
+        noticed: The last time at which one of them may have been sent.
         doubtful: The events that may or may not be at Braze, by their ids.
     """
 
@@ -129,12 +129,12 @@ def verify(
     leased: dict[PersonKey, list[BatchEntry]],
     states: Mapping[PersonKey, PersonState],
 ) -> None:
-    """Look up the events of interrupted jobs whose lag is over, and settle what Braze shows.
+    """Look up the doubtful events whose lag is over, and settle what Braze shows.
 
     Args:
         batch: Of the jobs.
         leased: The jobs to send, by person. Those that wait for the lag or for a look-up are
-            removed: they go back, and stay interrupted.
+            removed: they go back, and their events stay in doubt.
         states: What the ledger knows of their people.
     """
     ports = batch.ports
@@ -171,20 +171,19 @@ def _doubted(
     """Find the people with events that may or may not be at Braze."""
     people: dict[PersonKey, _Person] = {}
     for key, entries in leased.items():
-        interrupted = states[key].interrupted
-        if not interrupted:
+        doubts = states[key].doubtful
+        if not doubts:
             continue
         doubtful = {
             id_: DoubtfulEvent(id_, event.name, event.time, entry.job.received_at)
             for entry in entries
-            if entry.job.job_id in interrupted
             for part, (id_, event) in enumerate(
                 zip(entry.job.once_ids, _events(entry), strict=False)
             )
-            if part not in entry.settled
+            if id_ in doubts and part not in entry.settled
         }
         if doubtful:
-            people[key] = _Person(entries, max(interrupted.values()), doubtful)
+            people[key] = _Person(entries, max(doubts[id_] for id_ in doubtful), doubtful)
     return people
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from braze_bridge.jobs.envelope import AttributeValue, JobEvent, JobObject
-    from braze_bridge.ledger.port import PersonKey, PersonState
+    from braze_bridge.ledger.port import Moment, PersonKey, PersonState
     from braze_delivery.entry import BatchEntry
-    from braze_delivery.reading import Job, PlainEvent
+    from braze_delivery.reading import PlainEvent
 
     Values = Mapping[str, AttributeValue]
     Carrier = tuple[BatchEntry, Values]
@@ -37,11 +37,11 @@ class OfPerson(NamedTuple):
 
     Attributes:
         first: Id of an event or object to the earliest job that brings it.
-        newest: Attribute name to the time of its newest plain value.
+        newest: Attribute name to the moment of its newest plain value.
     """
 
     first: Mapping[str, BatchEntry]
-    newest: Mapping[str, datetime]
+    newest: Mapping[str, Moment]
 
     def repeated_by(self, entry: BatchEntry) -> Collection[int]:
         """Return the job's events and objects that an earlier job of the batch brings too."""
@@ -120,11 +120,11 @@ def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merg
 def _of_person(entries: Sequence[BatchEntry]) -> OfPerson:
     """Collect what the jobs, sorted by time, must know of each other."""
     first: dict[str, BatchEntry] = {}
-    newest: dict[str, datetime] = {}
+    newest: dict[str, Moment] = {}
     for entry in entries:
         for id_ in entry.job.once_ids:
             first.setdefault(id_, entry)
-        newest |= dict.fromkeys(entry.job.attributes, entry.job.occurred_at)
+        newest |= dict.fromkeys(entry.job.attributes, entry.moment)
     return OfPerson(first, newest)
 
 
@@ -160,7 +160,7 @@ def _add_alike(
     for entry in entries:
         job = entry.job
         if job.attributes:
-            values = _fresh(job, state) if state.newest else job.attributes
+            values = _fresh(entry, state) if state.newest else job.attributes
             if newest:
                 values = _without_replaced(entry, values, newest)
             merged.stale += len(job.attributes) - len(values)
@@ -202,7 +202,7 @@ def _add_objects(
     for part, item in enumerate(objects, len(job.events)):
         if part in entry.settled or part in repeated:
             continue
-        if item.array == "attributes" and _is_overtaken(job, item.object, of_person, state):
+        if item.array == "attributes" and _is_overtaken(entry, item.object, of_person, state):
             entry.refuse(part, _STALE)
             continue
         try:
@@ -213,12 +213,14 @@ def _add_objects(
             merged.rest.append(TrackObject(item.array, body, (entry,), part))
 
 
-def _is_overtaken(job: Job, names: Iterable[str], of_person: OfPerson, state: PersonState) -> bool:
+def _is_overtaken(
+    entry: BatchEntry, names: Iterable[str], of_person: OfPerson, state: PersonState
+) -> bool:
     """Check that a newer plain value of one of the attributes was sent, or is in this batch."""
-    at = job.occurred_at
+    at = entry.moment
     return any(
         at < state.newest.get(name, at)
-        or (not job.user.may_create and at < state.newest.get(update_only(name), at))
+        or (not entry.job.user.may_create and at < state.newest.get(update_only(name), at))
         or at < of_person.newest.get(name, at)
         for name in names
     )
@@ -266,7 +268,7 @@ def split_merged(merged: TrackObject) -> list[TrackObject]:
 
 
 def _order(entry: BatchEntry) -> tuple[datetime, datetime, str]:
-    return (entry.job.occurred_at, entry.job.received_at, entry.job.job_id)
+    return (*entry.moment, entry.job.job_id)
 
 
 def limit_broken(error: InvalidInputError) -> Reason:
@@ -274,13 +276,13 @@ def limit_broken(error: InvalidInputError) -> Reason:
     return Reason(code="limit_broken", field=error.name, detail=str(error.reason))
 
 
-def _fresh(job: Job, state: PersonState) -> Values:
+def _fresh(entry: BatchEntry, state: PersonState) -> Values:
     """Return the attributes that are not older than what was sent.
 
     What was sent to a person who perhaps does not exist counts only for jobs like that.
     """
-    newest = state.newest
-    at = job.occurred_at
+    job, newest = entry.job, state.newest
+    at = entry.moment
     if max(newest.values()) <= at:
         return job.attributes
     fresh = {n: v for n, v in job.attributes.items() if n not in newest or at >= newest[n]}

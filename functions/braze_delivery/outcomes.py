@@ -77,7 +77,8 @@ class Outcomes:
                 again.append(item)
                 continue
             if policy == "verify":
-                entry.interrupted = entry.tried = True
+                entry.doubtful |= {item.part}
+                entry.tried = True
                 entry.wait(self._batch.ports.verify_lag.total_seconds())
             else:
                 entry.open -= 1

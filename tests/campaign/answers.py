@@ -90,9 +90,14 @@ class Answer:
     response: int = -1
 
     @property
+    def first(self) -> int:
+        """The number of the first answer of its response."""
+        return self.number if self.response < 0 else self.response
+
+    @property
     def job_id(self) -> str:
         """Of its job."""
-        response = f"outgrow:quiz:{self.number if self.response < 0 else self.response}"
+        response = f"outgrow:quiz:{self.first}"
         return response if self.version == 1 else f"{response}:{self.number:08x}"
 
 
@@ -138,12 +143,16 @@ def plan_answers(random: Random, count: int, begin: float, seconds: float) -> Pl
     while len(plan.messages) < count:
         person = random.choice(hot if random.random() < 0.05 else plan.people)
         received = begin + random.random() * seconds
+        occurred: float | None = None
         for at in [
             received,
             *([received + random.random() * 300] if random.random() < 0.1 else []),
         ]:
-            # The second one, which is older or newer, comes soon after the first.
+            # The second one, which is older, newer or of the same time, comes soon after the first.
             answer = _answer(random, len(plan.answers), person, at)
+            if occurred is not None and random.random() < 0.3:
+                answer = replace(answer, at=occurred)
+            occurred = answer.at
             plan.answers.append(answer)
             plan.messages += _messages(random, answer, at)
             if answer.version > 1 and random.random() < 0.05:
@@ -206,7 +215,6 @@ def _answer(random: Random, number: int, person: Person, received: float) -> Ans
 
 def _changed(random: Random, answer: Answer, number: int, received: float) -> Answer:
     """Make the answer that the vendor sends again with other attributes and the same events."""
-    response = answer.number if answer.response < 0 else answer.response
     attributes = tuple(random.sample(sorted(ATTRIBUTES), 2))
     at = round(received - 0.001, 3)
     return replace(
@@ -216,7 +224,7 @@ def _changed(random: Random, answer: Answer, number: int, received: float) -> An
         attributes=attributes,
         events=tuple(each for each in answer.events if not each.is_purchase),
         poison="",
-        response=response,
+        response=answer.first,
     )
 
 

@@ -176,8 +176,8 @@ class Link:
 
     Attributes:
         calls_left: Calls until the table answers no more; ``None`` if it always does.
-        doubtful: Ids of the people whose write failed, or whose answer was lost; :data:`GATE` if a
-            call of the gate failed.
+        doubtful: Ids of the people whose last write failed, or whose answer was lost;
+            :data:`GATE` if a call of the gate failed.
     """
 
     calls_left: int | None = None
@@ -317,16 +317,23 @@ class _LedgerCalls:
 
     def call(self, operation: str, body: bytes, seconds: float = READ_SECONDS) -> Any:
         """See :class:`braze_bridge.aws.dynamodb.DynamoCalls`."""
+        link, text = self._link(), body.decode()
+        is_write = operation != "BatchGetItem"
         try:
-            return self._table.call(
-                self._link(),
+            answer = self._table.call(
+                link,
                 partial(self._calls.call, operation, body),
-                ids=set(_HEX_ID.findall(body.decode())),
-                is_write=operation != "BatchGetItem",
+                ids=set(_HEX_ID.findall(text)),
+                is_write=is_write,
                 seconds=min(max(seconds, 0.0), READ_SECONDS),
             )
         except TimeoutError:
             raise DynamoCallError("ReadTimeout") from None
+        if is_write:
+            for id_, each in zip(_HEX_ID.findall(text), answer["Responses"], strict=True):
+                if "Error" not in each:
+                    link.doubtful.discard(id_)
+        return answer
 
 
 class RejectedModel(InMemoryRejectedStore):

@@ -83,6 +83,10 @@ class Judge:
         self._campaign = campaign
         self._violations: list[Violation] = []
         self._answers = {each.name: each.answer for each in campaign.plan.messages}
+        self._received: dict[int, list[float]] = {}
+        for each in campaign.plan.messages:
+            if each.answer is not None:
+                self._received.setdefault(each.answer.number, []).append(each.sent_at)
         self._outcomes: dict[str, str] = {}
         self._events: Counter[str] = Counter()
 
@@ -134,11 +138,21 @@ class Judge:
         missing = [
             each.marker for each in answer.events if not each.poison and each.marker not in kept
         ]
-        if answer.response >= 0:
-            missing = []  # the job of the first answer may bring them, and may still wait
+        if missing and self._comes_with_another(answer):
+            missing = []
         if outcome == "delivered" and (missing or self._missing_attributes(answer)):
             text = f"invocation {invocation.number} says that {name} is delivered; missing: "
             self.broken("delivered", answer.person.name, f"{text}{missing or 'attributes'}")
+
+    def _comes_with_another(self, answer: Answer) -> bool:
+        """Check that a job of the same response with other content still waits."""
+        waiting = (
+            each.message.answer for each in self._campaign.queue.messages.values() if not each.ended
+        )
+        return any(
+            each is not None and each.number != answer.number and each.first == answer.first
+            for each in waiting
+        )
 
     def _missing_attributes(self, answer: Answer) -> bool:
         if answer.poison:
@@ -313,21 +327,6 @@ class Judge:
                     if unclear or invocation.is_interrupted or is_forgotten:
                         doubts[marker] += 1
         parkable |= doubts.keys()
-        sent_markers = {
-            marker_of(item)
-            for sent in campaign.braze.sent
-            for _, array, item in sent.objects
-            if array != "attributes"
-        }
-        for answer in campaign.plan.answers:
-            # The doubt is the job's. It stops its purchases, which are sent at most once, and the
-            # events that were never sent. An event with a clear answer may not be parked.
-            if not doubts.keys().isdisjoint(each.marker for each in answer.events):
-                parkable |= {
-                    each.marker
-                    for each in answer.events
-                    if each.is_purchase or each.marker not in sent_markers
-                }
         for invocation in campaign.invocations:
             for message in invocation.messages:
                 held = campaign.queue.messages[message.message_id].message.answer
@@ -365,21 +364,30 @@ class Judge:
                     self.broken("poison without a row", answer.person.name, f"{name} ({poison})")
 
     def _check_attributes(self, person: Person, answers: list[Answer]) -> None:
-        """Check that each attribute has the newest value."""
+        """Check that each attribute has the newest value, of the same time the last received."""
         profile = self._profile(person)
         wanted: dict[str, Answer] = {}
         for answer in answers:
             for name in answer.attributes if answer.may_create else ():
-                if name not in wanted or answer.at > wanted[name].at:
+                if name not in wanted or self._first(answer) > self._first(wanted[name]):
                     wanted[name] = answer
         for name, newest in wanted.items():
-            # Braze drops a value that may not create the person if there is none yet.
+            # Braze drops a value that may not create the person if there is none yet. Of an answer
+            # that the vendor repeats, any message may be the one that is delivered.
             allowed = {
-                each.number for each in answers if name in each.attributes and each.at >= newest.at
+                each.number
+                for each in answers
+                if name in each.attributes and self._last(each) >= self._first(newest)
             }
             if profile.get(name) not in allowed:
                 text = f"{name} is {profile.get(name)}, not {newest.number}"
                 self.broken("older value", person.name, text)
+
+    def _first(self, answer: Answer) -> tuple[float, float]:
+        return answer.at, min(self._received[answer.number])
+
+    def _last(self, answer: Answer) -> tuple[float, float]:
+        return answer.at, max(self._received[answer.number])
 
     def _check_memory(self) -> None:
         """Check that the ledger remembers the newest times of each delivered job."""
@@ -388,7 +396,8 @@ class Judge:
             for name, outcome in self._outcomes.items()
             if outcome == "delivered" and (answer := self._answers[name]) is not None
         ]
-        for answer in audit(self._campaign, answers):
+        received = {number: min(times) for number, times in self._received.items()}
+        for answer in audit(self._campaign, answers, received):
             text = f"the ledger forgot the times of answer {answer.number}"
             self.broken("forgotten times", answer.person.name, text)
 

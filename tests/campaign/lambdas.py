@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FUNCTION_TIMEOUT: Final = 60.0
 BATCH_WINDOW: Final = 5.0
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST: Final = (datetime(1970, 1, 1, tzinfo=UTC),) * 2
 LEDGER_KEY: Final = b"the key of the campaign"
 HIDE_RESERVE: Final = app.HIDE_RESERVE
 
@@ -226,14 +226,20 @@ def fingerprints_of(people: Mapping[str, Any]) -> dict[str, str]:
     return {name: prints.person(key) for name, key in people.items()}
 
 
-def audit(campaign: Campaign, answers: Sequence[Answer]) -> list[Answer]:
-    """Find the answers with an attribute that the ledger knows no time or an older one of."""
+def audit(
+    campaign: Campaign, answers: Sequence[Answer], received: Mapping[int, float]
+) -> list[Answer]:
+    """Find the answers with an attribute that the ledger knows no moment or an older one of.
+
+    Args:
+        received: When the first message of each came.
+    """
     clock = FixedClock(datetime.fromtimestamp(campaign.timeline.now + 3_600, UTC))
     store = DynamoMemoryStore(campaign.table.dynamo.calls(), TABLE)
     ledger = SharedLedger(store, clock, lambda: LEDGER_KEY, 65.0)
     # Jobs of another name, since a delivered job needs no lease and no times.
     jobs = {
-        each.number: job_of(each, each.at, "audit").model_copy(
+        each.number: job_of(each, received[each.number], "audit").model_copy(
             update={"job_id": f"audit{each.number}"}
         )
         for each in answers
@@ -247,7 +253,7 @@ def audit(campaign: Campaign, answers: Sequence[Answer]) -> list[Answer]:
             newest = states[job.user.key].newest
             if any(
                 max(newest.get(name, EARLIEST), newest.get(update_only(name), EARLIEST))
-                < job.occurred_at
+                < (job.occurred_at, job.received_at)
                 for name in each.attributes
             ):
                 forgotten.append(each)

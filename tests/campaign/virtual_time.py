@@ -14,6 +14,7 @@ import heapq
 import itertools
 from collections import deque
 from concurrent.futures import Executor, Future
+from concurrent.futures._base import _AsCompletedWaiter
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock, Thread
@@ -263,10 +264,30 @@ class VirtualEvent:
         return self._set
 
 
-class VirtualFuture(Future[Any]):
-    """A future for which ``concurrent.futures.wait`` waits on the virtual clock.
+class _CompletionEvent(VirtualEvent):
+    """The event of ``as_completed``, which would ask the real clock whether its time is over."""
 
-    ``wait`` blocks on the event of a waiter that it adds to each future. Here the list of waiters
+    _until: float | None = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the same virtual instant, also after some futures are done.
+
+        Raises:
+            TimeoutError: As ``as_completed`` does.
+        """
+        if timeout is not None:
+            if self._until is None:
+                self._until = self._timeline.now + round(timeout, 2)
+            timeout = self._until - self._timeline.now
+        if not super().wait(timeout):
+            raise TimeoutError
+        return True
+
+
+class VirtualFuture(Future[Any]):
+    """A future for which ``wait`` and ``as_completed`` wait on the virtual clock.
+
+    They block on the event of a waiter that they add to each future. Here the list of waiters
     gives that event another class. (CPython 3.11 to 3.14 do the same.)
     """
 
@@ -306,7 +327,8 @@ class _Waiters(list[Any]):
 
     def append(self, waiter: Any) -> None:
         if not isinstance(waiter.event, VirtualEvent):
-            waiter.event = VirtualEvent(self._timeline)
+            completes = isinstance(waiter, _AsCompletedWaiter)
+            waiter.event = (_CompletionEvent if completes else VirtualEvent)(self._timeline)
         super().append(waiter)
 
 

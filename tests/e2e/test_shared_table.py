@@ -136,7 +136,7 @@ def test_nothing_is_lost_when_eight_record_at_once(calls: DynamoCalls, table: st
     def record(number: int) -> frozenset[tuple[str, ...]]:
         updates = {
             each.user.key: PersonState(
-                frozenset({each.job_id}), {"score": NOON + timedelta(seconds=number)}
+                frozenset({each.job_id}), {"score": (NOON + timedelta(seconds=number), NOON)}
             )
             for each in crowd(number)
         }
@@ -154,7 +154,7 @@ def test_nothing_is_lost_when_eight_record_at_once(calls: DynamoCalls, table: st
         for each in crowd(number):
             state = leases.states[each.user.key]
             assert each.job_id in state.delivered
-            assert state.newest == {"score": newest}
+            assert state.newest == {"score": (newest, NOON)}
 
 
 def test_the_engine_answers_as_the_fake_does(calls: DynamoCalls, table: str) -> None:

@@ -24,7 +24,7 @@ from braze_bridge.handlers import SqsMessage
 from braze_bridge.jobs.envelope import DeliveryJob, parse_job
 from braze_delivery.delivery import Ports, deliver
 from tests.fakes.braze import FakeTrack, InlineExecutor, JsonObject
-from tests.fakes.clock import FixedClock
+from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.delivery_jobs import event, job
 from tests.fakes.gate import NoGate
 from tests.fakes.jobs import InMemoryRejectedStore
@@ -241,6 +241,21 @@ def test_a_job_older_than_three_quarters_of_the_retention_is_parked(harness: Har
 
     assert (result.rejected, result.delivered) == (1, 1)
     assert [r.reasons[0].code for r in harness.rejected.records.values()] == ["expired"]
+
+
+def test_the_age_of_the_message_decides_not_that_of_the_job(harness: Harness) -> None:
+    """SQS deletes by the time of sending. A replayed job is old, but its message is new."""
+    limit = 3 * 86_400
+    messages = [
+        SqsMessage("old", job("young", age=1).to_json(), sent_at=NOON.timestamp() - limit - 1),
+        SqsMessage("new", job("old", age=limit * 5).to_json(), sent_at=NOON.timestamp() - 1),
+    ]
+
+    result = deliver(messages, harness.ports, lambda: 60.0)
+
+    assert (result.rejected, result.delivered) == (1, 1)
+    (row,) = harness.rejected.records.values()
+    assert (row.reasons[0].code, row.correlation_id) == ("expired", "correlation-young")
 
 
 def test_429_sends_everything_back_for_the_time_braze_gave(harness: Harness) -> None:

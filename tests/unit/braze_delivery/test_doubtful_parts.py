@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,103 @@ def test_under_park_an_event_that_surely_arrived_is_not_parked(harness: Harness)
 
     (row,) = harness.rejected.records.values()
     assert [reason.field for reason in row.reasons] == ["events.1"]
+
+
+# -- the doubt is the event's, not the job's ------------------------------------------------------
+
+
+def lost_in_line(lost: int) -> Callable[..., TrackResponse]:
+    """A Braze that refuses the whole, takes objects alone, and whose later answer is lost."""
+    count = 0
+
+    def track(request: TrackRequest, **_: Any) -> TrackResponse:
+        nonlocal count
+        count += 1
+        if count == 1:
+            raise BadRequestError("no", status=400)
+        if count == lost:
+            raise UnknownOutcomeError("lost")
+        return TrackResponse(201, "success", None, len(request.events), (), None)
+
+    return track
+
+
+EMAIL = JobUser(email="ada@example.com")
+"""Of such a person the objects are sent one after the other."""
+
+
+def test_what_was_never_sent_is_not_parked_as_unknown(harness: Harness) -> None:
+    """The answer for the second event is lost; the third one and the purchase wait behind it."""
+    whole = v2("1", purchase("shoe"), user=EMAIL, events=3)
+    policy: dict[str, Any] = {"on_unknown_outcome": "verify", "on_unverified": "park"}
+
+    assert harness.deliver(whole, track=lost_in_line(3), **policy).retried == 1
+    harness.clock.advance(OVER)
+    assert harness.deliver(whole, **policy).rejected == 1
+
+    (row,) = harness.rejected.records.values()
+    assert [reason.field for reason in row.reasons] == ["events.1"]
+    assert harness.events() == {"answered-2": 1}
+    assert [array for array, _ in harness.braze.taken] == ["events", "purchases"]
+
+
+def test_an_event_that_braze_surely_did_not_take_is_not_in_doubt(harness: Harness) -> None:
+    """Its request was refused as a whole. The other one's answer was lost."""
+    two = job("1", user=EMAIL, events=2)
+    track = lost_in_line(2)
+
+    assert harness.deliver(two, track=track, on_unknown_outcome="verify").retried == 1
+
+    state = harness.ledger.lease([two]).states[two.user.key]
+    assert state.doubtful.keys() == {two.once_ids[0]}
+
+
+class LateFuture(Future[Any]):
+    """It is awaited in vain once."""
+
+    is_late = True
+
+    def result(self, timeout: float | None = None) -> Any:
+        """See ``Future``."""
+        if self.is_late:
+            self.is_late = False
+            raise TimeoutError
+        return super().result(timeout)
+
+
+class LateExecutor(Executor):
+    """The answer to its first call comes after the caller has stopped waiting."""
+
+    is_first = True
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See ``Executor``."""
+        future = LateFuture() if self.is_first else Future[Any]()
+        self.is_first = False
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@pytest.mark.parametrize("how", ["the store", "the thread"])
+def test_what_was_never_sent_is_not_in_doubt_if_the_leases_answer_is_lost(
+    harness: Harness, how: str
+) -> None:
+    """The batch ends a lease that it cannot use. Under `park` its events would be parked."""
+    store, once = harness.ledger.store, job(events=1)  # type: ignore[attr-defined]
+    ports: dict[str, Any] = {"on_unknown_outcome": "park"}
+    if how == "the thread":
+        ports["tail"] = LateExecutor()
+    else:
+        answers = iter(["lost"] * 6)
+        store.loses = lambda _: next(answers, None)
+        store.fails = lambda *_: next(answers, None) if store.items else None
+
+    result = harness.deliver(once, **ports)
+    assert (result.retried, result.requests, result.unrecorded) == (1, 0, 0)
+    harness.clock.advance(LEASE_SECONDS + 1)
+
+    assert harness.deliver(once, on_unknown_outcome="park").delivered == 1
+    assert harness.events() == {"answered-0": 1}
 
 
 def test_a_part_that_cannot_be_parked_is_settled_in_no_other_job(

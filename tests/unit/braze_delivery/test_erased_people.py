@@ -82,7 +82,9 @@ def test_a_dropped_job_is_remembered_so_that_a_resend_of_it_is_a_duplicate() -> 
 
 def test_an_erasure_keeps_its_time_and_the_settled_jobs_and_nothing_else() -> None:
     """A vendor's resend of a settled job stays a duplicate."""
-    known = BLANK._replace(delivered={7: 1}, counted={5: 1}, newest={8: 2, 9: 3}, exists=True)
+    known = BLANK._replace(
+        delivered={7: 1}, counted={5: 1}, newest={8: (2, 2), 9: (3, 3)}, exists=True
+    )
 
     erased = erase(known, NOON, PRINTS)
 

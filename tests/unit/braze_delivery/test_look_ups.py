@@ -384,7 +384,7 @@ def test_look_ups_have_a_deadline_and_do_not_start_too_late(harness: Harness) ->
     late = harness.deliver(once, seconds=7.9)
 
     assert (late.look_ups, late.retried) == (0, 1)
-    assert harness.ledger.lease([once]).states[once.user.key].interrupted.keys() == {once.job_id}
+    assert harness.ledger.lease([once]).states[once.user.key].doubtful.keys() == set(once.once_ids)
 
 
 def test_a_look_up_that_waits_comes_back_often_at_first_and_gives_up_after_a_day(

@@ -74,7 +74,8 @@ def test_every_event_is_kept_in_the_order_of_the_jobs_times() -> None:
 
 def test_an_attribute_older_than_the_last_one_sent_is_dropped_and_counted() -> None:
     """A late answer never overwrites a newer one; an equally old one is sent again."""
-    state = PersonState(newest={"score": NOON, "segment": NOON - timedelta(seconds=60)})
+    minute_ago = NOON - timedelta(seconds=60)
+    state = PersonState(newest={"score": (NOON, NOON), "segment": (minute_ago, minute_ago)})
     old = job("old", attributes={"score": 1, "segment": "b"}, age=60)
 
     merged = merge(entries(old), {old.user.key: state})

@@ -50,12 +50,13 @@ shorts = st.integers(0, 2**64 - 1)
 jobs = shorts | ids.map(PRINTS.job)
 counted = shorts | once_ids.map(PRINTS.once)
 seconds = st.integers(SECONDS - 2 * RETENTION_SECONDS, SECONDS)
+micros = st.integers(-(2**62), 2**62)
 memories = st.builds(
     PersonMemory,
     st.binary(min_size=12, max_size=12),
     st.integers(0, 2**62),
     st.lists(jobs | counted, max_size=4).map(tuple),
-    st.dictionaries(shorts, st.integers(-(2**62), 2**62), max_size=5),
+    st.dictionaries(shorts, st.tuples(micros, micros), max_size=5),
     st.dictionaries(jobs, seconds, max_size=5),
     st.dictionaries(counted, seconds, max_size=5),
     st.dictionaries(jobs | counted, seconds, max_size=5),
@@ -70,10 +71,10 @@ instants = st.integers(-1_000, 1_000).map(lambda n: NOON + timedelta(microsecond
 updates = st.builds(
     PersonState,
     st.frozensets(ids),
-    st.dictionaries(names, instants),
+    st.dictionaries(names, st.tuples(instants, instants)),
     st.dictionaries(ids, st.integers(0, 9)),
     st.frozensets(once_ids),
-    st.dictionaries(ids, instants),
+    st.dictionaries(once_ids, instants),
     st.booleans(),
 )
 ASKED = Person(
@@ -121,7 +122,7 @@ def asking(jobs: list[DeliveryJob]) -> Person:
 
 def test_an_erasure_is_told_with_the_state() -> None:
     """To every job of the person, whatever attributes it has; what was newest is forgotten."""
-    known = BLANK._replace(newest={PRINTS.names(["score"])[0]: 1})
+    known = BLANK._replace(newest={PRINTS.names(["score"])[0]: (1, 1)})
 
     state = state_for(replace(request("1"), memory=erase(known, NOON, PRINTS)), PRINTS)
 
@@ -136,14 +137,13 @@ def test_bytes_read_back_as_what_was_written(memory: PersonMemory) -> None:
     assert decode(encode(memory)) == memory
 
 
-@given(memories, memories, st.booleans())
+@given(memories, memories, st.sampled_from([1, 2, 3]))
 def test_a_lease_is_written_like_any_other_memory(
-    known: PersonMemory, leased: PersonMemory, is_old: bool
+    known: PersonMemory, leased: PersonMemory, version: int
 ) -> None:
     """The short way for what a lease changes gives the same bytes."""
-    person = replace(ASKED, memory=known, data=encode(known))
-    if is_old:
-        person = replace(person, memory=decode(VERSION_1), data=VERSION_1)
+    data = {1: VERSION_1, 2: VERSION_2, 3: encode(known)}[version]
+    person = replace(ASKED, memory=decode(data), data=data)
     after = person.memory._replace(
         owner=leased.owner, until=leased.until, marks=leased.marks, exists=leased.exists
     )
@@ -164,12 +164,35 @@ def test_version_1_stays_readable() -> None:
         OWNER,
         1_795_348_800_000_000,
         (7,),
-        {2: -1},
+        {2: (-1, -1)},
         {1: 1_795_000_000},
         {4 + 1 + 0: 1_795_000_002, 4 + 1 + 2: 1_795_000_002},
         {3: 1_795_000_001},
         {4: (1_795_000_002, 5)},
         exists=False,
+    )
+
+
+VERSION_2 = bytes.fromhex(
+    "026f776e65722d6f662d31322e00d07837dc6006000101000000020000000100000001000000010000000100"
+    "0000070000000000000002000000000000000300000000000000010000000000000005000000000000000600"
+    "0000000000000400000000000000ffffffffffffffff0500000000000000c086fd6ac286fd6ac186fd6ac286"
+    "fd6a0500"
+)
+
+
+def test_version_2_stays_readable() -> None:
+    """It had one time of an attribute: any answer with the same time counts as newer."""
+    assert decode(VERSION_2) == PersonMemory(
+        OWNER,
+        1_795_348_800_000_000,
+        (7,),
+        {2: (-1, -1), 3: (5, 5)},
+        {1: 1_795_000_000},
+        {5: 1_795_000_002},
+        {6: 1_795_000_001},
+        {4: (1_795_000_002, 5)},
+        exists=True,
     )
 
 
@@ -201,7 +224,7 @@ def test_different_ids_have_different_hashes(texts: list[str], position: int) ->
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x03" + encode(BLANK)[1:], encode(BLANK)[:-1], encode(BLANK) + b"x", VERSION_1[:-1]],
+    [b"", b"\x04" + encode(BLANK)[1:], encode(BLANK)[:-1], encode(BLANK) + b"x", VERSION_1[:-1]],
 )
 def test_bytes_of_another_version_or_damaged_are_refused(data: bytes) -> None:
     """They must not pass for an empty memory: that would forget in silence."""
@@ -253,14 +276,15 @@ def test_two_recordings_have_the_same_result_in_either_order(
 def test_recording_never_forgets_and_never_goes_back(
     memory: PersonMemory, update: PersonState
 ) -> None:
-    """Delivered jobs of 30 days stay, and times only grow, to the microsecond."""
+    """Delivered jobs of 30 days stay, and moments only grow, to the microsecond."""
     after = recorded(memory, update)
     limit = SECONDS - RETENTION_SECONDS
     assert {each for each, at in memory.delivered.items() if at > limit} <= after.delivered.keys()
     assert {PRINTS.job(each) for each in update.delivered} <= after.delivered.keys()
     assert all(after.newest[name] >= at for name, at in memory.newest.items())
-    for name, at in update.newest.items():
-        assert after.newest[PRINTS.names([name])[0]] >= microseconds(at)
+    for name, (occurred, received) in update.newest.items():
+        known = after.newest[PRINTS.names([name])[0]]
+        assert known >= (microseconds(occurred), microseconds(received))
 
 
 def test_recording_ends_its_own_lease_only() -> None:
@@ -273,17 +297,17 @@ def test_recording_ends_its_own_lease_only() -> None:
 def test_attempts_only_grow_and_end_with_the_job() -> None:
     """What must not be sent again stays; the rest ends when the job is delivered."""
     whole = job("1", events=3)
-    ask, (first, _, last) = asking([whole]), whole.once_ids
+    ask, (first, middle, last) = asking([whole]), whole.once_ids
     failed = PersonState(attempts={whole.job_id: 2}, counted=frozenset({first}))
     stopped = PersonState(
-        attempts={whole.job_id: 1}, counted=frozenset({last}), interrupted={whole.job_id: NOON}
+        attempts={whole.job_id: 1}, counted=frozenset({last}), doubtful={middle: NOON, last: NOON}
     )
     memory = recorded(recorded(BLANK, failed, ask=ask), stopped, ask=ask)
 
     assert state(memory, ask) == PersonState(
         attempts={whole.job_id: 2},
         counted=frozenset({first, last}),
-        interrupted={whole.job_id: NOON},
+        doubtful={middle: NOON},
     )
 
     done = recorded(memory, PersonState(delivered=frozenset({whole.job_id})), ask=ask)
@@ -301,30 +325,45 @@ def test_a_delivered_job_is_remembered_for_30_days(age: int, kept: bool) -> None
     at = SECONDS - age
     memory = BLANK._replace(
         delivered={1: at},
-        newest={2: at},
+        newest={2: (at, at)},
         counted={3: at},
-        interrupted={4: at},
+        doubtful={4: at},
         attempts={5: (at, 1)},
         exists=True,
     )
     after = drop_expired(memory, NOW)
-    assert after == (memory if kept else BLANK._replace(newest={2: at}, exists=True))
+    assert after == (memory if kept else BLANK._replace(newest={2: (at, at)}, exists=True))
 
 
-def test_an_expired_lease_marks_its_jobs_as_interrupted_until_they_are_delivered() -> None:
+def test_an_expired_lease_leaves_its_events_doubtful_until_their_jobs_are_delivered() -> None:
     """Also those that are not in the next holder's batch."""
-    memory = leased(BLANK, request("1", "2"))
+    one, two, three = (job(name, events=1) for name in "123")
+    memory = leased(BLANK, asking([one, two]))
     assert isinstance(memory, PersonMemory)
     late = NOW + LEASE
 
-    memory = leased(memory, request("2", "3"), b"another one.", late)
+    memory = leased(memory, asking([two, three]), b"another one.", late)
     assert isinstance(memory, PersonMemory)
-    assert state(memory, request("2", "3")).interrupted.keys() == {"outgrow:default:2"}
+    assert state(memory, asking([two, three])).doubtful.keys() == set(two.once_ids)
 
-    update = PersonState(delivered=frozenset({"outgrow:default:2"}))
-    memory = recorded(memory, update, b"another one.", late, request("2", "3"))
-    known = state(memory, request("1", "2", "3"))
-    assert known.interrupted.keys() == {"outgrow:default:1"}
+    update = PersonState(delivered=frozenset({two.job_id}))
+    memory = recorded(memory, update, b"another one.", late, asking([two, three]))
+    assert state(memory, asking([one, two, three])).doubtful.keys() == set(one.once_ids)
+
+
+@pytest.mark.parametrize("was_lost", [False, True])
+def test_all_events_of_a_job_that_earlier_code_left_in_doubt_are_doubtful(was_lost: bool) -> None:
+    """It wrote the job's own hash, in version 1 only that one. Those that count are not."""
+    whole = job("1", events=3)
+    first, *others = whole.once_ids
+    own = PRINTS.job(whole.job_id)
+    old = BLANK._replace(counted={PRINTS.once(first): SECONDS}, until=NOW - 1)
+    old = old._replace(doubtful={own: SECONDS}) if was_lost else old._replace(marks=(own,))
+
+    memory = leased(old, asking([whole]))
+
+    assert isinstance(memory, PersonMemory)
+    assert state(memory, asking([whole])).doubtful.keys() == set(others)
 
 
 def test_a_lease_stands_to_its_last_microsecond() -> None:
@@ -356,7 +395,7 @@ def test_the_first_retry_comes_soon_then_later_never_after_the_lease(
 
 def test_a_person_who_needs_more_than_an_item_is_refused_before_anything_is_sent() -> None:
     """Nothing is dropped to make room."""
-    crowded = BLANK._replace(newest=dict.fromkeys(range(MAX_MEMORY_BYTES // 16 - 20), 1))
+    crowded = BLANK._replace(newest=dict.fromkeys(range(MAX_MEMORY_BYTES // 24 - 20), (1, 1)))
     big = job("2", attributes={f"attribute {n}": n for n in range(100)})
     ask = asking([big])
 
@@ -375,18 +414,18 @@ def test_what_was_leased_fits_with_any_outcome(jobs: int, attributes: int, event
         )
         for n in range(jobs + 1)
     ]
-    each_job = attributes * 16 + events * 32 + 50
+    each_job = attributes * 24 + events * 32 + 50
     room = each_job * len(batch) + 100
-    crowded = BLANK._replace(newest=dict.fromkeys(range((MAX_MEMORY_BYTES - room) // 16), 1))
+    crowded = BLANK._replace(newest=dict.fromkeys(range((MAX_MEMORY_BYTES - room) // 24), (1, 1)))
     ask = asking(batch)
     memory = leased(crowded, ask)
     if not isinstance(memory, PersonMemory):
         return
     update = PersonState(
-        newest={name: NOON for each in batch for name in each.attributes},
+        newest={name: (NOON, NOON) for each in batch for name in each.attributes},
         attempts={each.job_id: 1 for each in batch},
         counted=frozenset(id_ for each in batch for id_ in each.once_ids),
-        interrupted={each.job_id: NOON for each in batch},
+        doubtful={id_: NOON for each in batch for id_ in each.once_ids},
     )
     after = recorded(memory, update, b"", ask=ask)
     assert len(encode(after)) <= MAX_MEMORY_BYTES

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger.port import PersonKey
+    from braze_bridge.ledger.shared import Writes
 
 ADA: PersonKey = ("external_id", "ada")
 
@@ -39,8 +41,8 @@ def ids(*names: str) -> frozenset[str]:
 
 
 def done(*names: str, **newest: float) -> PersonState:
-    times = {name: NOON + timedelta(seconds=at) for name, at in newest.items()}
-    return PersonState(delivered=ids(*names), newest=times)
+    moments = {name: (NOON + timedelta(seconds=at), NOON) for name, at in newest.items()}
+    return PersonState(delivered=ids(*names), newest=moments)
 
 
 def crowd(count: int) -> list[DeliveryJob]:
@@ -69,7 +71,7 @@ def knows_the_newest(ledger: Ledger) -> bool:
     jobs = asks("1", attributes={"score": 1})
     ledger.record(ledger.lease(jobs), {ADA: done(score=0.000_001)})
     state = ledger.lease(asks("2", attributes={"score": 2})).states[ADA]
-    return state.newest == {"score": NOON + timedelta(microseconds=1)}
+    return state.newest == {"score": (NOON + timedelta(microseconds=1), NOON)}
 
 
 def knows_what_was_recorded_of_an_unsettled_job(ledger: Ledger) -> bool:
@@ -77,7 +79,7 @@ def knows_what_was_recorded_of_an_unsettled_job(ledger: Ledger) -> bool:
     known = PersonState(
         attempts={whole.job_id: 3},
         counted=frozenset({whole.once_ids[0], whole.once_ids[2]}),
-        interrupted={whole.job_id: NOON},
+        doubtful={whole.once_ids[1]: NOON},
         exists=True,
     )
     ledger.record(ledger.lease([whole]), {ADA: known})
@@ -90,10 +92,11 @@ def keeps_others_away(ledger: Ledger) -> bool:
     return ADA in second.busy and ADA not in second.states
 
 
-def names_interrupted_jobs(ledger: Ledger, clock: FixedClock) -> bool:
-    ledger.lease(asks("1"))
+def names_doubtful_events(ledger: Ledger, clock: FixedClock) -> bool:
+    (whole,) = jobs = asks("1", events=2)
+    ledger.lease(jobs)
     clock.advance(LEASE_SECONDS)
-    return ledger.lease(asks("1")).states[ADA].interrupted.keys() == ids("1")
+    return ledger.lease(jobs).states[ADA].doubtful.keys() == set(whole.once_ids)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def names_interrupted_jobs(ledger: Ledger, clock: FixedClock) -> bool:
         knows_the_newest,
         knows_what_was_recorded_of_an_unsettled_job,
         keeps_others_away,
-        lambda ledger: names_interrupted_jobs(ledger, FixedClock()),
+        lambda ledger: names_doubtful_events(ledger, FixedClock()),
     ],
 )
 def test_without_a_ledger_nothing_is_known(holds: Callable[[Ledger], bool]) -> None:
@@ -128,24 +131,35 @@ def test_the_next_lambda_knows_what_was_recorded(
 
 
 def test_an_expired_lease_is_an_unknown_outcome(ledger: InMemoryLedger, clock: FixedClock) -> None:
-    """The next lease names the jobs that may have been sent."""
-    assert names_interrupted_jobs(ledger, clock)
+    """The next lease names the events that may have been sent."""
+    assert names_doubtful_events(ledger, clock)
 
 
-def test_an_interrupted_job_stays_so_until_it_is_delivered(
+def test_an_event_stays_doubtful_until_it_counts_or_its_job_is_delivered(
     ledger: InMemoryLedger, clock: FixedClock
 ) -> None:
-    """Also if it comes in a later batch after the crash, or fails again."""
-    ledger.lease(asks("1", "2"))
+    """Also if its job comes in a later batch after the crash, or fails again."""
+    first, second = jobs = asks("1", "2", events=2)
+    ledger.lease(jobs)
     clock.advance(LEASE_SECONDS)
     ledger.record(ledger.lease(asks("3")), {ADA: done("3")})
 
-    leases = ledger.lease(asks("1", "2"))
-    assert leases.states[ADA].interrupted.keys() == ids("1", "2")
-    failed = PersonState(ids("1"), attempts={"outgrow:default:2": 1})
+    leases = ledger.lease(jobs)
+    assert leases.states[ADA].doubtful.keys() == {*first.once_ids, *second.once_ids}
+    taken, lost = second.once_ids
+    failed = PersonState(ids("1"), attempts={second.job_id: 1}, counted=frozenset({taken}))
     ledger.record(leases, {ADA: failed})
 
-    assert ledger.lease(asks("1", "2")).states[ADA].interrupted.keys() == ids("2")
+    assert ledger.lease(jobs).states[ADA].doubtful.keys() == {lost}
+
+
+def test_only_the_recorded_events_of_a_job_are_doubtful(ledger: InMemoryLedger) -> None:
+    """What was never sent, or surely refused, is sent the next time without a look-up."""
+    (whole,) = jobs = asks("1", events=3)
+    lost = {whole.once_ids[1]: NOON}
+    ledger.record(ledger.lease(jobs), {ADA: PersonState(doubtful=lost)})
+
+    assert ledger.lease(jobs).states[ADA].doubtful == lost
 
 
 def same_event(name: str) -> DeliveryJob:
@@ -173,19 +187,16 @@ def test_a_doubtful_event_is_doubtful_in_every_job(
     clock.advance(LEASE_SECONDS + 100)
     leases = ledger.lease([second])
     ended = NOON + timedelta(seconds=LEASE_SECONDS)
-    assert leases.states[ADA].interrupted == {second.job_id: ended}
+    assert leases.states[ADA].doubtful == {"event-1": ended}
 
-    ledger.record(leases, {ADA: PersonState(interrupted={second.job_id: clock.now()})})
+    ledger.record(leases, {ADA: PersonState(doubtful={"event-1": clock.now()})})
     leases = ledger.lease([first, second])
-    assert leases.states[ADA].interrupted == {
-        first.job_id: clock.now(),
-        second.job_id: clock.now(),
-    }
+    assert leases.states[ADA].doubtful == {"event-1": clock.now()}
 
     update = PersonState(delivered=frozenset({second.job_id}), counted=frozenset({"event-1"}))
     ledger.record(leases, {ADA: update})
     state = ledger.lease([first, second]).states[ADA]
-    assert state.interrupted.keys() == {first.job_id}  # nothing of it is left to look up
+    assert not state.doubtful
     assert state.counted == {"event-1"}
 
 
@@ -309,9 +320,7 @@ def after_a_lost_lease(store: InMemoryMemoryStore, order: str) -> PersonState:
     return quick.lease(asks("1", "2", "3", attributes=fields)).states[ADA]
 
 
-WHOLE = PersonState(
-    ids("1", "2"), {"score": NOON + timedelta(seconds=2), "old": NOON + timedelta(seconds=5)}
-)
+WHOLE = done("1", "2", score=2, old=5)
 
 
 @pytest.mark.parametrize("order", ["slow quick", "quick slow"])
@@ -367,8 +376,10 @@ def test_no_person_is_leased_if_the_store_does_not_answer(ledger: InMemoryLedger
     """The error has the store's code, and the attempts are limited."""
     ledger.store.fails = lambda *_: "ThrottlingException"
 
-    with pytest.raises(LedgerUnavailableError, match="ThrottlingException"):
-        ledger.lease(crowd(3))
+    leases = ledger.lease(crowd(3))
+
+    assert (len(leases.busy), len(leases.unanswered), leases.states) == (3, 3, {})
+    assert leases.store_errors == {"ThrottlingException": 3}
     assert len(ledger.store.calls) == MAX_FAILED_ATTEMPTS
 
 
@@ -376,8 +387,9 @@ def test_no_person_is_leased_without_a_write(ledger: InMemoryLedger) -> None:
     """A read is no lease."""
     ledger.store.fails = lambda operation, _: "down" if operation == "write" else None
 
-    with pytest.raises(LedgerUnavailableError, match="down"):
-        ledger.lease(crowd(3))
+    leases = ledger.lease(crowd(3))
+
+    assert (leases.states, leases.held, leases.store_errors) == ({}, {}, {"down": 3})
 
 
 @pytest.mark.parametrize("operation", ["read", "write"])
@@ -433,8 +445,75 @@ def test_a_write_whose_answer_is_lost_is_recognised_as_our_own(ledger: InMemoryL
     assert len(lost) == 2
 
 
+def unanswered(ledger: InMemoryLedger, jobs: list[DeliveryJob]) -> Leases:
+    """The lease is written, but no answer tells so."""
+    ledger.store.loses = lambda _: "ReadTimeoutError"
+    ledger.store.fails = lambda operation, _: "slow" if operation == "read" and held else None
+    held = ledger.store.items
+    leases = ledger.lease(jobs)
+    ledger.store.loses = lambda _: None
+    ledger.store.fails = lambda *_: None
+    assert not leases.states
+    assert leases.unanswered.keys() == {ADA}
+    return leases
+
+
+def test_a_lease_without_an_answer_can_be_ended(ledger: InMemoryLedger, clock: FixedClock) -> None:
+    """Nothing was sent under it, so nothing is in doubt after it."""
+    jobs = asks("1", events=2)
+    leases = unanswered(ledger, jobs)
+    assert ADA in ledger.lease(jobs).busy
+
+    assert ledger.record(leases, {ADA: PersonState()}) == frozenset()
+
+    clock.advance(LEASE_SECONDS + 1)
+    assert ledger.lease(jobs).states[ADA] == PersonState()
+
+
+def test_ending_a_lease_without_an_answer_spares_another_lambdas(ledger: InMemoryLedger) -> None:
+    """The store refused ours, and another Lambda was quicker."""
+    ledger.store.fails = lambda operation, _: "down" if operation == "write" else None
+    leases = ledger.lease(asks("1"))
+    ledger.store.fails = lambda *_: None
+    other = ledger.lease(asks("2"))
+
+    assert ledger.record(leases, {ADA: PersonState()}) == frozenset()
+
+    assert ADA in ledger.lease(asks("3")).busy
+    ledger.record(other, {ADA: done("2")})
+    assert ledger.lease(asks("2")).states[ADA].delivered == ids("2")
+
+
+class LateStore(InMemoryMemoryStore):
+    """Its first writes reach it later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_late = True
+        self.late: list[Callable[[], object]] = []
+
+    def write(self, writes: Writes, *args: Any) -> dict[str, str]:
+        if not self.is_late:
+            return super().write(writes, *args)
+        self.late.append(partial(super().write, writes, *args))
+        return dict.fromkeys(writes, "ReadTimeoutError")
+
+
+def test_a_lease_that_is_written_after_its_end_fails(clock: FixedClock) -> None:
+    """A call that hangs may reach the store later than the next one."""
+    store = LateStore()
+    ledger = InMemoryLedger(clock, store)
+    leases = ledger.lease(asks("1"))
+    store.is_late = False
+    ledger.record(leases, {ADA: PersonState()})
+    for write in store.late:
+        write()
+
+    assert ADA in ledger.lease(asks("1")).states
+
+
 def test_unrecorded_people_are_named(ledger: InMemoryLedger) -> None:
-    """The lease expires, and the job is interrupted then."""
+    """The lease expires, and the events of its jobs are in doubt then."""
     leases = ledger.lease([*asks("1"), *asks("2", person="bob")])
     (bad,) = [id_ for id_ in ledger.store.items if id_ == _id_of_ada()]
     ledger.store.fails = lambda _, id_: "down" if id_ == bad else None
@@ -456,8 +535,7 @@ def test_attempts_end_when_their_time_is_over(clock: FixedClock) -> None:
     ledger._monotonic = lambda: next(moments)
     ledger.store.fails = lambda *_: "slow"
 
-    with pytest.raises(LedgerUnavailableError):
-        ledger.lease(asks("1"))
+    assert ledger.lease(asks("1")).store_errors == {"slow": 1}
     assert len(ledger.store.calls) == 2
 
 
@@ -465,7 +543,7 @@ def test_a_memory_of_a_later_version_is_not_changed(ledger: InMemoryLedger) -> N
     """After a rollback no person counts as new, and nothing is overwritten."""
     ledger.record(ledger.lease(asks("1")), {ADA: done("1")})
     ((id_, stored),) = ledger.store.items.items()
-    ledger.store.items[id_] = later = stored._replace(data=b"\x03" + stored.data[1:])
+    ledger.store.items[id_] = later = stored._replace(data=b"\x04" + stored.data[1:])
 
     leases = ledger.lease([*asks("1"), *asks("2", person="bob")])
 

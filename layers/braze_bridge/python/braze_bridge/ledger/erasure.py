@@ -25,14 +25,14 @@ def erase(memory: PersonMemory, at: datetime, fingerprints: Fingerprints) -> Per
     """Forget a person, except for the time of the erasure and what was settled."""
     (name,) = fingerprints.names([ERASURE])
     erased_at = (at - _EPOCH) // timedelta(microseconds=1)
-    return _left(memory, {name: erased_at})
+    return _left(memory, {name: (erased_at, erased_at)})
 
 
 def is_only_erased(memory: PersonMemory, fingerprints: Fingerprints) -> bool:
     """Check whether a memory holds no more than :func:`erase` leaves."""
     (name,) = fingerprints.names([ERASURE])
-    return memory == _left(memory, {name: memory.newest.get(name, 0)})
+    return memory == _left(memory, {name: memory.newest.get(name, (0, 0))})
 
 
-def _left(memory: PersonMemory, newest: dict[int, int]) -> PersonMemory:
+def _left(memory: PersonMemory, newest: dict[int, tuple[int, int]]) -> PersonMemory:
     return BLANK._replace(delivered=memory.delivered, counted=memory.counted, newest=newest)

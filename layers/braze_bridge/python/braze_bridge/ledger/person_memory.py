@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 from struct import Struct, pack
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from braze_bridge.ledger.port import ERASURE, PersonState, update_only
 from braze_bridge.ledger.version_1 import decode_version_1
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from braze_bridge.jobs.envelope import DeliveryJob
     from braze_bridge.ledger.fingerprints import Fingerprints
-    from braze_bridge.ledger.port import PersonKey
+    from braze_bridge.ledger.port import Moment, PersonKey
 
 RETENTION_SECONDS: Final = 30 * 86_400
 """30 days: longer than a queue, a DLQ or a vendor's retries keep a job. Attribute times stay while
@@ -33,7 +34,7 @@ something is recorded for the person at least every 30 days."""
 
 MAX_MEMORY_BYTES: Final = 350_000
 """DynamoDB allows 400 KB an item, names included (docs.aws.amazon.com/amazondynamodb, developer
-guide, ServiceQuotas). This is about 29,000 jobs or events, or 21,000 attributes, of one person in
+guide, ServiceQuotas). This is about 29,000 jobs or events, or 14,000 attributes, of one person in
 30 days. The rest is for what two Lambdas record at the same time after a lost lease."""
 
 SHORTEST_WAIT: Final = 1.0
@@ -41,7 +42,7 @@ FIRST_WAIT: Final = 2.0
 """Seconds after which to ask again for a person who was leased a moment ago."""
 
 OWNER_BYTES: Final = 12
-_VERSION: Final = 2
+_VERSION: Final = 3
 _NO_OWNER: Final = bytes(OWNER_BYTES)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -49,11 +50,12 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _LEASE: Final = Struct(f"<B{OWNER_BYTES}sq?I")
 """Version, lease owner and end, whether the person exists, number of marks of the lease."""
 _HEAD: Final = Struct(f"{_LEASE.format}5I")
-"""The same, and the counts of newest, delivered, counted, interrupted, attempts. Then come all
-their hashes, and all values."""
-_NAME_BYTES: Final = 16
+"""The same, and the counts of newest, delivered, counted, doubtful, attempts. Then come all
+their hashes, and all values. Version 2 had no second time of an attribute."""
+_NAME_BYTES: Final = 24
 _MARK_BYTES: Final = 34
-"""The most that a job, an event or an object adds: leased (8), interrupted (12), tried (14)."""
+"""The most that a job, an event or an object adds: leased (8), settled or doubtful (12), tried
+(14)."""
 
 _MOST_ATTEMPTS: Final = 2**16 - 1
 
@@ -68,11 +70,12 @@ class PersonMemory(NamedTuple):
     Attributes:
         owner: Random bytes of the lease request that holds the person; zeros without a lease.
         until: The lease's end, µs.
-        marks: Of the jobs that the lease was taken for.
-        newest: Attribute name to µs.
+        marks: Of the events and objects that the lease was taken for.
+        newest: Attribute name to the :data:`Moment` of its value, both times in µs.
         delivered: Job to the epoch second it was recorded.
         counted: Event or object to the epoch second it was recorded.
-        interrupted: Mark to the epoch second until which it may have been sent.
+        doubtful: Event or object to the epoch second until which it may have been sent. Earlier
+            code added jobs: all their events and objects are doubtful.
         attempts: Job to the epoch second of the last record, and the failed sends.
         exists: As :attr:`PersonState.exists`.
     """
@@ -80,10 +83,10 @@ class PersonMemory(NamedTuple):
     owner: bytes
     until: int
     marks: tuple[int, ...]
-    newest: dict[int, int]
+    newest: dict[int, tuple[int, int]]
     delivered: dict[int, int]
     counted: dict[int, int]
-    interrupted: dict[int, int]
+    doubtful: dict[int, int]
     attempts: dict[int, tuple[int, int]]
     exists: bool
 
@@ -100,11 +103,11 @@ class Person:
     Attributes:
         id: Of the item.
         jobs: Each once.
-        marks: Job id to the hashes of that id and of the job's events and objects. If one of them
-            may be at Braze, that is so for every job that has it.
+        marks: Job id to the hashes of that id and of the job's events and objects.
         memory: As last read or written.
         data: The same, encoded.
         revision: Of the item then; ``None`` if there was none.
+        owner: Of the lease that was asked for; zeros before that.
     """
 
     id: str
@@ -114,22 +117,21 @@ class Person:
     memory: PersonMemory = BLANK
     data: bytes = BLANK_DATA
     revision: bytes | None = None
+    owner: bytes = _NO_OWNER
 
 
 # -- bytes -------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=2_000)
-def _form(
-    marks: int, newest: int, delivered: int, counted: int, interrupted: int, attempts: int
-) -> Struct:
-    times = delivered + counted + interrupted + attempts
-    return Struct(f"{_HEAD.format}{marks + newest + times}Q{newest}q{times}I{attempts}H")
+def _form(version: int, marks: int, newest: int, *others: int) -> Struct:
+    hashes, moments, times = marks + newest + sum(others), newest * (version - 1), sum(others)
+    return Struct(f"{_HEAD.format}{hashes}Q{moments}q{times}I{others[-1]}H")
 
 
 def encode_for(person: Person, memory: PersonMemory) -> bytes:
     """Encode what the person's memory becomes. A lease changes only the beginning."""
-    if memory[3:8] == person.memory[3:8] and person.data[:1] != b"\1":
+    if memory[3:8] == person.memory[3:8] and person.data[0] == _VERSION:
         marks = memory.marks
         head = _LEASE.pack(_VERSION, memory.owner, memory.until, memory.exists, len(marks))
         counts = person.data[_LEASE.size : _HEAD.size]
@@ -139,22 +141,22 @@ def encode_for(person: Person, memory: PersonMemory) -> bytes:
 
 
 def encode(memory: PersonMemory) -> bytes:
-    """Encode a memory as bytes, version 2."""
-    owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
-    counts = len(marks), len(newest), len(delivered), len(counted), len(interrupted), len(attempts)
+    """Encode a memory as bytes, version 3."""
+    owner, until, marks, newest, delivered, counted, doubtful, attempts, exists = memory
+    counts = len(marks), len(newest), len(delivered), len(counted), len(doubtful), len(attempts)
     at, failed = zip(*attempts.values(), strict=True) if attempts else ((), ())
     # fmt: off
-    return _form(*counts).pack(
+    return _form(_VERSION, *counts).pack(
         _VERSION, owner, until, exists, *counts,
-        *marks, *newest, *delivered, *counted, *interrupted, *attempts,
-        *newest.values(), *delivered.values(), *counted.values(), *interrupted.values(),
-        *at, *failed,
+        *marks, *newest, *delivered, *counted, *doubtful, *attempts,
+        *chain.from_iterable(newest.values()),
+        *delivered.values(), *counted.values(), *doubtful.values(), *at, *failed,
     )
     # fmt: on
 
 
 def decode(data: bytes) -> PersonMemory:
-    """Decode what :func:`encode` wrote, in this version or in version 1.
+    """Decode what :func:`encode` wrote, in this version or an earlier one.
 
     Raises:
         UnreadableMemoryError: A later version wrote it, or it is damaged.
@@ -163,28 +165,31 @@ def decode(data: bytes) -> PersonMemory:
     try:
         if version == 1:
             return PersonMemory(*decode_version_1(data), exists=False)
-        if version != _VERSION:
+        if version not in {2, _VERSION}:
             raise UnreadableMemoryError(f"version {version}")
         _, owner, until, exists, *counts = _HEAD.unpack_from(data)
-        fields = _form(*counts).unpack(data)
+        fields = _form(version, *counts).unpack(data)
     except StructError as error:
         raise UnreadableMemoryError(str(error)) from None
-    at = 4 + len(counts)
-    marks = fields[at : at + counts[0]]
-    at += counts[0]
-    total = sum(counts) - counts[0]
-    sections = []
+    at, value = 4 + len(counts), 4 + len(counts) + sum(counts)
+    marks, at = fields[at : at + counts[0]], at + counts[0]
+    sections: list[dict[int, Any]] = []
     for count in counts[1:]:
-        end = at + count
-        values = fields[at + total : end + total]
-        sections.append(dict(zip(fields[at:end], values, strict=True)) if count else {})
-        at = end
-    newest, delivered, counted, interrupted, tried = sections
-    failed = fields[at + total :]
-    attempts = {job: (seconds, n) for (job, seconds), n in zip(tried.items(), failed, strict=True)}
-    return PersonMemory(
-        owner, until, marks, newest, delivered, counted, interrupted, attempts, exists
-    )
+        names, at = fields[at : at + count], at + count
+        values: Iterable[object] = fields[value : value + count]
+        if not sections and version == _VERSION:  # pairs
+            end = value + 2 * count
+            values = zip(fields[value:end:2], fields[value + 1 : end : 2], strict=True)
+            value += count
+        value += count
+        sections.append(dict(zip(names, values, strict=True)) if count else {})
+    newest, delivered, counted, doubtful, tried = sections
+    if version != _VERSION:
+        # Nothing was received earlier, so the next answer of the same time is newer.
+        newest = {name: (at, at) for name, at in newest.items()}
+    failed = fields[value:]
+    attempts = {job: (at, n) for (job, at), n in zip(tried.items(), failed, strict=True)}
+    return PersonMemory(owner, until, marks, newest, delivered, counted, doubtful, attempts, exists)
 
 
 # -- rules -------------------------------------------------------------------------------------
@@ -215,22 +220,18 @@ def try_lease(
         The memory to write. Or, while another Lambda holds the person, the seconds after which to
         ask again. Or that every requested job is delivered, or that the item has no room.
     """
-    _, until, lost, newest, delivered, counted, interrupted, attempts, exists = person.memory
-    marks: list[int] = []
-    for each in person.marks.values():
-        if each[0] not in delivered:
-            marks += each
-    if not marks:
+    _, until, lost, newest, delivered, counted, doubtful, attempts, exists = person.memory
+    open_ = [each for each in person.marks.values() if each[0] not in delivered]
+    if not open_:
         return "delivered"
     if until > now:
         return retry_after(until - now, lease_length)
     if lost:
-        late = [(lost, _seconds_after(until))]
-        interrupted = _interrupted(interrupted, late, delivered, counted)
+        late = dict.fromkeys(lost, _seconds_after(until))
+        doubtful = _doubtful(doubtful, late, delivered, counted)
     end = now + lease_length
-    leased = PersonMemory(
-        owner, end, tuple(marks), newest, delivered, counted, interrupted, attempts, exists
-    )
+    marks = tuple([mark for each in open_ for mark in each[1:]])
+    leased = PersonMemory(owner, end, marks, newest, delivered, counted, doubtful, attempts, exists)
     return leased if _fits(leased, person, now) else "full"
 
 
@@ -267,15 +268,15 @@ def _fits(leased: PersonMemory, person: Person, now: int) -> bool:
 
 def size(memory: PersonMemory) -> int:
     """Compute the length of the encoded memory."""
-    _, _, marks, newest, delivered, counted, interrupted, attempts, _ = memory
-    times = len(delivered) + len(counted) + len(interrupted) + len(attempts)
-    return _HEAD.size + len(marks) * 8 + len(newest) * 16 + times * 12 + len(attempts) * 2
+    _, _, marks, newest, delivered, counted, doubtful, attempts, _ = memory
+    times = len(delivered) + len(counted) + len(doubtful) + len(attempts)
+    return _HEAD.size + len(marks) * 8 + len(newest) * _NAME_BYTES + times * 12 + len(attempts) * 2
 
 
 def drop_expired(memory: PersonMemory, now: int) -> PersonMemory:
     """Drop what is older than 30 days. Times of attributes stay."""
-    owner, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
-    if not (delivered or counted or interrupted or attempts):
+    owner, until, marks, newest, delivered, counted, doubtful, attempts, exists = memory
+    if not (delivered or counted or doubtful or attempts):
         return memory
     limit = now // 1_000_000 - RETENTION_SECONDS
     return PersonMemory(
@@ -285,7 +286,7 @@ def drop_expired(memory: PersonMemory, now: int) -> PersonMemory:
         newest,
         _young(delivered, limit),
         _young(counted, limit),
-        _young(interrupted, limit),
+        _young(doubtful, limit),
         attempts and {job: each for job, each in attempts.items() if each[0] > limit},
         exists,
     )
@@ -299,8 +300,8 @@ def _young(times: dict[int, int], limit: int) -> dict[int, int]:
 
 def state_for(person: Person, fingerprints: Fingerprints) -> PersonState:
     """Translate a memory back, as far as the requested jobs' own names allow."""
-    _, _, _, newest, delivered, counted, interrupted, attempts, exists = person.memory
-    if not (delivered or newest or counted or interrupted or attempts or exists):
+    _, _, _, newest, delivered, counted, doubtful, attempts, exists = person.memory
+    if not (delivered or newest or counted or doubtful or attempts or exists):
         return _UNKNOWN
     marks = person.marks
     open_ = {job: each for job, each in marks.items() if each[0] not in delivered}
@@ -316,23 +317,31 @@ def state_for(person: Person, fingerprints: Fingerprints) -> PersonState:
         )
         if counted
         else frozenset(),
-        {
-            job: _EPOCH + timedelta(seconds=max(interrupted.get(mark, 0) for mark in each))
-            for job, each in open_.items()
-            if not interrupted.keys().isdisjoint(each)
-        }
-        if interrupted
-        else {},
+        _doubts(doubtful, person, open_) if doubtful else {},
         exists,
         _erasure(newest, fingerprints) if newest else None,
     )
 
 
-def _times(
-    newest: Mapping[int, int], jobs: Iterable[DeliveryJob], fingerprints: Fingerprints
+def _doubts(
+    doubtful: Mapping[int, int], person: Person, open_: Mapping[str, tuple[int, ...]]
 ) -> dict[str, datetime]:
-    times: dict[str, datetime] = {}
-    at, instant = 0, _EPOCH  # a job's attributes share one time
+    """Find the doubtful events and objects of the open jobs."""
+    doubts: dict[str, datetime] = {}
+    for job in person.jobs:
+        of_job, *marks = open_.get(job.job_id, (0,))
+        for once_id, mark in zip(job.once_ids, marks, strict=False):
+            at = max(doubtful.get(mark, 0), doubtful.get(of_job, 0))
+            if at and mark not in person.memory.counted:
+                doubts[once_id] = _EPOCH + timedelta(seconds=at)
+    return doubts
+
+
+def _times(
+    newest: Mapping[int, tuple[int, int]], jobs: Iterable[DeliveryJob], fingerprints: Fingerprints
+) -> dict[str, Moment]:
+    times: dict[str, Moment] = {}
+    at, moment = (0, 0), (_EPOCH, _EPOCH)  # a job's attributes share one moment
     for job in jobs:
         names = list(job.attributes)
         for item in job.objects:
@@ -344,15 +353,20 @@ def _times(
             found = newest.get(short)
             if found is not None:
                 if found != at:
-                    at, instant = found, _EPOCH + timedelta(microseconds=found)
-                times[name] = instant
+                    occurred, received = at = found
+                    moment = _instant(occurred), _instant(received)
+                times[name] = moment
     return times
 
 
-def _erasure(newest: Mapping[int, int], fingerprints: Fingerprints) -> datetime | None:
+def _instant(at: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def _erasure(newest: Mapping[int, tuple[int, int]], fingerprints: Fingerprints) -> datetime | None:
     """Read what :mod:`braze_bridge.ledger.erasure` wrote."""
     at = newest.get(*fingerprints.names([ERASURE]))
-    return None if at is None else _EPOCH + timedelta(microseconds=at)
+    return None if at is None else _instant(at[0])
 
 
 def apply_update(
@@ -372,7 +386,7 @@ def apply_update(
         fingerprints: Of the ledger.
     """
     memory = drop_expired(person.memory, now)
-    held_by, until, marks, newest, delivered, counted, interrupted, attempts, exists = memory
+    held_by, until, marks, newest, delivered, counted, doubtful, attempts, exists = memory
     if held_by == owner:
         held_by, until, marks = _NO_OWNER, 0, ()
     seconds = now // 1_000_000
@@ -387,24 +401,24 @@ def apply_update(
     if attempts or update.attempts:
         tried = {person.marks[job][0]: failed for job, failed in update.attempts.items()}
         attempts = _attempts(attempts, tried, delivered, seconds)
-    if interrupted or update.interrupted:
-        lost = [
-            (person.marks[job], _seconds_after(microseconds(at)))
-            for job, at in update.interrupted.items()
-        ]
-        interrupted = _interrupted(interrupted, lost, delivered, counted)
+    if doubtful or update.doubtful:
+        lost = {
+            fingerprints.once(once_id): _seconds_after(microseconds(at))
+            for once_id, at in update.doubtful.items()
+        }
+        doubtful = _doubtful(doubtful, lost, delivered, counted)
     exists = exists or update.exists
     return PersonMemory(
-        held_by, until, marks, newest, delivered, counted, interrupted, attempts, exists
+        held_by, until, marks, newest, delivered, counted, doubtful, attempts, exists
     )
 
 
 def _newest(
-    known: Mapping[int, int], sent: Mapping[str, datetime], fingerprints: Fingerprints
-) -> dict[int, int]:
-    times = {time: microseconds(time) for time in set(sent.values())}
+    known: Mapping[int, tuple[int, int]], sent: Mapping[str, Moment], fingerprints: Fingerprints
+) -> dict[int, tuple[int, int]]:
+    moments = {each: (microseconds(each[0]), microseconds(each[1])) for each in set(sent.values())}
     shorts = fingerprints.names(sent)
-    new = dict(zip(shorts, map(times.__getitem__, sent.values()), strict=True))
+    new = dict(zip(shorts, map(moments.__getitem__, sent.values()), strict=True))
     if not known:
         return new
     return {**known, **{short: at for short, at in new.items() if known.get(short, at) <= at}}
@@ -423,19 +437,16 @@ def _attempts(
     return {job: each for job, each in attempts.items() if job not in delivered}
 
 
-def _interrupted(
+def _doubtful(
     known: Mapping[int, int],
-    lost: Iterable[tuple[tuple[int, ...], int]],
+    lost: Mapping[int, int],
     delivered: Container[int],
     counted: Container[int],
 ) -> dict[int, int]:
     """Add marks with the time until which they may have been sent; drop what is settled."""
-    interrupted = dict(known)
-    for marks, at in lost:
-        for mark in marks:
-            interrupted[mark] = max(at, interrupted.get(mark, at))
+    doubtful = dict(known)
+    for mark, at in lost.items():
+        doubtful[mark] = max(at, doubtful.get(mark, at))
     return {
-        mark: at
-        for mark, at in interrupted.items()
-        if mark not in delivered and mark not in counted
+        mark: at for mark, at in doubtful.items() if mark not in delivered and mark not in counted
     }

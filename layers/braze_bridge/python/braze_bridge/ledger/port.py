@@ -7,11 +7,11 @@ All Lambdas share :mod:`braze_bridge.ledger.shared` over the table of
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from braze_bridge.jobs.envelope import DeliveryJob
 
@@ -24,6 +24,9 @@ CALL_SECONDS: Final = 10.0
 LEASE_MARGIN: Final = 5.0
 """Seconds: more than two Lambdas' clocks differ, and more than a Lambda takes to stop."""
 
+Moment = tuple[datetime, datetime]
+"""When an answer occurred, and when it was received. The later of two moments has the newer value:
+of two answers with the same vendor's time, the one that was received later."""
 
 ERASURE: Final = ""
 """The time of an erasure is stored beside the newest times, under this name. No attribute has it
@@ -45,24 +48,24 @@ class PersonState:
 
     Attributes:
         delivered: Ids of the jobs settled in the last 30 days.
-        newest: Attribute name, or :func:`update_only` of it, to the time of the newest value sent.
+        newest: Attribute name, or :func:`update_only` of it, to the moment of the newest value
+            sent.
         attempts: Job id to its failed sends so far.
         counted: Ids of events and objects, as :attr:`DeliveryJob.once_ids` gives them, that must
             not be sent again: they are delivered or parked. Of a delivered job only the ids that
             another job may share are kept; its own id is enough for the others.
-        interrupted: Ids of the jobs whose events and objects may or may not be at Braze, with the
-            time until which they may have been sent. Their lease expired unrecorded, or Braze's
-            answer was lost, or that is so of a job with the same event. A job stays here until it
-            is delivered.
+        doubtful: Ids of events and objects that may or may not be at Braze, with the time until
+            which they may have been sent: Braze's answer was lost, or a lease expired unrecorded,
+            also one for another job that has them. They stay here until they are in ``counted``.
         exists: Braze took something of a job that may create the person.
         erased: When an operator erased the person: jobs received until then are dropped.
     """
 
     delivered: frozenset[str] = frozenset()
-    newest: Mapping[str, datetime] = field(default_factory=dict)
+    newest: Mapping[str, Moment] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
     counted: frozenset[str] = frozenset()
-    interrupted: Mapping[str, datetime] = field(default_factory=dict)
+    doubtful: Mapping[str, datetime] = field(default_factory=dict)
     exists: bool = False
     erased: datetime | None = None
 
@@ -86,7 +89,8 @@ class Leases:
             sent for them, and waiting does not help soon.
         held: The leases. Only :meth:`Ledger.record` reads them.
         store_errors: The store's error code to the number of people it kept out of ``states``.
-        unanswered: Those people. They are in ``busy``, too.
+        unanswered: Those people. They are in ``busy``, too. Some may be leased all the same, since
+            only the answer was lost: :meth:`Ledger.record` ends their leases.
     """
 
     states: Mapping[PersonKey, PersonState]
@@ -94,11 +98,11 @@ class Leases:
     full: frozenset[PersonKey] = frozenset()
     held: Mapping[PersonKey, object] = field(default_factory=dict, repr=False)
     store_errors: Mapping[str, int] = field(default_factory=dict)
-    unanswered: frozenset[PersonKey] = frozenset()
+    unanswered: Mapping[PersonKey, object] = field(default_factory=dict, repr=False)
 
 
 class LedgerUnavailableError(Exception):
-    """The ledger did not answer: nothing may be sent for the requested people."""
+    """The ledger has no key: nothing may be sent for the requested people."""
 
 
 class Ledger(Protocol):
@@ -108,7 +112,7 @@ class Ledger(Protocol):
         """Lease the people that the jobs are about.
 
         Raises:
-            LedgerUnavailableError: The ledger answered for no person.
+            LedgerUnavailableError: See there. A failing store raises nothing.
         """
         ...
 
@@ -130,7 +134,8 @@ class Ledger(Protocol):
 
         Returns:
             The people whose updates were not, or not surely, written. Their leases expire, and
-            their jobs are ``interrupted`` then. A failing store raises nothing.
+            the events and objects of their jobs are ``doubtful`` then. A failing store raises
+            nothing.
         """
         ...
 

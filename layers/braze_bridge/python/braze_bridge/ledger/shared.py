@@ -159,6 +159,7 @@ class SharedLedger:
                 return None  # written before; only the answer was lost
             decision = try_lease(person, owner, now, self._lease_length)
             if isinstance(decision, PersonMemory):
+                person.owner = owner
                 return decision
             if decision == "delivered":
                 states[person.key] = state_for(person, prints)
@@ -175,12 +176,12 @@ class SharedLedger:
             if person.memory.owner == owner:
                 states[person.key] = state_for(person, prints)
                 held[person.key] = person
-        if open_ and not (states or busy or full):
-            raise LedgerUnavailableError(", ".join(sorted(set(errors.values()))))
-        unanswered = {person.key: errors.get(id_, CONFLICT) for id_, person in open_.items()}
+        codes = Counter(errors.get(id_, CONFLICT) for id_ in open_)
+        unanswered = {
+            person.key: person if person.owner == owner else None for person in open_.values()
+        }
         busy |= {key: SHORTEST_WAIT + self._jitter() for key in unanswered}
-        counts = Counter(unanswered.values())
-        return Leases(states, busy, frozenset(full), held, counts, frozenset(unanswered))
+        return Leases(states, busy, frozenset(full), held, codes, unanswered)
 
     def record(
         self,
@@ -191,16 +192,17 @@ class SharedLedger:
         """See :meth:`braze_bridge.ledger.port.Ledger.record`."""
         prints = self._prints()
         revision = self._token(OWNER_BYTES)
-        people = [each for key in updates if isinstance(each := leases.held.get(key), Person)]
-        owners = {person.id: person.memory.owner for person in people}
+        known = {**leases.unanswered, **leases.held}
+        people = [each for key in updates if isinstance(each := known.get(key), Person)]
 
         def add(person: Person, now: int) -> PersonMemory | None:
             if person.revision == revision:
                 return None  # written before; only the answer was lost
-            return apply_update(person, updates[person.key], owners[person.id], now, prints)
+            return apply_update(person, updates[person.key], person.owner, now, prints)
 
         open_ = {person.id: person for person in people}
-        # The first attempt assumes that our own lease is still the last write: mostly true.
+        # The first attempt assumes that the memory is still what we know: mostly true. Of a lease
+        # without an answer it is the memory before. If this write comes first, that lease fails.
         self._write_all(open_, add, revision, seconds_left, read_first=False)
         return frozenset(person.key for person in open_.values())
 

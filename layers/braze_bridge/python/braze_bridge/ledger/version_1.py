@@ -22,7 +22,7 @@ Fields = tuple[
     bytes,
     int,
     tuple[int, ...],
-    dict[int, int],
+    dict[int, tuple[int, int]],
     dict[int, int],
     dict[int, int],
     dict[int, int],
@@ -63,6 +63,6 @@ def decode_version_1(data: bytes) -> Fields:
         raise StructError("its length is not what its head says")
     held = tuple([mark for (mark,) in marks])
     return (
-        *(owner, until, held, dict(newest), dict(delivered)),
+        *(owner, until, held, {name: (time, time) for name, time in newest}, dict(delivered)),
         *(counted, dict(interrupted), attempts),
     )
