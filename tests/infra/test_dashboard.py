@@ -135,6 +135,29 @@ def test_every_alarm_is_shown(template: Template) -> None:
     )
 
 
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_the_dashboard_has_a_name_and_an_address_in_each_region(
+    template: Template, partition: str
+) -> None:
+    """Dashboards of all regions of an account share one namespace; consoles have other hosts."""
+    name = "${AWS::StackName}-${AWS::Region}"
+    address, _ = template.plain["Outputs"]["DashboardUrl"]["Value"]["Fn::Sub"]
+
+    assert template.plain["Resources"]["Dashboard"]["Properties"]["DashboardName"] == {
+        "Fn::Sub": name
+    }
+    assert address.startswith("https://${Host}/")
+    assert address.endswith(f"#dashboards:name={name}")
+    assert (
+        template.source["Mappings"]["Console"][partition]["Host"]
+        == {
+            "aws": "console.aws.amazon.com",
+            "aws-cn": "console.amazonaws.cn",
+            "aws-us-gov": "console.amazonaws-us-gov.com",
+        }[partition]
+    )
+
+
 def test_widgets_do_not_overlap(template: Template) -> None:
     """CloudWatch's grid is 24 wide."""
     taken: set[tuple[int, int]] = set()
