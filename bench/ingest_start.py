@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger
 
 from braze_bridge.jobs.envelope import split_job
-from braze_bridge.observability import EmfMeter, ScrubbingFormatter, metrics
+from braze_bridge.observability import EmfMeter, ScrubbingFormatter, flush_metrics, metrics
 from braze_bridge.partner_config.compiled import load_compiled
 from braze_bridge.partner_config.outgrow import OutgrowConfig
 from braze_bridge.partner_config.toml_files import compile_partner_config
 from braze_bridge.web.door import Door
-from braze_bridge.web.edge import flush_metrics, lambda_handler_of
+from braze_bridge.web.edge import lambda_handler_of
 from braze_bridge.web.intake import Intake
 from outgrow_ingest.app import INGEST
 from tests.fakes.api_event import TOKEN, proxy_event

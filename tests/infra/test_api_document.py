@@ -34,7 +34,7 @@ require("@apidevtools/swagger-parser").validate(process.argv[1]).catch((error) =
 """
 
 
-SHAPING: Final = {
+SHAPING: Final[dict[str, tuple[dict[str, str], ...]]] = {
     "ClosesDefaultAddress": ({}, {"DomainName": "bridge.example.com"}),
     "HasAllowedCidrs": ({}, {"AllowedCidrs": "203.0.113.0/24,2001:db8::/32"}),
 }

@@ -105,9 +105,7 @@ def test_access_logs_are_json_without_queries_bodies_or_callers(template: Templa
         "httpMethod",
         "resourcePath",
         "status",
-        "responseLength",
         "responseLatency",
-        "integration.status",
         "integration.latency",
         "error.responseType",  # a name such as THROTTLED or WAF_FILTERED
         "integration.error",
