@@ -30,12 +30,12 @@ from aws_lambda_powertools import Logger
 from braze_bridge.jobs.envelope import split_job
 from braze_bridge.mapping.link_signatures import no_signature_fits
 from braze_bridge.mapping.names import none_over_cap
-from braze_bridge.observability import EmfMeter, ScrubbingFormatter, metrics
+from braze_bridge.observability import EmfMeter, ScrubbingFormatter, flush_metrics, metrics
 from braze_bridge.partner_config.compiled import load_compiled
 from braze_bridge.partner_config.outgrow import OutgrowConfig
 from braze_bridge.partner_config.toml_files import compile_partner_config
 from braze_bridge.web.door import Door
-from braze_bridge.web.edge import flush_metrics, lambda_handler_of
+from braze_bridge.web.edge import lambda_handler_of
 from braze_bridge.web.ingest import Checks
 from braze_bridge.web.intake import Intake
 from outgrow_ingest.app import INGEST

@@ -13,7 +13,7 @@ from braze_delivery.verifying import LAG
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from braze_bridge.braze.models import ExportIdsResponse, TrackResponse
     from braze_bridge.clock import Clock
@@ -131,14 +131,10 @@ class Batch:
     def count(self, entries: Sequence[BatchEntry]) -> None:
         """Count each job's outcome, also for its partner, and send back the retried ones."""
         found = self.result.by_partner
-        oldest: dict[str, datetime] = {}
         for entry in entries:
             job = entry.job
             if job.source not in found:
                 found[job.source] = PartnerFigures()
-                oldest[job.source] = entry.waits_since
-            elif entry.waits_since < oldest[job.source]:
-                oldest[job.source] = entry.waits_since
             found[job.source].jobs[entry.outcome].append(job.correlation_id)
             if entry.outcome == "retried":
                 seconds = max(entry.delay or SHORT_RETRY, self.closed_for)
@@ -147,9 +143,3 @@ class Batch:
             self.result.delivered += len(figures.jobs["delivered"])
             self.result.duplicate += len(figures.jobs["duplicate"])
             self.result.rejected += len(figures.jobs["rejected"])
-        if found:
-            # The batch's wait may include a closed gate; it is the same for each partner.
-            first = min(oldest.values())
-            for source, since in oldest.items():
-                later = (since - first).total_seconds()
-                found[source].oldest_wait = max(self.result.oldest_wait - later, 0.0)

@@ -22,13 +22,11 @@ class PartnerFigures:
 
     Attributes:
         jobs: Outcome to correlation ids. Each job has one outcome.
-        oldest_wait: As :attr:`BatchResult.oldest_wait`.
     """
 
     jobs: dict[Outcome, list[str]] = field(
         default_factory=lambda: {"delivered": [], "duplicate": [], "rejected": [], "retried": []}
     )
-    oldest_wait: float = 0.0
 
 
 @dataclass(slots=True)
@@ -106,11 +104,7 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
         unhidden: Messages whose visibility could not be changed; they return after the queue's
             default.
     """
-    meter.add(Metric.JOBS_RECEIVED, result.received)
-    meter.add(Metric.JOBS_DELIVERED, result.delivered)
-    meter.add(Metric.JOBS_DUPLICATE, result.duplicate)
     meter.add(Metric.JOBS_REJECTED, result.rejected)
-    meter.add(Metric.JOBS_RETRIED, result.retried)
     refused = sum(code == REFUSED.code for _, _, code in result.parked)
     if refused := refused + result.held_up.get(UNKNOWN, 0):
         meter.add(Metric.SENDERS_REFUSED, refused)
@@ -119,23 +113,17 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
     meter.add(Metric.BRAZE_RATE_LIMITED, result.rate_limited)
     meter.add(Metric.BRAZE_KEY_REFUSED, result.key_refused)
     meter.add(Metric.GATE_CLOSED, result.gate_closed)
-    meter.add(Metric.STALE_ATTRIBUTES, result.stale_attributes)
     meter.add(Metric.UNCLEAR_ANSWERS, len(result.unclear_answers))
     meter.add(Metric.PEOPLE_UNRECORDED, result.unrecorded)
-    if result.look_ups:
-        meter.add(Metric.PROFILE_LOOK_UPS, result.look_ups)
+    meter.add(Metric.PROFILE_LOOK_UPS, result.look_ups)
     for verdict, count in result.verified.items():
         meter.add(VERIFIED[verdict], count)
-    if result.remaining is not None:
-        meter.add(Metric.BRAZE_REMAINING, result.remaining)
     for partner, figures in result.by_partner.items():
         meter.add_for(
             partner,
             {
                 Metric.JOBS_DELIVERED: len(figures.jobs["delivered"]),
                 Metric.JOBS_REJECTED: len(figures.jobs["rejected"]),
-                Metric.JOBS_RETRIED: len(figures.jobs["retried"]),
-                Metric.OLDEST_WAIT: figures.oldest_wait,
             },
         )
     write_correlation_ids(result, log)
@@ -156,6 +144,7 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
             "retried": result.retried,
             "requests": result.requests,
             "rate_limited": result.rate_limited,
+            "remaining": result.remaining,
             "key_refused": result.key_refused,
             "stale_attributes": result.stale_attributes,
             "erased": result.erased,

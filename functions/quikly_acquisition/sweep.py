@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from braze_bridge.aws import clients
 from braze_bridge.clock import Clock, SystemClock
 from braze_bridge.handlers import background_handler
-from braze_bridge.observability import EmfMeter, Meter, Metric, logger, metrics
+from braze_bridge.observability import logger
 from braze_bridge.settings import load_settings
 from quikly_acquisition.dynamo_records import DynamoDueSteps
 from quikly_acquisition.settings import AcquisitionSweepSettings
@@ -35,7 +35,6 @@ class Dependencies(NamedTuple):
     due: DueSteps
     queue: StepQueue
     clock: Clock
-    meter: Meter
     log: Logger
 
 
@@ -48,7 +47,6 @@ def sweep(deps: Dependencies) -> int:
     now = deps.clock.now()
     steps = deps.due.due(now, MAX_STEPS)
     oldest = max(((now - step.due_at).total_seconds() for step in steps), default=0.0)
-    deps.meter.add(Metric.OLDEST_WAIT, oldest)
     made = 0
     for start in range(0, len(steps), CHUNK):
         chunk = [QueuedStep(step.message) for step in steps[start : start + CHUNK]]
@@ -69,7 +67,6 @@ def dependencies() -> Dependencies:
         due=DynamoDueSteps(clients.dynamodb(), settings.acquisition_table),
         queue=SqsStepQueue(clients.sqs(), settings.acquisition_queue_url),
         clock=SystemClock(),
-        meter=EmfMeter(metrics()),
         log=logger(),
     )
 

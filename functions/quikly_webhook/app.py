@@ -156,7 +156,8 @@ class QuiklyWebhook:
         self, call: WebhookCall, decided: Decided, unusable: Sequence[str], correlation_id: str
     ) -> None:
         claim = decided.claim
-        self.meter.add(Metric.CLAIMS_REPEATED if decided.is_repeat else _COUNTED[claim.status])
+        if not decided.is_repeat:
+            self.meter.add(_COUNTED[claim.status])
         self.log.info(
             "claim answered",
             claim=claim_id(claim),

@@ -42,10 +42,10 @@ def with_engine_actions(statements: list[dict[str, Any]]) -> list[dict[str, Any]
     """Return a policy's statements with the engine's action names beside those of IAM."""
     widened = []
     for statement in statements:
-        action = statement["Action"]
+        action = statement.get("Action", [])  # none: a statement under Fn::If
         actions = [action] if isinstance(action, str) else action
         more = [_BATCH_ACTIONS[each] for each in actions if each in _BATCH_ACTIONS]
-        widened.append(statement | {"Action": actions + more})
+        widened.append(statement | {"Action": actions + more} if more else statement)
         if _PARTIQL in actions:
             widened.append(_PARTIQL_BATCH)
     return widened

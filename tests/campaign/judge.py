@@ -111,10 +111,13 @@ class Judge:
             "requests": (result.requests, invocation.requests),
             "rate_limited": (result.rate_limited, invocation.limited),
             Metric.JOBS_DELIVERED: (
-                invocation.meter.totals[Metric.JOBS_DELIVERED],
+                sum(
+                    count
+                    for (_, metric), count in invocation.meter.by_partner.items()
+                    if metric is Metric.JOBS_DELIVERED
+                ),
                 result.delivered,
             ),
-            Metric.JOBS_RETRIED: (invocation.meter.totals[Metric.JOBS_RETRIED], result.retried),
         }
         for name, (told, true) in truth.items():
             if told != true:

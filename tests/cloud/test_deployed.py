@@ -89,6 +89,16 @@ def test_logs_are_kept_for_as_long_as_was_said(cloud: Cloud, group: str) -> None
     assert days == int(cloud.parameters["LogRetentionDays"])
 
 
+def test_the_import_of_the_api_had_no_warnings(cloud: Cloud) -> None:
+    """A deployment with a warning fails (`FailOnWarnings`); API Gateway still lists them here."""
+    api = cloud.client("apigateway").get_rest_api(restApiId=cloud.outputs["BridgeApiId"])
+
+    assert api.get("warnings", []) == []
+    assert api.get("disableExecuteApiEndpoint", False) is (
+        cloud.parameters["DomainName"] != "" and cloud.parameters["KeepDefaultAddress"] == "false"
+    )
+
+
 def test_routes_are_throttled_and_their_bodies_are_not_logged(cloud: Cloud) -> None:
     """The local engine takes these settings and ignores them; API Gateway must not."""
     stage = cloud.client("apigateway").get_stage(

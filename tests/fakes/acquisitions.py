@@ -751,11 +751,7 @@ class Simulation:
                 # Nothing at all happens until then: the empty minutes are not worth turning.
                 self._next_sweep = max(self._next_sweep, overdue)
             try:
-                sweep(
-                    SweepDependencies(
-                        self.records, self.queue, self.clock, self.meter, self.log.logger
-                    )
-                )
+                sweep(SweepDependencies(self.records, self.queue, self.clock, self.log.logger))
             except RecordsUnavailableError:
                 return
             except Killed:

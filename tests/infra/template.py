@@ -92,12 +92,11 @@ class Template:
         if len(value) == 1:
             function, argument = next(iter(value.items()))
             match function:
-                case "Ref" if argument == "AWS::NoValue":
-                    return None
-                case "Ref" if argument == "AWS::StackName":
-                    return STACK
-                case "Ref" if argument in self.parameters:
-                    return self.parameters[argument]
+                case "Ref":
+                    return self._referred(argument)
+                case "Fn::Join":
+                    between, parts = self.resolve(argument)
+                    return between.join(parts)
                 case "Fn::FindInMap":
                     mapping, first, second = self.resolve(argument)
                     return self.plain["Mappings"][mapping][str(first)][second]
@@ -108,6 +107,15 @@ class Template:
                     return self._substituted(argument)
         resolved = {key: self.resolve(item) for key, item in value.items()}
         return {key: item for key, item in resolved.items() if item is not None}
+
+    def _referred(self, name: str) -> Any:
+        """Evaluate a `Ref`: of a resource it stays as it is."""
+        known = {"AWS::NoValue": None, "AWS::StackName": STACK, **self.parameters}
+        if name not in known:
+            return {"Ref": name}
+        value = known[name]
+        rule = self.source["Parameters"].get(name, {})
+        return value.split(",") if rule.get("Type") == "CommaDelimitedList" else value
 
     def _substituted(self, argument: Any) -> str:
         """Evaluate a `Fn::Sub`; `${Resource}` stays as it is."""

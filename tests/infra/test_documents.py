@@ -42,6 +42,8 @@ FOREIGN: Final = {
     "BatchGetItem",  # DynamoDB's calls
     "BatchExecuteStatement",
     "BrazeBridge",  # the metrics' namespace
+    "DoorThrottled",  # of the access log
+    "NumberOfMessagesReceived",  # of SQS
 }
 
 
@@ -199,11 +201,31 @@ def test_costs_add_up(section: str, units: int, dollars: int) -> None:
 
 
 def test_costs_count_what_the_template_has() -> None:
-    """Each alarm and each secret is billed."""
+    """Each alarm and each secret is billed, and so is each of the metrics that are named."""
     counted = {line[0]: float(line[3]) for line in rows_of("Fixed costs a month")[:-1]}
 
     assert counted["Alarms"] == len(TEMPLATE.of_type("AWS::CloudWatch::Alarm"))
     assert counted["Secrets"] == len(TEMPLATE.of_type("AWS::SecretsManager::Secret"))
+    text = (DOCS / "costs.md").read_text().partition("| Service | Metrics | Number |\n")[2]
+    numbers = [line.split("|")[3] for line in text.partition("\n\n")[0].splitlines()[1:]]
+    assert counted["Our own metrics"] == sum(map(int, numbers))
+
+
+DROP_SECONDS: Final = 0.3
+"""Of a delivery invocation with one job, as docs/costs.md estimates it."""
+
+
+def test_costs_keep_their_promises() -> None:
+    """12 USD a million drop by drop with 1,024 MB, 15 a month standing without optional parts."""
+    *lines, drops = rows_of("A million responses")
+    *_, standing = rows_of("Fixed costs a month")
+    [default] = [line for line in lines if "1.73 GB" in line[7]]
+    small = round(1_000 * DROP_SECONDS * float(default[2]), 2)  # 1,000 s x 1 GB a unit
+    together = float(drops[6]) - float(default[6]) + small
+
+    assert f"| ${small:.2f} | **${together:.2f}** |" in (DOCS / "costs.md").read_text()
+    assert together <= 12.001
+    assert float(standing[4]) <= 15
 
 
 def commands_of(page: Path) -> set[tuple[str, ...]]:

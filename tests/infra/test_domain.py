@@ -83,20 +83,33 @@ def test_a_mapping_leads_to_the_stage() -> None:
     assert (below["DomainName"], below["BasePath"]) == (DOMAIN, "partners")
 
 
-def test_a_domain_has_tls_1_2_and_outlives_its_stack() -> None:
-    """It is in the stack's region, and partners keep posting to it."""
-    parameters = {"DomainName": DOMAIN, "DomainCertificateArn": CERTIFICATE}
-    for template, policy in (
-        (Template(**parameters), "Retain"),
-        (Template(**parameters, DeleteDataWithStack="true"), "Delete"),
-    ):
-        domain = template.plain["Resources"]["BridgeDomain"]
-        assert template.resolve(domain["DeletionPolicy"]) == policy
-        assert template.resolve(domain["UpdateReplacePolicy"]) == policy
-        properties = template.properties("BridgeDomain")
-        assert properties["SecurityPolicy"] == "TLS_1_2"
-        assert properties["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
-        assert properties["RegionalCertificateArn"] == CERTIFICATE
+def test_a_domain_has_tls_1_2() -> None:
+    """It is in the stack's region."""
+    template = Template(DomainName=DOMAIN, DomainCertificateArn=CERTIFICATE)
+    properties = template.properties("BridgeDomain")
+
+    assert properties["SecurityPolicy"] == "TLS_1_2"
+    assert properties["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+    assert properties["RegionalCertificateArn"] == CERTIFICATE
+
+
+@pytest.mark.parametrize(
+    ("parameters", "closed"),
+    [
+        ({}, False),
+        ({"KeepDefaultAddress": "true"}, False),
+        ({"DomainName": DOMAIN}, True),
+        ({"DomainName": DOMAIN, "KeepDefaultAddress": "true"}, False),
+    ],
+)
+def test_a_domain_closes_api_gateway_s_own_address(
+    parameters: dict[str, str], closed: bool
+) -> None:
+    """Callers cannot go around the domain, which has TLS 1.2; while partners move, they may."""
+    servers = Template(**parameters).properties("BridgeApi")["Body"].get("servers", [])
+    found = [each["x-amazon-apigateway-endpoint-configuration"] for each in servers]
+
+    assert found == ([{"disableExecuteApiEndpoint": True}] if closed else [])
 
 
 def test_an_output_is_the_target_of_the_dns_record() -> None:

@@ -13,7 +13,7 @@ from outgrow_ingest import app as outgrow
 from quikly_acquisition import api as acquisition
 from quikly_events import app as events
 from quikly_webhook import app as webhook
-from tests.infra.template import Template
+from tests.infra.template import CERTIFICATE, Template
 
 ROUTES = (
     *outgrow.ROUTES,
@@ -105,10 +105,10 @@ def test_access_logs_are_json_without_queries_bodies_or_callers(template: Templa
         "httpMethod",
         "resourcePath",
         "status",
-        "responseLength",
         "responseLatency",
-        "integration.status",
         "integration.latency",
+        "error.responseType",  # a name such as THROTTLED or WAF_FILTERED
+        "integration.error",
     }
 
 
@@ -144,9 +144,45 @@ def test_there_is_one_stage_and_its_urls_are_outputs(template: Template) -> None
         assert url.endswith(f"/live{route}")
 
 
-def test_the_logging_role_is_optional() -> None:
-    """There is one per account and region, and another stack's must not be replaced."""
-    template = Template(ManageApiLoggingRole="false")
+def test_the_account_s_logging_role_is_left_alone_unless_asked(template: Template) -> None:
+    """There is one per account and region: CloudFormation would replace another stack's."""
+    asked = Template(ManageApiLoggingRole="true")
 
+    assert asked.of_type("AWS::ApiGateway::Account").keys() == {"ApiLoggingAccount"}
+    assert "ApiLoggingRole" in asked.of_type("AWS::IAM::Role")
     assert template.of_type("AWS::ApiGateway::Account") == {}
     assert "ApiLoggingRole" not in template.of_type("AWS::IAM::Role")
+
+
+CIDRS = "203.0.113.0/24,2001:db8::/32"
+WEB_ACL = f"arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/a/{CERTIFICATE[-36:]}"
+
+
+def test_other_networks_can_be_kept_out(template: Template) -> None:
+    """By default nobody is: partners' addresses change."""
+    policy = "x-amazon-apigateway-policy"
+    limited = Template(AllowedCidrs=CIDRS).properties("BridgeApi")["Body"][policy]
+    allow, deny = limited["Statement"]
+
+    assert policy not in template.properties("BridgeApi")["Body"]
+    assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
+    assert "Condition" not in allow
+    assert deny["Condition"] == {"NotIpAddress": {"aws:SourceIp": CIDRS.split(",")}}
+
+
+def test_a_changed_policy_reaches_the_stage(template: Template) -> None:
+    """SAM names a deployment by the document, where a parameter is still a reference."""
+    assert template.source["Resources"]["BridgeApi"]["Properties"]["AlwaysDeploy"] is True
+
+
+def test_a_web_acl_can_be_put_before_the_stage(template: Template) -> None:
+    """It is associated with the stage, and so waits for it."""
+    guarded = Template(WebAclArn=WEB_ACL).properties("WebAclAssociation")
+    arn, variables = Template(WebAclArn=WEB_ACL).plain["Resources"]["WebAclAssociation"][
+        "Properties"
+    ]["ResourceArn"]["Fn::Sub"]
+
+    assert template.of_type("AWS::WAFv2::WebACLAssociation") == {}
+    assert guarded["WebACLArn"] == WEB_ACL
+    assert arn.endswith("::/restapis/${BridgeApi}/stages/${Stage}")
+    assert variables == {"Stage": {"Ref": "BridgeApiliveStage"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -17,10 +17,7 @@ from quikly_acquisition.settings import (
 )
 from quikly_forward.settings import ForwardSettings
 from quikly_webhook.settings import ClaimsSettings, WebhookSettings
-from tests.infra.template import NAMESPACE, ROOT
-
-if TYPE_CHECKING:
-    from tests.infra.template import Template
+from tests.infra.template import NAMESPACE, ROOT, Template
 
 SETTINGS: dict[
     str,
@@ -159,10 +156,43 @@ def test_a_change_of_a_layer_alone_reaches_the_alias(template: Template) -> None
     assert [alias["Properties"]["Name"] for alias in aliases.values()] == ["live"] * len(SETTINGS)
 
 
-def test_functions_are_traced(template: Template) -> None:
-    """Active tracing, without a tracer in the code."""
+@pytest.mark.parametrize(("chosen", "mode"), [("false", "PassThrough"), ("true", "Active")])
+def test_functions_are_traced_only_if_asked(chosen: str, mode: str) -> None:
+    """Drop by drop X-Ray was a quarter of the costs."""
+    template = Template(Tracing=chosen)
+
     for function in SETTINGS:
-        assert template.properties(function)["TracingConfig"] == {"Mode": "Active"}
+        assert template.properties(function)["TracingConfig"] == {"Mode": mode}
+
+
+def test_lambda_s_own_lines_are_left_out_and_ours_are_not(template: Template) -> None:
+    """Metrics are lines, too: Lambda's filter must let every level pass."""
+    for function in SETTINGS:
+        logging = template.properties(function)["LoggingConfig"]
+        assert logging["LogFormat"] == "JSON"  # the other format has no levels
+        assert logging["SystemLogLevel"] == "WARN"
+        assert logging["ApplicationLogLevel"] == "DEBUG"
+
+
+@pytest.mark.parametrize(("chosen", "reserved"), [("0", None), ("50", "50")])
+def test_the_webhook_can_have_concurrency_of_its_own(chosen: str, reserved: str | None) -> None:
+    """Off by default: an account with ten concurrent executions cannot reserve any."""
+    template = Template(WebhookReservedConcurrency=chosen)
+    found = {
+        function: template.properties(function).get("ReservedConcurrentExecutions")
+        for function in SETTINGS
+    }
+
+    assert found.pop("QuiklyWebhookFunction") == reserved
+    assert set(found.values()) == {None}
+
+
+def test_delivery_s_memory_is_a_parameter(template: Template) -> None:
+    """docs/costs.md says what the smaller size saves."""
+    small = Template(DeliveryMemory="1024")
+
+    assert template.properties("BrazeDeliveryFunction")["MemorySize"] == 1769
+    assert small.properties("BrazeDeliveryFunction")["MemorySize"] == "1024"
 
 
 def test_a_function_behind_the_api_answers_before_the_api_gives_up(template: Template) -> None:

@@ -12,6 +12,8 @@ from braze_bridge.braze.instances import INSTANCES, UNLISTED_ENDPOINTS
 from ops.deployment.deploy import Target, parameters_of
 from tests.infra.template import CERTIFICATE, ROOT, Template, default_template
 
+ID = CERTIFICATE[-36:]
+
 PARAMETERS: dict[str, dict[str, Any]] = default_template().source["Parameters"]
 
 
@@ -87,6 +89,24 @@ def takes(name: str, value: str) -> bool:
         ("AlarmTopicArn", "arn:aws:sns:eu-west-1:123456789012:alarms", True),
         ("AlarmTopicArn", "arn:aws-cn:sns:cn-north-1:123456789012:alarms", True),
         ("AlarmTopicArn", "arn:aws:sqs:eu-west-1:123456789012:alarms", False),
+        ("UrgentAlarmTopicArn", "", True),
+        ("UrgentAlarmTopicArn", "arn:aws:sns:eu-west-1:123456789012:duty", True),
+        ("UrgentAlarmTopicArn", "duty", False),
+        ("RunbookUrl", "docs/operations.md", True),
+        ("RunbookUrl", "https://git.example.com/operations.md", True),
+        ("RunbookUrl", "https://git.example.com/operations.md#top", False),
+        ("RunbookUrl", "", False),
+        ("WebAclArn", "", True),
+        ("WebAclArn", f"arn:aws:wafv2:eu-west-1:1{'0' * 11}:regional/webacl/a/{ID}", True),
+        ("WebAclArn", "arn:aws:wafv2:us-east-1:123456789012:global/webacl/a/1", False),
+        ("PermissionsBoundaryArn", "", True),
+        ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/teams/edge", True),
+        ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:role/edge", False),
+        ("WebhookReservedConcurrency", "0", True),
+        ("WebhookReservedConcurrency", "-1", False),
+        ("DeliveryMemory", "1024", True),
+        ("DeliveryMemory", "128", False),
+        ("Tracing", "Active", False),
         ("LogLevel", "TRACE", False),
         ("LogRetentionDays", "30", True),
         ("LogRetentionDays", "31", False),

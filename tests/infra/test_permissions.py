@@ -33,8 +33,6 @@ ALLOWED: dict[str, dict[str, Any]] = {
         ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["OutgrowIngestLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["OutgrowIngestLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
     "IterateResponsesRole": {
         "sqs:SendMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
@@ -49,8 +47,6 @@ ALLOWED: dict[str, dict[str, Any]] = {
         ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["IterateResponsesLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["IterateResponsesLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
     "QuiklyAcquisitionApiRole": {
         "dynamodb:PutItem": {"Fn::GetAtt": ["AcquisitionTable", "Arn"]},
@@ -69,8 +65,6 @@ ALLOWED: dict[str, dict[str, Any]] = {
         ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["QuiklyAcquisitionApiLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["QuiklyAcquisitionApiLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
     "QuiklyAcquisitionWorkerRole": {
         "sqs:ReceiveMessage": {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
@@ -96,17 +90,16 @@ ALLOWED: dict[str, dict[str, Any]] = {
         ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["QuiklyAcquisitionWorkerLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["QuiklyAcquisitionWorkerLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
     "QuiklyAcquisitionSweepRole": {
         "dynamodb:Query": "${AcquisitionTable.Arn}/index/by_due",
         "dynamodb:UpdateItem": {"Fn::GetAtt": ["AcquisitionTable", "Arn"]},
-        "sqs:SendMessage": {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
+        "sqs:SendMessage": [
+            {"Fn::GetAtt": ["AcquisitionQueue", "Arn"]},
+            {"Fn::GetAtt": ["SweepDeadLetterQueue", "Arn"]},
+        ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["QuiklyAcquisitionSweepLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["QuiklyAcquisitionSweepLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
     "QuiklyWebhookRole": {
         "dynamodb:PutItem": {"Fn::GetAtt": ["ClaimsTable", "Arn"]},
@@ -123,8 +116,6 @@ ALLOWED: dict[str, dict[str, Any]] = {
         ],
         "logs:CreateLogStream": {"Fn::GetAtt": ["QuiklyWebhookLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["QuiklyWebhookLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
     "QuiklyWebhookSweepRole": {
         "dynamodb:Query": "${ClaimsTable.Arn}/index/by_due",
@@ -132,12 +123,11 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "sqs:SendMessage": [
             {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
             {"Fn::GetAtt": ["ForwardQueue", "Arn"]},
+            {"Fn::GetAtt": ["SweepDeadLetterQueue", "Arn"]},
         ],
         "secretsmanager:GetSecretValue": f"{SECRET}claims-??????",
         "logs:CreateLogStream": {"Fn::GetAtt": ["QuiklyWebhookSweepLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["QuiklyWebhookSweepLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
     "QuiklyForwardRole": {
         "sqs:ReceiveMessage": {"Fn::GetAtt": ["ForwardQueue", "Arn"]},
@@ -151,8 +141,6 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "secretsmanager:GetSecretValue": f"{SECRET}quikly-api-??????",
         "logs:CreateLogStream": {"Fn::GetAtt": ["QuiklyForwardLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["QuiklyForwardLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
     "QuiklyEventsRole": {
         "sqs:SendMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
@@ -160,8 +148,6 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "secretsmanager:GetSecretValue": f"{SECRET}partner/quikly-??????",
         "logs:CreateLogStream": {"Fn::GetAtt": ["QuiklyEventsLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["QuiklyEventsLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
     "BrazeDeliveryRole": {
         "sqs:ReceiveMessage": {"Fn::GetAtt": ["DeliveryQueue", "Arn"]},
@@ -176,8 +162,6 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "secretsmanager:GetSecretValue": [f"{SECRET}braze-??????", f"{SECRET}ledger-??????"],
         "logs:CreateLogStream": {"Fn::GetAtt": ["BrazeDeliveryLogGroup", "Arn"]},
         "logs:PutLogEvents": {"Fn::GetAtt": ["BrazeDeliveryLogGroup", "Arn"]},
-        "xray:PutTraceSegments": "*",
-        "xray:PutTelemetryRecords": "*",
     },
 }
 
@@ -247,6 +231,26 @@ def test_a_role_allows_exactly_what_is_listed_here(template: Template, role: str
 
     wanted = {action: as_list(on) for action, on in ALLOWED[role].items()}
     assert {action: unique(on) for action, on in granted.items()} == wanted
+
+
+@pytest.mark.parametrize("role", sorted(ALLOWED))
+def test_tracing_adds_only_the_right_to_write_traces(template: Template, role: str) -> None:
+    """X-Ray has no resources, so the right is on `*`; without tracing no role has it."""
+    traced = statements(Template(Tracing="true"), role)
+    added = [each for each in traced if each not in statements(template, role)]
+
+    assert [set(each["Action"]) for each in added] == [WITHOUT_RESOURCE]
+
+
+def test_each_role_can_have_a_permissions_boundary(template: Template) -> None:
+    """Some accounts refuse a role without one."""
+    arn = "arn:aws:iam::123456789012:policy/boundary"
+    bounded = Template(PermissionsBoundaryArn=arn, ManageApiLoggingRole="true")
+
+    for role in bounded.of_type("AWS::IAM::Role"):
+        assert bounded.properties(role)["PermissionsBoundary"] == arn
+    for role in template.of_type("AWS::IAM::Role"):
+        assert "PermissionsBoundary" not in template.properties(role)
 
 
 def unique(resources: list[Any]) -> list[Any]:
@@ -356,8 +360,9 @@ def test_no_statement_is_wider_than_it_has_to_be(template: Template) -> None:
                 assert set(actions) <= WITHOUT_RESOURCE
 
 
-def test_managed_policies_are_only_api_gateway_s(template: Template) -> None:
+def test_managed_policies_are_only_api_gateway_s() -> None:
     """The template shows all rights of a function."""
+    template = Template(ManageApiLoggingRole="true")
     managed = {
         role: resource["Properties"]["ManagedPolicyArns"]
         for role, resource in template.of_type("AWS::IAM::Role").items()

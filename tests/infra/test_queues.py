@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TIMEOUTS = default_template().source["Parameters"]["DeliveryTimeout"]["AllowedValues"]
+SOURCES = {
+    "DeliveryQueue": "DeliveryDeadLetterQueue",
+    "AcquisitionQueue": "AcquisitionDeadLetterQueue",
+    "ForwardQueue": "ForwardDeadLetterQueue",
+}
+"""Each queue that is read, and where its hopeless messages go."""
+
 BRAZE_OBJECTS = 75
 """Braze: objects in one /users/track request."""
 
@@ -117,8 +124,32 @@ def test_queues_are_encrypted(template: Template) -> None:
     """Jobs hold what people answered."""
     queues = template.of_type("AWS::SQS::Queue")
 
-    assert len(queues) == 6
+    assert queues.keys() == {*SOURCES, *SOURCES.values(), "SweepDeadLetterQueue"}
     assert all(queue["Properties"]["SqsManagedSseEnabled"] is True for queue in queues.values())
+
+
+@pytest.mark.parametrize(("source", "dead"), SOURCES.items())
+def test_a_dead_letter_queue_takes_only_its_own_queue_s_messages(
+    template: Template, source: str, dead: str
+) -> None:
+    """By the queue's name: a reference in both directions would be a circle."""
+    name = template.properties(source)["QueueName"]
+    allowed = template.properties(dead)["RedriveAllowPolicy"]
+
+    assert allowed["redrivePermission"] == "byQueue"
+    assert [arn.rpartition(":")[2] for arn in allowed["sourceQueueArns"]] == [name]
+    assert allowed["sourceQueueArns"][0].startswith("arn:${AWS::Partition}:sqs:${AWS::Region}:")
+
+
+def test_every_queue_takes_only_calls_by_tls(template: Template) -> None:
+    """In AWS; the local engine has no HTTPS."""
+    policy = template.properties("QueuesOnlyByTls")
+    [statement] = policy["PolicyDocument"]["Statement"]
+
+    assert {queue["Ref"] for queue in policy["Queues"]} == {*template.of_type("AWS::SQS::Queue")}
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert Template(AllowLoopbackBraze="true").of_type("AWS::SQS::QueuePolicy") == {}
 
 
 def test_delivery_knows_how_long_its_queue_keeps(template: Template) -> None:

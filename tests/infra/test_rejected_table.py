@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.infra.template import Template
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.infra.template import Template
 
 
 def test_the_table_has_the_keys_that_the_code_uses(template: Template) -> None:
@@ -25,13 +28,3 @@ def test_the_table_forgets_is_encrypted_and_can_be_restored(template: Template) 
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-
-
-def test_the_table_outlives_the_stack_unless_told_otherwise(template: Template) -> None:
-    """Only a stack that is thrown away takes its data along."""
-    thrown_away = Template(DeleteDataWithStack="true")
-
-    for each, policy in ((template, "Retain"), (thrown_away, "Delete")):
-        table = each.plain["Resources"]["RejectedTable"]
-        assert each.resolve(table["DeletionPolicy"]) == policy
-        assert each.resolve(table["UpdateReplacePolicy"]) == policy

@@ -25,3 +25,17 @@ def test_each_sweep_comes_each_minute_and_never_meets_itself(template: Template)
     }
     assert len(template.of_type("AWS::Events::Rule")) == len(swept)
     assert all(template.properties(name)["Timeout"] < 60 for name in swept)
+
+
+def test_a_run_that_lambda_could_not_start_is_kept_with_its_reason(template: Template) -> None:
+    """A run that is a minute late is dropped: the next one does everything that is due."""
+    configs = template.of_type("AWS::Lambda::EventInvokeConfig")
+
+    assert len(configs) == 2
+    for name in configs:
+        config = template.properties(name)
+        assert config["MaximumEventAgeInSeconds"] == 60
+        assert config["MaximumRetryAttempts"] == 0
+        assert config["DestinationConfig"]["OnFailure"]["Destination"] == {
+            "Fn::GetAtt": ["SweepDeadLetterQueue", "Arn"]
+        }

@@ -80,16 +80,3 @@ def test_outputs_name_secrets_and_do_not_tell_them(template: Template) -> None:
     for partner, (name, _) in PARTNERS.items():
         assert outputs[f"{name}SecretName"]["Value"] == secret_id(STACK, partner)
     assert outputs["QuiklyApiSecretName"]["Value"] == secret_id(STACK, "quikly-api")
-
-
-def test_the_key_of_claims_is_kept_as_long_as_its_table(template: Template) -> None:
-    """With another key each person could win again, and no draw could be verified."""
-    thrown_away = Template(DeleteDataWithStack="true")
-
-    for each, policy in ((template, "Retain"), (thrown_away, "Delete")):
-        for name in ("ClaimsSecret", "ClaimsTable"):
-            resource = each.plain["Resources"][name]
-            assert each.resolve(resource["DeletionPolicy"]) == policy
-            assert each.resolve(resource["UpdateReplacePolicy"]) == policy
-    rule = template.properties("ClaimsSecret")["GenerateSecretString"]
-    assert rule["PasswordLength"] >= 40

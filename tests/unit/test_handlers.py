@@ -78,7 +78,7 @@ def test_an_error_s_text_is_neither_logged_nor_raised(capsys: pytest.CaptureFixt
     """It may quote a body. The log says which error it was, and where."""
 
     def run(_event: dict[str, Any], _seconds_left: Callable[[], float]) -> str:
-        EmfMeter(metrics()).add(Metric.JOBS_RECEIVED)
+        EmfMeter(metrics()).add(Metric.BRAZE_REQUESTS)
         raise ValueError("the body was: Ada Lovelace, ada@example.com")
 
     with pytest.raises(HandlerFailedError) as raised:
@@ -97,11 +97,11 @@ def test_a_handler_knows_the_time_left_and_writes_figures_and_logs(
     """The log's lines have Lambda's request id; the figures are written when the run is done."""
 
     def run(event: dict[str, Any], seconds_left: Callable[[], float]) -> str:
-        EmfMeter(metrics()).add(Metric.JOBS_RECEIVED, len(event["Records"]))
+        EmfMeter(metrics()).add(Metric.BRAZE_REQUESTS, len(event["Records"]))
         logger().info("handled", extra={"left": seconds_left()})
         return "done"
 
     assert background_handler(run)(EVENT, Context()) == "done"
     line, figures = (json.loads(text) for text in capsys.readouterr().out.splitlines())
     assert (line["left"], line["function_request_id"]) == (90.5, "request-1")
-    assert figures["JobsReceived"] == [3.0]
+    assert figures["BrazeRequests"] == [3.0]

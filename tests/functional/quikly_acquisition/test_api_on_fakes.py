@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from braze_bridge.mapping.names import none_over_cap
 from braze_bridge.observability import Metric
 from braze_bridge.partner_config.toml_files import load_quikly
 from braze_bridge.web.door import Door
@@ -25,6 +26,7 @@ from tests.fakes.outgrow import PARTNER_CONFIG, answered
 from tests.fakes.secret import FixedSecret
 
 if TYPE_CHECKING:
+    from braze_bridge.mapping.names import NamesOverCap
     from braze_bridge.web.door import ProxyResponse
 
 PATH = "/quikly/acquisitions"
@@ -48,6 +50,7 @@ class ApiBench:
         self.meter = RecordingMeter()
         self.secret = FixedSecret(TOKEN)
         self.log = RecordingLog()
+        self.names_over_cap: NamesOverCap = none_over_cap
         self._made = 0
         self.handler = lambda_handler_of(
             self._compose, log=lambda: self.log.logger, flush=lambda: None
@@ -62,6 +65,7 @@ class ApiBench:
             meter=self.meter,
             log=self.log.logger,
             new_id=self._new_id,
+            names_over_cap=self.names_over_cap,
         )
 
     def _new_id(self) -> str:

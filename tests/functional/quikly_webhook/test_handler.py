@@ -74,7 +74,7 @@ def test_first_come_first_served() -> None:
     )
     assert webhook.meter.totals[Metric.CLAIMS_AWARDED] == 2
     assert webhook.meter.totals[Metric.CLAIMS_WITHOUT_AWARD] == 1
-    assert webhook.meter.totals[Metric.CLAIMS_REPEATED] == 3
+    assert sum(webhook.meter.totals.values()) == 3  # the three repeats are no more claims
 
 
 @pytest.mark.parametrize(

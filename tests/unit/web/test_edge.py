@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from braze_bridge.observability import metrics
+from braze_bridge.observability import flush_metrics, metrics
 from braze_bridge.partner_config.problems import ConfigError, Problem
 from braze_bridge.reasons import Reason
 from braze_bridge.settings import SettingsError
 from braze_bridge.web.door import DoorError, answer
-from braze_bridge.web.edge import flush_metrics, lambda_handler_of
+from braze_bridge.web.edge import lambda_handler_of
 from tests.fakes.api_event import proxy_event
 from tests.fakes.log import RecordingLog
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from braze_bridge.observability import described, logger, metrics
+from braze_bridge.observability import described, flush_metrics, logger
 from braze_bridge.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class SqsMessage(NamedTuple):
 def background_handler(
     run: Callable[[dict[str, Any], SecondsLeft], ResultT],
 ) -> Callable[[dict[str, Any], LambdaContext], ResultT]:
-    """Make a handler whose log lines have Lambda's context, and that writes the metrics at its end.
+    """Make a handler whose log lines have Lambda's request id, and that writes its metrics.
 
     Lambda logs the text of an error that a handler raises, and that text can quote a body. So the
     handler logs where the error came from, and raises one without that text.
@@ -53,9 +53,9 @@ def background_handler(
         run: Gets the event, and a function that says how many seconds this invocation has left.
     """
 
-    @logger().inject_lambda_context(clear_state=True)
-    @metrics().log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> ResultT:
+        logger().clear_state()
+        logger().append_keys(function_request_id=context.aws_request_id)
         try:
             return run(event, lambda: context.get_remaining_time_in_millis() / 1000)
         except SettingsError:  # names variables
@@ -63,6 +63,8 @@ def background_handler(
         except Exception as error:  # noqa: BLE001 - no error's text may reach Lambda's own log
             logger().error("unexpected error", extra=described(error))
             raise HandlerFailedError(type(error).__name__) from None
+        finally:
+            flush_metrics()
 
     return handler
 

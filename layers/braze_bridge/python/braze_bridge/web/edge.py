@@ -10,7 +10,7 @@ import functools
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from braze_bridge.observability import described, logger, metrics
+from braze_bridge.observability import described, flush_metrics, logger
 from braze_bridge.partner_config.problems import ConfigError
 from braze_bridge.settings import SettingsError
 from braze_bridge.web.door import DoorError, correlation_id, unavailable
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
     Answering = Callable[[object], ProxyResponse]
     LambdaHandler = Callable[[object, object], ProxyResponse]
-
-
-def flush_metrics() -> None:
-    """Write the metrics of this call, if there are any."""
-    collected = metrics()
-    if collected.metric_set:
-        collected.flush_metrics()
 
 
 def lambda_handler_of(

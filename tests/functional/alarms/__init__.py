@@ -1,0 +1,1 @@
+"""Each alarm of the template, caused and seen."""
