@@ -245,8 +245,9 @@ def test_tracing_adds_only_the_right_to_write_traces(template: Template, role: s
 def test_each_role_can_have_a_permissions_boundary(template: Template) -> None:
     """Some accounts refuse a role without one."""
     arn = "arn:aws:iam::123456789012:policy/boundary"
-    bounded = Template(PermissionsBoundaryArn=arn, ManageApiLoggingRole="true")
+    bounded = Template(PermissionsBoundaryArn=arn, ManageApiLoggingRole="true", Canary="true")
 
+    assert {"ApiLoggingRole", "CanaryRole"} < bounded.of_type("AWS::IAM::Role").keys()
     for role in bounded.of_type("AWS::IAM::Role"):
         assert bounded.properties(role)["PermissionsBoundary"] == arn
     for role in template.of_type("AWS::IAM::Role"):

@@ -16,8 +16,12 @@ from quikly_acquisition.sweep import sweep
 from tests.fakes.acquisitions import RULES, Simulation, record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from braze_bridge.handlers import BatchAnswer, SqsMessage
     from quikly_acquisition.dependencies import Dependencies
+    from quikly_acquisition.records import DueStep
 
 ADA = "ada@example.com"
 PHONE = "+4915112345678"
@@ -162,6 +166,32 @@ def test_the_sweep_counts_the_oldest_wait_and_makes_each_message_once() -> None:
     assert sim.log.lines[-1]["oldest"] == 30
     sim.clock.advance(60)
     assert sweep(sweep_deps) == 0
+
+
+class AlreadyRead:
+    """The due steps as a run read them before another run noted that it queued them."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._seen = sim.records.due(sim.clock.now(), 10)
+        self.queued = sim.records.queued
+
+    def due(self, now: datetime, limit: int) -> Sequence[DueStep]:
+        del now, limit
+        return self._seen
+
+
+def test_two_sweeps_at_once_do_each_step_once() -> None:
+    """Lambda may call it twice, and a slow run may meet the next: the worker drops the copy."""
+    sim = Simulation()
+    id_ = sim.begin(record(), queued=False)
+    sim.clock.advance(90)
+    sweep_deps = SweepDependencies(AlreadyRead(sim), sim.queue, sim.clock, sim.log.logger)
+
+    assert (sweep(sweep_deps), sweep(sweep_deps)) == (1, 1)
+    sim.run()
+
+    assert len(sim.quikly.calls) == 1
+    assert sim.stored(id_).state is State.CREDITED
 
 
 def test_what_the_queue_did_not_take_is_found_by_the_next_run() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +14,11 @@ from quikly_webhook.claim_records import Award, Claimer, ClaimRecord
 from quikly_webhook.sweep import BATCH, ScheduledSweep, Sweep
 from tests.fakes.claims import Webhook, activation
 from tests.fakes.clock import NOON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fakes.claims import InMemoryClaims
 
 LATER = NOON + timedelta(seconds=120)
 
@@ -57,6 +64,32 @@ def test_every_due_claim_is_sent_once() -> None:
     assert sweep_of(webhook).run(LATER, plenty) == 0
     assert len({job.job_id for job in webhook.jobs.jobs}) == len(webhook.jobs.jobs) == BATCH + 5
     assert webhook.meter.totals[Metric.CLAIMS_SWEPT] == BATCH + 5
+
+
+def test_two_runs_at_once_make_the_same_jobs() -> None:
+    """Lambda may call it twice, and a slow run may meet the next. The ledger drops the copies."""
+    webhook = with_claims(3)
+    seen = list(webhook.store.due(LATER))
+
+    late = replace(sweep_of(webhook), due=AlreadyRead(webhook.store, seen))
+    assert sweep_of(webhook).run(LATER, plenty) == 3
+    assert late.run(LATER, plenty) == 3
+
+    ids = [job.job_id for job in webhook.jobs.jobs]
+    assert sorted(ids[3:]) == sorted(ids[:3])
+    assert list(webhook.store.due(LATER)) == []
+
+
+class AlreadyRead:
+    """The claims as a run read them before another run settled them."""
+
+    def __init__(self, store: InMemoryClaims, seen: list[ClaimRecord]) -> None:
+        self._seen = seen
+        self.settle = store.settle
+
+    def due(self, now: datetime) -> Iterator[ClaimRecord]:
+        del now
+        return iter(self._seen)
 
 
 def test_what_the_queue_refused_stays_due() -> None:
