@@ -110,7 +110,8 @@ class Template:
 
     def _referred(self, name: str) -> Any:
         """Evaluate a `Ref`: of a resource it stays as it is."""
-        known = {"AWS::NoValue": None, "AWS::StackName": STACK, **self.parameters}
+        constants = {"AWS::NoValue": None, "AWS::StackName": STACK, "AWS::Partition": "aws"}
+        known = {**constants, **self.parameters}
         if name not in known:
             return {"Ref": name}
         value = known[name]
