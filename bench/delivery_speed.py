@@ -76,8 +76,6 @@ REQUESTS_BUDGET: Final = 1.02
 MEMORY_BUDGET: Final = 256
 PROFILE_LINES: Final = 40
 
-Handler = "Callable[[dict[str, Any], Any], dict[str, Any]]"
-
 
 def deployed(parameter: str) -> int:
     """Read a parameter's default from the template."""
@@ -110,7 +108,6 @@ class Figures:
         cpu: Microseconds a job.
         json_loads: Microseconds a job.
         ratios: Of throughput, by connections and Braze's latency in ms.
-        jobs_a_second: The same, on the machine that the budgets are for.
         requests: Divided by the minimum.
     """
 
@@ -119,7 +116,6 @@ class Figures:
     cpu: float
     json_loads: float
     ratios: dict[int, dict[int, float]]
-    jobs_a_second: dict[int, dict[int, int]]
     requests: float
 
     @property
@@ -269,16 +265,14 @@ class Speed:
             min(cpu) / self._jobs * 1e6,
             min(loads) / self._jobs * 1e6,
             {},
-            {},
             requests / self._minimum,
         )
 
-    def compare(self, figures: Figures, rounds: int, slower: float) -> Figures:
+    def compare(self, figures: Figures, rounds: int) -> Figures:
         """Add the ratios to raw posting: handler and raw posting run alternately."""
         ratios: dict[int, dict[int, float]] = {}
-        speeds: dict[int, dict[int, int]] = {}
         for connections in sorted({JUDGED_CONNECTIONS, self._connections}):
-            ratios[connections], speeds[connections] = {}, {}
+            ratios[connections] = {}
             for latency in RATIO_BUDGETS:
                 url = self._urls[latency]
                 raw = Raw(url, connections)
@@ -291,8 +285,7 @@ class Speed:
                         posting.append(posted)
                         delivering.append(delivered)
                 ratios[connections][latency] = min(posting) / min(delivering)
-                speeds[connections][latency] = round(self._jobs / min(delivering) * slower)
-        return replace(figures, ratios=ratios, jobs_a_second=speeds)
+        return replace(figures, ratios=ratios)
 
     def event_loads(self) -> float:
         """Measure `json.loads` of the whole events, µs a job, as Lambda's runtime does it."""
@@ -404,10 +397,9 @@ def show(
         f"in slow motion: {options.slower:.2f} times the latencies (DynamoDB {DYNAMODB_MS} ms)",
     ]
     if not options.quick:
-        lines.append("                connections    latency  to raw posting  jobs/s at full speed")
+        lines.append("                connections    latency  to raw posting")
     lines += [
-        f"{each.scenario:4} {connections:22} {latency:7} ms {ratio:15.2f} "
-        f"{each.jobs_a_second[connections][latency]:21,d}"
+        f"{each.scenario:4} {connections:22} {latency:7} ms {ratio:15.2f}"
         for each in figures
         for connections, ratios in each.ratios.items()
         for latency, ratio in ratios.items()
@@ -463,7 +455,7 @@ def report(options: argparse.Namespace, out: TextIO) -> bool:
         figures = [each.measure(rounds) for each in speeds]
         if not options.quick:
             figures = [
-                each.compare(found, RATIO_ROUNDS, options.slower)
+                each.compare(found, RATIO_ROUNDS)
                 for each, found in zip(speeds, figures, strict=True)
             ]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
