@@ -360,13 +360,13 @@ def test_a_connection_is_kept_and_a_closed_one_is_replaced(
     with answering(lambda _: response(b"{}"), closing=True) as (url, seen):
         calls = calls_to(url, monkeypatch)
         calls.call("BatchGetItem", b"{}")
-        exchange: Any = calls._exchange
+        exchange: Any = calls.exchange
         wait_until_readable(exchange._idle[0]._socket)
         calls.call("BatchGetItem", b"{}")
         assert len(seen) == 2
     with answering(lambda _: response(b"{}")) as (url, seen):
         calls = calls_to(url, monkeypatch)
-        exchange = calls._exchange
+        exchange = calls.exchange
         calls.call("BatchGetItem", b"{}")
         (first,) = exchange._idle
         calls.call("BatchGetItem", b"{}")

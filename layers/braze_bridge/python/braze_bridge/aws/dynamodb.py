@@ -99,42 +99,31 @@ class DynamoCalls(Protocol):
         ...
 
 
-class SignedCalls:
+class SignedCalls(NamedTuple):
     """:class:`DynamoCalls`, signed. Thread-safe.
 
-    Args:
+    Attributes:
         exchange: To the endpoint.
         host: As the ``Host`` header has it.
-        path: Of the endpoint's URL.
         region: Of the table.
         credentials: Gives valid ones.
+        path: Of the endpoint's URL.
         clock: The machine's.
         longest: Seconds that a call may take.
     """
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        *,
-        host: str,
-        region: str,
-        credentials: Callable[[], ReadOnlyCredentials],
-        path: str = "/",
-        clock: Clock | None = None,
-        longest: float = READ_SECONDS,
-    ) -> None:
-        self._exchange = exchange
-        self._host = host
-        self._path = path
-        self._region = region
-        self._credentials = credentials
-        self._clock = clock or SystemClock()
-        self._longest = longest
+    exchange: Exchange
+    host: str
+    region: str
+    credentials: Callable[[], ReadOnlyCredentials]
+    path: str = "/"
+    clock: Clock = SystemClock()
+    longest: float = READ_SECONDS
 
     def call(self, operation: str, body: bytes, seconds: float = READ_SECONDS) -> Any:  # noqa: ANN401 - JSON
         """See :meth:`DynamoCalls.call`."""
         headers = self._signed(f"DynamoDB_20120810.{operation}", body)
-        answer = self._exchange(headers, body, min(seconds, self._longest))
+        answer = self.exchange(headers, body, min(seconds, self.longest))
         checksum = answer.headers.get(b"x-amz-crc32")
         if checksum is not None and int(checksum) != zlib.crc32(answer.body):
             raise DynamoCallError("ChecksumMismatch")
@@ -147,36 +136,44 @@ class SignedCalls:
         return document
 
     def _signed(self, target: str, body: bytes) -> dict[str, str]:
-        credentials = self._credentials()
-        stamp = self._clock.now().strftime("%Y%m%dT%H%M%SZ")
-        signed = {
-            "content-type": CONTENT_TYPE,
-            "host": self._host,
-            "x-amz-date": stamp,
-            "x-amz-security-token": credentials.token,
-            "x-amz-target": target,
-        }
-        headers = {name: value for name, value in signed.items() if value}
-        lines = "".join([f"{name}:{value}\n" for name, value in headers.items()])
-        names = ";".join(headers)
-        digest = hashlib.sha256(body).hexdigest()
-        request = f"POST\n{self._path}\n\n{lines}\n{names}\n{digest}"
-        scope = f"{stamp[:8]}/{self._region}/dynamodb/aws4_request"
-        text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        key = _key_of_the_day(credentials.secret_key, scope)
-        headers["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
-            f"SignedHeaders={names}, Signature={hmac.digest(key, text.encode(), 'sha256').hex()}"
+        stamp = self.clock.now().strftime("%Y%m%dT%H%M%SZ")
+        headers, request, text, key, authorization = _signature(
+            self.credentials(), self.host, self.path, self.region, target, stamp
         )
-        return headers
+        digest = hashlib.sha256(f"{request}{hashlib.sha256(body).hexdigest()}".encode())
+        signature = hmac.digest(key, f"{text}{digest.hexdigest()}".encode(), "sha256")
+        return {**headers, "authorization": f"{authorization}{signature.hex()}"}
 
 
-@lru_cache(maxsize=2)
-def _key_of_the_day(secret: str, scope: str) -> bytes:
-    key = f"AWS4{secret}".encode()
+@lru_cache(maxsize=8)
+def _signature(
+    credentials: ReadOnlyCredentials, host: str, path: str, region: str, target: str, stamp: str
+) -> tuple[dict[str, str], str, str, bytes, str]:
+    """Make all of a signature that does not depend on the body: many calls share a second.
+
+    Returns:
+        The headers, the beginnings of the canonical request and of the text to sign, the key, and
+        the beginning of the ``authorization`` header.
+    """
+    signed = {
+        "content-type": CONTENT_TYPE,
+        "host": host,
+        "x-amz-date": stamp,
+        "x-amz-security-token": credentials.token,
+        "x-amz-target": target,
+    }
+    headers = {name: value for name, value in signed.items() if value}
+    lines = "".join([f"{name}:{value}\n" for name, value in headers.items()])
+    names = ";".join(headers)
+    scope = f"{stamp[:8]}/{region}/dynamodb/aws4_request"
+    key = f"AWS4{credentials.secret_key}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    request = f"POST\n{path}\n\n{lines}\n{names}\n"
+    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n"
+    credential = f"Credential={credentials.access_key}/{scope}"
+    authorization = f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature="
+    return headers, request, text, key, authorization
 
 
 def _code(document: object, status: int) -> str:

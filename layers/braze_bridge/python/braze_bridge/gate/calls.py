@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, TypeVar
 
 from braze_bridge.aws.side_by_side import submit
@@ -84,46 +84,35 @@ class Stopped(Generic[CallT]):
     unsent: CallT | None = None
 
 
+@dataclass(slots=True)
 class CallLoop(Generic[CallT, AnswerT]):
     """Sends requests side by side, as many as the gate, the threads and the deadline allow.
 
-    Args:
+    Attributes:
         calls: The requests.
         gate: Of their family.
-        family: Braze's endpoints.
         executor: Its threads send.
         concurrency: Most requests at a time.
         seconds_left: Until the deadline of every request.
-
-    Attributes:
         started: Number of requests that a thread began, or may begin.
     """
 
-    def __init__(
-        self,
-        calls: Calls[CallT, AnswerT],
-        gate: Gate,
-        family: EndpointFamily,
-        executor: Executor,
-        concurrency: int,
-        seconds_left: Callable[[], float],
-    ) -> None:
-        self.started = 0
-        self._calls = calls
-        self._gate = gate
-        self._family = family
-        self._executor = executor
-        self._concurrency = concurrency
-        self._seconds_left = seconds_left
-        self._in_flight: dict[Future[AnswerT], CallT] = {}
-        self._waiting: CallT | None = None
-        self._stopped: Stopped[CallT] | None = None
+    calls: Calls[CallT, AnswerT]
+    gate: Gate
+    family: EndpointFamily
+    executor: Executor
+    concurrency: int
+    seconds_left: Callable[[], float]
+    started: int = field(default=0, init=False)
+    _in_flight: dict[Future[AnswerT], CallT] = field(default_factory=dict, init=False)
+    _waiting: CallT | None = field(default=None, init=False)
+    _stopped: Stopped[CallT] | None = field(default=None, init=False)
 
     def run(self) -> Stopped[CallT]:
         """Send until there is no request, no time or no open gate."""
         try:
             while True:
-                while len(self._in_flight) < self._concurrency and self._start():
+                while len(self._in_flight) < self.concurrency and self._start():
                     pass
                 if not self._in_flight:
                     break
@@ -131,7 +120,7 @@ class CallLoop(Generic[CallT, AnswerT]):
                 if not done:
                     break
                 for future in done:
-                    self._calls.answered(self._in_flight.pop(future), self._outcome(future))
+                    self.calls.answered(self._in_flight.pop(future), self._outcome(future))
         finally:
             self._give_up()
         return self._stopped or Stopped("done", unsent=self._waiting)
@@ -141,25 +130,25 @@ class CallLoop(Generic[CallT, AnswerT]):
         if self._stopped is not None:
             return False
         if self._waiting is None:
-            self._waiting = self._calls.next()
+            self._waiting = self.calls.next()
         call = self._waiting
         if call is None:
             return False
-        left = self._seconds_left()
+        left = self.seconds_left()
         to_read = min(READ_TIMEOUT, left - CONNECT_TIMEOUT)
         if to_read < SHORTEST_READ:
             self._stopped = Stopped("no time", unsent=call)
             return False
         # Other Lambdas may close or pace the gate at any time.
-        if not self._gate.may_start(self._family, len(self._in_flight)):
+        if not self.gate.may_start(self.family, len(self._in_flight)):
             if not self._in_flight:
-                until = self._gate.closed_until(self._family)
+                until = self.gate.closed_until(self.family)
                 self._stopped = Stopped("paced", until, call)
             return False
         timeout = CONNECT_TIMEOUT, to_read
         deadline = Deadline.after(left)
         future = submit(
-            self._executor, lambda: self._calls.send(call, timeout=timeout, deadline=deadline)
+            self.executor, lambda: self.calls.send(call, timeout=timeout, deadline=deadline)
         )
         if future is None:
             self._stopped = Stopped("no thread", unsent=call)
@@ -179,14 +168,14 @@ class CallLoop(Generic[CallT, AnswerT]):
         for future, call in started.items():
             try:
                 late = NoAnswerError("no answer within this invocation")
-                self._calls.answered(call, self._outcome(future) if future in done else late)
+                self.calls.answered(call, self._outcome(future) if future in done else late)
             except Exception as error:  # noqa: BLE001 - the others must be settled, too
                 fault = error
         if fault is not None:
             raise fault
 
     def _patience(self) -> float:
-        return max(self._seconds_left(), 0.0) + REPORTING_SECONDS
+        return max(self.seconds_left(), 0.0) + REPORTING_SECONDS
 
     def _outcome(self, future: Future[AnswerT]) -> AnswerT | BrazeError:
         error = future.exception()

@@ -8,7 +8,7 @@ closing), `probing`. They have no `expires_at` and stay.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from braze_bridge.aws.errors import aws_errors
 from braze_bridge.gate.rules import GateState
@@ -41,21 +41,20 @@ def dynamo_gate(client: DynamoDBClient, table: str, *, clock: Clock, lambdas: in
     return SharedGate(DynamoGateStore(client, table), clock, lambdas)
 
 
-class DynamoGateStore:
+class DynamoGateStore(NamedTuple):
     """A :class:`braze_bridge.gate.shared.GateStore` on a table keyed by ``id``."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client = client
-        self._table = table
+    client: DynamoDBClient
+    table: str
 
     def read(self, names: Sequence[str]) -> Mapping[str, StoredGate]:
         """See :meth:`braze_bridge.gate.shared.GateStore.read`."""
-        table = self._table
+        table = self.table
         found: dict[str, StoredGate] = {}
         keys = [{"id": {"S": PREFIX + name}} for name in names]
         for _ in range(_READ_TRIES):
             with aws_errors(GateStoreUnavailableError):
-                answer = self._client.batch_get_item(
+                answer = self.client.batch_get_item(
                     RequestItems={table: {"Keys": keys, "ConsistentRead": True}}
                 )
             for item in answer["Responses"].get(table, ()):
@@ -83,22 +82,16 @@ class DynamoGateStore:
             if instant is not None:
                 # Rounded up: a stored closing is never shorter.
                 item[attribute] = {"N": str(-((_EPOCH - instant) // _MILLISECOND))}
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(id)"}
+        if expected is not None:
+            condition = {
+                "ConditionExpression": "rev = :expected",
+                "ExpressionAttributeValues": {":expected": {"B": expected}},
+            }
         with aws_errors(GateStoreUnavailableError):
             try:
-                if expected is None:
-                    self._client.put_item(
-                        TableName=self._table,
-                        Item=item,
-                        ConditionExpression="attribute_not_exists(id)",
-                    )
-                else:
-                    self._client.put_item(
-                        TableName=self._table,
-                        Item=item,
-                        ConditionExpression="rev = :expected",
-                        ExpressionAttributeValues={":expected": {"B": expected}},
-                    )
-            except self._client.exceptions.ConditionalCheckFailedException:
+                self.client.put_item(TableName=self.table, Item=item, **condition)
+            except self.client.exceptions.ConditionalCheckFailedException:
                 return False
         return True
 

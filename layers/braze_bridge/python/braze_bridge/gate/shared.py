@@ -111,8 +111,7 @@ class SharedGate:
         self._lambdas = lambdas
         self._token = token
         self._lock = Lock()
-        self._read_at: dict[str, datetime] = {}
-        self._known: dict[str, StoredGate] = {}
+        self._known: dict[str, tuple[StoredGate, datetime]] = {}  # with the time of the reading
         self._limits: dict[str, RateLimit] = {}
         self._unwritten: dict[str, GateState] = {}
         self._unreadable_until: datetime | None = None
@@ -246,7 +245,7 @@ class SharedGate:
             return
         self._unreadable_until = None
         for name in names:
-            self._remember(name, found.get(name, MISSING), now)
+            self._known[name] = found.get(name, MISSING), now
 
     def _closed(self, family: EndpointFamily, now: datetime) -> Admission | None:
         """Find the longest closing."""
@@ -282,15 +281,11 @@ class SharedGate:
         self._unreadable_until = now + timedelta(seconds=UNREADABLE_SECONDS)
 
     def _state(self, name: str) -> GateState:
-        return self._known.get(name, MISSING).state
+        return self._known[name][0].state if name in self._known else OPEN
 
     def _refresh(self, family: EndpointFamily, now: datetime) -> None:
         if not (self._is_fresh(ALL, now) and self._is_fresh(family.value, now)):
             self._read(family, now)
-
-    def _remember(self, name: str, stored: StoredGate, now: datetime) -> None:
-        self._known[name] = stored
-        self._read_at[name] = now
 
     def _change(self, name: str, now: datetime, change: Callable[[GateState], GateState]) -> bool:
         """Change an item by a rule, starting from a fresh reading.
@@ -301,21 +296,20 @@ class SharedGate:
         Raises:
             GateStoreUnavailableError: It could not be read or written.
         """
-        stored = self._known.get(name) if self._is_fresh(name, now) else None
+        stored = self._known[name][0] if self._is_fresh(name, now) else None
         for _ in range(WRITE_TRIES):
             if stored is None:
                 stored = self._store.read([name]).get(name, MISSING)
             state = change(stored.state)
             if state is stored.state:
-                self._remember(name, stored, now)
+                self._known[name] = stored, now
                 return True
             revision = self._token(12)
             if self._store.write(name, state, stored.revision, revision):
-                self._remember(name, StoredGate(state, revision), now)
+                self._known[name] = StoredGate(state, revision), now
                 return True
             stored = None
         return False
 
     def _is_fresh(self, name: str, now: datetime) -> bool:
-        read_at = self._read_at.get(name)
-        return read_at is not None and timedelta(0) <= now - read_at < FRESH
+        return name in self._known and timedelta(0) <= now - self._known[name][1] < FRESH
