@@ -24,8 +24,9 @@ from braze_bridge.handlers import SqsMessage, answer_batch, background_handler
 from braze_bridge.jobs.queue import SqsMessageHider
 from braze_bridge.jobs.rejected import DynamoRejectedStore
 from braze_bridge.keys import braze_key, fingerprint_key
-from braze_bridge.ledger.dynamo import dynamo_ledger
+from braze_bridge.ledger.dynamo import DynamoMemoryStore
 from braze_bridge.ledger.port import lease_length
+from braze_bridge.ledger.shared import SharedLedger
 from braze_bridge.observability import EmfMeter, PartnerMeter, logger, metrics
 from braze_bridge.settings import load_settings
 from braze_delivery.delivery import Ports, deliver
@@ -93,15 +94,15 @@ def dependencies() -> Dependencies:
             clock=clock,
             lambdas=settings.delivery_lambdas,
         ),
-        ledger=dynamo_ledger(
-            dynamo_calls(table),
-            settings.ledger_table,
-            clock=clock,
-            key=fingerprint_key(SecretsManagerSource(settings.ledger_secret)),
-            lease_seconds=lease_length(
-                settings.function_timeout_seconds, settings.queue_visibility_seconds
+        ledger=SharedLedger(
+            DynamoMemoryStore(
+                dynamo_calls(table),
+                settings.ledger_table,
+                ThreadPoolExecutor(LEDGER_CONNECTIONS, thread_name_prefix="ledger"),
             ),
-            executor=ThreadPoolExecutor(LEDGER_CONNECTIONS, thread_name_prefix="ledger"),
+            clock,
+            fingerprint_key(SecretsManagerSource(settings.ledger_secret)),
+            lease_length(settings.function_timeout_seconds, settings.queue_visibility_seconds),
         ),
         rejected=DynamoRejectedStore(clients.dynamodb(), settings.rejected_table),
         clock=clock,

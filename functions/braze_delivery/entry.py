@@ -34,6 +34,7 @@ class Chunk:
         leased: The jobs to send, by person: those of a leased person, without duplicates.
         repeats: Further messages of a job, each with the first one.
         dropped: Ids of jobs of before their person's erasure, by person.
+        parking: The people with rows to park; ``None`` until the outcomes are decided.
         unsettled: Objects that are made and not settled, and one until all are made.
     """
 
@@ -42,6 +43,7 @@ class Chunk:
     leased: dict[PersonKey, list[BatchEntry]] = field(default_factory=dict)
     repeats: list[tuple[BatchEntry, BatchEntry]] = field(default_factory=list)
     dropped: dict[PersonKey, set[str]] = field(default_factory=dict)
+    parking: set[PersonKey] | None = None
     unsettled: int = 1
 
     @property
@@ -69,6 +71,7 @@ class BatchEntry(Struct, eq=False):
         attempts: Failed sends in earlier batches.
         settled: Events and objects that must not be sent again. The ledger's, and those that this
             batch adds.
+        repeated: Events and objects that an earlier job of the batch brings, too.
         person_exists: At Braze, surely: the job may create the person, or Braze took something of
             a job that may.
         open: Its objects without an outcome, and one until all objects of its person are made. A
@@ -93,6 +96,7 @@ class BatchEntry(Struct, eq=False):
     chunk: Chunk
     attempts: int = 0
     settled: frozenset[int] = NO_PARTS
+    repeated: frozenset[int] = NO_PARTS
     person_exists: bool = False
     open: int = 1
     tried: bool = False

@@ -38,8 +38,6 @@ _UNKNOWN_OUTCOME: Final = Reason(
     code="unknown_outcome", detail="the request timed out: Braze may have taken it"
 )
 
-_NOTHING: Final[frozenset[str]] = frozenset()
-
 _STORED: Final = "stored"
 
 
@@ -53,7 +51,6 @@ class Finisher:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._parking: dict[int, set[PersonKey]] = {}
         self._recording: list[
             tuple[Chunk, AbstractSet[PersonKey], Future[frozenset[PersonKey]]]
         ] = []
@@ -80,16 +77,15 @@ class Finisher:
 
         chunks.give_back(left - longest * 0.25)
         for chunk in chunks.taken:
-            if id(chunk) not in self._parking:
+            if chunk.parking is None:
                 self._begin(chunk, until(0.5))
             if chunk.leases.unanswered:
                 self._record(chunk, chunk.leases.unanswered.keys(), until(0.5))
         self._end_recording(until(0.5))
         _park(batch, entries, until(0.75))
         for chunk in chunks.taken:
-            parking = self._parking[id(chunk)]
-            if parking:
-                self._record(chunk, parking, until(1))
+            if chunk.parking:
+                self._record(chunk, chunk.parking, until(1))
         self._end_recording(until(1))
         for chunk in chunks.taken:
             for entry, first in chunk.repeats:
@@ -98,7 +94,7 @@ class Finisher:
 
     def _begin(self, chunk: Chunk, seconds_left: Callable[[], float]) -> None:
         """Decide the outcomes of a chunk's jobs, and record the people without rows to park."""
-        parking = set()
+        chunk.parking = parking = set()
         for key, entries in chunk.leased.items():
             if len(entries) > 1:
                 created = any(each.taken and each.job.user.may_create for each in entries)
@@ -110,7 +106,6 @@ class Finisher:
                     entry.rows = _rows(self._batch, entry)
                     if entry.rows:
                         parking.add(key)
-        self._parking[id(chunk)] = parking
         self._record(chunk, chunk.leases.states.keys() - parking, seconds_left)
 
     def _record(
@@ -143,9 +138,8 @@ class Finisher:
     def _retry_unrecorded(self, chunk: Chunk, people: AbstractSet[PersonKey]) -> None:
         """Let jobs come back whose newest times are not remembered: an older answer could win.
 
-        Its attributes are sent again, which is harmless, and its events are in doubt: they follow
-        ``on_unknown_outcome``. A job without attributes has no such times, so it
-        is done.
+        Their attributes are sent again, which is harmless, and their events are in doubt: they
+        follow ``on_unknown_outcome``. A job without attributes has no such times, so it is done.
         """
         people = people & chunk.leases.states.keys()
         self._batch.result.unrecorded += len(people)
@@ -261,11 +255,13 @@ def _update(entries: Sequence[BatchEntry], now: datetime) -> PersonState:
             delivered.add(job.job_id)
         else:
             attempts[job.job_id] = entry.attempts + entry.tried
-        if entry.settled:
-            counted |= _once_ids(entry)
-        if entry.doubtful:
+        if entry.settled or entry.doubtful:
             ids = job.once_ids
             doubtful |= {ids[part]: now for part in entry.doubtful}
+            # The id of a done v1 job stands for its own. What Braze refused is not among them: it
+            # keeps its id when it is replayed.
+            if entry.outcome == "retried" or job.schema_version != 1:
+                counted |= {ids[part] for part in entry.settled}
     return PersonState(frozenset(delivered), newest, attempts, frozenset(counted), doubtful, exists)
 
 
@@ -278,16 +274,3 @@ def _add_times(newest: dict[str, Moment], entry: BatchEntry) -> None:
     if newest:
         sent = {name: max(newest.get(name, at), at) for name in sent}
     newest |= sent
-
-
-def _once_ids(entry: BatchEntry) -> frozenset[str]:
-    """Return the ids that must not be sent again.
-
-    The id of a done v1 job stands for its own. What Braze refused is not among them: it keeps its
-    id when it is replayed.
-    """
-    job = entry.job
-    if entry.outcome != "retried" and job.schema_version == 1:
-        return _NOTHING
-    ids = job.once_ids
-    return frozenset([ids[part] for part in entry.settled])

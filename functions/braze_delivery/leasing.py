@@ -159,27 +159,29 @@ def _take_over(batch: Batch, chunk: Chunk) -> None:
             for entry in entries:
                 _wait_for_person(batch, entry, leases)
             continue
-        fresh: dict[str, BatchEntry] = {}
-        for entry in entries:
-            is_erased = state.is_erased(entry.job.received_at)
-            if is_erased or entry.job.job_id in state.delivered:
-                entry.outcome = "duplicate"
-                _note_erased(batch, entry, is_erased=is_erased)
-            elif entry.job.job_id in fresh:
-                chunk.repeats.append((entry, fresh[entry.job.job_id]))
-            else:
-                fresh[entry.job.job_id] = entry
-                _continue_job(batch, entry, state)
-        if fresh:
-            chunk.leased[key] = list(fresh.values())
+        if fresh := _fresh(batch, entries, state):
+            chunk.leased[key] = fresh
     verify(batch, chunk.leased, leases.states)
 
 
-def _note_erased(batch: Batch, entry: BatchEntry, *, is_erased: bool) -> None:
-    if is_erased:
-        batch.result.erased += 1
-        # A vendor's resend of it arrives later and would make the profile again.
-        entry.chunk.dropped.setdefault(entry.key, set()).add(entry.job.job_id)
+def _fresh(batch: Batch, entries: Sequence[BatchEntry], state: PersonState) -> list[BatchEntry]:
+    """Return the jobs of a person that are to be sent: those that are no duplicates."""
+    fresh: dict[str, BatchEntry] = {}
+    for entry in entries:
+        job_id, chunk = entry.job.job_id, entry.chunk
+        if state.is_erased(entry.job.received_at):
+            entry.outcome = "duplicate"
+            batch.result.erased += 1
+            # A vendor's resend of it arrives later and would make the profile again.
+            chunk.dropped.setdefault(entry.key, set()).add(job_id)
+        elif job_id in state.delivered:
+            entry.outcome = "duplicate"
+        elif job_id in fresh:
+            chunk.repeats.append((entry, fresh[job_id]))
+        else:
+            fresh[job_id] = entry
+            _continue_job(batch, entry, state)
+    return list(fresh.values())
 
 
 def _wait_for_person(batch: Batch, entry: BatchEntry, leases: Leases) -> None:

@@ -61,6 +61,15 @@ CONNECT_TIMEOUT: Final = 3.05
 
 NO_PERMISSION: Final = "permission_missing"
 
+CLOSINGS: Final[dict[type, str]] = {
+    RateLimitedError: RATE_LIMITED,
+    AuthenticationError: "key_refused",
+    PermissionDeniedError: NO_PERMISSION,
+}
+"""Answers after which no other look-up may start. Only delivery's own look-ups stop. A refused key
+closes no other family: it stops sending by its own answer, and some workspaces answer 401 for a
+missing permission (docs/api/errors)."""
+
 CLOSING_SECONDS: Final = {NO_PERMISSION: 900.0, "key_refused": 60.0, RATE_LIMITED: 60.0}
 """How long nothing is looked up after such an answer, unless Braze gives a time."""
 
@@ -218,7 +227,7 @@ def _look_up(batch: Batch, due: Mapping[PersonKey, _Person], now: datetime) -> _
                 found |= dict.fromkeys(look_up.people)
             else:
                 batch.hold_up(f"look-up: {type(answer).__name__}")
-                reason = _closing(answer)
+                reason = CLOSINGS.get(type(answer))
                 if reason is not None:
                     length = answer.retry_after or CLOSING_SECONDS[reason]
                     until = ports.clock.now() + timedelta(seconds=length)
@@ -256,24 +265,8 @@ def _answers(
         batch.looked_up += before - batch.seconds_left()
         batch.result.look_ups += len(some) - answers.count(None)
         yield from ((each, to) for each, to in zip(some, answers, strict=True) if to is not None)
-        if any(to is None or _closing(to) is not None for to in answers):
+        if any(to is None or type(to) in CLOSINGS for to in answers):
             return
-
-
-def _closing(answer: list[ExportedUser] | BrazeError) -> str | None:
-    """Return why no other look-up may start. Only delivery's own look-ups stop.
-
-    A refused key closes no other family: it stops sending by its own answer, and some workspaces
-    answer 401 for a missing permission (docs/api/errors).
-    """
-    match answer:
-        case RateLimitedError():
-            return RATE_LIMITED
-        case AuthenticationError():
-            return "key_refused"
-        case PermissionDeniedError():
-            return NO_PERMISSION
-    return None
 
 
 def _plan(people: Iterable[PersonKey]) -> tuple[list[_LookUp], _Found]:

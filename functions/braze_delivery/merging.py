@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from braze_bridge.braze.errors import InvalidInputError
 from braze_bridge.braze.limits import SAFE_BODY_BYTES
+from braze_bridge.jobs.envelope import JobObject
 from braze_bridge.ledger.port import update_only
 from braze_bridge.reasons import Reason
 from braze_delivery.encoding import Addressee, is_plain
 from braze_delivery.packing import TrackObject
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from braze_bridge.jobs.envelope import AttributeValue, JobEvent, JobObject
+    from braze_bridge.braze.errors import InputArray
+    from braze_bridge.jobs.envelope import AttributeValue, JobEvent
     from braze_bridge.ledger.port import Moment, PersonKey, PersonState
     from braze_delivery.entry import BatchEntry
     from braze_delivery.reading import PlainEvent
@@ -30,29 +32,6 @@ UNIQUE_KINDS: Final = frozenset({"external_id", "braze_id"})
 """With these identifiers no request can create a second profile of the person."""
 
 _STALE: Final = Reason(code="stale", detail="a newer value of the attribute was sent")
-
-
-class OfPerson(NamedTuple):
-    """What a job must know of the person's other jobs in the batch; empty if there is no other.
-
-    Attributes:
-        first: Id of an event or object to the earliest job that brings it.
-        newest: Attribute name to the moment of its newest plain value.
-    """
-
-    first: Mapping[str, BatchEntry]
-    newest: Mapping[str, Moment]
-
-    def repeated_by(self, entry: BatchEntry) -> Collection[int]:
-        """Return the job's events and objects that an earlier job of the batch brings too."""
-        first = self.first
-        if not first:
-            return ()
-        ids = enumerate(entry.job.once_ids)
-        return {part for part, id_ in ids if first[id_] is not entry}
-
-
-_ALONE: Final = OfPerson({}, {})
 
 
 class Merged(Struct, eq=False):
@@ -97,16 +76,16 @@ def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merg
     """
     merged = Merged()
     if len(entries) == 1:
-        _add_alike(merged, key, entries, _ALONE, state, {})
+        _add_alike(merged, key, entries, {}, state, {})
     else:
         entries.sort(key=_order)
         creating = [entry for entry in entries if entry.job.user.may_create]
         updating = [entry for entry in entries if not entry.job.user.may_create]
         newest = {name: entry for entry in creating for name in entry.job.attributes}
-        of_person = _of_person(entries)
+        moments = _compare(entries)
         for alike, newer in ((creating, {}), (updating, newest)):
             if alike:
-                _add_alike(merged, key, alike, of_person, state, newer)
+                _add_alike(merged, key, alike, moments, state, newer)
     if key[0] not in UNIQUE_KINDS or len(merged.attributes) > 1:
         merged.is_group = True
     if merged.is_group and len(merged.attributes) + len(merged.rest) > 1:
@@ -117,15 +96,20 @@ def merge(key: PersonKey, entries: list[BatchEntry], state: PersonState) -> Merg
     return merged
 
 
-def _of_person(entries: Sequence[BatchEntry]) -> OfPerson:
-    """Collect what the jobs, sorted by time, must know of each other."""
-    first: dict[str, BatchEntry] = {}
+def _compare(entries: Sequence[BatchEntry]) -> Mapping[str, Moment]:
+    """Note which events and objects of the jobs, sorted by time, an earlier one of them brings.
+
+    Returns:
+        Attribute name to the moment of its newest plain value.
+    """
+    seen: set[str] = set()
     newest: dict[str, Moment] = {}
     for entry in entries:
-        for id_ in entry.job.once_ids:
-            first.setdefault(id_, entry)
+        ids = entry.job.once_ids
+        entry.repeated = frozenset(part for part, id_ in enumerate(ids) if id_ in seen)
+        seen.update(ids)
         newest |= dict.fromkeys(entry.job.attributes, entry.moment)
-    return OfPerson(first, newest)
+    return newest
 
 
 def _create_alias(merged: Merged, key: PersonKey, entries: Sequence[BatchEntry]) -> None:
@@ -150,7 +134,7 @@ def _add_alike(
     merged: Merged,
     key: PersonKey,
     entries: Sequence[BatchEntry],
-    of_person: OfPerson,
+    moments: Mapping[str, Moment],
     state: PersonState,
     newest: Mapping[str, BatchEntry],
 ) -> None:
@@ -166,62 +150,53 @@ def _add_alike(
             merged.stale += len(job.attributes) - len(values)
             if values:
                 carriers.append((entry, values))
-        if job.events:
-            _add_events(merged, person, entry, of_person)
         if job.objects:
             merged.is_group = True
-            _add_objects(merged, person, entry, of_person, state)
+        if job.events or job.objects:
+            _add_rest(merged, person, entry, moments, state)
     if carriers:
         merged.attributes += _attributes_objects(person, carriers)
 
 
-def _add_events(merged: Merged, person: Addressee, entry: BatchEntry, of_person: OfPerson) -> None:
-    events: Sequence[PlainEvent | JobEvent] = entry.job.events
-    repeated = of_person.repeated_by(entry)
-    for part, event in enumerate(events):
-        if part in entry.settled or part in repeated:
-            continue
-        try:
-            body = person.event(event)
-        except InvalidInputError as error:
-            entry.refuse(part, limit_broken(error))
-        else:
-            merged.rest.append(TrackObject("events", body, (entry,), part))
-
-
-def _add_objects(
+def _add_rest(
     merged: Merged,
     person: Addressee,
     entry: BatchEntry,
-    of_person: OfPerson,
+    moments: Mapping[str, Moment],
     state: PersonState,
 ) -> None:
+    """Add the events and objects that are to be sent."""
     job = entry.job
-    objects: Sequence[JobObject] = job.objects
-    repeated = of_person.repeated_by(entry)
-    for part, item in enumerate(objects, len(job.events)):
-        if part in entry.settled or part in repeated:
+    items: Iterable[tuple[int, PlainEvent | JobEvent | JobObject]] = enumerate(
+        chain(job.events, job.objects)
+    )
+    for part, item in items:
+        if part in entry.settled or part in entry.repeated:
             continue
-        if item.array == "attributes" and _is_overtaken(entry, item.object, of_person, state):
-            entry.refuse(part, _STALE)
-            continue
+        array: InputArray = item.array if isinstance(item, JobObject) else "events"
         try:
-            body = person.object(item)
+            if not isinstance(item, JobObject):
+                body = person.event(item)
+            elif array == "attributes" and _is_overtaken(entry, item.object, moments, state):
+                entry.refuse(part, _STALE)
+                continue
+            else:
+                body = person.object(item)
         except InvalidInputError as error:
             entry.refuse(part, limit_broken(error))
         else:
-            merged.rest.append(TrackObject(item.array, body, (entry,), part))
+            merged.rest.append(TrackObject(array, body, (entry,), part))
 
 
 def _is_overtaken(
-    entry: BatchEntry, names: Iterable[str], of_person: OfPerson, state: PersonState
+    entry: BatchEntry, names: Iterable[str], moments: Mapping[str, Moment], state: PersonState
 ) -> bool:
     """Check that a newer plain value of one of the attributes was sent, or is in this batch."""
     at = entry.moment
     return any(
         at < state.newest.get(name, at)
         or (not entry.job.user.may_create and at < state.newest.get(update_only(name), at))
-        or at < of_person.newest.get(name, at)
+        or at < moments.get(name, at)
         for name in names
     )
 

@@ -36,26 +36,25 @@ class NamelessRefusals:
     def __init__(self) -> None:
         self.waiting: list[Refusal] = []
         self.had_success = False
-        self._chosen: dict[int, int] = {}
-        self._first_refusal: int | None = None
+        self._had_refusal = False
+        self._later: set[int] = set()
         self._is_proven = False
 
     def chosen(self, plan: RequestPlan) -> None:
-        """Note the order of the requests."""
-        self._chosen[id(plan)] = len(self._chosen)
+        """Note whether the request starts after the first refusal."""
+        if self._had_refusal:
+            self._later.add(id(plan))
 
     def success(self, plan: RequestPlan) -> list[Refusal]:
         """Note a success; return the refusals that it proves."""
         self.had_success = True
-        if self._first_refusal is not None and self._chosen[id(plan)] >= self._first_refusal:
-            self._is_proven = True
+        self._is_proven = self._is_proven or id(plan) in self._later
         proven, self.waiting = self.waiting, []
         return proven
 
     def refused(self) -> None:
         """Note that a request was refused without a name, whatever its size."""
-        if self._first_refusal is None:
-            self._first_refusal = len(self._chosen)
+        self._had_refusal = True
 
     def add(self, refusals: Sequence[Refusal]) -> None:
         """Add the lone refusals of one answer."""

@@ -10,7 +10,7 @@ from braze_bridge.jobs.rejected import MAX_PAYLOAD_BYTES, RejectedRecord
 from braze_bridge.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from braze_bridge.handlers import SqsMessage
@@ -35,20 +35,8 @@ def message_records(
 ) -> list[RejectedRecord]:
     """Make the rows of an unreadable message, in pieces if it is too long for one row."""
     digest = hashlib.sha256(message.body.encode("utf-8", "replace")).hexdigest()
-    return [
-        RejectedRecord(
-            id=id_,
-            kind="body",
-            source="delivery",
-            route=QUEUE_ROUTE,
-            payload=piece,
-            reasons=_short(reasons),
-            correlation_id=message.message_id,
-            first_seen=now,
-            last_seen=now,
-        )
-        for id_, piece in _pieces(f"message:{digest}", message.body).items()
-    ]
+    pieces = _pieces(f"message:{digest}", message.body)
+    return _rows(pieces, "delivery", message.message_id, reasons, now)
 
 
 def job_records(
@@ -59,25 +47,45 @@ def job_records(
     The payload keeps the job's id. A suffix makes another row beside the job's own. One attribute
     that is too long for a row is kept as pieces of text.
     """
-    records = []
+    rows = []
     for part in split_job(job, MAX_PAYLOAD_BYTES):
         pieces = _pieces(f"{part.job_id}{suffix}", part.to_json())
         is_whole = len(pieces) == 1
-        records += [
-            RejectedRecord(
-                id=id_,
-                kind="objects" if is_whole else "body",
-                source=job.source,
-                route=None if is_whole else QUEUE_ROUTE,
-                payload=piece,
-                reasons=_short(reasons),
-                correlation_id=job.correlation_id,
-                first_seen=now,
-                last_seen=now,
-            )
-            for id_, piece in pieces.items()
-        ]
-    return records
+        rows += _rows(pieces, job.source, job.correlation_id, reasons, now, is_job=is_whole)
+    return rows
+
+
+def _rows(
+    pieces: Mapping[str, str],
+    source: str,
+    correlation_id: str,
+    reasons: Sequence[Reason],
+    now: datetime,
+    *,
+    is_job: bool = False,
+) -> list[RejectedRecord]:
+    short = tuple(
+        Reason(
+            code=each.code,
+            field=each.field and each.field[:MAX_REASON_CHARS],
+            detail=each.detail and each.detail[:MAX_REASON_CHARS],
+        )
+        for each in reasons[:MAX_REASONS]
+    )
+    return [
+        RejectedRecord(
+            id=id_,
+            kind="objects" if is_job else "body",
+            source=source,
+            route=None if is_job else QUEUE_ROUTE,
+            payload=piece,
+            reasons=short,
+            correlation_id=correlation_id,
+            first_seen=now,
+            last_seen=now,
+        )
+        for id_, piece in pieces.items()
+    ]
 
 
 def _pieces(name: str, text: str) -> dict[str, str]:
@@ -87,17 +95,6 @@ def _pieces(name: str, text: str) -> dict[str, str]:
     room = MAX_PAYLOAD_BYTES // 4  # a character has at most 4 bytes
     starts = range(0, len(text), room)
     return {f"{name}/{n}": text[at : at + room] for n, at in enumerate(starts, start=1)}
-
-
-def _short(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
-    return tuple(
-        Reason(
-            code=each.code,
-            field=each.field and each.field[:MAX_REASON_CHARS],
-            detail=each.detail and each.detail[:MAX_REASON_CHARS],
-        )
-        for each in reasons[:MAX_REASONS]
-    )
 
 
 def rejected_part(job: DeliveryJob, rejected: Sequence[tuple[int | None, Reason]]) -> DeliveryJob:

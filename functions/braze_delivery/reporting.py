@@ -90,6 +90,13 @@ VERIFIED: Final = {
     Verdict.UNKNOWN: Metric.EVENTS_UNVERIFIED,
 }
 
+LOGGED: Final = (
+    *("received", "delivered", "duplicate", "rejected", "retried", "requests", "rate_limited"),
+    "remaining",
+    *("key_refused", "stale_attributes", "erased", "closings", "held_up", "unrecorded", "look_ups"),
+)
+"""Fields of a batch's result in its log line."""
+
 TEXTS_PER_LINE = 5
 """Different texts of Braze in a log line."""
 
@@ -136,24 +143,10 @@ def report(result: BatchResult, meter: PartnerMeter, log: Logger, *, unhidden: i
     level = log.warning if problems else log.info
     level(
         "batch",
-        extra={
-            "received": result.received,
-            "delivered": result.delivered,
-            "duplicate": result.duplicate,
-            "rejected": result.rejected,
-            "retried": result.retried,
-            "requests": result.requests,
-            "rate_limited": result.rate_limited,
-            "remaining": result.remaining,
-            "key_refused": result.key_refused,
-            "stale_attributes": result.stale_attributes,
-            "erased": result.erased,
+        extra={name: getattr(result, name) for name in LOGGED}
+        | {
             "unclear_answers": len(result.unclear_answers),
             "unclear_texts": sorted(set(result.unclear_answers))[:TEXTS_PER_LINE],
-            "closings": result.closings,
-            "held_up": result.held_up,
-            "unrecorded": result.unrecorded,
-            "look_ups": result.look_ups,
             "verified": dict(result.verified),
             "unhidden": unhidden,
         },

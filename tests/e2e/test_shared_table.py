@@ -18,7 +18,7 @@ from braze_bridge.braze.limits import EndpointFamily
 from braze_bridge.gate.dynamo import DynamoGateStore, dynamo_gate
 from braze_bridge.gate.port import ADMITTED
 from braze_bridge.gate.rules import OPEN
-from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
+from braze_bridge.ledger.dynamo import DynamoMemoryStore
 from braze_bridge.ledger.port import PersonState
 from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored, Writes
 from tests.fakes.clock import NOON, FixedClock
@@ -224,9 +224,8 @@ def test_the_deployed_table_takes_both(
 ) -> None:
     """The template's key and names are what the code writes."""
     clock = FixedClock()
-    ledger = dynamo_ledger(
-        calls, stack.tables["ledger"], clock=clock, key=lambda: uuid4().bytes, lease_seconds=65
-    )
+    store = DynamoMemoryStore(calls, stack.tables["ledger"])
+    ledger = SharedLedger(store, clock, lambda: uuid4().bytes, 65)
     leases = ledger.lease(crowd(0))
     assert len(leases.held) == PEOPLE
     assert ledger.record(leases, dict.fromkeys(leases.states, PersonState())) == frozenset()

@@ -11,7 +11,7 @@ from braze_bridge.aws.clients import ledger_client
 from braze_bridge.aws.dynamodb import DynamoCallError
 from braze_bridge.aws.secrets import SecretUnavailableError
 from braze_bridge.keys import fingerprint_key
-from braze_bridge.ledger.dynamo import DynamoMemoryStore, dynamo_ledger
+from braze_bridge.ledger.dynamo import DynamoMemoryStore
 from braze_bridge.ledger.port import PersonState
 from braze_bridge.ledger.shared import SharedLedger
 from tests.fakes.clock import NOON, FixedClock
@@ -72,14 +72,8 @@ def test_1000_jobs_take_90_calls(dynamo: FakeDynamo, ledger: SharedLedger, peopl
 def test_calls_run_side_by_side_on_an_executor(dynamo: FakeDynamo, clock: FixedClock) -> None:
     """And come to the same."""
     with ThreadPoolExecutor(4) as executor:
-        ledger = dynamo_ledger(
-            dynamo.calls(),
-            TABLE,
-            clock=clock,
-            key=lambda: KEY,
-            lease_seconds=65,
-            executor=executor,
-        )
+        store = DynamoMemoryStore(dynamo.calls(), TABLE, executor)
+        ledger = SharedLedger(store, clock, lambda: KEY, 65)
         leases = ledger.lease(crowd(301))
         assert len(leases.held) == 301
         assert ledger.record(leases, all_done(crowd(301))) == frozenset()

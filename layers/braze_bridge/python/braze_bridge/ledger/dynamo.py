@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Final
 
 from braze_bridge.aws.dynamodb import DynamoCallError
 from braze_bridge.aws.side_by_side import side_by_side
-from braze_bridge.ledger.shared import CONFLICT, SharedLedger, Stored
+from braze_bridge.ledger.shared import CONFLICT, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Executor
 
     from braze_bridge.aws.dynamodb import DynamoCalls
-    from braze_bridge.clock import Clock
     from braze_bridge.ledger.shared import Writes
 
 READ_BATCH: Final = 100
@@ -50,32 +49,15 @@ Statement = tuple[str, bytes]
 _CONFLICTS: Final = frozenset({"ConditionalCheckFailed", "DuplicateItem"})
 
 
-def dynamo_ledger(
-    calls: DynamoCalls,
-    table: str,
-    *,
-    clock: Clock,
-    key: Callable[[], bytes],
-    lease_seconds: float,
-    executor: Executor | None = None,
-) -> SharedLedger:
-    """Build the ledger of a deployed stack.
-
-    Args:
-        calls: To DynamoDB.
-        table: Its name.
-        clock: The Lambda's.
-        key: Of :func:`fingerprint_key`.
-        lease_seconds: Of :func:`braze_bridge.ledger.port.lease_length`.
-        executor: Runs a batch's calls in parallel; without it they run one after the other.
-    """
-    return SharedLedger(DynamoMemoryStore(calls, table, executor), clock, key, lease_seconds)
-
-
 class DynamoMemoryStore:
     """A :class:`braze_bridge.ledger.shared.MemoryStore` on a table keyed by ``id``.
 
     It writes its JSON itself: ids are hexadecimal and the rest is base64, so nothing needs quoting.
+
+    Args:
+        calls: To DynamoDB.
+        table: Its name.
+        executor: Runs a batch's calls in parallel; without it they run one after the other.
     """
 
     def __init__(self, calls: DynamoCalls, table: str, executor: Executor | None = None) -> None:

@@ -7,25 +7,22 @@ Only keyed hashes and times stay, for 30 days.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from braze_bridge.ledger.person_memory import BLANK
+from braze_bridge.ledger.person_memory import BLANK, microseconds
 from braze_bridge.ledger.port import ERASURE
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from braze_bridge.ledger.fingerprints import Fingerprints
     from braze_bridge.ledger.person_memory import PersonMemory
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def erase(memory: PersonMemory, at: datetime, fingerprints: Fingerprints) -> PersonMemory:
     """Forget a person, except for the time of the erasure and what was settled."""
     (name,) = fingerprints.names([ERASURE])
-    erased_at = (at - _EPOCH) // timedelta(microseconds=1)
-    return _left(memory, {name: (erased_at, erased_at)})
+    return _left(memory, {name: (microseconds(at), 0)})
 
 
 def is_only_erased(memory: PersonMemory, fingerprints: Fingerprints) -> bool:

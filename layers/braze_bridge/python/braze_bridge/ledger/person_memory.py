@@ -258,7 +258,7 @@ def _fits(leased: PersonMemory, person: Person, now: int) -> bool:
     for job in person.jobs:
         new += len(job.attributes) * _NAME_BYTES + len(person.marks[job.job_id]) * _MARK_BYTES
     # The marks of a lost lease, 8 bytes each, become 12. So this is enough for nearly everybody.
-    if 2 * len(person.data) + new <= MAX_MEMORY_BYTES or size(leased) + new <= MAX_MEMORY_BYTES:
+    if 2 * len(person.data) + new <= MAX_MEMORY_BYTES:
         return True
     names = {name for job in person.jobs for name in job.attributes}
     repeated = sum(len(job.attributes) for job in person.jobs) - len(names)
@@ -275,20 +275,15 @@ def size(memory: PersonMemory) -> int:
 
 def drop_expired(memory: PersonMemory, now: int) -> PersonMemory:
     """Drop what is older than 30 days. Times of attributes stay."""
-    owner, until, marks, newest, delivered, counted, doubtful, attempts, exists = memory
+    delivered, counted, doubtful, attempts = memory[4:8]
     if not (delivered or counted or doubtful or attempts):
         return memory
     limit = now // 1_000_000 - RETENTION_SECONDS
-    return PersonMemory(
-        owner,
-        until,
-        marks,
-        newest,
-        _young(delivered, limit),
-        _young(counted, limit),
-        _young(doubtful, limit),
-        attempts and {job: each for job, each in attempts.items() if each[0] > limit},
-        exists,
+    return memory._replace(
+        delivered=_young(delivered, limit),
+        counted=_young(counted, limit),
+        doubtful=_young(doubtful, limit),
+        attempts={job: each for job, each in attempts.items() if each[0] > limit},
     )
 
 

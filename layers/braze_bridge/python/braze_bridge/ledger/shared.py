@@ -34,7 +34,7 @@ from braze_bridge.ledger.person_memory import (
 from braze_bridge.ledger.port import CALL_SECONDS, Leases, LedgerUnavailableError, PersonState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from braze_bridge.clock import Clock
     from braze_bridge.jobs.envelope import DeliveryJob
@@ -227,10 +227,12 @@ class SharedLedger:
         Returns:
             Id to error code of the last attempt.
         """
-        attempts = _Attempts(self._monotonic, self._pause, self._jitter)
         errors: dict[str, str] = {}
-        while open_ and seconds_left() > 0 and attempts.may_start(errors.values()):
-            errors = self._read(open_, seconds_left) if read_first else {}
+        attempts = self._attempts(errors)
+        while open_ and seconds_left() > 0 and next(attempts, False):
+            errors.clear()
+            if read_first:
+                errors |= self._read(open_, seconds_left)
             read_first = True
             now = microseconds(self._clock.now())
             writes: Writes = {}
@@ -254,6 +256,27 @@ class SharedLedger:
                         person.data = writes[id_][1]
                 errors |= failed
         return errors
+
+    def _attempts(self, errors: Mapping[str, str]) -> Iterator[bool]:
+        """Yield before each attempt. After an error of the store, wait; after a mere conflict, not.
+
+        Args:
+            errors: Of the last attempt.
+        """
+        until = self._monotonic() + ATTEMPT_SECONDS
+        failures = conflicts = 0
+        while failures < MAX_FAILED_ATTEMPTS and conflicts < MAX_CONFLICTS:
+            yield True
+            if all(code == CONFLICT for code in errors.values()):
+                conflicts += 1  # each is another Lambda's successful write, so there are few
+            else:
+                pause = PAUSE * 2**failures * (0.5 + self._jitter() / 2)
+                failures += 1
+                if failures == MAX_FAILED_ATTEMPTS or self._monotonic() + pause >= until:
+                    return
+                self._pause(pause)
+            if self._monotonic() >= until:
+                return
 
     def _read(
         self, people: Mapping[str, Person], seconds_left: Callable[[], float]
@@ -280,40 +303,6 @@ class SharedLedger:
             except SecretUnavailableError as error:
                 raise LedgerUnavailableError(str(error)) from None
         return self._fingerprints
-
-
-class _Attempts:
-    """Limits the attempts of one call, and waits between them after an error of the store."""
-
-    def __init__(
-        self,
-        monotonic: Callable[[], float],
-        pause: Callable[[float], None],
-        jitter: Callable[[], float],
-    ) -> None:
-        self._until = monotonic() + ATTEMPT_SECONDS
-        self._monotonic = monotonic
-        self._pause = pause
-        self._jitter = jitter
-        self._is_first = True
-        self._failures = 0
-        self._conflicts = 0
-
-    def may_start(self, errors: Iterable[str]) -> bool:
-        """Decide whether another attempt may start; after a mere conflict it starts at once."""
-        if self._is_first:
-            self._is_first = False
-            return True
-        if all(code == CONFLICT for code in errors):
-            # Each conflict is another Lambda's successful write, so there are few.
-            self._conflicts += 1
-            return self._conflicts < MAX_CONFLICTS and self._monotonic() < self._until
-        self._failures += 1
-        pause = PAUSE * 2 ** (self._failures - 1) * (0.5 + self._jitter() / 2)
-        if self._failures == MAX_FAILED_ATTEMPTS or self._monotonic() + pause >= self._until:
-            return False
-        self._pause(pause)
-        return self._monotonic() < self._until
 
 
 def _people(jobs: Iterable[DeliveryJob], fingerprints: Fingerprints) -> list[Person]:
