@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import boto3
 from botocore.exceptions import ClientError
@@ -12,36 +12,19 @@ from braze_bridge.aws.clients import bounded_config
 from ops.stack.errors import CommandError, aws_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from typing import Self
+
+    from types_boto3_apigateway import APIGatewayClient
+    from types_boto3_cloudformation import CloudFormationClient
 
 LOGGING_ROLE: Final = "ApiLoggingRole"
 """Logical id of the template's role for API Gateway's logs."""
 
-NEVER_CHANGED: Final = ("LedgerSecret", "ClaimsSecret")
-"""Keys of hashes. Another key makes every stored hash worthless."""
+STACK_POLICY: Final = Path(__file__).parents[2] / "templates" / "stack-policy.json"
+"""An update fails before it changes a key that must never change, or replaces a table.
 
-NEVER_REPLACED: Final = ("LedgerTable", "ClaimsTable", "AcquisitionTable", "RejectedTable")
-
-STACK_POLICY: Final[Mapping[str, Any]] = {
-    "Statement": [
-        {"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"},
-        {
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "Update:*",
-            "Resource": [f"LogicalResourceId/{name}" for name in NEVER_CHANGED],
-        },
-        {
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": ["Update:Replace", "Update:Delete"],
-            "Resource": [f"LogicalResourceId/{name}" for name in NEVER_REPLACED],
-        },
-    ]
-}
-"""An update fails before it changes one of these resources.
-
-CloudFormation makes a new key if any part of a `GenerateSecretString` changes.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/protect-stack-resources.html
 """
 
@@ -91,19 +74,21 @@ class Account(Protocol):
 
 
 class AwsAccount:
-    """See :class:`Account`.
+    """See :class:`Account`."""
 
-    Args:
-        region: ``None``: the default region.
-        profile: Of the AWS settings; ``None``: the default one.
-    """
+    def __init__(self, formation: CloudFormationClient, gateway: APIGatewayClient) -> None:
+        self._formation = formation
+        self._gateway = gateway
 
-    def __init__(self, region: str | None, profile: str | None) -> None:
+    @classmethod
+    def of(cls, region: str | None, profile: str | None) -> Self:
+        """Open an account; ``None`` is the default region or profile of the AWS settings."""
         with _asking("the account"):
             session = boto3.Session(region_name=region, profile_name=profile)
-            self._formation = session.client("cloudformation", config=bounded_config())
-            # boto3's types for this service are not installed.
-            self._gateway: Any = session.client("apigateway", config=bounded_config())  # type: ignore[call-overload]
+            return cls(
+                session.client("cloudformation", config=bounded_config()),
+                session.client("apigateway", config=bounded_config()),
+            )
 
     def logging_role(self) -> str | None:
         """See :class:`Account`."""
@@ -156,11 +141,11 @@ class AwsAccount:
     def protect(self, name: str) -> None:
         """See :class:`Account`."""
         with _asking("cloudformation set-stack-policy"):
-            policy = json.dumps(STACK_POLICY)
+            policy = STACK_POLICY.read_text()
             self._formation.set_stack_policy(StackName=name, StackPolicyBody=policy)
 
 
-def _asking(what: str) -> Any:  # noqa: ANN401 - a context manager, see aws_errors
+def _asking(what: str) -> AbstractContextManager[None]:
     return aws_errors(lambda cause: AccountError(f"{what}: {cause}"))
 
 

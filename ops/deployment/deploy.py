@@ -271,7 +271,7 @@ def main() -> int:
     sam = [given.sam_python, "-m", "samcli"]
     deployer = Deployer(
         sam,
-        lambda stack: AwsAccount(stack.region, stack.profile),
+        lambda stack: AwsAccount.of(stack.region, stack.profile),
         has_terminal=sys.stdin.isatty(),
         config=given.config,
     )

@@ -127,7 +127,7 @@ class Deployment:
 
     def parameter(self, name: str) -> str:
         pairs = self.found()["Parameters"]
-        return {each["ParameterKey"]: each["ParameterValue"] for each in pairs}[name]
+        return str({each["ParameterKey"]: each["ParameterValue"] for each in pairs}[name])
 
 
 def ran(command: list[str], environment: dict[str, str], answer: str | None) -> tuple[int, str]:
@@ -197,7 +197,7 @@ def test_a_declined_first_change_set_is_not_deployed(deployment: Deployment) -> 
     assert deployment.run(answer="y") == 0, deployment.output
 
     policy = deployment.formation.get_stack_policy(StackName=deployment.name)["StackPolicyBody"]
-    assert json.loads(policy) == STACK_POLICY
+    assert json.loads(policy) == json.loads(STACK_POLICY.read_text())
     assert "Deployed." in deployment.output
 
 

@@ -82,7 +82,7 @@ class Sam:
         table = ["--config-file", str(self.config), "--config-env", "dev"]
         assert name == "deploy"
         assert given[: len(table)] == table
-        return given[len(table) :]
+        return list(given[len(table) :])
 
 
 @pytest.fixture
