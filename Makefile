@@ -24,7 +24,7 @@ PYTEST := $(RUN) -m pytest --numprocesses 2 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all up down status braze bench build deploy lint types audit imports unit e2e check-config \
-	openapi hooks lock format environments python clean
+	openapi hooks lock format environments deploying checkov python clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ endef
 test: environments ## what a change must pass: lint, types, import rules, the tests (about 7 minutes on two cores)
 	$(call checked_beside,$(PYTEST) -m 'not campaign' tests/e2e $(TESTS))
 
-test-all: environments ## that, what takes long or needs Chromium, and branch coverage of what ships
+test-all: environments checkov ## that, what takes long or needs Chromium, and branch coverage of what ships
 	$(call checked_beside,$(PYTEST) $(COVERED) tests/e2e tests/browser tests/campaign $(TESTS))
 
 hooks: environments ## let git run lint and types before each commit
@@ -73,7 +73,8 @@ BUILDER := LAYER_PIP='"$(CURDIR)/$(INSTALLERS)/python" -m pip' LAYER_PYTHON='"$(
 build: environments ## what would be deployed, in .aws-sam; checks and compiles the partners' files
 	@SAM_CLI_TELEMETRY=0 $(BUILDER) .local/venvs/sam/bin/python -m samcli build --config-env "$(ENV)"
 
-deploy: environments check-config ## to AWS: make deploy ENV=dev (asks the first time)
+deploy: deploying ## to AWS: make deploy ENV=dev (asks the first time)
+	@$(RUN) -m ops.bridge check-config
 	@$(BUILDER) $(RUN) -m ops.deployment.deploy --env "$(ENV)" --sam-python "$(CURDIR)/.local/venvs/sam/bin/python"
 
 check-config: environments ## the partners' TOML files
@@ -114,6 +115,8 @@ lock: environments ## make the hashed requirement files from the .in files
 	$(LOCK) requirements/ministack.in -o requirements/ministack.txt
 	$(LOCK) --no-deps requirements/clients.in -o requirements/clients.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) requirements/deploying.in -o requirements/deploying.txt
+	$(LOCK) requirements/checkov.in -o requirements/checkov.txt
 	cd requirements/node && npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
 		--omit-lockfile-registry-resolved
 
@@ -122,13 +125,22 @@ lock: environments ## make the hashed requirement files from the .in files
 MADE := .made-by-$(shell $(PYTHON) -c 'import platform as p; print(p.python_version(), p.system(), p.machine(), sep="-")' 2>/dev/null)
 MAKE_ENVIRONMENT := sandbox/stack/environments.py
 OTHERS := $(patsubst %,.local/venvs/%/$(MADE),sam ministack clients)
+CHECKOV := .local/venvs/checkov/$(MADE)
+checkov: $(CHECKOV)
 
 environments: .venv/$(MADE) $(OTHERS) ## (most call it) the Python environments; made again if a lock changed
+
+# To deploy, .venv needs a part only. A development environment that is there has it.
+DEPLOYS := .venv/$(if $(wildcard .venv/$(MADE)),$(MADE),$(MADE:.made%=.deploys%))
+deploying: $(DEPLOYS) .local/venvs/sam/$(MADE)
+
+.venv/.deploys-%: requirements/deploying.txt $(MAKE_ENVIRONMENT) | .local/venvs/installers/$(MADE)
+	@$(PYTHON) $(MAKE_ENVIRONMENT) deploying $@
 
 .venv/$(MADE): requirements/dev.txt $(MAKE_ENVIRONMENT) | .local/venvs/installers/$(MADE)
 	@$(PYTHON) $(MAKE_ENVIRONMENT) dev $@
 
-$(OTHERS): .local/venvs/%/$(MADE): requirements/%.txt $(MAKE_ENVIRONMENT) | .local/venvs/installers/$(MADE)
+$(OTHERS) $(CHECKOV): .local/venvs/%/$(MADE): requirements/%.txt $(MAKE_ENVIRONMENT) | .local/venvs/installers/$(MADE)
 	@$(PYTHON) $(MAKE_ENVIRONMENT) $* $@
 
 .local/venvs/installers/$(MADE): requirements/installers.txt $(MAKE_ENVIRONMENT) | python

@@ -24,6 +24,7 @@ from ops.doctor.findings import (
     Finding,
     Level,
     alarm_findings,
+    concurrency_finding,
     endpoint_of,
     gate_findings,
     key_findings,
@@ -60,6 +61,10 @@ METRIC_PERIOD: Final = timedelta(minutes=15)
 
 class CloudWatchError(Exception):
     """CloudWatch did not answer. The text is AWS's error code."""
+
+
+class LambdaLimitsError(Exception):
+    """Lambda did not answer. The text is AWS's error code."""
 
 
 def braze_findings(
@@ -207,6 +212,20 @@ def alarms_on(site: Site) -> Iterator[Finding]:
         yield warning("alarms", f"cannot be looked at: {error}", "look into CloudWatch")
         return
     yield from alarm_findings(names, site.stack)
+
+
+def concurrency(site: Site) -> Iterator[Finding]:
+    """Check the account's quota of concurrent executions."""
+    if site.lambda_limits is None:
+        return
+    try:
+        with aws_errors(LambdaLimitsError):
+            limits = site.lambda_limits.get_account_settings()["AccountLimit"]
+    except LambdaLimitsError as error:
+        do = "look into Service Quotas, AWS Lambda, Concurrent executions"
+        yield warning("concurrency", f"cannot be looked at: {error}", do)
+        return
+    yield concurrency_finding(limits["UnreservedConcurrentExecutions"], site.queue_executions)
 
 
 def parked(opened: StackAccess, now: datetime) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from ops.doctor.braze_probes import GROUPS, INTEGRATIONS
 from ops.doctor.checks import (
     alarms_on,
     braze_findings,
+    concurrency,
     flow_findings,
     parked,
     quikly_key,
@@ -73,6 +74,7 @@ def doctor(
         *quikly_address_findings(site.quikly_api_url),
         *flow_findings(opened, site, SystemClock().now(), time.sleep),
         *alarms_on(site),
+        *concurrency(site),
         *parked(opened, SystemClock().now()),
         *config_findings(check_partner_config(CONFIG_DIRECTORY)),
     ]

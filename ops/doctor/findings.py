@@ -43,6 +43,9 @@ GATE_ACTIONS: Final[Mapping[str, str]] = {
 }
 
 
+API_EXECUTIONS: Final = 10
+"""Concurrent executions of the functions behind the API and of the sweeps."""
+
 RIGHTS: Final = "is this the right stack, and may you read its secrets?"
 
 
@@ -356,6 +359,27 @@ def quikly_address_findings(url: str) -> Iterator[Finding]:
             "put the key into the secret: `bridge secrets set quikly-api`, take the query out of "
             "QuiklyApiUrl, deploy, and ask Quikly for another key",
         )
+
+
+def concurrency_finding(unreserved: int, queues: int) -> Finding:
+    """Report whether the account's quota leaves executions for the API when the queues are full.
+
+    A new account may have 10, until a person asks for more.
+    https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+
+    Args:
+        unreserved: Concurrent executions that the account's functions share.
+        queues: How many of them the stack's queues can use.
+    """
+    what = f"the account has {unreserved}; the stack's queues can use {queues}"
+    if unreserved >= queues + API_EXECUTIONS:
+        return ok("concurrency", what)
+    return problem(
+        "concurrency",
+        f"{what}, so under load the API answers 5xx",
+        "in Service Quotas ask for 1,000 concurrent executions of Lambda (L-B99A9384). It is "
+        "free. Until then lower DeliveryMaximumConcurrency and ForwardMaximumConcurrency, deploy",
+    )
 
 
 def alarm_findings(firing: Collection[str], stack: str) -> Iterator[Finding]:

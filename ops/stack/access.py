@@ -38,6 +38,13 @@ OUTPUTS: Final[Mapping[str, str]] = {
 """Outputs of ``template.yaml`` by field of :class:`StackAccess`."""
 
 
+QUEUE_CONCURRENCY: Final = ("DeliveryMaximumConcurrency", "ForwardMaximumConcurrency")
+"""Parameters that limit the concurrent executions of a queue's function."""
+
+WORKER_EXECUTIONS: Final = 2
+"""The acquisition worker's limit, which is no parameter."""
+
+
 class StackUnavailableError(CommandError):
     """The stack does not exist, or cannot be read. The text is for people."""
 
@@ -102,6 +109,14 @@ class CloudWatch(Protocol):
         ...
 
 
+class LambdaLimits(Protocol):
+    """The call of the Lambda client that is used."""
+
+    def get_account_settings(self) -> Mapping[str, Any]:
+        """See AWS's GetAccountSettings."""
+        ...
+
+
 class Site(NamedTuple):
     """A stack's address, and the services around it.
 
@@ -111,6 +126,8 @@ class Site(NamedTuple):
         api_url: Routes follow it.
         quikly_api_url: The parameter.
         cloudwatch: The stack's alarms are called ``<stack>-<logical id>-…``.
+        lambda_limits: Of the account and region; the local engine has none.
+        queue_executions: How many executions the queues can start at the same time.
     """
 
     name: str
@@ -119,6 +136,8 @@ class Site(NamedTuple):
     braze: BrazeTarget
     cloudwatch: CloudWatch
     quikly_api_url: str = ""
+    lambda_limits: LambdaLimits | None = None
+    queue_executions: int = 0
 
 
 class Stacks:
@@ -169,7 +188,8 @@ class Stacks:
         with _answers_about(stack):
             session, options = _deployed(region)
             found = describe(session.client("cloudformation", **options), stack)
-            return site_of(stack, found, session.client("cloudwatch", **options))
+            site = site_of(stack, found, session.client("cloudwatch", **options))
+            return site._replace(lambda_limits=session.client("lambda", **options))
 
 
 def read_local(folder: Path) -> StackFile:
@@ -210,6 +230,8 @@ def site_of(stack: str, found: StackTypeDef, cloudwatch: CloudWatch) -> Site:
             ),
             cloudwatch=cloudwatch,
             quikly_api_url=parameters.get("QuiklyApiUrl", ""),
+            queue_executions=WORKER_EXECUTIONS
+            + sum(int(parameters.get(name, 0)) for name in QUEUE_CONCURRENCY),
         )
     except KeyError as missing:
         raise StackUnavailableError(f"{stack} has no output or parameter {missing}") from None

@@ -21,13 +21,16 @@ VENVS: Final = ROOT / ".local" / "venvs"
 UV: Final = VENVS / "installers" / "bin" / "uv"
 IMPORTED: Final = (ROOT / "functions", ROOT / "layers" / "braze_bridge" / "python", ROOT)
 
+OURS: Final = ("dev", "deploying")
+"""They import this repository. Both are `.venv`: a clone that only deploys has the smaller one."""
+
 _MISLEADING: Final = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_USER"}
 """Variables that lead an installer into another environment."""
 
 
 def python_of(name: str) -> Path:
-    """Return the interpreter of an environment: `dev`, `sam`, `ministack` or `installers`."""
-    return (ROOT / ".venv" if name == "dev" else VENVS / name) / "bin" / "python"
+    """Return the interpreter of an environment, which is named as its lock."""
+    return (ROOT / ".venv" if name in OURS else VENVS / name) / "bin" / "python"
 
 
 def uv_variables() -> dict[str, str]:
@@ -53,7 +56,7 @@ def _make(name: str, stamp: Path) -> None:
     else:  # what an older lock had and this one lacks is removed
         sync = (UV, "pip", "sync", "--quiet", "--require-hashes", "--python", python_of(name))
         _run(*sync, lock, **uv_variables())
-    if name == "dev":
+    if name in OURS:
         [packages] = folder.glob("lib/python3.*/site-packages")
         (packages / "bridge.pth").write_text("".join(f"{place}\n" for place in IMPORTED))
         command = folder / "bin" / "bridge"

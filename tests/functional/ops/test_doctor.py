@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 
 from braze_bridge.braze.errors import ConnectFailedError
 from braze_bridge.braze.instances import INSTANCES
-from ops.doctor.checks import alarms_on, braze_findings, token_findings
+from ops.doctor.checks import alarms_on, braze_findings, concurrency, token_findings
 from ops.doctor.findings import Level
 from ops.stack.access import (
     BrazeTarget,
@@ -204,6 +204,37 @@ class FakeCloudWatch:
 
     def get_metric_statistics(self, **arguments: Any) -> Any:
         raise AssertionError(arguments)
+
+
+def site_with(client: Any) -> Site:
+    site = Site("s", "s", "https://api.example", BrazeTarget("US-01", "", False), client)
+    return site._replace(lambda_limits=client, queue_executions=22)
+
+
+def test_the_account_s_concurrency_quota_is_asked() -> None:
+    """What functions with reserved concurrency hold is not shared."""
+    client = boto3.client("lambda", region_name=REGION)
+    limits = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 20}
+    with Stubber(client) as stub:
+        stub.add_response("get_account_settings", {"AccountLimit": limits}, {})
+        (found,) = concurrency(site_with(client))
+
+    assert (found.level, found.what.partition(";")[0]) == (Level.PROBLEM, "the account has 20")
+
+
+def test_a_quota_that_may_not_be_asked_is_a_warning() -> None:
+    """Everything else is checked."""
+    client = boto3.client("lambda", region_name=REGION)
+    with Stubber(client) as stub:
+        stub.add_client_error("get_account_settings", "AccessDeniedException")
+        (found,) = concurrency(site_with(client))
+
+    assert (found.level, "AccessDeniedException" in found.what) == (Level.WARNING, True)
+
+
+def test_the_local_engine_has_no_quota() -> None:
+    """Nothing is reported."""
+    assert list(concurrency(site_with(None))) == []
 
 
 def test_the_stack_s_active_alarms_are_found_on_every_page() -> None:

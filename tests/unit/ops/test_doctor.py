@@ -20,6 +20,7 @@ from ops.doctor.findings import (
     Level,
     QueueKind,
     alarm_findings,
+    concurrency_finding,
     config_findings,
     endpoint_of,
     gate_findings,
@@ -264,6 +265,28 @@ def test_a_gate_whose_time_is_over_is_open() -> None:
     state = GateState(closed_until=NOON, reason="paced", since=NOON)
 
     assert list(gate_findings({"all": state}, NOON)) == [Finding(Level.OK, "gate", "open")]
+
+
+@pytest.mark.parametrize(
+    ("unreserved", "queues", "level"),
+    [
+        (10, 22, Level.PROBLEM),
+        (31, 22, Level.PROBLEM),
+        (32, 22, Level.OK),
+        (1000, 22, Level.OK),
+        (1000, 995, Level.PROBLEM),
+    ],
+    ids=["a new account", "one too few", "enough", "the usual quota", "raised parameters"],
+)
+def test_full_queues_must_leave_executions_for_the_api(
+    unreserved: int, queues: int, level: Level
+) -> None:
+    """Ten are for the functions behind the API and the sweeps."""
+    finding = concurrency_finding(unreserved, queues)
+
+    assert finding.level is level
+    assert f"has {unreserved}" in finding.what
+    assert ("Service Quotas" in finding.do) is (level is Level.PROBLEM)
 
 
 def test_an_alarm_leads_to_its_instructions() -> None:
