@@ -154,3 +154,21 @@ class Template:
 def default_template() -> Template:
     """The template with its defaults."""
     return Template()
+
+
+def template_with_every_part() -> Template:
+    """The template with every optional part."""
+    account = "eu-west-1:123456789012"
+    return Template(
+        AlarmEmail="a@example.com",
+        AllowedCidrs="192.0.2.0/24",
+        Canary="true",
+        DomainCertificateArn=CERTIFICATE,
+        DomainName="bridge.example.com",
+        ManageApiLoggingRole="true",
+        PermissionsBoundaryArn="arn:aws:iam::123456789012:policy/boundary",
+        Tracing="true",
+        UrgentAlarmTopicArn=f"arn:aws:sns:{account}:urgent",
+        WebAclArn=f"arn:aws:wafv2:{account}:regional/webacl/a/b",
+        WebhookReservedConcurrency="100",
+    )

@@ -14,7 +14,7 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from ops.deployment.account import LOGGING_ROLE
-from tests.infra.template import CERTIFICATE, ROOT, Template, default_template
+from tests.infra.template import ROOT, default_template, template_with_every_part
 
 POLICY: Final = json.loads((ROOT / "ops" / "deployment" / "deployer_policy.json").read_text())
 SIZE_LIMIT: Final = 6144
@@ -22,12 +22,7 @@ SIZE_LIMIT: Final = 6144
 
 AT: Final = "eu-west-1:123456789012"
 NAME: Final = "braze-bridge-dev"
-EVERYTHING: Final = Template(
-    Canary="true",
-    AlarmEmail="a@example.com",
-    DomainName="bridge.example.com",
-    DomainCertificateArn=CERTIFICATE,
-)
+EVERYTHING: Final = template_with_every_part()
 TYPES: Final = sorted({each["Type"] for each in EVERYTHING.plain["Resources"].values()})
 
 ARNS: Final = {

@@ -17,7 +17,7 @@ from cfnlint import ManualArgs
 from cfnlint.api import lint_file
 
 from sandbox.stack.environments import python_of
-from tests.infra.template import CERTIFICATE, ROOT, Template, whole_template
+from tests.infra.template import ROOT, template_with_every_part, whole_template
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,14 +97,7 @@ def checkov(template: dict[str, Any], folder: Path) -> set[str]:
 
 def test_checkov_finds_only_what_was_accepted(tmp_path: Path) -> None:
     """Every optional part included. A line that has no finding any more must go."""
-    everything = Template(
-        Canary="true",
-        AlarmEmail="a@example.com",
-        DomainName="bridge.example.com",
-        DomainCertificateArn=CERTIFICATE,
-    )
-
-    assert checkov(everything.plain, tmp_path) == set(
+    assert checkov(template_with_every_part().plain, tmp_path) == set(
         yaml.safe_load(ACCEPTED.read_text())["skip-check"]
     )
 
