@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import chain
 from struct import Struct, pack
 from struct import error as StructError  # noqa: N812 - it is an exception and reads as one
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from braze_bridge.ledger.port import ERASURE, PersonState, update_only
 from braze_bridge.ledger.version_1 import decode_version_1
@@ -171,24 +171,27 @@ def decode(data: bytes) -> PersonMemory:
         fields = _form(version, *counts).unpack(data)
     except StructError as error:
         raise UnreadableMemoryError(str(error)) from None
-    at, value = 4 + len(counts), 4 + len(counts) + sum(counts)
-    marks, at = fields[at : at + counts[0]], at + counts[0]
-    sections: list[dict[int, Any]] = []
-    for count in counts[1:]:
-        names, at = fields[at : at + count], at + count
-        values: Iterable[object] = fields[value : value + count]
-        if not sections and version == _VERSION:  # pairs
-            end = value + 2 * count
-            values = zip(fields[value:end:2], fields[value + 1 : end : 2], strict=True)
-            value += count
-        value += count
-        sections.append(dict(zip(names, values, strict=True)) if count else {})
-    newest, delivered, counted, doubtful, tried = sections
-    if version != _VERSION:
-        # Nothing was received earlier, so the next answer of the same time is newer.
-        newest = {name: (at, at) for name, at in newest.items()}
-    failed = fields[value:]
-    attempts = {job: (at, n) for (job, at), n in zip(tried.items(), failed, strict=True)}
+    marked, named, *others = counts
+    first = 4 + len(counts)
+    at, value = first + marked, first + sum(counts)
+    # Of a row of version 2 the next answer of the same time is newer: nothing is received earlier.
+    step = version - 1
+    end = value + named * step
+    moments = zip(fields[value:end:step], fields[value + step - 1 : end : step], strict=True)
+    newest = dict(zip(fields[at : at + named], moments, strict=True)) if named else {}
+    at, value = at + named, end
+    sections: list[dict[int, int]] = []
+    for count in others:
+        if not count:
+            sections.append({})
+            continue
+        hashes, values = fields[at : at + count], fields[value : value + count]
+        sections.append(dict(zip(hashes, values, strict=True)))
+        at, value = at + count, value + count
+    delivered, counted, doubtful, tried = sections
+    pairs = zip(tried.items(), fields[value:], strict=True) if tried else ()
+    attempts = {job: (seconds, failed) for (job, seconds), failed in pairs}
+    marks = fields[first : first + marked]
     return PersonMemory(owner, until, marks, newest, delivered, counted, doubtful, attempts, exists)
 
 
@@ -221,8 +224,13 @@ def try_lease(
         ask again. Or that every requested job is delivered, or that the item has no room.
     """
     _, until, lost, newest, delivered, counted, doubtful, attempts, exists = person.memory
-    open_ = [each for each in person.marks.values() if each[0] not in delivered]
-    if not open_:
+    marks: list[int] = []
+    is_open = False
+    for each in person.marks.values():
+        if each[0] not in delivered:
+            is_open = True
+            marks += each[1:]
+    if not is_open:
         return "delivered"
     if until > now:
         return retry_after(until - now, lease_length)
@@ -230,8 +238,9 @@ def try_lease(
         late = dict.fromkeys(lost, _seconds_after(until))
         doubtful = _doubtful(doubtful, late, delivered, counted)
     end = now + lease_length
-    marks = tuple([mark for each in open_ for mark in each[1:]])
-    leased = PersonMemory(owner, end, marks, newest, delivered, counted, doubtful, attempts, exists)
+    leased = PersonMemory(
+        owner, end, tuple(marks), newest, delivered, counted, doubtful, attempts, exists
+    )
     return leased if _fits(leased, person, now) else "full"
 
 
@@ -279,11 +288,13 @@ def drop_expired(memory: PersonMemory, now: int) -> PersonMemory:
     if not (delivered or counted or doubtful or attempts):
         return memory
     limit = now // 1_000_000 - RETENTION_SECONDS
-    return memory._replace(
-        delivered=_young(delivered, limit),
-        counted=_young(counted, limit),
-        doubtful=_young(doubtful, limit),
-        attempts={job: each for job, each in attempts.items() if each[0] > limit},
+    return PersonMemory(
+        *memory[:4],
+        _young(delivered, limit),
+        _young(counted, limit),
+        _young(doubtful, limit),
+        attempts and {job: each for job, each in attempts.items() if each[0] > limit},
+        memory.exists,
     )
 
 
@@ -411,12 +422,15 @@ def apply_update(
 def _newest(
     known: Mapping[int, tuple[int, int]], sent: Mapping[str, Moment], fingerprints: Fingerprints
 ) -> dict[int, tuple[int, int]]:
-    moments = {each: (microseconds(each[0]), microseconds(each[1])) for each in set(sent.values())}
-    shorts = fingerprints.names(sent)
-    new = dict(zip(shorts, map(moments.__getitem__, sent.values()), strict=True))
-    if not known:
-        return new
-    return {**known, **{short: at for short, at in new.items() if known.get(short, at) <= at}}
+    newest = dict(known)
+    last: Moment | None = None
+    at = (0, 0)
+    for short, moment in zip(fingerprints.names(sent), sent.values(), strict=True):
+        if moment is not last:  # a job's attributes share one moment
+            last, at = moment, (microseconds(moment[0]), microseconds(moment[1]))
+        if newest.get(short, at) <= at:
+            newest[short] = at
+    return newest
 
 
 def _attempts(
