@@ -87,7 +87,9 @@ def test_the_first_lines_of_the_page_work() -> None:
     start, call, look = documented_lines()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-    made = ["make", f"BRAZE_PORT={port}", f"PYTHON={sys.executable}", *start.split()[1:2]]
+    # Under `make test` this is a make within make, which would print its folder first.
+    quiet = ("make", "--no-print-directory")
+    made = [*quiet, f"BRAZE_PORT={port}", f"PYTHON={sys.executable}", *start.split()[1:2]]
     with subprocess.Popen(  # noqa: S603 -- the line of our own page
         made, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
