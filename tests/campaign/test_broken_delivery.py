@@ -6,9 +6,7 @@ import pytest
 
 from tests.campaign.runs import run_campaign
 
-SEEDS, JOBS = (5, 6, 3, 4), 2_000
-"""A rare fault shows itself in about half of the seeds. In which, changes with the order of calls.
-So one seed that shows it is enough."""
+SEED, JOBS = 5, 2_000
 
 
 @pytest.mark.parametrize(
@@ -24,8 +22,8 @@ So one seed that shows it is enough."""
 )
 def test_the_campaign_finds_a_broken(variant: str, promise: str) -> None:
     """It tells the history of a person concerned."""
-    runs = (run_campaign(seed, JOBS, "resend", variant) for seed in SEEDS)
-    status, told = next(each for each in runs if f"BROKEN {promise}: " in each[1])
+    status, told = run_campaign(SEED, JOBS, "resend", variant)
 
     assert status == 1
+    assert f"BROKEN {promise}: " in told
     assert "--- " in told
